@@ -1,0 +1,176 @@
+# aistrace. `make help` lists what there is to make; V=1 shows the commands.
+
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+DESTDIR ?=
+CC      ?= cc
+TAGS    ?=
+VARIANT ?= release
+WERROR  ?= -Werror
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)')
+
+# Sanitizer variants keep their objects and binaries apart from the release build's.
+SANITIZE_asan := -fsanitize=address -fno-omit-frame-pointer
+SANITIZE_tsan := -fsanitize=thread
+SANITIZE_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
+SANITIZE_coverage := --coverage
+SANITIZE := $(SANITIZE_$(VARIANT))
+B := build$(if $(filter-out release,$(VARIANT)),/$(VARIANT))
+O := $(B)/obj
+GEN := build/gen
+
+HARDEN := $(if $(SANITIZE),,-D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection)
+CFLAGS ?= -O2 -g
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
+INCLUDE := -Ishmring -Iclient -Idaemon -I$(GEN)
+BASE := -std=c17 -D_GNU_SOURCE -DAISTRACE_BUILD_VERSION='"$(VERSION)"' -fPIC -pthread -fvisibility=hidden \
+        $(INCLUDE) $(WARN) $(CFLAGS) $(HARDEN) $(SANITIZE)
+LINK := -pthread $(SANITIZE) $(if $(SANITIZE),,-pie -Wl,-z,relro,-z,now) $(LDFLAGS)
+
+pkg = $(shell pkg-config --libs $(1))
+LIBS_DAEMON   = $(call pkg,libuv libnghttp2 libprotobuf-c jansson) -lm
+LIBS_CLI      = $(call pkg,libmicrohttpd libcurl) $(LIBS_DAEMON)
+LIBS_NODE     = $(call pkg,libmicrohttpd libcurl jansson)
+LIBS_AIS      = $(call pkg,libcurl jansson)
+LIBS_CHECK    = $(call pkg,check)
+
+objects = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
+SHMRING_O  := $(call objects,shmring/*.c)
+CLIENT_O   := $(call objects,client/*.c)
+DAEMON_O   := $(filter-out $(O)/daemon/aistraced.o,$(call objects,daemon/*.c))
+CLI_O      := $(call objects,daemon/cli/*.c)
+ENDPOINT_O := $(call objects,daemon/endpoint/*.c)
+NODE_C     := $(wildcard test/playground/node/*.c)
+AIS_O      := $(call objects,test/playground/cli/*.c)
+SUPPORT_O  := $(call objects,test/support/*.c)
+CHECKS     := $(patsubst test/%.c,$(B)/test/%,$(wildcard test/check_*.c))
+HELPERS    := $(patsubst test/helpers/%.c,$(B)/test/%,$(wildcard test/helpers/*.c))
+
+PROTOS  := $(shell find proto -name '*.proto')
+PROTO_C := $(patsubst proto/%.proto,$(GEN)/%.pb-c.c,$(PROTOS))
+PROTO_O := $(patsubst $(GEN)/%.c,$(O)/gen/%.o,$(PROTO_C))
+
+TRACED := $(filter oteltracing,$(TAGS))
+NODE_VARIANT := $(if $(TRACED),node-traced,node-plain)
+# Without the tag not even a debugging symbol may speak of tracing.
+NODE_FLAGS := $(if $(TRACED),,-DAISTRACE_DISABLED -g0)
+NODE_O := $(patsubst test/playground/node/%.c,$(O)/$(NODE_VARIANT)/%.o,$(NODE_C))
+
+BIN := $(B)/bin
+LIB := $(B)/lib
+
+.PHONY: all help deps deps-test node deploy kill clean check test test-quick asan tsan ubsan lint coverage install FORCE
+all: $(LIB)/libshmring.a $(LIB)/libaistrace.a $(LIB)/libaistrace.so $(BIN)/aistraced $(BIN)/aistrace node $(BIN)/ais
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+# ---- libraries and programs
+
+$(LIB)/libshmring.a: $(SHMRING_O)
+$(LIB)/libaistrace.a: $(CLIENT_O) $(SHMRING_O)
+$(LIB)/libdaemon.a: $(DAEMON_O) $(PROTO_O)
+$(LIB)/libendpoint.a: $(ENDPOINT_O)
+$(LIB)/libsupport.a: $(SUPPORT_O)
+$(LIB)/%.a:
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $(filter %.o,$^)
+
+$(LIB)/libaistrace.so: $(CLIENT_O) $(SHMRING_O) client/libaistrace.map
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -shared -Wl,-soname,libaistrace.so.0 -Wl,-z,nodelete -Wl,--version-script=client/libaistrace.map \
+	    $(filter-out -pie,$(LINK)) -o $@.0 $(filter %.o,$^) && ln -sf libaistrace.so.0 $@
+
+define link
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LINK) -o $@ $(filter %.o %.a,$^) $(1)
+endef
+
+$(BIN)/aistraced: $(O)/daemon/aistraced.o $(LIB)/libdaemon.a $(LIB)/libshmring.a
+	$(call link,$(LIBS_DAEMON))
+$(BIN)/aistrace: $(CLI_O) $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
+	$(call link,$(LIBS_CLI))
+$(BIN)/ais: $(AIS_O)
+	$(call link,$(LIBS_AIS))
+
+node: $(O)/$(NODE_VARIANT)/aisnode ## the playground's node; TAGS=oteltracing: with tracing
+	$(Q)mkdir -p $(BIN) && cmp -s $< $(BIN)/aisnode || install -m 755 $< $(BIN)/aisnode
+$(O)/node-traced/aisnode: $(NODE_O) $(LIB)/libaistrace.a
+	$(call link,$(LIBS_NODE))
+$(O)/node-plain/aisnode: $(NODE_O)
+	$(call link,$(LIBS_NODE))
+$(O)/$(NODE_VARIANT)/%.o: test/playground/node/%.c
+	$(call say,CC,$< ($(NODE_VARIANT)))
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(NODE_FLAGS) -MMD -MP -c -o $@ $<
+
+# The library must load by dlopen into a process whose static TLS is nearly used up, so its few bytes are initial-exec.
+$(CLIENT_O) $(SHMRING_O): MODULE_FLAGS := -ftls-model=initial-exec
+$(O)/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(MODULE_FLAGS) -MMD -MP -c -o $@ $<
+
+$(GEN)/%.pb-c.c $(GEN)/%.pb-c.h &: proto/%.proto
+	$(call say,PROTO,$<)
+	$(Q)mkdir -p $(GEN) && protoc-c --proto_path=proto --c_out=$(GEN) $<
+$(O)/gen/%.o: $(GEN)/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(filter-out $(WARN),$(BASE)) -MMD -MP -c -o $@ $<
+$(DAEMON_O) $(ENDPOINT_O) $(CLI_O) $(PROTO_O) $(CHECKS): | $(PROTO_C)
+
+# ---- tests
+
+$(B)/test/check_%: $(O)/test/check_%.o $(LIB)/libsupport.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
+	$(call link,$(LIBS_CHECK) $(LIBS_CLI))
+$(B)/test/%: $(O)/test/helpers/%.o $(LIB)/libsupport.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
+	$(call link,$(LIBS_DAEMON))
+.SECONDARY:
+
+.PHONY: checks tests-built
+checks: $(CHECKS) $(HELPERS)
+tests-built: all checks
+
+deps: ## installs what building and running needs (Debian packages)
+	$(Q)test/playground/deploy/deps run
+deps-test: ## installs what the tests need as well
+	$(Q)test/playground/deploy/deps test
+
+test: ## the whole test suite
+	$(Q)$(MAKE) --no-print-directory deps-test
+	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing tests-built
+	$(Q)test/run all
+test-quick: ## the unit tests: under a minute
+	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing tests-built
+	$(Q)test/run quick
+asan tsan ubsan: ## the unit tests under a sanitizer
+	$(Q)$(MAKE) --no-print-directory deps-test
+	$(Q)$(MAKE) --no-print-directory VARIANT=$@ TAGS=oteltracing tests-built
+	$(Q)VARIANT=$@ test/run quick
+
+lint: ## clang-tidy, cppcheck and the include rules
+	$(Q)test/lint
+
+# ---- playground
+
+deploy: ## builds and starts the playground: proxies, targets, sidecars, and an endpoint to look at the traces
+	$(Q)$(MAKE) --no-print-directory deps
+	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing all
+	$(Q)test/playground/deploy/deploy
+kill: ## stops the playground
+	$(Q)test/playground/deploy/kill
+clean: kill ## stops the playground, removes its state and build/
+	$(Q)rm -rf build
+
+install: all ## DESTDIR and PREFIX as usual
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)
+	install -m 755 $(BIN)/aistraced $(BIN)/aistrace $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 client/aistrace.h client/aistrace_disabled.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(LIB)/libaistrace.a $(DESTDIR)$(LIBDIR)/
+	install -m 755 $(LIB)/libaistrace.so.0 $(DESTDIR)$(LIBDIR)/
+	ln -sf libaistrace.so.0 $(DESTDIR)$(LIBDIR)/libaistrace.so
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

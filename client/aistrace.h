@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * libaistrace: spans into shared memory. The aistraced daemon ships them; this program never waits for it.
+ *
+ *     aistrace_start(&(struct aistrace_options){ .service_name = "checkout" });
+ *     struct aistrace_span span;
+ *     aistrace_span_start(&span, "GET /cart", NULL);
+ *     aistrace_span_set_int(&span, "cart.items", 3);
+ *     aistrace_span_end(&span);
+ *     aistrace_stop();
+ *
+ * Between a thread's first and last span no call here allocates, locks, or enters the kernel. A thread's first span
+ * (or aistrace_thread_attach) sets its ring up. Where there is no usable ring directory, or before aistrace_start,
+ * every call works and records nothing; an incoming context is passed on to children unchanged.
+ *
+ * Threads: a span belongs to one thread at a time; it may start on one and end on another, handed over by any means
+ * that orders memory. Different spans are independent. Signals: a handler may use spans of its own; one that interrupts
+ * a write to the ring has its span dropped and counted (nested). fork: the child gets its own segment on its first
+ * span; spans of the parent that the child ends are the parent's to end, so in the child they must be abandoned.
+ * exec, exit, SIGKILL: whatever ended before is delivered.
+ * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "".
+ *
+ * C11 or later, C++17 or later. With -DAISTRACE_DISABLED every call compiles to nothing and no library is needed.
+ */
+#ifndef AISTRACE_H
+#define AISTRACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define AISTRACE_VERSION "0.1.0"
+
+/* OTLP Span.SpanKind and Status.StatusCode, same numbers. */
+enum aistrace_kind {
+    AISTRACE_KIND_INTERNAL = 1,
+    AISTRACE_KIND_SERVER = 2,
+    AISTRACE_KIND_CLIENT = 3,
+    AISTRACE_KIND_PRODUCER = 4,
+    AISTRACE_KIND_CONSUMER = 5
+};
+enum aistrace_status { AISTRACE_STATUS_UNSET = 0, AISTRACE_STATUS_OK = 1, AISTRACE_STATUS_ERROR = 2 };
+
+enum aistrace_type {
+    AISTRACE_STRING = 1,
+    AISTRACE_BOOL = 2,
+    AISTRACE_INT = 3,
+    AISTRACE_DOUBLE = 4,
+    AISTRACE_BYTES = 5,
+    AISTRACE_STRING_ARRAY = 6
+};
+
+/* Borrows everything it points to for the duration of the call it is given to. Made by the aistrace_attr_ functions. */
+struct aistrace_attribute {
+    const char *key; /* NUL-terminated */
+    enum aistrace_type type;
+    union {
+        int64_t integer;
+        double real;
+        bool boolean;
+        const void *data;         /* STRING, BYTES */
+        const char *const *items; /* STRING_ARRAY: count NUL-terminated strings */
+    } value;
+    size_t count; /* STRING, BYTES: bytes of data; STRING_ARRAY: items */
+};
+
+/* ---- context: what crosses process borders ------------------------------------------------------------------- */
+
+enum { AISTRACE_TRACEPARENT_BYTES = 56 /* with NUL */, AISTRACE_TRACE_STATE_BYTES = 512 };
+
+/* W3C trace context. trace_state is borrowed: from the span, or from the caller of aistrace_context_parse. */
+struct aistrace_context {
+    uint8_t trace_id[16];
+    uint8_t span_id[8]; /* all zero: not a context */
+    uint8_t trace_flags; /* W3C; bit 0 sampled */
+    uint8_t sampling;    /* enum aistrace_sampling of span_format.h */
+    uint16_t trace_state_bytes;
+    const char *trace_state; /* not NUL-terminated */
+};
+
+/* ---- spans --------------------------------------------------------------------------------------------------- */
+
+enum { AISTRACE_SPAN_INLINE_BYTES = 880 };
+
+/* Storage is the caller's: on the stack or inside a request object. Its fields are the library's. It must not be moved
+ * or copied between start and end: context.trace_state points into it. */
+struct aistrace_span {
+    struct aistrace_context context;
+    uint8_t parent_span_id[8];
+    uint64_t start_unix_ns;
+    uint64_t start_monotonic_ns;
+    uint8_t *body; /* items; inline_body, or the caller's buffer */
+    uint32_t body_bytes;
+    uint32_t body_capacity;
+    uint32_t dropped_attributes;
+    uint32_t dropped_events;
+    uint32_t dropped_links;
+    uint8_t attributes;
+    uint8_t events;
+    uint8_t links;
+    uint8_t kind;
+    uint8_t status;
+    uint8_t state; /* 0: not recording; else between start and end */
+    uint8_t reserved[2];
+    uint8_t inline_body[AISTRACE_SPAN_INLINE_BYTES];
+};
+
+struct aistrace_span_options {
+    enum aistrace_kind kind;               /* 0: internal */
+    const struct aistrace_context *parent; /* NULL: the thread's current context */
+    bool root;                             /* start a new trace: ignore parent and the current context */
+    void *buffer;        /* room for name, attributes, events, links in place of the inline body; */
+    size_t buffer_bytes; /* lives until the span ends. What does not fit is counted on the span as dropped */
+};
+
+#ifndef AISTRACE_DISABLED
+
+struct aistrace_options {
+    const char *role;            /* "proxy", "target": service.name is the daemon's configured prefix, "-", role; or */
+    const char *service_name;    /* verbatim; one of the two */
+    const char *version;         /* resource attribute `version` */
+    const char *daemon_id;       /* resource attribute `daemonID` */
+    const struct aistrace_attribute *attributes; /* more resource attributes; copied */
+    size_t attribute_count;
+    const char *ring_dir;   /* NULL: AIS_TRACING_RING_DIR, else /dev/shm/aistrace */
+    uint64_t ring_bytes;    /* per thread; 0: AIS_TRACING_RING_SIZE, else 1 MiB, less on a small tmpfs */
+    uint32_t thread_slots;  /* 0: 128; how many threads may trace at the same time */
+};
+
+/* Starts the process's tracer and creates its segment. Copies what options points to. Once per process: a second call
+ * without aistrace_stop between is -EALREADY. The process also gets `process.pid`, `host.name`, `telemetry.sdk.*` and,
+ * from MY_POD, `pod` as resource attributes.
+ * -> 0; -EINVAL (neither or both of role and service_name); or why there is no segment (-EPERM foreign ring directory,
+ * -ENOSPC, -EFBIG, -ENOENT, ...): the program may ignore it, spans then record nothing. Not async-signal-safe. */
+int aistrace_start(const struct aistrace_options *options);
+
+/* Gives the segment up; the daemon drains and removes it. No other thread may be inside a call of this library; spans
+ * not yet ended record nothing. Calls after it are as before aistrace_start, which may follow again. */
+void aistrace_stop(void);
+
+/* Does the calling thread's set-up now (about 0.7 ms) instead of in its first span. -> 0, -ENFILE no slot free,
+ * -ENOSPC or -ENOMEM no room for the ring (then the thread's spans are counted as dropped), -ENODEV not started. */
+int aistrace_thread_attach(void);
+
+/* Begins a span. The name is copied. options may be NULL. Any thread. */
+void aistrace_span_start(struct aistrace_span *span, const char *name, const struct aistrace_span_options *options);
+
+/* Ends the span and writes it to the ring, or drops and counts it. Ending twice is harmless, the second does nothing. */
+void aistrace_span_end(struct aistrace_span *span);
+
+/* False: nothing of this span will be written, so costly attributes need not be computed. */
+bool aistrace_span_recording(const struct aistrace_span *span);
+
+/* Attributes. Setting a key again replaces its value. Over 128, or when the room is used up: counted on the span. */
+void aistrace_span_set_int(struct aistrace_span *span, const char *key, int64_t value);
+void aistrace_span_set_double(struct aistrace_span *span, const char *key, double value);
+void aistrace_span_set_bool(struct aistrace_span *span, const char *key, bool value);
+void aistrace_span_set_string(struct aistrace_span *span, const char *key, const char *value);
+void aistrace_span_set_text(struct aistrace_span *span, const char *key, const char *value, size_t bytes);
+void aistrace_span_set_bytes(struct aistrace_span *span, const char *key, const void *value, size_t bytes);
+void aistrace_span_set_strings(struct aistrace_span *span, const char *key, const char *const *items, size_t count);
+void aistrace_span_set(struct aistrace_span *span, const struct aistrace_attribute *attribute);
+
+/* Replaces the name given at start. */
+void aistrace_span_set_name(struct aistrace_span *span, const char *name);
+
+/* OpenTelemetry's rules: OK is final; ERROR overrides UNSET; UNSET is ignored; message counts with ERROR only. */
+void aistrace_span_set_status(struct aistrace_span *span, enum aistrace_status status, const char *message);
+
+/* An event now, with count attributes. */
+void aistrace_span_add_event(struct aistrace_span *span, const char *name, const struct aistrace_attribute *attributes,
+                             size_t count);
+
+/* A link to another span's context. An invalid context is ignored. */
+void aistrace_span_add_link(struct aistrace_span *span, const struct aistrace_context *context,
+                            const struct aistrace_attribute *attributes, size_t count);
+
+/* The span's context, to make children of it or to propagate. Valid until the span's storage goes. */
+const struct aistrace_context *aistrace_span_context(const struct aistrace_span *span);
+
+/* The calling thread's current context: parent of spans that name none. aistrace_set_current returns the one before,
+ * to be put back when the scope ends; NULL: none. The context must live as long as it is current. */
+const struct aistrace_context *aistrace_current(void);
+const struct aistrace_context *aistrace_set_current(const struct aistrace_context *context);
+
+/* What this process attempted since aistrace_start, its own view of the identity. Any thread. */
+struct aistrace_counters {
+    uint64_t attempted; /* spans ended = committed + all below */
+    uint64_t committed;
+    uint64_t ring_full;
+    uint64_t oversize; /* record over a quarter of the ring */
+    uint64_t nested;
+    uint64_t disabled;
+    uint64_t no_slot;
+    uint64_t no_memory;
+    uint64_t no_segment; /* no ring directory, or not started: recorded nowhere */
+};
+void aistrace_counters(struct aistrace_counters *out);
+
+/* ---- propagation (W3C Trace Context, W3C Baggage) -------------------------------------------------------------- */
+
+/* Parses the headers of an incoming request. traceparent and tracestate need no terminator; tracestate may be NULL;
+ * several tracestate headers are joined with "," by the caller. On success *out borrows trace_state, a buffer of
+ * AISTRACE_TRACE_STATE_BYTES given by the caller, which receives the members that are kept.
+ * -> 0, or -EINVAL: no valid traceparent; *out is then untouched. An invalid tracestate is ignored alone.
+ * Async-signal-safe. */
+int aistrace_context_parse(struct aistrace_context *out, const char *traceparent, size_t traceparent_bytes,
+                           const char *tracestate, size_t tracestate_bytes, char *trace_state);
+
+/* Writes the traceparent header's value, NUL-terminated. -> 55, or 0 and "" for a context that is none. */
+size_t aistrace_traceparent_write(const struct aistrace_context *context, char out[AISTRACE_TRACEPARENT_BYTES]);
+
+/* Writes the tracestate header's value, NUL-terminated, into AISTRACE_TRACE_STATE_BYTES + 1 bytes. -> its length. */
+size_t aistrace_tracestate_write(const struct aistrace_context *context, char *out);
+
+/* Baggage members, one per call: *cursor starts at the header's value and advances; end is past its last byte. Values
+ * are percent-decoded into value (NUL-terminated, at most value_bytes with it, longer ones are skipped); keys likewise.
+ * Malformed members are skipped. -> true while there was one. */
+bool aistrace_baggage_next(const char **cursor, const char *end, char *key, size_t key_bytes, char *value,
+                           size_t value_bytes);
+
+/* Appends key=value, percent-encoded, to a NUL-terminated header value in out (capacity bytes with NUL).
+ * -> 0; -EINVAL: key is not a token; -E2BIG: over capacity, 64 members or 8,192 bytes; out is then unchanged. */
+int aistrace_baggage_append(char *out, size_t capacity, const char *key, const char *value);
+
+#else
+#include "aistrace_disabled.h"
+#endif
+
+static inline struct aistrace_attribute aistrace_attr_int(const char *key, int64_t value)
+{
+    struct aistrace_attribute attribute = {key, AISTRACE_INT, {0}, 0};
+    attribute.value.integer = value;
+    return attribute;
+}
+/* client engineer: aistrace_attr_double, _bool, _string, _bytes, _strings likewise */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

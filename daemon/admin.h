@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * /metrics, /livez and /readyz over HTTP: GET only, bounded requests and connections, one answer per connection.
+ */
+#ifndef ADMIN_H
+#define ADMIN_H
+
+#include <uv.h>
+
+#include "log.h"
+
+struct admin;
+struct buf;
+
+struct admin_callbacks {
+    void (*on_metrics_cb)(void *user, struct buf *out);
+    /* -> true when spans can be delivered; else reason is appended to out */
+    bool (*on_ready_cb)(void *user, struct buf *out);
+};
+
+/* listen: HOST:PORT, [v6]:PORT or :PORT (all addresses). -> -EADDRINUSE, -EINVAL, ... */
+int admin_start(uv_loop_t *loop, const char *listen, const struct admin_callbacks *callbacks, void *user,
+                struct log *log, struct admin **out);
+void admin_close(struct admin *admin, void (*closed_cb)(void *user), void *user);
+
+#endif

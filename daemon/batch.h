@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A batch: encoded spans of many producers on their way to the endpoint, and the claims that say which intervals of
+ * which rings it answers for. Pure: no I/O, time is an argument. One thread.
+ *
+ *     open ──seal──► sealed ──► (the exporter's) ──finish──► its claims are settled, ledgers can move
+ *
+ * A slot reads its ring in order and only into the one open batch, so a batch holds at most one claim per slot, and a
+ * slot's claims are a queue in ring order. Batches finish in any order; claims leave the queue from its head only.
+ */
+#ifndef BATCH_H
+#define BATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "buf.h"
+#include "otlp_encode.h"
+#include "stats.h"
+
+struct batch;
+
+/* Interval of one slot's ring. Lives in its slot's queue and in its batch. */
+struct claim {
+    struct claim *next;       /* in the slot's queue */
+    struct claim *batch_next; /* in the batch */
+    struct batch *batch;
+    uint64_t begin;
+    uint64_t end;
+    uint64_t spans;         /* encoded into the batch: their outcome comes with the batch's */
+    struct outcome outcome; /* sampled_out and dropped as they are read; the rest when the batch finishes */
+    bool settled;
+};
+
+/* A slot's claims, oldest first. Zero-initialised is empty. */
+struct claim_queue {
+    struct claim *head;
+    struct claim *tail;
+};
+
+/* Spans of one producer within a batch, and where their resource block is. */
+struct batch_group {
+    const void *producer;        /* identity only */
+    const struct buf *resource;  /* encoded; borrowed while the batch is open, copied into the head at seal */
+    struct buf spans;
+    uint64_t span_count;
+};
+
+enum batch_result { BATCH_ADDED, BATCH_FULL, BATCH_OVERSIZE, BATCH_NO_MEMORY };
+
+struct batch_limits {
+    size_t max_spans;
+    size_t max_bytes; /* of the encoded ExportTraceServiceRequest */
+};
+
+/* Recycles batches, groups, claims and their buffers, so that the steady state allocates nothing. */
+struct batch_pool;
+int batch_pool_new(struct batch_pool **out);
+void batch_pool_free(struct batch_pool *pool);
+
+int batch_open(struct batch_pool *pool, const struct batch_limits *limits, uint64_t deadline_ns, struct batch **out);
+
+/* Encodes span into the batch. BATCH_FULL: it would pass a limit; seal, open another, try again. BATCH_OVERSIZE: it
+ * passes max_bytes even alone. In both cases the batch is unchanged. */
+enum batch_result batch_add(struct batch *batch, const void *producer, const struct buf *resource,
+                            const struct span_view *span, uint64_t *invalid_text);
+
+/* The batch's claim for the slot whose queue this is: found when the queue's tail is this batch's, else appended with
+ * begin. The caller moves end and counts. NULL: no memory. */
+struct claim *batch_claim(struct batch *batch, struct claim_queue *queue, uint64_t begin);
+
+/* Closes the batch and lays the request out. -> 0 or -ENOMEM (still open). */
+int batch_seal(struct batch *batch);
+
+size_t batch_span_count(const struct batch *batch);
+size_t batch_bytes(const struct batch *batch); /* of the request when sealed, a bound of it while open */
+uint64_t batch_deadline_ns(const struct batch *batch);
+
+/* The encoded request in order, for writing; valid from seal to finish. */
+const struct iovec *batch_parts(const struct batch *batch, size_t *count);
+
+/* What became of the spans of a batch: all exported but the first `rejected` in claim order (OTLP's partial success
+ * does not name them: this is the stated rule), or all dropped for one reason. */
+struct batch_outcome {
+    bool exported;
+    uint64_t rejected;
+    enum drop_reason reason; /* when not exported */
+};
+
+/* Settles the claims. The batch's memory goes back to the pool when the last of its claims has been taken. */
+void batch_finish(struct batch *batch, const struct batch_outcome *outcome);
+
+/* Takes the oldest claim off the queue if it is settled, adding it up. -> true with *end and *outcome added to. */
+bool claim_take(struct claim_queue *queue, uint64_t *end, struct outcome *outcome);
+
+/* Forgets a quarantined slot's claims: their outcomes still come, into `orphaned` at batch_finish. */
+void claim_abandon(struct claim_queue *queue, struct outcome *orphaned);
+
+/* For the owner's queues. */
+struct batch *batch_next(const struct batch *batch);
+void batch_set_next(struct batch *batch, struct batch *next);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Delivers sealed batches to the endpoint: several in flight on one connection, deadlines, retry with exponential
+ * backoff and jitter, reconnect. On the loop's thread.
+ */
+#ifndef EXPORTER_H
+#define EXPORTER_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "batch.h"
+#include "config.h"
+#include "log.h"
+#include "stats.h"
+
+struct exporter;
+
+/* The batch is settled for good; the callee finishes it (batch_finish). */
+typedef void (*exporter_finished_cb)(void *user, struct batch *batch, const struct batch_outcome *outcome);
+
+/* Borrows config, stats and log. */
+int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log,
+                   exporter_finished_cb finished_cb, void *user, struct exporter **out);
+
+/* Takes the batch until finished_cb. A batch without spans must not be given. */
+void exporter_submit(struct exporter *exporter, struct batch *batch);
+
+/* True while another batch should be read from the rings: queued and unfinished batches are below their bound
+ * (EXPORTER_HELD_FACTOR x max_in_flight). */
+bool exporter_has_room(const struct exporter *exporter);
+size_t exporter_held(const struct exporter *exporter); /* batches taken and not finished */
+
+/* Last known trouble in words, or NULL: for /readyz. Borrowed until the next call of any exporter function. */
+const char *exporter_trouble(const struct exporter *exporter);
+
+/* Closes everything without waiting; batches still held are forgotten (their spans stay in the rings). closed_cb when
+ * the last handle is closed; then the exporter is freed. */
+void exporter_close(struct exporter *exporter, void (*closed_cb)(void *user), void *user);
+
+#endif

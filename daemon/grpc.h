@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gRPC status codes, and what an exporter does about an answer. Pure. Source: gRPC's statuscodes and PROTOCOL-HTTP2,
+ * the OTLP specification's failure handling.
+ */
+#ifndef GRPC_H
+#define GRPC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum grpc_code {
+    GRPC_OK, GRPC_CANCELLED, GRPC_UNKNOWN, GRPC_INVALID_ARGUMENT, GRPC_DEADLINE_EXCEEDED, GRPC_NOT_FOUND,
+    GRPC_ALREADY_EXISTS, GRPC_PERMISSION_DENIED, GRPC_RESOURCE_EXHAUSTED, GRPC_FAILED_PRECONDITION, GRPC_ABORTED,
+    GRPC_OUT_OF_RANGE, GRPC_UNIMPLEMENTED, GRPC_INTERNAL, GRPC_UNAVAILABLE, GRPC_DATA_LOSS, GRPC_UNAUTHENTICATED,
+    GRPC_CODES
+};
+const char *grpc_code_name(enum grpc_code code);
+
+/* A call's end. Text and bytes are borrowed for the callback. */
+struct grpc_result {
+    enum grpc_code code;
+    bool unprocessed;      /* the server certainly did not see it: repeat at once, not counted as an attempt */
+    const char *message;   /* percent-decoded grpc-message, or our own words; never NULL */
+    const uint8_t *body;   /* OK: the response message */
+    size_t body_bytes;
+    const uint8_t *details; /* grpc-status-details-bin, base64-decoded: google.rpc.Status */
+    size_t details_bytes;
+};
+
+enum grpc_verdict { GRPC_EXPORTED, GRPC_RETRY, GRPC_REFUSED };
+struct grpc_decision {
+    enum grpc_verdict verdict;
+    uint64_t retry_after_ms; /* from RetryInfo; 0: none */
+    uint64_t rejected;       /* partial success */
+    char message[256];       /* for the log: the server's words, printable */
+};
+void grpc_decide(const struct grpc_result *result, struct grpc_decision *out);
+
+/* gRPC status from what is there when grpc-status is missing. */
+enum grpc_code grpc_code_from_http(int status);
+enum grpc_code grpc_code_from_h2_error(uint32_t error, bool *unprocessed);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A gRPC client connection's bytes, over nghttp2: unary calls of one method. Pure: the owner moves the bytes. One
+ * thread. No callback is made from within h2_submit; h2_receive and h2_send make them.
+ */
+#ifndef H2_H
+#define H2_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "grpc.h"
+
+struct h2;
+
+struct h2_metadata {
+    const char *name; /* lower case */
+    const char *value;
+    bool secret; /* never indexed by HPACK */
+};
+
+struct h2_settings {
+    const char *scheme;    /* "http" or "https" */
+    const char *authority; /* host:port */
+    const char *path;
+    const struct h2_metadata *metadata;
+    size_t metadata_count;
+};
+
+struct h2_callbacks {
+    /* A call ended: with the server's answer, or because its stream or the connection did. */
+    void (*on_result_cb)(void *user, void *call, const struct grpc_result *result);
+    /* The server will take no new calls here. */
+    void (*on_goaway_cb)(void *user);
+};
+
+int h2_new(const struct h2_settings *settings, const struct h2_callbacks *callbacks, void *user, struct h2 **out);
+void h2_free(struct h2 *h2); /* no callbacks; the caller deals with calls that are still open */
+
+/* True while another call may be submitted: not going away, and below the server's MAX_CONCURRENT_STREAMS. */
+bool h2_ready(const struct h2 *h2);
+
+/* Starts a call. The message's parts (without gRPC framing) stay valid until its result. -> 0 or -errno. */
+int h2_submit(struct h2 *h2, void *call, const struct iovec *parts, size_t part_count, uint64_t timeout_ms);
+
+/* Ends a call that has passed its deadline: RST_STREAM(CANCEL). Its result callback is not made. */
+void h2_cancel(struct h2 *h2, void *call);
+
+/* Bytes from the peer. -> 0, or -EPROTO: the connection is beyond use (*problem: a static text). */
+int h2_receive(struct h2 *h2, const uint8_t *data, size_t bytes, const char **problem);
+
+/* Next bytes for the peer: appended to out, at most about max. -> 0 or -errno. Nothing appended: nothing to send. */
+struct buf;
+int h2_send(struct h2 *h2, struct buf *out, size_t max);
+
+/* The connection is gone: every open call gets its result (UNAVAILABLE; unprocessed when never sent, or refused by
+ * GOAWAY). */
+void h2_abort(struct h2 *h2, const char *why);
+
+#endif

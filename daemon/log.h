@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Lines on stderr at a bounded rate: per cause one line at once, then one per interval with the count of those held
+ * back. One thread.
+ */
+#ifndef LOG_H
+#define LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum log_format { LOG_TEXT, LOG_JSON };
+enum { LOG_INTERVAL_MS = 10000 };
+
+struct log; /* the sink; passed to whoever logs */
+
+/* fd is borrowed. */
+int log_new(int fd, struct log **out);
+void log_free(struct log *log);
+void log_configure(struct log *log, enum log_level level, enum log_format format);
+
+/* A line that is always written (subject to level): starts, stops, summaries. */
+void log_line(struct log *log, enum log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* A line of a cause that may repeat. cause is a short constant such as "ring_full"; the first line of a cause is
+ * written at once, later ones at most every LOG_INTERVAL_MS with how many were held back. now_ms is monotonic. */
+void log_cause(struct log *log, enum log_level level, const char *cause, uint64_t now_ms, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Writes the counts still held back; call every interval and at the end. */
+void log_flush(struct log *log, uint64_t now_ms, bool final);
+
+#endif

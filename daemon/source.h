@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The rings: discovery of segments (inotify, rescan), adaptive polling, draining into batches, release of what is
+ * settled, farewell to dead owners' segments. On the loop's thread.
+ */
+#ifndef SOURCE_H
+#define SOURCE_H
+
+#include <uv.h>
+
+#include "batch.h"
+#include "config.h"
+#include "exporter.h"
+#include "log.h"
+#include "stats.h"
+
+struct source;
+
+/* Locks ring_dir (-EWOULDBLOCK: another daemon has it). Borrows everything. */
+int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log, struct source **out);
+
+/* Where sealed batches go; before the loop runs. */
+void source_attach_exporter(struct source *source, struct exporter *exporter);
+
+/* exporter_finished_cb: settles the batch and releases what it can; user is the source. */
+void source_batch_finished(void *user, struct batch *batch, const struct batch_outcome *outcome);
+
+/* Publishes enabled and probability to all segments, now and to come. */
+void source_publish(struct source *source);
+
+/* At TERM: reads what is there, seals at once. source_drained: nothing unread, nothing held. */
+void source_drain(struct source *source);
+bool source_drained(const struct source *source);
+
+void source_snapshot(const struct source *source, struct stats_snapshot *out); /* fills the span figures */
+
+void source_close(struct source *source, void (*closed_cb)(void *user), void *user);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * libshmring: single-producer single-consumer byte rings in one segment file per process.
+ *
+ * Layout: shmring_format.h. Reasons, life cycle, crash cases: FORMAT.md.
+ * Functions return 0 or a negative errno unless said otherwise; outputs are untouched on failure. Nothing prints.
+ */
+#ifndef SHMRING_H
+#define SHMRING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "shmring_format.h"
+
+/* ---- directory ---------------------------------------------------------------------------------------------- */
+
+/* Opens the ring directory, creating it (mode 0700) when missing: whoever comes first, producer or consumer.
+ * Refuses a symlink, and a directory whose owner is neither the caller, root nor trusted_uid ((uid_t)-1: no third).
+ * -> a descriptor that the caller closes, or -errno (-EPERM: foreign owner; -ENOTDIR; -ELOOP). */
+int shmring_dir_open(const char *path, uid_t trusted_uid);
+
+/* ---- producer: segment -------------------------------------------------------------------------------------- */
+
+struct shmring;        /* a producer's segment; process-private handle */
+struct shmring_writer; /* one thread's slot of it */
+
+struct shmring_options {
+    const char *dir;          /* ring directory */
+    uid_t trusted_uid;        /* (uid_t)-1 when none */
+    uint32_t slot_count;      /* 0: 128 */
+    uint64_t ring_bytes;      /* per slot, rounded up to a power of two; 0: 1 MiB, less on a small tmpfs */
+    const void *resource;     /* copied */
+    uint32_t resource_bytes;  /* <= SHMRING_RESOURCE_MAX, else -E2BIG */
+    uint64_t first_position;  /* tests: where positions start; a multiple of SHMRING_ALIGN */
+};
+
+/* Creates, locks and links a segment. The lock lives as long as the mapping: until shmring_close, exec or the
+ * process's end, however that comes. -> -ENOSPC, -EFBIG (RLIMIT_FSIZE), -EPERM, ... ; then no file is left behind. */
+int shmring_create(const struct shmring_options *options, struct shmring **out);
+
+/* Unmaps everything and so gives up the lock: the consumer drains and removes the file. No thread may be inside a
+ * writer call. Accepts NULL. */
+void shmring_close(struct shmring *ring);
+
+/* For the child of a fork, where the mapping does not exist (MADV_DONTFORK): frees the private handle only. */
+void shmring_abandon(struct shmring *ring);
+
+const char *shmring_name(const struct shmring *ring); /* file name within dir; valid as long as the handle */
+const struct shmring_control *shmring_control(const struct shmring *ring);
+
+/* Counts a record that a thread without slot could not write. Any thread; async-signal-safe. */
+void shmring_count_drop(struct shmring *ring, enum shmring_drop reason);
+
+/* Sums of all slots and the segment. committed = begun - ring_full - oversize; momentarily one too many per write in
+ * progress. Any thread. */
+struct shmring_totals {
+    uint64_t begun;
+    uint64_t dropped[SHMRING_DROP_REASONS];
+};
+void shmring_totals(const struct shmring *ring, struct shmring_totals *out);
+
+/* ---- producer: slots. The caller serialises attach and detach (one mutex per process). ----------------------- */
+
+/* Takes a slot for the calling thread: a retired one first, else a new one, whose memory is allocated, mapped and
+ * prefaulted here (about 0.7 ms for 1 MiB). On failure counts nothing: -ENFILE (no slot), -ENOSPC, -ENOMEM. */
+int shmring_attach(struct shmring *ring, struct shmring_writer **out);
+
+/* Gives the slot back; what it holds stays readable and the next owner appends to it. Accepts NULL. */
+void shmring_detach(struct shmring *ring, struct shmring_writer *writer);
+
+/* ---- producer: records. One thread per writer; no call blocks, allocates or enters the kernel. ---------------- */
+
+/* Begins a record of payload_bytes and returns where the payload goes (16-aligned), or NULL: dropped and counted.
+ * Between reserve and commit or discard, a signal handler of the same thread gets NULL (counted as nested). */
+void *shmring_reserve(struct shmring_writer *writer, uint32_t payload_bytes, uint16_t type, uint16_t flags);
+
+/* Publishes the reserved record with one release store. */
+void shmring_commit(struct shmring_writer *writer);
+
+/* Forgets the reserved record: as if it had never begun. */
+void shmring_discard(struct shmring_writer *writer);
+
+/* Counts against the writer's slot a record that was never begun (SHMRING_DROP_DISABLED). Async-signal-safe. */
+void shmring_writer_count_drop(struct shmring_writer *writer, enum shmring_drop reason);
+
+/* ---- consumer: one thread, one process per ring directory ----------------------------------------------------- */
+
+struct shmring_reader; /* an attached segment */
+
+/* Locks the directory for one consumer (file "aistraced.lock", mode 0600). -> a descriptor to keep open, or -errno;
+ * -EWOULDBLOCK: another consumer holds it. */
+int shmring_dir_lock(int dir_fd);
+
+/* Attaches the segment `name` in dir_fd. Follows no symlink; wants a regular file on the directory's own file system,
+ * of exactly the declared geometry, with an intact header. Restores each used slot from its ledger and republishes
+ * cpos_pub. -> -EAGAIN: still being created; -EPROTONOSUPPORT: another major, mode or incompatible feature (left
+ * untouched); -EBADMSG: not a sound segment, or one whose owner is not its file's; -ENOENT. */
+int shmring_reader_open(int dir_fd, const char *name, struct shmring_reader **out);
+
+/* Unmaps; the file and its state stay. Accepts NULL. */
+void shmring_reader_close(struct shmring_reader *reader);
+
+const struct shmring_header *shmring_reader_header(const struct shmring_reader *reader);     /* private copy */
+const uint8_t *shmring_reader_resource(const struct shmring_reader *reader, uint32_t *bytes); /* private copy */
+uid_t shmring_reader_uid(const struct shmring_reader *reader);                                 /* file's owner */
+
+/* True while some process maps the segment. Once false, this reader holds the lock and nothing more is written.
+ * Never blocks. The answer false is final. */
+bool shmring_reader_owner_alive(struct shmring_reader *reader);
+
+/* Stores threshold, then flags (release). */
+void shmring_reader_publish(struct shmring_reader *reader, uint64_t flags, uint64_t sampling_threshold);
+
+/* Slots that may hold data: [0, n). Grows only. */
+uint32_t shmring_reader_slots(struct shmring_reader *reader);
+
+enum shmring_slot_health {
+    SHMRING_SLOT_SOUND,
+    SHMRING_SLOT_QUARANTINED, /* never read or written again by this reader */
+};
+
+/* What the reader knows of a slot. Positions as in shmring_format.h. */
+struct shmring_slot_status {
+    enum shmring_slot_health health;
+    const char *problem;          /* static text when quarantined: what was wrong */
+    uint64_t problem_position;    /* where */
+    uint64_t end;                 /* wpos when last looked at */
+    uint64_t read;                /* private position: everything before it was handed out */
+    uint64_t read_records;        /* ordinal of the record at `read` */
+    struct shmring_ledger ledger; /* as last committed; read - ledger.cpos is what a crash would repeat */
+};
+const struct shmring_slot_status *shmring_reader_slot(const struct shmring_reader *reader, uint32_t slot);
+
+/* A validated record in the reader's private copy, valid until the next call of shmring_reader_next on any reader
+ * that shares the window. */
+struct shmring_view {
+    const uint8_t *payload;
+    uint32_t payload_bytes;
+    uint16_t type;
+    uint16_t flags;
+    uint64_t begin;   /* position of the record, or of the padding before it */
+    uint64_t end;     /* position after it */
+    uint64_t ordinal;
+    uint32_t thread;
+};
+
+/* Private memory into which rings are copied before parsing; one per consumer, shared by its readers. bytes: at least
+ * the largest record of any ring it will see is read through it; grows by itself up to a quarter of SHMRING_RING_MAX. */
+struct shmring_window;
+int shmring_window_new(size_t bytes, struct shmring_window **out);
+void shmring_window_free(struct shmring_window *window);
+
+/* Loads the slot's wpos once (acquire), checks it, and copies what lies between `read` and it into the window, at most
+ * the window's size. -> bytes that are now to be had through shmring_reader_next, 0 when there is nothing,
+ * -EBADMSG when the slot is or was quarantined. */
+ssize_t shmring_reader_fill(struct shmring_reader *reader, uint32_t slot, struct shmring_window *window);
+
+/* Next whole record of the window last filled. -> 1 and *out; 0 when the window is used up (fill again);
+ * -EBADMSG: the slot was quarantined at this record. `read` advances with every record. */
+int shmring_reader_next(struct shmring_window *window, struct shmring_view *out);
+
+/* Makes `ledger` the slot's committed state: spare copy, selector, cpos_pub, in this order. ledger->cpos must lie in
+ * [committed cpos, read] on a record boundary. Does nothing on a quarantined slot. */
+void shmring_reader_commit(struct shmring_reader *reader, uint32_t slot, const struct shmring_ledger *ledger);
+
+/* The producer's own counters, as they stand in shared memory; not validated. */
+struct shmring_producer_status {
+    uint64_t begun;
+    uint64_t dropped[SHMRING_DROP_REASONS];
+};
+void shmring_reader_producer(const struct shmring_reader *reader, uint32_t slot, struct shmring_producer_status *out);
+void shmring_reader_counters(const struct shmring_reader *reader, uint64_t dropped[SHMRING_DROP_REASONS]);
+
+/* Stops touching the whole segment. */
+void shmring_reader_quarantine(struct shmring_reader *reader, const char *problem);
+
+/* ---- shared ------------------------------------------------------------------------------------------------- */
+
+uint32_t shmring_crc32c(uint32_t seed, const void *data, size_t bytes); /* Castagnoli, seed 0 to begin */
+
+#endif
