@@ -25,9 +25,18 @@
 #ifndef AISTRACE_H
 #define AISTRACE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+/* Always inlined: with AISTRACE_DISABLED no symbol may remain, also without optimisation. */
+#if defined(__GNUC__)
+#define AISTRACE_INLINE static inline __attribute__((always_inline, unused))
+#else
+#define AISTRACE_INLINE static inline
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -75,7 +84,7 @@ enum { AISTRACE_TRACEPARENT_BYTES = 56 /* with NUL */, AISTRACE_TRACE_STATE_BYTE
 /* W3C trace context. trace_state is borrowed: from the span, or from the caller of aistrace_context_parse. */
 struct aistrace_context {
     uint8_t trace_id[16];
-    uint8_t span_id[8]; /* all zero: not a context */
+    uint8_t span_id[8];  /* all zero: not a context */
     uint8_t trace_flags; /* W3C; bit 0 sampled */
     uint8_t sampling;    /* enum aistrace_sampling of span_format.h */
     uint16_t trace_state_bytes;
@@ -104,8 +113,9 @@ struct aistrace_span {
     uint8_t links;
     uint8_t kind;
     uint8_t status;
-    uint8_t state; /* 0: not recording; else between start and end */
-    uint8_t reserved[2];
+    uint8_t state;        /* 0: not recording; else between start and end */
+    uint8_t record_flags; /* enum aistrace_sampling of the record beyond context.sampling */
+    uint8_t generation;   /* of the tracer that began it */
     uint8_t inline_body[AISTRACE_SPAN_INLINE_BYTES];
 };
 
@@ -113,23 +123,42 @@ struct aistrace_span_options {
     enum aistrace_kind kind;               /* 0: internal */
     const struct aistrace_context *parent; /* NULL: the thread's current context */
     bool root;                             /* start a new trace: ignore parent and the current context */
-    void *buffer;        /* room for name, attributes, events, links in place of the inline body; */
+    void *buffer;                          /* room for name, attributes, events, links in place of the inline body; */
     size_t buffer_bytes; /* lives until the span ends. What does not fit is counted on the span as dropped */
+};
+
+/* ---- the process's tracer -------------------------------------------------------------------------------------- */
+
+struct aistrace_options {
+    const char *role;         /* "proxy", "target": service.name is the daemon's configured prefix, "-", role; or */
+    const char *service_name; /* verbatim; one of the two */
+    const char *version;      /* resource attribute `version` */
+    const char *daemon_id;    /* resource attribute `daemonID` */
+    const struct aistrace_attribute *attributes; /* more resource attributes; copied */
+    size_t attribute_count;
+    const char *ring_dir;  /* NULL: AIS_TRACING_RING_DIR, else /dev/shm/aistrace */
+    uint64_t ring_bytes;   /* per thread; 0: AIS_TRACING_RING_SIZE, else 1 MiB, less on a small tmpfs */
+    uint32_t thread_slots; /* 0: 128; how many threads may trace at the same time */
+};
+
+/* The process's own view of the identity. */
+struct aistrace_counters {
+    uint64_t attempted; /* spans ended = committed + all below */
+    uint64_t committed;
+    uint64_t ring_full;
+    uint64_t oversize; /* record over a quarter of the ring */
+    uint64_t nested;
+    uint64_t disabled;
+    uint64_t no_slot;
+    uint64_t no_memory;
+    uint64_t no_segment; /* no ring directory, or not started: recorded nowhere */
 };
 
 #ifndef AISTRACE_DISABLED
 
-struct aistrace_options {
-    const char *role;            /* "proxy", "target": service.name is the daemon's configured prefix, "-", role; or */
-    const char *service_name;    /* verbatim; one of the two */
-    const char *version;         /* resource attribute `version` */
-    const char *daemon_id;       /* resource attribute `daemonID` */
-    const struct aistrace_attribute *attributes; /* more resource attributes; copied */
-    size_t attribute_count;
-    const char *ring_dir;   /* NULL: AIS_TRACING_RING_DIR, else /dev/shm/aistrace */
-    uint64_t ring_bytes;    /* per thread; 0: AIS_TRACING_RING_SIZE, else 1 MiB, less on a small tmpfs */
-    uint32_t thread_slots;  /* 0: 128; how many threads may trace at the same time */
-};
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
 
 /* Starts the process's tracer and creates its segment. Copies what options points to. Once per process: a second call
  * without aistrace_stop between is -EALREADY. The process also gets `process.pid`, `host.name`, `telemetry.sdk.*` and,
@@ -149,7 +178,8 @@ int aistrace_thread_attach(void);
 /* Begins a span. The name is copied. options may be NULL. Any thread. */
 void aistrace_span_start(struct aistrace_span *span, const char *name, const struct aistrace_span_options *options);
 
-/* Ends the span and writes it to the ring, or drops and counts it. Ending twice is harmless, the second does nothing. */
+/* Ends the span and writes it to the ring, or drops and counts it. Ending twice is harmless, the second does nothing.
+ */
 void aistrace_span_end(struct aistrace_span *span);
 
 /* False: nothing of this span will be written, so costly attributes need not be computed. */
@@ -187,18 +217,7 @@ const struct aistrace_context *aistrace_span_context(const struct aistrace_span 
 const struct aistrace_context *aistrace_current(void);
 const struct aistrace_context *aistrace_set_current(const struct aistrace_context *context);
 
-/* What this process attempted since aistrace_start, its own view of the identity. Any thread. */
-struct aistrace_counters {
-    uint64_t attempted; /* spans ended = committed + all below */
-    uint64_t committed;
-    uint64_t ring_full;
-    uint64_t oversize; /* record over a quarter of the ring */
-    uint64_t nested;
-    uint64_t disabled;
-    uint64_t no_slot;
-    uint64_t no_memory;
-    uint64_t no_segment; /* no ring directory, or not started: recorded nowhere */
-};
+/* What this process attempted since aistrace_start; after aistrace_stop as it stood then. Any thread. */
 void aistrace_counters(struct aistrace_counters *out);
 
 /* ---- propagation (W3C Trace Context, W3C Baggage) -------------------------------------------------------------- */
@@ -227,17 +246,63 @@ bool aistrace_baggage_next(const char **cursor, const char *end, char *key, size
  * -> 0; -EINVAL: key is not a token; -E2BIG: over capacity, 64 members or 8,192 bytes; out is then unchanged. */
 int aistrace_baggage_append(char *out, size_t capacity, const char *key, const char *value);
 
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
+
 #else
 #include "aistrace_disabled.h"
 #endif
 
-static inline struct aistrace_attribute aistrace_attr_int(const char *key, int64_t value)
+/* ---- attributes for events, links and the resource: borrow what they are given ------------------------------------
+ */
+
+AISTRACE_INLINE struct aistrace_attribute aistrace_attr_int(const char *key, int64_t value)
 {
     struct aistrace_attribute attribute = {key, AISTRACE_INT, {0}, 0};
     attribute.value.integer = value;
     return attribute;
 }
-/* client engineer: aistrace_attr_double, _bool, _string, _bytes, _strings likewise */
+
+AISTRACE_INLINE struct aistrace_attribute aistrace_attr_double(const char *key, double value)
+{
+    struct aistrace_attribute attribute = {key, AISTRACE_DOUBLE, {0}, 0};
+    attribute.value.real = value;
+    return attribute;
+}
+
+AISTRACE_INLINE struct aistrace_attribute aistrace_attr_bool(const char *key, bool value)
+{
+    struct aistrace_attribute attribute = {key, AISTRACE_BOOL, {0}, 0};
+    attribute.value.boolean = value;
+    return attribute;
+}
+
+AISTRACE_INLINE struct aistrace_attribute aistrace_attr_bytes(const char *key, const void *data, size_t bytes)
+{
+    struct aistrace_attribute attribute = {key, AISTRACE_BYTES, {0}, bytes};
+    attribute.value.data = data;
+    return attribute;
+}
+
+AISTRACE_INLINE struct aistrace_attribute aistrace_attr_text(const char *key, const char *value, size_t bytes)
+{
+    struct aistrace_attribute attribute = {key, AISTRACE_STRING, {0}, bytes};
+    attribute.value.data = value;
+    return attribute;
+}
+
+AISTRACE_INLINE struct aistrace_attribute aistrace_attr_string(const char *key, const char *value)
+{
+    return aistrace_attr_text(key, value, value ? strlen(value) : 0);
+}
+
+AISTRACE_INLINE struct aistrace_attribute aistrace_attr_strings(const char *key, const char *const *items, size_t count)
+{
+    struct aistrace_attribute attribute = {key, AISTRACE_STRING_ARRAY, {0}, count};
+    attribute.value.items = items;
+    return attribute;
+}
 
 #ifdef __cplusplus
 }
