@@ -17,7 +17,8 @@
 struct source;
 
 /* Locks ring_dir (-EWOULDBLOCK: another daemon has it). Borrows everything. */
-int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log, struct source **out);
+int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log,
+                 struct source **out);
 
 /* Where sealed batches go; before the loop runs. */
 void source_attach_exporter(struct source *source, struct exporter *exporter);

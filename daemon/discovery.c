@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include "discovery.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shmring_format.h"
+
+struct discovery {
+    struct discovery_callbacks callbacks;
+    void *user;
+    const char *path;
+    int dir_fd;
+    int inotify_fd;
+    int dir_watch;
+    struct timespec scanned_mtime;
+    bool rescan_due;
+    uv_poll_t poll;
+    uv_timer_t timer;
+    int open_handles;
+    void (*closed_cb)(void *user);
+    void *closed_user;
+};
+
+static bool is_segment_name(const char *name)
+{
+    size_t length = strlen(name);
+    size_t suffix = sizeof(SHMRING_SUFFIX) - 1;
+    return name[0] != '.' && length > suffix && strcmp(name + length - suffix, SHMRING_SUFFIX) == 0;
+}
+
+static int scan(struct discovery *d)
+{
+    int fd = openat(d->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    DIR *dir = fdopendir(fd);
+    if (!dir) {
+        int err = -errno;
+        close(fd);
+        return err;
+    }
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (is_segment_name(entry->d_name))
+            d->callbacks.on_found_cb(d->user, entry->d_name);
+    closedir(dir);
+    return 0;
+}
+
+/* A directory whose time stamp is older than two ticks and was seen by the last scan has nothing new. A younger stamp
+ * proves nothing: the kernel's clock for it is coarse, and a file may have come in the same step. */
+void discovery_rescan(struct discovery *d)
+{
+    struct stat st;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (fstat(d->dir_fd, &st) != 0)
+        return;
+    bool same = st.st_mtim.tv_sec == d->scanned_mtime.tv_sec && st.st_mtim.tv_nsec == d->scanned_mtime.tv_nsec;
+    bool settled = now.tv_sec - st.st_mtim.tv_sec > 2 * DISCOVERY_RESCAN_MS / 1000 || now.tv_sec < st.st_mtim.tv_sec;
+    if (same && settled && !d->rescan_due)
+        return;
+    d->rescan_due = false;
+    if (scan(d) == 0)
+        d->scanned_mtime = st.st_mtim;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct discovery *d = timer->data;
+    discovery_rescan(d);
+    d->callbacks.on_tick_cb(d->user);
+}
+
+static void on_event(struct discovery *d, const struct inotify_event *event)
+{
+    if (event->mask & IN_Q_OVERFLOW)
+        discovery_force_rescan(d);
+    else if (event->wd == d->dir_watch && event->len > 0 && is_segment_name(event->name))
+        d->callbacks.on_found_cb(d->user, event->name);
+    else if (event->mask & IN_CLOSE_WRITE)
+        d->callbacks.on_closed_cb(d->user, event->wd);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct discovery *d = poll->data;
+    _Alignas(struct inotify_event) char bytes[4096];
+    (void)events;
+    if (status < 0)
+        return;
+    for (ssize_t n; (n = read(d->inotify_fd, bytes, sizeof(bytes))) > 0;) {
+        for (ssize_t at = 0; at < n;) {
+            const struct inotify_event *event = (const struct inotify_event *)(const void *)(bytes + at);
+            on_event(d, event);
+            at += (ssize_t)(sizeof(*event) + event->len);
+        }
+    }
+}
+
+int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct discovery_callbacks *callbacks,
+                    void *user, struct discovery **out)
+{
+    struct discovery *d = calloc(1, sizeof(*d));
+    if (!d)
+        return -ENOMEM;
+    d->callbacks = *callbacks;
+    d->user = user;
+    d->path = path;
+    d->dir_fd = dir_fd;
+    d->rescan_due = true;
+    int err = 0;
+    d->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (d->inotify_fd < 0) {
+        err = -errno;
+        goto fail;
+    }
+    d->dir_watch = inotify_add_watch(d->inotify_fd, path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+    if (d->dir_watch < 0) {
+        err = -errno;
+        goto fail;
+    }
+    err = uv_poll_init(loop, &d->poll, d->inotify_fd);
+    if (err)
+        goto fail;
+    uv_timer_init(loop, &d->timer);
+    d->poll.data = d->timer.data = d;
+    d->open_handles = 2;
+    uv_poll_start(&d->poll, UV_READABLE, on_readable);
+    uv_timer_start(&d->timer, on_timer, DISCOVERY_RESCAN_MS, DISCOVERY_RESCAN_MS);
+    *out = d;
+    return 0;
+fail:
+    if (d->inotify_fd >= 0)
+        close(d->inotify_fd);
+    free(d);
+    return err;
+}
+
+int discovery_watch(struct discovery *d, const char *name)
+{
+    char path[PATH_MAX];
+    int length = snprintf(path, sizeof(path), "%s/%s", d->path, name);
+    if (length < 0 || (size_t)length >= sizeof(path))
+        return -ENAMETOOLONG;
+    int watch = inotify_add_watch(d->inotify_fd, path, IN_CLOSE_WRITE | IN_DONT_FOLLOW);
+    return watch < 0 ? -errno : watch;
+}
+
+void discovery_unwatch(struct discovery *d, int watch)
+{
+    if (watch >= 0)
+        inotify_rm_watch(d->inotify_fd, watch);
+}
+
+void discovery_force_rescan(struct discovery *d)
+{
+    d->rescan_due = true;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct discovery *d = handle->data;
+    if (--d->open_handles > 0)
+        return;
+    close(d->inotify_fd);
+    void (*closed_cb)(void *) = d->closed_cb;
+    void *user = d->closed_user;
+    free(d);
+    if (closed_cb)
+        closed_cb(user);
+}
+
+void discovery_close(struct discovery *d, void (*closed_cb)(void *user), void *user)
+{
+    d->closed_cb = closed_cb;
+    d->closed_user = user;
+    uv_close((uv_handle_t *)&d->poll, on_closed);
+    uv_close((uv_handle_t *)&d->timer, on_closed);
+}

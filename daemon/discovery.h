@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Finds segments in the ring directory and hears when their owners let go of them. inotify gives hints, a rescan of the
+ * directory gives certainty: both lead to the same callbacks, so a name may be reported any number of times.
+ */
+#ifndef DISCOVERY_H
+#define DISCOVERY_H
+
+#include <uv.h>
+
+struct discovery;
+
+enum { DISCOVERY_RESCAN_MS = 1000 };
+
+struct discovery_callbacks {
+    /* A file with the name of a segment is there. */
+    void (*on_found_cb)(void *user, const char *name);
+    /* Somebody closed the watched file: its owner may be gone. The lock may be freed only a moment later. */
+    void (*on_closed_cb)(void *user, int watch);
+    /* Once every DISCOVERY_RESCAN_MS, after the rescan. */
+    void (*on_tick_cb)(void *user);
+};
+
+/* dir_fd and path are the same directory; both are borrowed. What is there already is reported by the first
+ * rescan. */
+int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct discovery_callbacks *callbacks,
+                    void *user, struct discovery **out);
+
+/* -> a watch for on_closed_cb, or -errno (then only the tick tells). */
+int discovery_watch(struct discovery *discovery, const char *name);
+void discovery_unwatch(struct discovery *discovery, int watch); /* accepts a negative watch */
+
+/* Reads the directory now, unless it looks unchanged since it was last read. Done at every tick by itself. */
+void discovery_rescan(struct discovery *discovery);
+
+/* The next rescan reads the directory even if it looks unchanged. */
+void discovery_force_rescan(struct discovery *discovery);
+
+void discovery_close(struct discovery *discovery, void (*closed_cb)(void *user), void *user);
+
+#endif

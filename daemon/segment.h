@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One attached segment as the daemon sees it: its reader, the claims on its slots, its encoded resource, its figures.
+ */
+#ifndef SEGMENT_H
+#define SEGMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "batch.h"
+#include "shmring.h"
+#include "stats.h"
+#include "totals.h"
+
+struct segment_slot {
+    struct claim_queue claims;
+    uint64_t drain_target; /* while draining: read no further than this */
+    bool quarantine_seen;  /* its claims are abandoned, its unreadable bytes counted */
+};
+
+struct segment {
+    struct segment *next;
+    struct shmring_reader *reader;
+    struct segment_slot *slots; /* one per slot of the segment */
+    uint32_t next_slot;         /* where the next pass begins, for fairness */
+    struct buf resource;        /* encoded ResourceSpans.resource */
+    int watch;                  /* discovery's, or negative */
+    bool owner_dead;            /* final: nothing more will be written */
+    unsigned probes_left;       /* a close was seen: look at the lock again soon */
+    uint64_t probe_at_ms;
+    char instance[TOTALS_INSTANCE_HEX + 1];
+    char name[]; /* in the ring directory */
+};
+
+/* Attaches and checks the resource. -> 0, or as shmring_reader_open. */
+int segment_open(int dir_fd, const char *name, struct segment **out);
+void segment_close(struct segment *segment); /* accepts NULL; its claims must be taken or abandoned */
+
+/* Composes the resource block anew. No open batch may borrow the old one. -> 0 or -ENOMEM */
+int segment_encode_resource(struct segment *segment, const struct resource_settings *settings, uint64_t *invalid_text);
+
+/* Commits what the settled claims at the head of each slot's queue allow. -> true when something moved. */
+bool segment_release(struct segment *segment);
+
+/* True when nothing is unread as far as last looked at and nothing is claimed. */
+bool segment_quiet(const struct segment *segment);
+
+/* From now on each slot is read up to what has been written by now. */
+void segment_set_drain_targets(struct segment *segment, struct shmring_window *window);
+bool segment_drained(const struct segment *segment);
+
+/* The slot's reader gave up: counts what cannot be read and leaves batches in flight to `orphaned`. Once per slot. */
+void segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats, struct outcome *orphaned);
+
+/* Adds the segment's figures. */
+void segment_snapshot(const struct segment *segment, struct stats_snapshot *out);
+
+/* Adds the final figures of a dead, quiet segment. */
+void segment_farewell(const struct segment *segment, struct totals *totals);
+
+#endif
