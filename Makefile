@@ -120,7 +120,7 @@ $(GEN)/%.pb-c.c $(GEN)/%.pb-c.h &: proto/%.proto
 $(O)/gen/%.o: $(GEN)/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(filter-out $(WARN),$(BASE)) -MMD -MP -c -o $@ $<
-$(DAEMON_O) $(ENDPOINT_O) $(CLI_O) $(PROTO_O) $(CHECKS): | $(PROTO_C)
+$(DAEMON_O) $(ENDPOINT_O) $(CLI_O) $(PROTO_O) $(call objects,test/*.c test/*/*.c): | $(PROTO_C)
 
 # ---- tests
 
