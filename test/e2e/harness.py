@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: MIT
+"""What every end-to-end test needs: processes, ring directories, ports, metrics, waiting, and a small runner.
+
+A test program defines functions named test_..., each with one argument, a Scene, and ends with harness.main().
+It builds nothing: programs are taken from BUILD_DIR (default: build).
+"""
+
+import inspect
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import urllib.error
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, os.environ.get("BUILD_DIR", "build"))
+AISTRACED = os.path.join(BUILD, "bin", "aistraced")
+AISTRACE = os.path.join(BUILD, "bin", "aistrace")
+TEST_TIMEOUT_S = 240  # of one test function: a hang is a failure, not a stuck suite
+
+
+class Failure(Exception):
+    """A promise was not kept."""
+
+
+class TimedOut(Failure):
+    pass
+
+
+def helper(name):
+    """Path of a program built from test/helpers."""
+    return os.path.join(BUILD, "test", name)
+
+
+def check(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+def check_equal(actual, expected, what):
+    if actual != expected:
+        raise Failure(f"{what}: {actual!r}, expected {expected!r}")
+
+
+def wait_for(condition, deadline_s=10.0, what="condition", interval_s=0.02):
+    """Calls condition until it returns something true, and returns that."""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimedOut(f"{what}: not within {deadline_s:g} s")
+        time.sleep(interval_s)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+_SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? ([^ ]+)(?: \d+)?$")
+_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+
+
+class Metrics(dict):
+    """(name, ((label, value), ...)) -> number, from Prometheus text."""
+
+    def __init__(self, text):
+        super().__init__()
+        for line in text.splitlines():
+            if not line or line.startswith("#"):
+                continue
+            match = _SAMPLE.match(line)
+            check(match, f"not a Prometheus sample: {line!r}")
+            labels = tuple(sorted(_LABEL.findall(match.group(2) or "")))
+            key = (match.group(1), labels)
+            check(key not in self, f"metric given twice: {line!r}")
+            self[key] = float(match.group(3))
+
+    def value(self, name, **labels):
+        """One sample; it must be there."""
+        key = (name, tuple(sorted(labels.items())))
+        check(key in self, f"no metric {name} {labels}")
+        return self[key]
+
+    def total(self, name):
+        """Sum over all labels; 0 when there is none."""
+        return sum(value for (n, _), value in self.items() if n == name)
+
+    def family(self, name, label):
+        """{label's value: sample} of one metric."""
+        return {dict(labels)[label]: value for (n, labels), value in self.items() if n == name}
+
+
+def http_get(url, timeout_s=5):
+    """-> (status, body text)"""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+class Process:
+    """A child with its output in files. Only ever signalled by its own pid."""
+
+    def __init__(self, name, argv, directory, env=None):
+        self.name = name
+        self.argv = argv
+        self.out_path = os.path.join(directory, name + ".out")
+        self.err_path = os.path.join(directory, name + ".err")
+        with open(self.out_path, "ab") as out, open(self.err_path, "ab") as err:
+            self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                                          env={**os.environ, **(env or {})})
+        self.pid = self.popen.pid
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def signal(self, number):
+        if self.running():
+            os.kill(self.pid, number)
+
+    def wait(self, deadline_s=30.0):
+        """-> exit status, negative for a signal"""
+        try:
+            return self.popen.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            raise TimedOut(f"{self.name} (pid {self.pid}) still runs after {deadline_s:g} s") from None
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        return self.wait()
+
+    def terminate(self, deadline_s=30.0):
+        self.signal(signal.SIGTERM)
+        return self.wait(deadline_s)
+
+    def stdout(self):
+        with open(self.out_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def stderr(self):
+        with open(self.err_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def tail(self, lines=15):
+        text = (self.stdout() + self.stderr()).splitlines()
+        return "\n".join(f"      {self.name}| {line}" for line in text[-lines:])
+
+
+class Sidecar(Process):
+    """aistraced with a configuration file of its own."""
+
+    def __init__(self, name, directory, config):
+        self.config = config
+        self.metrics_listen = config["aistraced"]["metrics_listen"]
+        path = os.path.join(directory, name + ".json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(config, file, indent=2)
+        super().__init__(name, [AISTRACED, "--config", path], directory)
+
+    def metrics(self):
+        status, text = http_get(f"http://{self.metrics_listen}/metrics")
+        check_equal(status, 200, "/metrics")
+        return Metrics(text)
+
+    def try_metrics(self):
+        try:
+            return self.metrics()
+        except OSError:
+            if not self.running():
+                raise Failure(f"{self.name} ended with {self.popen.returncode}") from None
+            return None
+
+    def settled(self):
+        """Metrics when nothing is unread or in flight, else None."""
+        metrics = self.try_metrics()
+        if metrics is None:
+            return None
+        left = metrics.value("aistrace_spans_in_flight") + metrics.value("aistrace_spans_unread")
+        return metrics if left == 0 else None
+
+
+class Scene:
+    """One test's directory, processes and servers; everything goes at its end."""
+
+    def __init__(self):
+        self.directory = tempfile.mkdtemp(prefix="aistrace-e2e-", dir="/dev/shm")
+        self.ring_dir = os.path.join(self.directory, "rings")  # whoever comes first creates it
+        self.processes = []
+        self.names = {}
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def _unique(self, name):
+        self.names[name] = self.names.get(name, 0) + 1
+        return name if self.names[name] == 1 else f"{name}-{self.names[name]}"
+
+    def start(self, name, argv, env=None):
+        process = Process(self._unique(name), [str(arg) for arg in argv], self.directory, env)
+        self.processes.append(process)
+        return process
+
+    def config(self, port, tracing=None, aistraced=None):
+        return {
+            "tracing": {"enabled": True, "exporter_endpoint": f"http://127.0.0.1:{port}",
+                        "sampler_probability": "1.0", **(tracing or {})},
+            "aistraced": {"ring_dir": self.ring_dir, "metrics_listen": f"127.0.0.1:{free_port()}",
+                          "flush_interval": "200ms", "retry": {"initial": "200ms", "max": "1s"},
+                          **(aistraced or {})},
+        }
+
+    def sidecar(self, port, tracing=None, aistraced=None, config=None, up=True):
+        """Starts aistraced towards 127.0.0.1:port, and waits until it answers /livez."""
+        sidecar = Sidecar(self._unique("aistraced"), self.directory,
+                          config or self.config(port, tracing, aistraced))
+        self.processes.append(sidecar)
+        if up:
+            def alive():
+                check(sidecar.running(), f"aistraced ended with {sidecar.popen.returncode} at start")
+                try:
+                    return http_get(f"http://{sidecar.metrics_listen}/livez")[0] == 200
+                except OSError:
+                    return False
+            wait_for(alive, 10, "aistraced up")
+        return sidecar
+
+    def server(self, mode="count", port=0, out=None, **options):
+        from otlp_server import OtlpServer
+        return OtlpServer(self, mode, port, out, options)
+
+    def gen(self, log=True, ring_dir=None, **options):
+        """Starts `aistrace gen`; underscores in option names become hyphens."""
+        argv = [AISTRACE, "gen", "--ring-dir", ring_dir or self.ring_dir]
+        for key, value in options.items():
+            argv += ["--" + key.replace("_", "-"), value]
+        name = self._unique("gen")
+        log_path = self.path(name + ".log")
+        if log:
+            argv += ["--log", log_path]
+        process = Process(name, [str(arg) for arg in argv], self.directory)
+        process.log_path = log_path
+        self.processes.append(process)
+        return process
+
+    def segments(self):
+        try:
+            return sorted(name for name in os.listdir(self.ring_dir) if name.endswith(".ring"))
+        except FileNotFoundError:
+            return []
+
+    def done(self):
+        for process in reversed(self.processes):
+            if process.running():
+                process.signal(signal.SIGCONT)
+                process.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def gen_result(process, deadline_s=60):
+    """Waits for a generator's clean end. -> its JSON"""
+    check_equal(process.wait(deadline_s), 0, f"exit of {process.name}")
+    return json.loads(process.stdout())
+
+
+def gen_log(*processes):
+    """What generators say they attempted: {span_id: (trace_id, parent or b"", sampled)}, ids as hex bytes."""
+    spans = {}
+    count = 0
+    for process in processes:
+        with open(process.log_path, "rb") as file:
+            for line in file:
+                fields = line.split()
+                check_equal(len(fields), 4, f"fields in a line of {process.name}'s log")
+                trace_id, span_id, parent, sampled = fields
+                spans[span_id] = (trace_id, b"" if parent.strip(b"0-") == b"" else parent, sampled == b"1")
+                count += 1
+    check_equal(len(spans), count, "distinct span ids in the generators' logs")
+    return spans
+
+
+def _alarm(_number, _frame):
+    raise TimedOut(f"test still ran after {TEST_TIMEOUT_S} s")
+
+
+def main():
+    """Runs the test_ functions of the calling program in order; arguments select by part of the name. Exits."""
+    module = sys.modules["__main__"]
+    tests = [(name, f) for name, f in vars(module).items() if name.startswith("test_") and inspect.isfunction(f)]
+    tests = [(name, f) for name, f in tests if not sys.argv[1:] or any(part in name for part in sys.argv[1:])]
+    signal.signal(signal.SIGALRM, _alarm)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are taken along
+    passed = failed = 0
+    for name, function in tests:
+        scene = Scene()
+        started = time.monotonic()
+        problem = None
+        signal.alarm(TEST_TIMEOUT_S)
+        try:
+            function(scene)
+        except Exception as error:  # pylint: disable=broad-except
+            problem = error
+            signal.alarm(0)
+            for process in scene.processes:
+                process.running()
+        finally:
+            signal.alarm(0)
+            tails = [process.tail() for process in scene.processes] if problem else []
+            scene.done()
+        took = time.monotonic() - started
+        if problem is None:
+            passed += 1
+            print(f"ok   {name} ({took:.1f} s)", flush=True)
+            continue
+        failed += 1
+        print(f"FAIL {name} ({took:.1f} s): {problem}", flush=True)
+        if isinstance(problem, Failure):
+            frames = traceback.extract_tb(problem.__traceback__)
+            print("      at " + " < ".join(f"{os.path.basename(f.filename)}:{f.lineno}" for f in reversed(frames)))
+        else:
+            traceback.print_exception(problem, file=sys.stdout)
+        for tail in tails:
+            if tail:
+                print(tail)
+        sys.stdout.flush()
+    print(f"{passed} passed, {failed} failed", flush=True)
+    sys.exit(0 if failed == 0 and passed > 0 else 1)

@@ -1,0 +1,183 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""OTLP/gRPC servers on gRPC's C-core, for tests: an implementation of the wire that is not ours.
+
+Modes: `parse` decodes every request with Google's protobuf before it answers, as a collector does; `count` answers
+without looking, for load. Both append each request to a file before they answer it (u32 length, u64 arrival in Unix
+ns, bytes; little-endian), so that whatever was acknowledged is in the file, even if the server is killed right after.
+otlp_scan and requests() read such files afterwards.
+"""
+
+import argparse
+import concurrent.futures
+import importlib
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+FRAME = struct.Struct("<IQ")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def generated():
+    """Folder with Python code that protoc made from proto/; made when missing or out of date."""
+    proto = os.path.join(ROOT, "proto")
+    wanted = os.path.join(proto, "opentelemetry")
+    out = os.path.join(ROOT, os.environ.get("BUILD_DIR", "build"), "gen-python")
+    sources = sorted(os.path.join(base, name) for base, _, names in os.walk(wanted)
+                     for name in names if name.endswith(".proto"))
+    stamp = os.path.join(out, "stamp")
+    newest = max((os.path.getmtime(source) for source in sources), default=0)
+    if not os.path.exists(stamp) or os.path.getmtime(stamp) < newest:
+        os.makedirs(out, exist_ok=True)
+        subprocess.run(["protoc", f"--proto_path={proto}", f"--python_out={out}", *sources], check=True)
+        with open(stamp, "w", encoding="utf-8"):
+            pass
+    return out
+
+
+def message_module(name):
+    """`trace_service` of the collector, `trace`, `resource` or `common` messages, decoded by Google's protobuf."""
+    paths = {"trace_service": "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
+             "trace": "opentelemetry.proto.trace.v1.trace_pb2"}
+    folder = generated()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module(paths[name])
+
+
+def frames(path):
+    """(arrival in Unix ns, request bytes) of every whole request in a server's file."""
+    try:
+        with open(path, "rb") as file:
+            while len(head := file.read(FRAME.size)) == FRAME.size:
+                length, arrival = FRAME.unpack(head)
+                data = file.read(length)
+                if len(data) < length:
+                    return
+                yield arrival, data
+    except FileNotFoundError:
+        return
+
+
+def requests(path):
+    """(arrival in Unix ns, ExportTraceServiceRequest) of every request in a server's file."""
+    request_type = message_module("trace_service").ExportTraceServiceRequest
+    for arrival, data in frames(path):
+        yield arrival, request_type.FromString(data)
+
+
+class OtlpServer:
+    """Such a server as a process of a test's scene, and what it received."""
+
+    def __init__(self, scene, mode, port, out, options):
+        import harness
+        self.scene = scene
+        self.out = out or scene.path("received")
+        if mode == "parse":
+            generated()
+        argv = ["/usr/bin/python3", os.path.abspath(__file__), "--mode", mode, "--port", port, "--out", self.out]
+        for key, value in options.items():
+            argv += ["--" + key.replace("_", "-"), value]
+        self.process = scene.start("server", argv)
+
+        def listening():
+            harness.check(self.process.running(), f"server ended: {self.process.stderr()[-500:]}")
+            return self.process.stdout().strip()
+        self.port = int(harness.wait_for(listening, 20, "server listening").split()[-1])
+
+    def requests(self):
+        return requests(self.out)
+
+    def span_ids(self):
+        """All span ids received, hex bytes, in order of arrival, with repetitions."""
+        return self.spans()[1]
+
+    def spans(self):
+        """-> (trace ids, span ids, parent ids), hex bytes, one entry a span; the parent of a root is b"-"."""
+        import harness
+        result = subprocess.run([harness.helper("otlp_scan"), "spans", self.out], capture_output=True, check=False)
+        harness.check_equal(result.returncode, 0, f"otlp_scan ({result.stderr.decode()})")
+        fields = result.stdout.split()
+        return fields[0::3], fields[1::3], fields[2::3]
+
+    def sizes(self):
+        """-> [(bytes, spans)] of every request, by a scanner that is neither ours nor Google's encoder."""
+        import harness
+        result = subprocess.run([harness.helper("otlp_scan"), "requests", self.out], capture_output=True, check=False)
+        harness.check_equal(result.returncode, 0, f"otlp_scan ({result.stderr.decode()})")
+        fields = [int(field) for field in result.stdout.split()]
+        return list(zip(fields[0::2], fields[1::2]))
+
+    def stop(self):
+        self.process.terminate(15)
+
+
+def serve(options):
+    import grpc
+
+    out = os.open(options.out, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    lock = threading.Lock()
+    failures = options.fail_count
+    decode = message_module("trace_service").ExportTraceServiceRequest.FromString if options.mode == "parse" else None
+
+    def export(request, context):
+        nonlocal failures
+        arrival = time.time_ns()
+        with lock:
+            refuse = failures > 0
+            failures -= refuse
+        if refuse:
+            context.abort(getattr(grpc.StatusCode, options.fail), "as the test wants")
+        if decode:
+            try:
+                decode(request)
+            except Exception as error:  # pylint: disable=broad-except
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"does not decode: {error}")
+        with lock:  # one writev is not atomic when it is cut short, so the lock spans the whole request
+            head = FRAME.pack(len(request), arrival)
+            done = os.writev(out, [head, request])
+            if done != len(head) + len(request):
+                os._exit(3)
+        if options.delay_ms:
+            time.sleep(options.delay_ms / 1000)
+        return b""
+
+    handler = grpc.unary_unary_rpc_method_handler(export, request_deserializer=None, response_serializer=None)
+    service, method = METHOD[1:].split("/")
+    arguments = [("grpc.so_reuseport", 0)]
+    if options.max_message_bytes:
+        arguments.append(("grpc.max_receive_message_length", options.max_message_bytes))
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=options.workers), options=arguments)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+    port = server.add_insecure_port(f"127.0.0.1:{options.port}")
+    if port == 0:
+        sys.exit(f"port {options.port} is taken")
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    server.start()
+    print(f"listening {port}", flush=True)
+    stopped.wait()
+    server.stop(grace=2).wait()
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mode", choices=["parse", "count"], default="count")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--fail", default="UNAVAILABLE", help="status of the first --fail-count requests")
+    parser.add_argument("--fail-count", type=int, default=0)
+    parser.add_argument("--delay-ms", type=int, default=0)
+    parser.add_argument("--max-message-bytes", type=int, default=0, help="0: gRPC's default of 4 MiB")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    serve(arguments())
