@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+#include "log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LOG_CAUSES = 64, LOG_CAUSE_BYTES = 32, LOG_TEXT_BYTES = 1024, LOG_LINE_BYTES = 8 * LOG_TEXT_BYTES };
+
+struct cause {
+    char name[LOG_CAUSE_BYTES];
+    enum log_level level;
+    uint64_t written_ms;
+    uint64_t held_back;
+};
+
+struct log {
+    int fd;
+    bool journal;
+    enum log_level level;
+    enum log_format format;
+    unsigned cause_count;
+    struct cause causes[LOG_CAUSES];
+};
+
+/* A line under construction. */
+struct line {
+    char text[LOG_LINE_BYTES];
+    size_t bytes;
+};
+
+static const struct {
+    const char *name;
+    int priority; /* of syslog */
+} levels[] = {
+    [LOG_ERROR] = {"error", 3}, [LOG_WARN] = {"warn", 4}, [LOG_INFO] = {"info", 6}, [LOG_DEBUG] = {"debug", 7}};
+
+/* The journal names the stream it reads by device and inode, because the variable outlives a redirection. */
+static bool is_journal(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    uintmax_t device, inode;
+    struct stat status;
+    return stream && sscanf(stream, "%ju:%ju", &device, &inode) == 2 && fstat(fd, &status) == 0 &&
+           status.st_dev == device && status.st_ino == inode;
+}
+
+int log_new(int fd, struct log **out)
+{
+    struct log *log = calloc(1, sizeof(*log));
+    if (!log)
+        return -ENOMEM;
+    log->fd = fd;
+    log->journal = is_journal(fd);
+    log->level = LOG_INFO;
+    *out = log;
+    return 0;
+}
+
+void log_free(struct log *log)
+{
+    free(log);
+}
+
+void log_configure(struct log *log, enum log_level level, enum log_format format)
+{
+    log->level = level;
+    log->format = format;
+}
+
+static void put(struct line *line, const char *text, size_t bytes)
+{
+    if (bytes > sizeof(line->text) - 1 - line->bytes)
+        return;
+    memcpy(line->text + line->bytes, text, bytes);
+    line->bytes += bytes;
+}
+
+static void put_string(struct line *line, const char *text)
+{
+    put(line, text, strlen(text));
+}
+
+static void put_escape(struct line *line, const char *format, unsigned value)
+{
+    char escape[12];
+    snprintf(escape, sizeof(escape), format, value);
+    put_string(line, escape);
+}
+
+/* Length of the UTF-8 sequence at text, 0 when it is not one. */
+static size_t utf8_sequence(const char *text)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    size_t bytes = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : 4;
+    if (bytes == 4 && (p[0] < 0xf0 || p[0] > 0xf4))
+        return 0;
+    for (size_t i = 1; i < bytes; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+    bool surrogate = p[0] == 0xed && p[1] >= 0xa0;
+    bool beyond = p[0] == 0xf4 && p[1] >= 0x90;
+    return overlong || surrogate || beyond ? 0 : bytes;
+}
+
+static void put_json(struct line *line, const char *text)
+{
+    put_string(line, "\"");
+    while (*text) {
+        size_t bytes = utf8_sequence(text);
+        if (bytes == 0)
+            put_string(line, "\\ufffd");
+        else if (*text == '"' || *text == '\\')
+            put(line, (const char[]){'\\', *text}, 2);
+        else if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            put_escape(line, "\\u%04x", (unsigned char)*text);
+        else
+            put(line, text, bytes);
+        text += bytes ? bytes : 1;
+    }
+    put_string(line, "\"");
+}
+
+/* A message may hold a peer's words: one line stays one line, and the terminal sees no control characters. */
+static void put_text(struct line *line, const char *text)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            put_escape(line, "\\x%02x", (unsigned char)*text);
+        else
+            put(line, text, 1);
+    }
+}
+
+static void put_time(struct line *line)
+{
+    struct timespec now;
+    struct tm utc;
+    char text[40];
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    size_t bytes = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
+    put(line, text, bytes);
+    put_escape(line, ".%03uZ", (unsigned)(now.tv_nsec / 1000000));
+}
+
+static void write_line(int fd, const char *text, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t written = write(fd, text, bytes);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return; /* nowhere to tell it */
+        text += written;
+        bytes -= (size_t)written;
+    }
+}
+
+static void emit(struct log *log, enum log_level level, const char *cause, uint64_t held_back, const char *message)
+{
+    struct line line = {.bytes = 0};
+    if (log->format == LOG_JSON) {
+        put_string(&line, "{\"time\":\"");
+        put_time(&line);
+        put_string(&line, "\",\"level\":\"");
+        put_string(&line, levels[level].name);
+        put_string(&line, "\",\"message\":");
+        put_json(&line, message);
+        if (cause) {
+            put_string(&line, ",\"cause\":");
+            put_json(&line, cause);
+            char count[48];
+            snprintf(count, sizeof(count), ",\"held_back\":%" PRIu64, held_back);
+            put_string(&line, count);
+        }
+        put_string(&line, "}");
+    } else {
+        if (log->journal) {
+            put_escape(&line, "<%u>", (unsigned)levels[level].priority);
+        } else {
+            put_time(&line);
+            put_string(&line, " ");
+            put_string(&line, levels[level].name);
+            put_string(&line, " ");
+        }
+        put_text(&line, message);
+        if (held_back > 0) {
+            char count[64];
+            snprintf(count, sizeof(count), " (%" PRIu64 " more held back)", held_back);
+            put_string(&line, count);
+        }
+    }
+    line.text[line.bytes++] = '\n';
+    write_line(log->fd, line.text, line.bytes);
+}
+
+void log_line(struct log *log, enum log_level level, const char *format, ...)
+{
+    if (level > log->level)
+        return;
+    char message[LOG_TEXT_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    emit(log, level, NULL, 0, message);
+}
+
+/* Causes beyond the table share its last row, so that the rate stays bounded whatever comes. */
+static struct cause *find_cause(struct log *log, const char *name, bool *fresh)
+{
+    *fresh = false;
+    for (unsigned i = 0; i < log->cause_count; i++) {
+        if (strncmp(log->causes[i].name, name, LOG_CAUSE_BYTES - 1) == 0)
+            return &log->causes[i];
+    }
+    if (log->cause_count == LOG_CAUSES)
+        return &log->causes[LOG_CAUSES - 1];
+    struct cause *cause = &log->causes[log->cause_count++];
+    *fresh = true;
+    snprintf(cause->name, sizeof(cause->name), "%s", log->cause_count == LOG_CAUSES ? "other" : name);
+    return cause;
+}
+
+static bool interval_passed(const struct cause *cause, uint64_t now_ms)
+{
+    return now_ms >= cause->written_ms && now_ms - cause->written_ms >= LOG_INTERVAL_MS;
+}
+
+void log_cause(struct log *log, enum log_level level, const char *name, uint64_t now_ms, const char *format, ...)
+{
+    if (level > log->level)
+        return;
+    bool fresh;
+    struct cause *cause = find_cause(log, name, &fresh);
+    cause->level = level;
+    if (!fresh && !interval_passed(cause, now_ms)) {
+        cause->held_back++;
+        return;
+    }
+    char message[LOG_TEXT_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    emit(log, level, name, cause->held_back, message);
+    cause->held_back = 0;
+    cause->written_ms = now_ms;
+}
+
+void log_flush(struct log *log, uint64_t now_ms, bool final)
+{
+    for (unsigned i = 0; i < log->cause_count; i++) {
+        struct cause *cause = &log->causes[i];
+        if (cause->held_back == 0 || (!final && !interval_passed(cause, now_ms)))
+            continue;
+        char message[LOG_TEXT_BYTES];
+        snprintf(message, sizeof(message), "%s: repeated", cause->name);
+        emit(log, cause->level, cause->name, cause->held_back, message);
+        cause->held_back = 0;
+        cause->written_ms = now_ms;
+    }
+}
