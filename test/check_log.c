@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+#include "log.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char text[1 << 20];
+static int fd;
+static struct log *sink;
+
+static void setup(void)
+{
+    unsetenv("JOURNAL_STREAM");
+    fd = memfd_create("log", 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(log_new(fd, &sink), 0);
+}
+
+static void teardown(void)
+{
+    log_free(sink);
+    close(fd);
+}
+
+static const char *written(void)
+{
+    ssize_t bytes = pread(fd, text, sizeof(text) - 1, 0);
+    ck_assert_int_ge(bytes, 0);
+    text[bytes] = '\0';
+    return text;
+}
+
+static unsigned lines(void)
+{
+    unsigned count = 0;
+    for (const char *p = written(); (p = strchr(p, '\n')); p++)
+        count++;
+    return count;
+}
+
+START_TEST(text_line_has_time_level_and_message)
+{
+    log_line(sink, LOG_WARN, "port %d", 4317);
+    unsigned year;
+    int end = 0;
+    ck_assert_int_eq(sscanf(written(), "%4u-%*2u-%*2uT%*2u:%*2u:%*2u.%*3uZ warn port 4317%n", &year, &end), 1);
+    ck_assert_uint_ge(year, 2024);
+    ck_assert_str_eq(text + end, "\n");
+}
+END_TEST
+
+START_TEST(level_filters)
+{
+    log_line(sink, LOG_DEBUG, "no");
+    log_cause(sink, LOG_DEBUG, "a", 1, "no");
+    log_configure(sink, LOG_ERROR, LOG_TEXT);
+    log_line(sink, LOG_WARN, "no");
+    log_flush(sink, 1, true);
+    ck_assert_uint_eq(lines(), 0);
+    log_configure(sink, LOG_DEBUG, LOG_TEXT);
+    log_line(sink, LOG_DEBUG, "yes");
+    ck_assert_uint_eq(lines(), 1);
+}
+END_TEST
+
+START_TEST(a_cause_is_written_once_per_interval_with_its_count)
+{
+    for (uint64_t ms = 0; ms < 10 * LOG_INTERVAL_MS; ms++)
+        log_cause(sink, LOG_WARN, "ring_full", 5 + ms, "full");
+    ck_assert_uint_eq(lines(), 10);
+    char count[64];
+    snprintf(count, sizeof(count), "full (%d more held back)\n", LOG_INTERVAL_MS - 1);
+    ck_assert_ptr_nonnull(strstr(written(), count));
+}
+END_TEST
+
+START_TEST(causes_do_not_silence_each_other)
+{
+    log_cause(sink, LOG_WARN, "a", 1, "A");
+    log_cause(sink, LOG_WARN, "b", 1, "B");
+    log_cause(sink, LOG_WARN, "a", 2, "A");
+    ck_assert_uint_eq(lines(), 2);
+}
+END_TEST
+
+START_TEST(flush_writes_what_is_held_back)
+{
+    log_cause(sink, LOG_WARN, "a", 1, "A");
+    log_cause(sink, LOG_WARN, "a", 2, "A");
+    log_cause(sink, LOG_WARN, "a", 3, "A");
+    log_flush(sink, 4, false);
+    ck_assert_uint_eq(lines(), 1);
+    log_flush(sink, 1 + LOG_INTERVAL_MS, false);
+    ck_assert_uint_eq(lines(), 2);
+    ck_assert_ptr_nonnull(strstr(written(), "warn a: repeated (2 more held back)\n"));
+    log_flush(sink, 2 + LOG_INTERVAL_MS, true);
+    ck_assert_uint_eq(lines(), 2);
+    log_cause(sink, LOG_WARN, "a", 3 + LOG_INTERVAL_MS, "A");
+    log_flush(sink, 4 + LOG_INTERVAL_MS, true);
+    ck_assert_uint_eq(lines(), 3);
+}
+END_TEST
+
+START_TEST(more_causes_than_the_table_holds_stay_bounded)
+{
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 500; i++) {
+            char cause[16];
+            snprintf(cause, sizeof(cause), "cause%d", i);
+            log_cause(sink, LOG_WARN, cause, 1, "x");
+        }
+    }
+    ck_assert_uint_le(lines(), 64);
+}
+END_TEST
+
+START_TEST(time_that_goes_backwards_writes_no_flood)
+{
+    for (int i = 0; i < 100; i++)
+        log_cause(sink, LOG_WARN, "a", (uint64_t)(1000 - i), "A");
+    ck_assert_uint_eq(lines(), 1);
+}
+END_TEST
+
+START_TEST(a_message_stays_one_line_without_control_characters)
+{
+    log_line(sink, LOG_INFO, "a\nb\x1b[31m\x7f");
+    ck_assert_uint_eq(lines(), 1);
+    ck_assert_ptr_nonnull(strstr(written(), "a\\x0ab\\x1b[31m\\x7f\n"));
+}
+END_TEST
+
+START_TEST(json_is_one_object_per_line_whatever_the_message)
+{
+    static const char *const messages[] = {
+        "plain",
+        "quote \" backslash \\ tab \t newline \n nul-ish \x01 del \x7f",
+        "ok \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80",
+        "bad \xff \xc3 \xc0\x80 \xed\xa0\x80 \xf4\x90\x80\x80 \xe2\x82",
+        "",
+    };
+    log_configure(sink, LOG_INFO, LOG_JSON);
+    for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
+        log_line(sink, LOG_INFO, "%s", messages[i]);
+    log_cause(sink, LOG_ERROR, "endpoint", 1, "x");
+    log_cause(sink, LOG_ERROR, "endpoint", 2, "x");
+    log_flush(sink, 3, true);
+    written();
+    unsigned count = 0;
+    for (char *save, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save), count++) {
+        json_error_t error;
+        json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, &error);
+        ck_assert_msg(object != NULL, "%s: %s", error.text, line);
+        ck_assert_uint_eq(strlen(json_string_value(json_object_get(object, "time"))), 24);
+        if (count < 3)
+            ck_assert_str_eq(json_string_value(json_object_get(object, "message")), messages[count]);
+        if (count == 6) {
+            ck_assert_str_eq(json_string_value(json_object_get(object, "cause")), "endpoint");
+            ck_assert_str_eq(json_string_value(json_object_get(object, "level")), "error");
+            ck_assert_int_eq(json_integer_value(json_object_get(object, "held_back")), 1);
+        }
+        json_decref(object);
+    }
+    ck_assert_uint_eq(count, 7);
+}
+END_TEST
+
+START_TEST(a_message_too_long_is_cut_and_json_stays_whole)
+{
+    char *message = malloc(100000);
+    memset(message, '\x01', 99999);
+    message[99999] = '\0';
+    log_line(sink, LOG_INFO, "%s", message);
+    ck_assert_uint_eq(lines(), 1);
+    ck_assert_int_eq(ftruncate(fd, 0), 0);
+    lseek(fd, 0, SEEK_SET);
+    log_configure(sink, LOG_INFO, LOG_JSON);
+    log_line(sink, LOG_INFO, "%s", message);
+    json_t *object = json_loads(written(), 0, NULL);
+    ck_assert_ptr_nonnull(object);
+    json_decref(object);
+    free(message);
+}
+END_TEST
+
+START_TEST(the_journal_gets_a_priority_and_no_time)
+{
+    struct stat status;
+    char stream[64];
+    ck_assert_int_eq(fstat(fd, &status), 0);
+    snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1);
+    struct log *journal;
+    ck_assert_int_eq(log_new(fd, &journal), 0);
+    log_line(journal, LOG_ERROR, "bad");
+    log_line(journal, LOG_INFO, "good");
+    log_free(journal);
+    ck_assert_str_eq(written(), "<3>bad\n<6>good\n");
+}
+END_TEST
+
+START_TEST(a_variable_of_another_stream_is_not_the_journal)
+{
+    setenv("JOURNAL_STREAM", "1:1", 1);
+    struct log *journal;
+    ck_assert_int_eq(log_new(fd, &journal), 0);
+    log_line(journal, LOG_ERROR, "bad");
+    log_free(journal);
+    ck_assert_int_eq(written()[0], '2');
+}
+END_TEST
+
+START_TEST(a_closed_descriptor_is_survived)
+{
+    struct log *closed;
+    ck_assert_int_eq(log_new(-1, &closed), 0);
+    log_line(closed, LOG_ERROR, "nowhere");
+    log_free(closed);
+    log_free(NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("log");
+    TCase *tc = tcase_create("log");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, text_line_has_time_level_and_message);
+    tcase_add_test(tc, level_filters);
+    tcase_add_test(tc, a_cause_is_written_once_per_interval_with_its_count);
+    tcase_add_test(tc, causes_do_not_silence_each_other);
+    tcase_add_test(tc, flush_writes_what_is_held_back);
+    tcase_add_test(tc, more_causes_than_the_table_holds_stay_bounded);
+    tcase_add_test(tc, time_that_goes_backwards_writes_no_flood);
+    tcase_add_test(tc, a_message_stays_one_line_without_control_characters);
+    tcase_add_test(tc, json_is_one_object_per_line_whatever_the_message);
+    tcase_add_test(tc, a_message_too_long_is_cut_and_json_stays_whole);
+    tcase_add_test(tc, the_journal_gets_a_priority_and_no_time);
+    tcase_add_test(tc, a_variable_of_another_stream_is_not_the_journal);
+    tcase_add_test(tc, a_closed_descriptor_is_survived);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
