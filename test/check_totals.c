@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shmring_format.h"
+#include "totals.h"
+
+static char dir[] = "/tmp/check_totals.XXXXXX";
+static int dir_fd;
+static const char instance_a[] = "00112233445566778899aabbccddeeff";
+static const char instance_b[] = "ffeeddccbbaa99887766554433221100";
+
+static void set_up(void)
+{
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    dir_fd = open(dir, O_RDONLY | O_DIRECTORY);
+    ck_assert_int_ge(dir_fd, 0);
+}
+
+static void tear_down(void)
+{
+    char command[128];
+    snprintf(command, sizeof(command), "rm -rf %s", dir);
+    ck_assert_int_eq(system(command), 0);
+    close(dir_fd);
+}
+
+static void write_state(const char *text)
+{
+    int fd = openat(dir_fd, TOTALS_FILE, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(dprintf(fd, "%s", text), (int)strlen(text));
+    close(fd);
+}
+
+static void touch_segment(const char *instance)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "%s%s", instance, SHMRING_SUFFIX);
+    int fd = openat(dir_fd, name, O_WRONLY | O_CREAT, 0600);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+}
+
+START_TEST(missing_file_is_all_zero)
+{
+    struct totals totals;
+    ck_assert_int_eq(totals_load(dir_fd, &totals), 0);
+    ck_assert_uint_eq(outcome_sum(&totals.outcome), 0);
+    ck_assert_uint_eq(totals.noted_count, 0);
+}
+END_TEST
+
+START_TEST(figures_survive)
+{
+    struct totals totals = {.outcome = {.exported = 7, .sampled_out = 5, .rejected = 3}};
+    totals.outcome.dropped[DROP_OVERSIZE] = 2;
+    totals.producer_dropped[SHMRING_DROP_RING_FULL] = 11;
+    totals.producer_dropped[PRODUCER_INTERRUPTED] = 1;
+    ck_assert_int_eq(totals_note(&totals, dir_fd, instance_a), 0);
+    totals_done(&totals);
+
+    ck_assert_int_eq(totals_load(dir_fd, &totals), 0);
+    ck_assert_uint_eq(totals.outcome.exported, 7);
+    ck_assert_uint_eq(totals.outcome.sampled_out, 5);
+    ck_assert_uint_eq(totals.outcome.rejected, 3);
+    ck_assert_uint_eq(totals.outcome.dropped[DROP_OVERSIZE], 2);
+    ck_assert_uint_eq(totals.producer_dropped[SHMRING_DROP_RING_FULL], 11);
+    ck_assert_uint_eq(totals.producer_dropped[PRODUCER_INTERRUPTED], 1);
+    totals_done(&totals);
+}
+END_TEST
+
+START_TEST(noted_segment_is_known_while_its_file_is_there)
+{
+    struct totals totals = {0};
+    touch_segment(instance_a);
+    ck_assert_int_eq(totals_note(&totals, dir_fd, instance_a), 0);
+    ck_assert_int_eq(totals_note(&totals, dir_fd, instance_b), 0);
+    totals_done(&totals);
+
+    ck_assert_int_eq(totals_load(dir_fd, &totals), 0);
+    ck_assert(totals_noted(&totals, instance_a));
+    ck_assert(!totals_noted(&totals, instance_b));
+    totals_done(&totals);
+}
+END_TEST
+
+START_TEST(unlinked_segment_is_forgotten)
+{
+    struct totals totals = {0};
+    touch_segment(instance_a);
+    ck_assert_int_eq(totals_note(&totals, dir_fd, instance_a), 0);
+    totals_unlinked(&totals, instance_a);
+    ck_assert(!totals_noted(&totals, instance_a));
+    totals_done(&totals);
+}
+END_TEST
+
+static const char *const damaged[] = {
+    "",
+    "aistraced totals 1\n",
+    "aistraced totals 1\nexported 7\n",
+    "aistraced totals 9\nexported 7\nend\n",
+    "aistraced totals 1\nexported seven\nend\n",
+    "aistraced totals 1\nexported 99999999999999999999999\nend\n",
+    "aistraced totals 1\nexported\nend\n",
+};
+
+START_TEST(damaged_file_is_refused_whole)
+{
+    struct totals totals = {.outcome = {.exported = 1}};
+    write_state(damaged[_i]);
+    ck_assert_int_eq(totals_load(dir_fd, &totals), -EBADMSG);
+    ck_assert_uint_eq(totals.outcome.exported, 0);
+}
+END_TEST
+
+START_TEST(symlink_is_not_followed)
+{
+    struct totals totals;
+    ck_assert_int_eq(symlinkat("/etc/passwd", dir_fd, TOTALS_FILE), 0);
+    ck_assert_int_eq(totals_load(dir_fd, &totals), -ELOOP);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("totals");
+    TCase *tcase = tcase_create("state file");
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, missing_file_is_all_zero);
+    tcase_add_test(tcase, figures_survive);
+    tcase_add_test(tcase, noted_segment_is_known_while_its_file_is_there);
+    tcase_add_test(tcase, unlinked_segment_is_forgotten);
+    tcase_add_loop_test(tcase, damaged_file_is_refused_whole, 0, (int)(sizeof(damaged) / sizeof(*damaged)));
+    tcase_add_test(tcase, symlink_is_not_followed);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
