@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ais: the playground's command line, as much of AIStore's as the guide uses.
+ */
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+
+enum { EXIT_USAGE = 64, ANY_NUMBER = 1 << 20 };
+
+static const struct {
+    const char *group; /* NULL: a command of its own */
+    const char *name;
+    int min, max; /* arguments */
+    int (*run)(int argc, char **argv);
+    const char *arguments, *does;
+} commands[] = {
+    {"bucket", "create", 1, ANY_NUMBER, command_bucket_create, "ais://BUCKET...", "create buckets"},
+    {"bucket", "ls", 0, 1, command_list, "[ais://[BUCKET[/PREFIX]]]", "the same as ls"},
+    {NULL, "ls", 0, 1, command_list, "[ais://[BUCKET[/PREFIX]]]", "list buckets, or a bucket's objects"},
+    {NULL, "put", 2, 2, command_put, "FILE|- ais://BUCKET[/OBJECT]", "store a file, or what stdin gives"},
+    {NULL, "get", 1, 2, command_get, "ais://BUCKET/OBJECT [FILE|-]", "fetch an object and verify its checksum"},
+    {"object", "put", 2, 2, command_put, "FILE|- ais://BUCKET[/OBJECT]", "the same as put"},
+    {"object", "get", 1, 2, command_get, "ais://BUCKET/OBJECT [FILE|-]", "the same as get"},
+    {"object", "show", 1, 1, command_show, "ais://BUCKET/OBJECT", "size and checksum of an object"},
+    {"object", "rm", 1, ANY_NUMBER, command_remove, "ais://BUCKET/OBJECT...", "delete objects"},
+};
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static void print_usage(FILE *to)
+{
+    fputs("usage: ais COMMAND ARGUMENT...\n\n", to);
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(to, "  ais %s%s%s %-*s %s\n", commands[i].group ? commands[i].group : "", commands[i].group ? " " : "",
+                commands[i].name,
+                (int)(42 - strlen(commands[i].name) - (commands[i].group ? strlen(commands[i].group) + 1 : 0)),
+                commands[i].arguments, commands[i].does);
+    fputs("\nAIS_ENDPOINT names the proxy; without it, http://127.0.0.1:8080.\n", to);
+}
+
+int main(int argc, char **argv)
+{
+    int code = EXIT_USAGE;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_usage(stdout);
+            return EXIT_SUCCESS;
+        }
+    }
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        puts("ais " AISTRACE_BUILD_VERSION);
+        return EXIT_SUCCESS;
+    }
+    for (size_t i = 0; i < COMMANDS; i++) {
+        int words = commands[i].group ? 2 : 1;
+        int rest = argc - 1 - words;
+        if (rest < 0 || (commands[i].group && strcmp(commands[i].group, argv[1]) != 0) ||
+            strcmp(commands[i].name, argv[words]) != 0)
+            continue;
+        if (rest < commands[i].min || rest > commands[i].max) {
+            fprintf(stderr, "usage: ais %s%s%s %s\n", commands[i].group ? commands[i].group : "",
+                    commands[i].group ? " " : "", commands[i].name, commands[i].arguments);
+            return EXIT_USAGE;
+        }
+        curl_global_init(CURL_GLOBAL_DEFAULT);
+        code = commands[i].run(rest, argv + 1 + words);
+        curl_global_cleanup();
+        return code;
+    }
+    print_usage(stderr);
+    return EXIT_USAGE;
+}
