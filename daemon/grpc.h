@@ -38,8 +38,25 @@ struct grpc_decision {
 };
 void grpc_decide(const struct grpc_result *result, struct grpc_decision *out);
 
+/* A server's RetryInfo counts up to here. */
+enum { GRPC_RETRY_AFTER_MAX_MS = 60 * 60 * 1000 };
+
 /* gRPC status from what is there when grpc-status is missing. */
 enum grpc_code grpc_code_from_http(int status);
 enum grpc_code grpc_code_from_h2_error(uint32_t error, bool *unprocessed);
+
+/* The value of grpc-status. Not a known number: GRPC_UNKNOWN. */
+enum grpc_code grpc_code_parse(const char *text, size_t bytes);
+
+/* The value of grpc-message in place; bad escapes stay as they are. -> its new length. */
+size_t grpc_percent_decode(char *text, size_t bytes);
+
+/* The value of a `-bin` header in place, padded or not; of several joined by commas the first. -> 0 and *decoded, or
+ * -EINVAL, text then undefined. */
+int grpc_base64_decode(uint8_t *text, size_t bytes, size_t *decoded);
+
+/* The value of grpc-timeout: at most 8 digits and a unit. */
+enum { GRPC_TIMEOUT_MAX = 12 };
+void grpc_format_timeout(uint64_t timeout_ms, char out[GRPC_TIMEOUT_MAX]);
 
 #endif

@@ -36,24 +36,42 @@ struct h2_callbacks {
     void (*on_goaway_cb)(void *user);
 };
 
+/* Bounds on what one answer may cost. Past them the call ends with RESOURCE_EXHAUSTED. */
+enum {
+    H2_BODY_MAX_BYTES = 64 << 10,
+    H2_HEADERS_MAX_BYTES = 16 << 10, /* of one answer, headers and trailers together */
+    H2_HEADERS_MAX_COUNT = 64,
+    H2_MESSAGE_MAX_BYTES = 1 << 10, /* of grpc-message; what is longer is cut */
+};
+
+/* settings and what they point to are borrowed until h2_free. */
 int h2_new(const struct h2_settings *settings, const struct h2_callbacks *callbacks, void *user, struct h2 **out);
 void h2_free(struct h2 *h2); /* no callbacks; the caller deals with calls that are still open */
 
-/* True while another call may be submitted: not going away, and below the server's MAX_CONCURRENT_STREAMS. */
+/* True while another call may be submitted: the server's SETTINGS are known, it is not going away, and the calls are
+ * below its MAX_CONCURRENT_STREAMS. */
 bool h2_ready(const struct h2 *h2);
 
-/* Starts a call. The message's parts (without gRPC framing) stay valid until its result. -> 0 or -errno. */
+/* Starts a call. The message's parts (without gRPC framing) and the array stay valid until its result. -> 0 or -errno;
+ * -EAGAIN: not h2_ready. */
 int h2_submit(struct h2 *h2, void *call, const struct iovec *parts, size_t part_count, uint64_t timeout_ms);
 
 /* Ends a call that has passed its deadline: RST_STREAM(CANCEL). Its result callback is not made. */
 void h2_cancel(struct h2 *h2, void *call);
 
-/* Bytes from the peer. -> 0, or -EPROTO: the connection is beyond use (*problem: a static text). */
-int h2_receive(struct h2 *h2, const uint8_t *data, size_t bytes, const char **problem);
+/* Bytes from the peer. -> 0, or -EPROTO: the connection is beyond use (h2_problem). */
+int h2_receive(struct h2 *h2, const uint8_t *data, size_t bytes);
 
-/* Next bytes for the peer: appended to out, at most about max. -> 0 or -errno. Nothing appended: nothing to send. */
+/* Next bytes for the peer: appended to out, at most about max. Nothing appended: nothing to send. -> 0 or -errno;
+ * -EPROTO: as for h2_receive; what was appended is the last word to the peer. */
 struct buf;
 int h2_send(struct h2 *h2, struct buf *out, size_t max);
+
+/* Why the connection is beyond use, or what to suspect when the peer closes it now. A static text, or NULL. */
+const char *h2_problem(const struct h2 *h2);
+
+/* Frames received so far, for a budget in time. */
+uint64_t h2_frames_received(const struct h2 *h2);
 
 /* The connection is gone: every open call gets its result (UNAVAILABLE; unprocessed when never sent, or refused by
  * GOAWAY). */
