@@ -7,10 +7,7 @@
 #include "google/rpc/status.pb-c.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 
-typedef Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceResponse otlp_response;
-typedef Opentelemetry__Proto__Collector__Trace__V1__ExportTracePartialSuccess otlp_partial_success;
-
-static const char RETRY_INFO_TYPE[] = "type.googleapis.com/google.rpc.RetryInfo";
+static const char RETRY_INFO_TYPE[] = "/google.rpc.RetryInfo";
 
 static const struct {
     const char *name;
@@ -46,9 +43,9 @@ enum grpc_code grpc_code_from_http(int status)
         int status;
         enum grpc_code code;
     } table[] = {
-        {400, GRPC_INTERNAL},    {401, GRPC_UNAUTHENTICATED}, {403, GRPC_PERMISSION_DENIED},
-        {404, GRPC_UNIMPLEMENTED}, {429, GRPC_UNAVAILABLE},   {431, GRPC_INTERNAL},
-        {502, GRPC_UNAVAILABLE}, {503, GRPC_UNAVAILABLE},     {504, GRPC_UNAVAILABLE},
+        {400, GRPC_INTERNAL},      {401, GRPC_UNAUTHENTICATED}, {403, GRPC_PERMISSION_DENIED},
+        {404, GRPC_UNIMPLEMENTED}, {429, GRPC_UNAVAILABLE},     {431, GRPC_INTERNAL},
+        {502, GRPC_UNAVAILABLE},   {503, GRPC_UNAVAILABLE},     {504, GRPC_UNAVAILABLE},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (table[i].status == status)
@@ -101,7 +98,8 @@ static bool find_retry_info(const struct grpc_result *result, uint64_t *retry_af
     bool found = false;
     for (size_t i = 0; i < status->n_details && !found; i++) {
         const Google__Protobuf__Any *any = status->details[i];
-        if (strcmp(any->type_url, RETRY_INFO_TYPE) != 0)
+        const char *type = strrchr(any->type_url, '/');
+        if (!type || strcmp(type, RETRY_INFO_TYPE) != 0)
             continue;
         Google__Rpc__RetryInfo *info = google__rpc__retry_info__unpack(NULL, any->value.len, any->value.data);
         if (!info)
@@ -119,13 +117,14 @@ static void read_partial_success(const struct grpc_result *result, struct grpc_d
 {
     if (!result->body_bytes)
         return;
-    otlp_response *response = opentelemetry__proto__collector__trace__v1__export_trace_service_response__unpack(
-        NULL, result->body_bytes, result->body);
+    Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceResponse *response =
+        opentelemetry__proto__collector__trace__v1__export_trace_service_response__unpack(NULL, result->body_bytes,
+                                                                                          result->body);
     if (!response) {
         set_message(out, "the response message cannot be read");
         return;
     }
-    const otlp_partial_success *partial = response->partial_success;
+    const Opentelemetry__Proto__Collector__Trace__V1__ExportTracePartialSuccess *partial = response->partial_success;
     if (partial) {
         out->rejected = partial->rejected_spans > 0 ? (uint64_t)partial->rejected_spans : 0;
         set_message(out, partial->error_message);
