@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shmring.h"
+
+static int owner_trusted(int fd, uid_t trusted_uid)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (st.st_uid != geteuid() && st.st_uid != 0 && (trusted_uid == (uid_t)-1 || st.st_uid != trusted_uid))
+        return -EPERM;
+    return 0;
+}
+
+int shmring_dir_open(const char *path, uid_t trusted_uid)
+{
+    int made = mkdir(path, 0700) < 0 ? errno : 0;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0) {
+        int err = errno;
+        struct stat st;
+        if (err == ENOENT && made != 0 && made != EEXIST)
+            return -made;
+        if (err == ENOTDIR && lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+            return -ELOOP;
+        return -err;
+    }
+    int err = owner_trusted(fd, trusted_uid);
+    if (err < 0) {
+        close(fd);
+        return err;
+    }
+    return fd;
+}
+
+int shmring_dir_lock(int dir_fd)
+{
+    int fd = openat(dir_fd, "aistraced.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return -errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int err = -errno;
+        close(fd);
+        return err;
+    }
+    return fd;
+}

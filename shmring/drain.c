@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "reader.h"
+
+struct shmring_window {
+    uint8_t *memory;
+    size_t capacity;
+    size_t wanted; /* a record that did not fit */
+    size_t bytes;  /* filled */
+    size_t at;     /* parsed */
+    struct shmring_reader *reader;
+    uint32_t slot;
+};
+
+int shmring_window_new(size_t bytes, struct shmring_window **out)
+{
+    struct shmring_window *window = calloc(1, sizeof(*window));
+
+    if (window == NULL)
+        return -ENOMEM;
+    window->capacity = bytes < SHMRING_PAGE ? SHMRING_PAGE : bytes & ~(size_t)(SHMRING_ALIGN - 1);
+    window->memory = malloc(window->capacity);
+    if (window->memory == NULL) {
+        free(window);
+        return -ENOMEM;
+    }
+    *out = window;
+    return 0;
+}
+
+void shmring_window_free(struct shmring_window *window)
+{
+    if (window == NULL)
+        return;
+    free(window->memory);
+    free(window);
+}
+
+static int window_grow(struct shmring_window *window)
+{
+    uint8_t *memory = realloc(window->memory, window->wanted);
+
+    if (memory == NULL)
+        return -ENOMEM;
+    window->memory = memory;
+    window->capacity = window->wanted;
+    return 0;
+}
+
+static int quarantine(struct shmring__slot *slot, const char *problem, uint64_t position)
+{
+    slot->status.health = SHMRING_SLOT_QUARANTINED;
+    slot->status.problem = problem;
+    slot->status.problem_position = position;
+    return -EBADMSG;
+}
+
+/* Reading a hole of a tmpfs file allocates it, at the reader's expense. */
+static bool allocated(const struct shmring_reader *reader, uint64_t offset, uint64_t bytes)
+{
+    return lseek(reader->fd, (off_t)offset, SEEK_DATA) == (off_t)offset &&
+           lseek(reader->fd, (off_t)offset, SEEK_HOLE) >= (off_t)(offset + bytes);
+}
+
+/* The compiler may not read shared memory again in place of the copy just made of it. */
+static void forget_source(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static bool ledger_sum(const struct shmring_ledger *ledger, uint64_t *out)
+{
+    uint64_t sum = ledger->exported;
+
+    if (__builtin_add_overflow(sum, ledger->sampled_out, &sum) || __builtin_add_overflow(sum, ledger->rejected, &sum) ||
+        __builtin_add_overflow(sum, ledger->spooled, &sum))
+        return false;
+    for (uint32_t reason = 0; reason < SHMRING_LEDGER_REASONS; reason++)
+        if (__builtin_add_overflow(sum, ledger->dropped[reason], &sum))
+            return false;
+    *out = sum;
+    return true;
+}
+
+static const char *ledger_problem(const struct shmring_header *header, const struct shmring_ledger *ledger,
+                                  uint64_t wpos, uint64_t *records)
+{
+    if (wpos % SHMRING_ALIGN != 0 || ledger->cpos % SHMRING_ALIGN != 0)
+        return "position is not aligned";
+    if (wpos - ledger->cpos > header->ring_bytes)
+        return "ledger and write position are more than a ring apart";
+    if (ledger->cpos - header->first_position > wpos - header->first_position)
+        return "ledger is before the first position";
+    if (!ledger_sum(ledger, records) ||
+        *records > (ledger->cpos - header->first_position) / sizeof(struct shmring_record))
+        return "ledger counts more records than there was room for";
+    return NULL;
+}
+
+void shmring__restore(struct shmring_reader *reader, uint32_t index)
+{
+    const struct shmring_header *header = &reader->header;
+    struct shmring__slot *slot = &reader->slots[index];
+    uint64_t group_offset = shmring_producer_offset(index - index % SHMRING_GROUP_SLOTS);
+
+    if (!allocated(reader, group_offset, SHMRING_GROUP_BYTES) ||
+        !allocated(reader, header->data_offset + index * header->ring_bytes, header->ring_bytes)) {
+        quarantine(slot, "slot is in use but not allocated", 0);
+        return;
+    }
+    struct shmring_consumer *consumer = shmring__consumer(reader, index);
+    uint32_t selector = atomic_load_explicit(&consumer->selector, memory_order_acquire);
+    if (selector > 1) {
+        quarantine(slot, "ledger selector is neither 0 nor 1", 0);
+        return;
+    }
+    struct shmring_ledger ledger = consumer->ledger[selector];
+    forget_source();
+    uint64_t wpos = atomic_load_explicit(&shmring__producer(reader, index)->wpos, memory_order_acquire);
+    uint64_t records = 0;
+    const char *problem = ledger_problem(header, &ledger, wpos, &records);
+    if (problem != NULL) {
+        quarantine(slot, problem, ledger.cpos);
+        return;
+    }
+    slot->selector = selector;
+    slot->begin = ledger.cpos;
+    slot->status.end = wpos;
+    slot->status.read = ledger.cpos;
+    slot->status.read_records = records;
+    slot->status.ledger = ledger;
+    /* a consumer that died between selector and cpos_pub left the producer behind */
+    atomic_store_explicit(&consumer->cpos_pub, ledger.cpos, memory_order_release);
+}
+
+static const char *end_problem(const struct shmring_reader *reader, const struct shmring_slot_status *status,
+                               uint64_t end)
+{
+    if (end % SHMRING_ALIGN != 0)
+        return "write position is not aligned";
+    if (end - status->ledger.cpos > reader->header.ring_bytes)
+        return "write position is more than a ring ahead";
+    if (end - status->ledger.cpos < status->end - status->ledger.cpos)
+        return "write position went backwards";
+    return NULL;
+}
+
+static void copy_out(const struct shmring_reader *reader, uint32_t slot, uint64_t position, uint8_t *to, size_t bytes)
+{
+    uint64_t ring_bytes = reader->header.ring_bytes;
+    uint64_t offset = position & (ring_bytes - 1);
+    const uint8_t *data = reader->data + slot * ring_bytes;
+    size_t first = bytes < ring_bytes - offset ? bytes : (size_t)(ring_bytes - offset);
+
+    memcpy(to, data + offset, first);
+    memcpy(to + first, data, bytes - first);
+    forget_source();
+}
+
+ssize_t shmring_reader_fill(struct shmring_reader *reader, uint32_t index, struct shmring_window *window)
+{
+    window->reader = NULL;
+    if (index >= reader->used)
+        return reader->problem != NULL ? -EBADMSG : 0;
+    struct shmring__slot *slot = &reader->slots[index];
+    struct shmring_slot_status *status = &slot->status;
+    if (status->health != SHMRING_SLOT_SOUND)
+        return -EBADMSG;
+    if (window->wanted > window->capacity && window_grow(window) < 0)
+        return -ENOMEM;
+
+    /* acquire: what the producer wrote before this position is there */
+    uint64_t end = atomic_load_explicit(&shmring__producer(reader, index)->wpos, memory_order_acquire);
+    const char *problem = end_problem(reader, status, end);
+    if (problem != NULL)
+        return quarantine(slot, problem, end);
+    status->end = end;
+    uint64_t unread = end - status->read;
+    window->bytes = unread < window->capacity ? (size_t)unread : window->capacity;
+    window->at = 0;
+    window->reader = reader;
+    window->slot = index;
+    copy_out(reader, index, status->read, window->memory, window->bytes);
+    return (ssize_t)window->bytes;
+}
+
+/* A record as it should be at this place; all lengths in bytes. */
+struct place {
+    uint64_t position;
+    uint64_t ordinal;
+    uint64_t published; /* from here to the write position */
+    uint64_t lap;       /* from here to the ring's end */
+    uint64_t ring_bytes;
+};
+
+static const char *padding_problem(const struct shmring_record *record, const struct place *place)
+{
+    if (record->pos != place->position)
+        return "padding is of another position";
+    if ((record->length & ~SHMRING_PAD) != place->lap)
+        return "padding does not end at the ring's end";
+    if (place->published < place->lap + sizeof(*record))
+        return "no record after padding";
+    return NULL;
+}
+
+static const char *record_problem(const struct shmring_record *record, const struct place *place)
+{
+    if (record->pos != place->position)
+        return "record is of another position";
+    if (record->length < sizeof(*record) || record->length % SHMRING_ALIGN != 0 ||
+        record->length > SHMRING_RECORD_MAX(place->ring_bytes))
+        return "record has an impossible length";
+    if (record->length > place->published || record->length > place->lap)
+        return "record is longer than what was written";
+    if (record->payload_bytes > record->length - sizeof(*record) ||
+        record->length - sizeof(*record) - record->payload_bytes >= SHMRING_ALIGN)
+        return "payload does not fill its record";
+    if (record->ordinal != place->ordinal)
+        return "record is out of order";
+    return NULL;
+}
+
+static struct place place_of(const struct shmring_reader *reader, const struct shmring_slot_status *status)
+{
+    uint64_t ring_bytes = reader->header.ring_bytes;
+
+    return (struct place){
+        .position = status->read,
+        .ordinal = status->read_records,
+        .published = status->end - status->read,
+        .lap = ring_bytes - (status->read & (ring_bytes - 1)),
+        .ring_bytes = ring_bytes,
+    };
+}
+
+static void hand_out(struct shmring_window *window, struct shmring__slot *slot, const struct shmring_record *record,
+                     struct shmring_view *out)
+{
+    struct shmring_slot_status *status = &slot->status;
+
+    *out = (struct shmring_view){
+        .payload = window->memory + window->at + sizeof(*record),
+        .payload_bytes = record->payload_bytes,
+        .type = record->type,
+        .flags = record->flags,
+        .begin = slot->begin,
+        .end = status->read + record->length,
+        .ordinal = record->ordinal,
+        .thread = record->thread,
+    };
+    window->at += record->length;
+    status->read = slot->begin = out->end;
+    status->read_records++;
+}
+
+/* -> false: the window ends before the padding does. */
+static bool skip_padding(struct shmring_window *window, struct shmring_slot_status *status, uint64_t bytes)
+{
+    size_t left = window->bytes - window->at;
+
+    status->read += bytes;
+    window->at = bytes < left ? window->at + (size_t)bytes : window->bytes;
+    return bytes < left;
+}
+
+int shmring_reader_next(struct shmring_window *window, struct shmring_view *out)
+{
+    if (window->reader == NULL)
+        return 0;
+    struct shmring__slot *slot = &window->reader->slots[window->slot];
+    struct shmring_slot_status *status = &slot->status;
+    if (status->health != SHMRING_SLOT_SOUND)
+        return -EBADMSG;
+
+    for (;;) {
+        struct shmring_record record;
+        struct place place = place_of(window->reader, status);
+        size_t left = window->bytes - window->at;
+        if (left == 0)
+            return 0;
+        if (place.published < sizeof(record))
+            return quarantine(slot, "record is longer than what was written", place.position);
+        if (left < sizeof(record)) /* capacity is over a header, so the next fill holds one */
+            return 0;
+        memcpy(&record, window->memory + window->at, sizeof(record));
+        bool padding = record.length & SHMRING_PAD;
+        const char *problem = padding ? padding_problem(&record, &place) : record_problem(&record, &place);
+        if (problem != NULL)
+            return quarantine(slot, problem, place.position);
+        if (padding) {
+            if (!skip_padding(window, status, place.lap))
+                return 0;
+            continue;
+        }
+        if (record.length > left) {
+            window->wanted = record.length;
+            return 0;
+        }
+        hand_out(window, slot, &record, out);
+        return 1;
+    }
+}
+
+void shmring_reader_commit(struct shmring_reader *reader, uint32_t index, const struct shmring_ledger *ledger)
+{
+    if (index >= reader->used)
+        return;
+    struct shmring__slot *slot = &reader->slots[index];
+    struct shmring_slot_status *status = &slot->status;
+    uint64_t committed = status->ledger.cpos;
+    if (status->health != SHMRING_SLOT_SOUND || ledger->cpos % SHMRING_ALIGN != 0 ||
+        ledger->cpos - committed > status->read - committed)
+        return;
+    struct shmring_consumer *consumer = shmring__consumer(reader, index);
+    uint32_t spare = slot->selector ^ 1;
+    consumer->ledger[spare] = *ledger;
+    /* release: the copy is whole before a restart would read it */
+    atomic_store_explicit(&consumer->selector, spare, memory_order_release);
+    /* release: never ahead of the selected copy, or a producer overwrites what a restart still has to read */
+    atomic_store_explicit(&consumer->cpos_pub, ledger->cpos, memory_order_release);
+    slot->selector = spare;
+    status->ledger = *ledger;
+}

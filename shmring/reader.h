@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The consumer's private view of a segment; shared by attach.c, reader.c and drain.c only.
+ */
+#ifndef SHMRING_READER_H
+#define SHMRING_READER_H
+
+#include "shmring.h"
+
+struct shmring__slot {
+    struct shmring_slot_status status;
+    uint64_t begin; /* like status.read, but before the padding that was skipped since the last record */
+    uint32_t selector;
+};
+
+struct shmring_reader {
+    struct shmring_header header; /* private, checked copy */
+    uint8_t *resource;            /* private, checked copy */
+    int fd;
+    uid_t uid;
+    bool dead;           /* this reader holds the lock */
+    const char *problem; /* of the whole segment, when quarantined */
+    uint8_t *base;       /* header up to the last slot group, writable */
+    uint64_t base_bytes;
+    const uint8_t *data; /* all rings, read-only */
+    uint64_t data_bytes;
+    uint32_t used; /* slots [0, used) are restored */
+    struct shmring__slot slots[];
+};
+
+/* Opens, checks and copies header and resource; maps nothing. Fills header, resource, fd, uid, dead. */
+int shmring__attach(int dir_fd, const char *name, struct shmring_reader **out);
+
+/* Takes a slot up from its ledger. */
+void shmring__restore(struct shmring_reader *reader, uint32_t slot);
+
+static inline struct shmring_producer *shmring__producer(const struct shmring_reader *reader, uint32_t slot)
+{
+    return (struct shmring_producer *)(reader->base + shmring_producer_offset(slot));
+}
+
+static inline struct shmring_consumer *shmring__consumer(const struct shmring_reader *reader, uint32_t slot)
+{
+    return (struct shmring_consumer *)(reader->base + shmring_consumer_offset(slot));
+}
+
+#endif

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+#include "segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum {
+    DEFAULT_SLOTS = 128,
+    EXPECTED_THREADS = 32,
+    INSTANCE_BYTES = 16,
+    NAME_BYTES = 2 * INSTANCE_BYTES + sizeof(SHMRING_SUFFIX),
+    TEMPORARY_BYTES = NAME_BYTES + 1, /* a dot before it */
+};
+static const uint64_t default_ring_bytes = 1u << 20;
+static const uint64_t default_ring_floor_bytes = 64u << 10;
+
+/* A file on its way into the directory. */
+struct draft {
+    int dir_fd;
+    int fd;
+    bool named; /* has a temporary name: no O_TMPFILE or no /proc here */
+    uint8_t instance[INSTANCE_BYTES];
+    char name[NAME_BYTES];
+    char temporary[TEMPORARY_BYTES];
+};
+
+int shmring__allocate(int fd, uint64_t offset, uint64_t bytes)
+{
+    int err;
+
+    do
+        err = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
+    while (err == EINTR);
+    return -err;
+}
+
+int shmring__populate(void *memory, uint64_t bytes)
+{
+    int err;
+
+    do
+        err = madvise(memory, bytes, MADV_POPULATE_WRITE) < 0 ? errno : 0;
+    while (err == EINTR || err == EAGAIN);
+    if (err != EINVAL)
+        return -err;
+    for (uint64_t at = 0; at < bytes; at += SHMRING_PAGE) /* before Linux 5.14 */
+        atomic_fetch_add((_Atomic uint32_t *)((uint8_t *)memory + at), 0);
+    return 0;
+}
+
+static uint64_t round_up_to_power(uint64_t bytes)
+{
+    uint64_t power = SHMRING_RING_MIN;
+
+    while (power < bytes && power < SHMRING_RING_MAX)
+        power <<= 1;
+    return power;
+}
+
+static int choose_ring_bytes(int dir_fd, uint64_t asked, uint64_t *out)
+{
+    struct statvfs fs;
+    uint64_t bytes = default_ring_bytes;
+
+    if (asked > 0) {
+        *out = round_up_to_power(asked);
+        return 0;
+    }
+    if (fstatvfs(dir_fd, &fs) < 0)
+        return -errno;
+    if (fs.f_blocks > 0) { /* 0: a tmpfs without limit */
+        uint64_t share = (uint64_t)fs.f_bavail * fs.f_frsize / (4 * EXPECTED_THREADS);
+        while (bytes > share && bytes > default_ring_floor_bytes)
+            bytes >>= 1;
+    }
+    *out = bytes;
+    return 0;
+}
+
+static int random_bytes(uint8_t *out, size_t bytes)
+{
+    ssize_t n;
+
+    do
+        n = getrandom(out, bytes, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    return (size_t)n == bytes ? 0 : -EIO;
+}
+
+static void hex(char *out, const uint8_t *bytes, size_t count)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < count; i++) {
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+}
+
+/* Zeros where the kernel does not say. */
+static void read_boot_id(uint8_t out[16])
+{
+    char text[64];
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    unsigned nibble = 0;
+
+    memset(out, 0, 16);
+    for (ssize_t i = 0; i < n && nibble < 32; i++) {
+        char c = text[i];
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0)
+            continue;
+        out[nibble / 2] = (uint8_t)(out[nibble / 2] << 4 | digit);
+        nibble++;
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+static int draft_open(struct draft *draft)
+{
+    struct stat st;
+    int err = random_bytes(draft->instance, sizeof(draft->instance));
+
+    if (err < 0)
+        return err;
+    hex(draft->name, draft->instance, INSTANCE_BYTES);
+    memcpy(draft->name + 2 * INSTANCE_BYTES, SHMRING_SUFFIX, sizeof(SHMRING_SUFFIX));
+    draft->temporary[0] = '.';
+    memcpy(draft->temporary + 1, draft->name, sizeof(draft->name));
+
+    if (fstat(draft->dir_fd, &st) < 0)
+        return -errno;
+    /* In a directory shared by several users the group bits become the mask of its default ACL, which admits the
+     * consumer; they must not be taken away here. */
+    mode_t mode = st.st_mode & S_IRWXG ? 0660 : 0600;
+    draft->fd = -1;
+    if (access("/proc/self/fd", X_OK) == 0)
+        draft->fd = openat(draft->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    if (draft->fd < 0) {
+        draft->fd = openat(draft->dir_fd, draft->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+        draft->named = draft->fd >= 0;
+    }
+    return draft->fd < 0 ? -errno : 0;
+}
+
+static int draft_link(struct draft *draft)
+{
+    char path[64];
+    int err;
+
+    if (draft->named) {
+        err = renameat(draft->dir_fd, draft->temporary, draft->dir_fd, draft->name) < 0 ? -errno : 0;
+        draft->named = err < 0;
+        return err;
+    }
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", draft->fd);
+    return linkat(AT_FDCWD, path, draft->dir_fd, draft->name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+static void draft_drop(struct draft *draft)
+{
+    if (draft->named)
+        unlinkat(draft->dir_fd, draft->temporary, 0);
+    if (draft->fd >= 0)
+        close(draft->fd);
+    close(draft->dir_fd);
+}
+
+static int reserve_file(int fd, uint64_t file_bytes)
+{
+    struct rlimit limit;
+
+    /* ftruncate over the limit sends SIGXFSZ, whose default action is to kill the host */
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < file_bytes)
+        return -EFBIG;
+    if (ftruncate(fd, (off_t)file_bytes) < 0)
+        return -errno;
+    /* a store to a hole of a full tmpfs would be SIGBUS */
+    return shmring__allocate(fd, 0, SHMRING_SLOTS_OFFSET);
+}
+
+static void write_header(uint8_t *base, const struct shmring_options *options, uint32_t slot_count, uint64_t ring_bytes,
+                         const uint8_t *instance)
+{
+    struct shmring_header *header = (struct shmring_header *)base;
+
+    memcpy(header->magic, SHMRING_MAGIC, sizeof(header->magic));
+    header->abi_major = SHMRING_ABI_MAJOR;
+    header->abi_minor = SHMRING_ABI_MINOR;
+    header->header_bytes = SHMRING_PAGE;
+    memcpy(header->instance, instance, sizeof(header->instance));
+    read_boot_id(header->boot_id);
+    header->clock = SHMRING_CLOCK_UNIX_NS;
+    header->mode = SHMRING_MODE_DROP_NEWEST;
+    header->slot_count = slot_count;
+    header->slot_stride = SHMRING_SLOT_STRIDE;
+    header->ring_bytes = ring_bytes;
+    header->first_position = options->first_position;
+    header->data_offset = shmring_data_offset(slot_count);
+    header->file_bytes = shmring_file_bytes(slot_count, ring_bytes);
+    header->resource_bytes = options->resource_bytes;
+    if (options->resource_bytes > 0)
+        memcpy(base + SHMRING_RESOURCE_OFFSET, options->resource, options->resource_bytes);
+    header->resource_crc = shmring_crc32c(0, base + SHMRING_RESOURCE_OFFSET, options->resource_bytes);
+    header->pid = (uint32_t)getpid();
+    header->crc = shmring_crc32c(0, header, offsetof(struct shmring_header, crc));
+}
+
+static int absolute_path(struct shmring *ring, const char *dir, const char *name)
+{
+    char *real = realpath(dir, NULL);
+
+    if (real == NULL)
+        return -errno;
+    size_t dir_bytes = strlen(real);
+    ring->path = malloc(dir_bytes + 1 + NAME_BYTES);
+    if (ring->path != NULL) {
+        memcpy(ring->path, real, dir_bytes);
+        ring->path[dir_bytes] = '/';
+        memcpy(ring->path + dir_bytes + 1, name, NAME_BYTES);
+        ring->name = ring->path + dir_bytes + 1;
+    }
+    free(real);
+    return ring->path != NULL ? 0 : -ENOMEM;
+}
+
+static int map_base(struct shmring *ring, int fd)
+{
+    uint8_t *base = mmap(NULL, ring->base_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (base == MAP_FAILED)
+        return -errno;
+    ring->base = base;
+    ring->counters = (struct shmring_counters *)(base + SHMRING_COUNTERS_OFFSET);
+    if (madvise(base, ring->base_bytes, MADV_DONTFORK) < 0)
+        return -errno;
+    return shmring__populate(base, SHMRING_SLOTS_OFFSET);
+}
+
+static int fill_draft(struct shmring *ring, const struct shmring_options *options, struct draft *draft)
+{
+    struct stat st;
+    int err = reserve_file(draft->fd, shmring_file_bytes(ring->slot_count, ring->ring_bytes));
+
+    if (err < 0)
+        return err;
+    if (fstat(draft->fd, &st) < 0 || flock(draft->fd, LOCK_EX | LOCK_NB) < 0)
+        return -errno;
+    ring->dev = st.st_dev;
+    ring->ino = st.st_ino;
+    err = map_base(ring, draft->fd);
+    if (err < 0)
+        return err;
+    write_header(ring->base, options, ring->slot_count, ring->ring_bytes, draft->instance);
+    err = absolute_path(ring, options->dir, draft->name);
+    return err < 0 ? err : draft_link(draft);
+}
+
+static int create_in(int dir_fd, const struct shmring_options *options, struct shmring **out)
+{
+    struct draft draft = {.dir_fd = dir_fd, .fd = -1};
+    uint32_t slot_count = options->slot_count > 0 ? options->slot_count : DEFAULT_SLOTS;
+    struct shmring *ring = calloc(1, sizeof(*ring) + slot_count * sizeof(ring->writers[0]));
+    int err = ring == NULL ? -ENOMEM : choose_ring_bytes(dir_fd, options->ring_bytes, &ring->ring_bytes);
+
+    if (err < 0)
+        goto done;
+    ring->slot_count = slot_count;
+    ring->base_bytes = shmring_data_offset(slot_count);
+    ring->first_position = options->first_position;
+    err = draft_open(&draft);
+    if (err < 0)
+        goto done;
+    err = fill_draft(ring, options, &draft);
+done:
+    draft_drop(&draft);
+    if (err < 0)
+        shmring_close(ring);
+    else
+        *out = ring;
+    return err;
+}
+
+int shmring_create(const struct shmring_options *options, struct shmring **out)
+{
+    if (options->dir == NULL || options->slot_count > SHMRING_SLOTS_MAX ||
+        options->first_position % SHMRING_ALIGN != 0 || (options->resource == NULL && options->resource_bytes > 0))
+        return -EINVAL;
+    if (options->resource_bytes > SHMRING_RESOURCE_MAX)
+        return -E2BIG;
+    int dir_fd = shmring_dir_open(options->dir, options->trusted_uid);
+    return dir_fd < 0 ? dir_fd : create_in(dir_fd, options, out);
+}
+
+void shmring_close(struct shmring *ring)
+{
+    if (ring == NULL)
+        return;
+    for (uint32_t slot = 0; slot < ring->slots; slot++)
+        munmap(ring->writers[slot]->data, ring->ring_bytes);
+    if (ring->base != NULL) /* last: with it goes the lock */
+        munmap(ring->base, ring->base_bytes);
+    shmring_abandon(ring);
+}
+
+void shmring_abandon(struct shmring *ring)
+{
+    if (ring == NULL)
+        return;
+    for (uint32_t slot = 0; slot < ring->slots; slot++)
+        free(ring->writers[slot]);
+    free(ring->path);
+    free(ring);
+}
+
+const char *shmring_name(const struct shmring *ring)
+{
+    return ring->name;
+}
+
+const struct shmring_control *shmring_control(const struct shmring *ring)
+{
+    return (const struct shmring_control *)(ring->base + SHMRING_CONTROL_OFFSET);
+}
+
+void shmring_count_drop(struct shmring *ring, enum shmring_drop reason)
+{
+    atomic_fetch_add_explicit(&ring->counters->dropped[reason], 1, memory_order_relaxed);
+}
