@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What one thread writes is what the consumer reads, wherever the ring's end falls, and what does not fit is counted.
+ */
+#include <check.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support/ring_fixture.h"
+
+static struct ring_fixture fixture;
+static struct shmring *ring;
+static struct shmring_writer *writer;
+static struct shmring_reader *reader;
+
+enum { RING_BYTES = 4096, RECORD_MAX = RING_BYTES / 4, HEADER_BYTES = sizeof(struct shmring_record) };
+
+static void setup_at(uint64_t first_position)
+{
+    ring_fixture_init(&fixture);
+    ring = ring_fixture_create(&fixture, 4, RING_BYTES, first_position);
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    reader = ring_fixture_open(&fixture, shmring_name(ring));
+}
+
+static void setup(void)
+{
+    setup_at(0);
+}
+
+static void teardown(void)
+{
+    shmring_reader_close(reader);
+    shmring_detach(ring, writer);
+    shmring_close(ring);
+    ring_fixture_done(&fixture);
+}
+
+static uint64_t dropped(enum shmring_drop reason)
+{
+    struct shmring_producer_status status;
+
+    shmring_reader_producer(reader, 0, &status);
+    return status.dropped[reason];
+}
+
+static uint64_t begun(void)
+{
+    struct shmring_producer_status status;
+
+    shmring_reader_producer(reader, 0, &status);
+    return status.begun;
+}
+
+static int64_t drain(void)
+{
+    return ring_drain(&fixture, reader, 0, 0);
+}
+
+START_TEST(one_record_arrives_whole)
+{
+    struct shmring_view view;
+    void *payload = shmring_reserve(writer, 5, 3, 9);
+
+    ck_assert_uint_eq((uintptr_t)payload % SHMRING_ALIGN, 0);
+    memcpy(payload, "hello", 5);
+    ck_assert_int_eq(shmring_reader_fill(reader, 0, fixture.window), 0);
+    shmring_commit(writer);
+    ck_assert_int_eq(shmring_reader_fill(reader, 0, fixture.window), 48);
+    ck_assert_int_eq(shmring_reader_next(fixture.window, &view), 1);
+    ck_assert_uint_eq(view.payload_bytes, 5);
+    ck_assert_mem_eq(view.payload, "hello", 5);
+    ck_assert_uint_eq(view.type, 3);
+    ck_assert_uint_eq(view.flags, 9);
+    ck_assert_uint_eq(view.begin, 0);
+    ck_assert_uint_eq(view.end, 48);
+    ck_assert_uint_eq(view.thread, (uint32_t)gettid());
+    ck_assert_int_eq(shmring_reader_next(fixture.window, &view), 0);
+}
+END_TEST
+
+/* All sizes from every offset: padding takes each of its possible lengths, and none. */
+static void write_all_sizes(uint64_t first_position)
+{
+    uint64_t seed = 0;
+
+    teardown();
+    setup_at(first_position);
+    for (uint32_t step = 0; step < RING_BYTES / SHMRING_ALIGN; step++)
+        for (uint32_t bytes = 0; bytes <= RECORD_MAX - HEADER_BYTES; bytes += 61) {
+            ck_assert(ring_write(writer, seed++, bytes));
+            ck_assert_int_eq(drain(), 1);
+            ring_release(reader, 0);
+        }
+    ck_assert_uint_eq(shmring_reader_slot(reader, 0)->read_records, seed);
+    ck_assert_uint_gt(shmring_reader_slot(reader, 0)->read, first_position);
+}
+
+static const uint64_t first_positions[] = {
+    0, (1ull << 32) - 64, (1ull << 32) - 16, RING_BYTES - 16, RING_BYTES - 32, (1ull << 63) - 48,
+};
+
+START_TEST(every_padding_is_skipped)
+{
+    write_all_sizes(first_positions[_i]);
+}
+END_TEST
+
+START_TEST(views_cover_the_ring_without_gaps)
+{
+    uint64_t end = 0;
+
+    for (uint64_t seed = 0; seed < 500; seed++) {
+        struct shmring_view view;
+        ck_assert(ring_write(writer, seed, (uint32_t)(seed * 37 % 900)));
+        ck_assert_int_gt(shmring_reader_fill(reader, 0, fixture.window), 0);
+        ck_assert_int_eq(shmring_reader_next(fixture.window, &view), 1);
+        ck_assert_uint_eq(view.begin, end);
+        end = view.end;
+        ring_release(reader, 0);
+    }
+}
+END_TEST
+
+START_TEST(full_ring_drops_newest_and_recovers)
+{
+    uint64_t written = 0;
+
+    while (ring_write(writer, written, 96))
+        written++;
+    ck_assert_uint_eq(written, RING_BYTES / 128);
+    ck_assert(!ring_write(writer, 0, 96));
+    ck_assert_uint_eq(dropped(SHMRING_DROP_RING_FULL), 2);
+    ck_assert_uint_eq(begun(), written + 2);
+    ck_assert_int_eq(drain(), (int64_t)written);
+    ck_assert(!ring_write(writer, 0, 96)); /* read is not released */
+    ring_release(reader, 0);
+    ck_assert(ring_write(writer, written, 96));
+    ck_assert_int_eq(drain(), 1);
+    ck_assert_uint_eq(begun(), written + 1 + dropped(SHMRING_DROP_RING_FULL));
+}
+END_TEST
+
+START_TEST(smaller_record_fits_where_larger_did_not)
+{
+    for (uint64_t seed = 0; seed < 31; seed++)
+        ck_assert(ring_write(writer, seed, 96));
+    ck_assert(!ring_write(writer, 0, 200));
+    ck_assert(ring_write(writer, 31, 96));
+    ck_assert_int_eq(drain(), 32);
+}
+END_TEST
+
+START_TEST(longest_record_fits_and_one_byte_more_is_oversize)
+{
+    ck_assert(ring_write(writer, 0, RECORD_MAX - HEADER_BYTES));
+    ck_assert(!ring_write(writer, 0, RECORD_MAX - HEADER_BYTES + 1));
+    ck_assert(!ring_write(writer, 0, UINT32_MAX));
+    ck_assert_uint_eq(dropped(SHMRING_DROP_OVERSIZE), 2);
+    ck_assert_uint_eq(begun(), 3);
+    ck_assert_int_eq(drain(), 1);
+}
+END_TEST
+
+START_TEST(discarded_record_never_was)
+{
+    ck_assert(ring_write(writer, 0, 10));
+    ck_assert_ptr_nonnull(shmring_reserve(writer, 10, 7, 0));
+    ck_assert_uint_eq(begun(), 2);
+    shmring_discard(writer);
+    ck_assert_uint_eq(begun(), 1);
+    ck_assert(ring_write(writer, 1, 20));
+    ck_assert_int_eq(drain(), 2);
+}
+END_TEST
+
+static void write_in_handler(int signal)
+{
+    (void)signal;
+    if (ring_write(writer, 99, 16))
+        _exit(1);
+}
+
+START_TEST(signal_handler_within_a_write_is_nested)
+{
+    ck_assert_ptr_ne(signal(SIGUSR1, write_in_handler), SIG_ERR);
+    void *payload = shmring_reserve(writer, 8, 7, 0);
+    raise(SIGUSR1);
+    raise(SIGUSR1);
+    ring_fill_pattern(payload, 8, 0);
+    shmring_commit(writer);
+    ck_assert_uint_eq(dropped(SHMRING_DROP_NESTED), 2);
+    ck_assert_uint_eq(begun(), 1);
+    ck_assert_int_eq(drain(), 1);
+    ck_assert(ring_write(writer, 1, 16));
+    ck_assert_int_eq(drain(), 1);
+}
+END_TEST
+
+START_TEST(window_smaller_than_a_record_grows)
+{
+    struct shmring_window *small;
+    struct shmring_view view;
+    struct shmring *big = ring_fixture_create(&fixture, 1, 1 << 20, 0);
+    struct shmring_writer *big_writer;
+    uint64_t read = 0;
+
+    ck_assert_int_eq(shmring_window_new(1, &small), 0);
+    ck_assert_int_eq(shmring_attach(big, &big_writer), 0);
+    struct shmring_reader *big_reader = ring_fixture_open(&fixture, shmring_name(big));
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        ck_assert(ring_write(big_writer, seed, (uint32_t)(seed * 6700)));
+        while (shmring_reader_fill(big_reader, 0, small) > 0)
+            while (shmring_reader_next(small, &view) > 0) {
+                ck_assert(ring_pattern_intact(view.payload, view.payload_bytes, view.ordinal));
+                read++;
+            }
+        ring_release(big_reader, 0);
+    }
+    ck_assert_uint_eq(read, 40);
+    shmring_window_free(small);
+    shmring_reader_close(big_reader);
+    shmring_close(big);
+}
+END_TEST
+
+START_TEST(producer_refuses_a_released_position_ahead_of_its_own)
+{
+    struct shmring_consumer *consumer =
+        (struct shmring_consumer *)(ring_fixture_map(&fixture, shmring_name(ring)) + shmring_consumer_offset(0));
+
+    for (uint64_t seed = 0; seed < 32; seed++)
+        ck_assert(ring_write(writer, seed, 96));
+    atomic_store(&consumer->cpos_pub, RING_BYTES + 16);
+    ck_assert(!ring_write(writer, 0, 96));
+    ck_assert_uint_eq(dropped(SHMRING_DROP_RING_FULL), 1);
+    ck_assert_int_eq(drain(), 32);
+}
+END_TEST
+
+START_TEST(commit_outside_what_was_read_does_nothing)
+{
+    struct shmring_ledger ledger = {.cpos = 128};
+    struct shmring_reader *second;
+
+    ck_assert(ring_write(writer, 0, 32));
+    ck_assert_int_eq(drain(), 1);
+    shmring_reader_commit(reader, 0, &ledger);
+    ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.cpos, 0);
+    ring_release(reader, 0);
+    ledger.cpos = 0;
+    shmring_reader_commit(reader, 0, &ledger);
+    ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.cpos, 64);
+    second = ring_fixture_open(&fixture, shmring_name(ring));
+    ck_assert_uint_eq(shmring_reader_slot(second, 0)->ledger.cpos, 64);
+    shmring_reader_close(second);
+}
+END_TEST
+
+START_TEST(published_control_reaches_the_producer)
+{
+    const struct shmring_control *control = shmring_control(ring);
+
+    ck_assert_uint_eq(control->flags, 0);
+    shmring_reader_publish(reader, SHMRING_CONTROL_PUBLISHED, 1ull << 62);
+    ck_assert_uint_eq(control->flags, SHMRING_CONTROL_PUBLISHED);
+    ck_assert_uint_eq(control->sampling_threshold, 1ull << 62);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("shmring_records");
+    TCase *tcase = tcase_create("records");
+    SRunner *runner = srunner_create(suite);
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, one_record_arrives_whole);
+    tcase_add_loop_test(tcase, every_padding_is_skipped, 0, sizeof(first_positions) / sizeof(first_positions[0]));
+    tcase_add_test(tcase, views_cover_the_ring_without_gaps);
+    tcase_add_test(tcase, full_ring_drops_newest_and_recovers);
+    tcase_add_test(tcase, smaller_record_fits_where_larger_did_not);
+    tcase_add_test(tcase, longest_record_fits_and_one_byte_more_is_oversize);
+    tcase_add_test(tcase, discarded_record_never_was);
+    tcase_add_test(tcase, signal_handler_within_a_write_is_nested);
+    tcase_add_test(tcase, window_smaller_than_a_record_grows);
+    tcase_add_test(tcase, producer_refuses_a_released_position_ahead_of_its_own);
+    tcase_add_test(tcase, commit_outside_what_was_read_does_nothing);
+    tcase_add_test(tcase, published_control_reaches_the_producer);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include "ring_fixture.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void ring_fixture_init(struct ring_fixture *fixture)
+{
+    strcpy(fixture->dir, "/dev/shm/check_shmring.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(fixture->dir));
+    fixture->dir_fd = shmring_dir_open(fixture->dir, (uid_t)-1);
+    ck_assert_int_ge(fixture->dir_fd, 0);
+    ck_assert_int_eq(shmring_window_new(256 << 10, &fixture->window), 0);
+}
+
+void ring_fixture_done(struct ring_fixture *fixture)
+{
+    DIR *dir = opendir(fixture->dir);
+    struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir != NULL)
+        closedir(dir);
+    rmdir(fixture->dir);
+    close(fixture->dir_fd);
+    shmring_window_free(fixture->window);
+}
+
+struct shmring *ring_fixture_create(const struct ring_fixture *fixture, uint32_t slots, uint64_t ring_bytes,
+                                    uint64_t first_position)
+{
+    struct shmring *ring = NULL;
+    struct shmring_options options = {
+        .dir = fixture->dir,
+        .trusted_uid = (uid_t)-1,
+        .slot_count = slots,
+        .ring_bytes = ring_bytes,
+        .resource = "resource",
+        .resource_bytes = 8,
+        .first_position = first_position,
+    };
+
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    return ring;
+}
+
+struct shmring_reader *ring_fixture_open(const struct ring_fixture *fixture, const char *name)
+{
+    struct shmring_reader *reader = NULL;
+
+    ck_assert_int_eq(shmring_reader_open(fixture->dir_fd, name, &reader), 0);
+    return reader;
+}
+
+uint8_t *ring_fixture_map(const struct ring_fixture *fixture, const char *name)
+{
+    struct stat st;
+    int fd = openat(fixture->dir_fd, name, O_RDWR | O_CLOEXEC);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    uint8_t *memory = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    ck_assert_ptr_ne(memory, MAP_FAILED);
+    close(fd);
+    return memory;
+}
+
+void ring_fixture_await_segment(const struct ring_fixture *fixture, char name[64])
+{
+    for (int tries = 0; tries < 20000; tries++) {
+        DIR *dir = opendir(fixture->dir);
+        struct dirent *entry;
+        bool found = false;
+        ck_assert_ptr_nonnull(dir);
+        while (!found && (entry = readdir(dir)) != NULL) {
+            size_t bytes = strlen(entry->d_name);
+            found = entry->d_name[0] != '.' && bytes < 64 && bytes > 5 &&
+                    strcmp(entry->d_name + bytes - 5, SHMRING_SUFFIX) == 0;
+            if (found)
+                strcpy(name, entry->d_name);
+        }
+        closedir(dir);
+        if (found)
+            return;
+        usleep(500);
+    }
+    ck_abort_msg("no segment appeared");
+}
+
+/* splitmix64 steps: every eight bytes depend on the seed and the place. */
+static uint64_t pattern(uint64_t seed, uint32_t word)
+{
+    uint64_t z = (seed + 1) * 0x9e3779b97f4a7c15ull + word * 0xbf58476d1ce4e5b9ull;
+
+    z = (z ^ z >> 30) * 0x94d049bb133111ebull;
+    return z ^ z >> 31;
+}
+
+void ring_fill_pattern(void *payload, uint32_t bytes, uint64_t seed)
+{
+    uint8_t *at = payload;
+
+    for (uint32_t word = 0; bytes > 0; word++) {
+        uint64_t value = pattern(seed, word);
+        uint32_t n = bytes < 8 ? bytes : 8;
+        memcpy(at, &value, n);
+        at += n;
+        bytes -= n;
+    }
+}
+
+bool ring_pattern_intact(const void *payload, uint32_t bytes, uint64_t seed)
+{
+    const uint8_t *at = payload;
+
+    for (uint32_t word = 0; bytes > 0; word++) {
+        uint64_t value = pattern(seed, word);
+        uint32_t n = bytes < 8 ? bytes : 8;
+        if (memcmp(at, &value, n) != 0)
+            return false;
+        at += n;
+        bytes -= n;
+    }
+    return true;
+}
+
+bool ring_write(struct shmring_writer *writer, uint64_t seed, uint32_t payload_bytes)
+{
+    void *payload = shmring_reserve(writer, payload_bytes, 7, (uint16_t)seed);
+
+    if (payload == NULL)
+        return false;
+    ring_fill_pattern(payload, payload_bytes, seed);
+    shmring_commit(writer);
+    return true;
+}
+
+int64_t ring_drain(const struct ring_fixture *fixture, struct shmring_reader *reader, uint32_t slot,
+                   uint64_t seed_offset)
+{
+    int64_t records = 0;
+
+    shmring_reader_slots(reader);
+    for (;;) {
+        struct shmring_view view;
+        uint64_t expected = shmring_reader_slot(reader, slot)->read_records;
+        ssize_t filled = shmring_reader_fill(reader, slot, fixture->window);
+        int more = 0;
+        if (filled <= 0)
+            return filled < 0 ? filled : records;
+        while ((more = shmring_reader_next(fixture->window, &view)) > 0) {
+            ck_assert_uint_eq(view.ordinal, expected);
+            ck_assert_uint_eq(view.type, 7);
+            ck_assert_uint_eq(view.flags, (uint16_t)(view.ordinal + seed_offset));
+            ck_assert(ring_pattern_intact(view.payload, view.payload_bytes, view.ordinal + seed_offset));
+            expected++;
+            records++;
+        }
+        if (more < 0)
+            return more;
+    }
+}
+
+void ring_release(struct shmring_reader *reader, uint32_t slot)
+{
+    const struct shmring_slot_status *status = shmring_reader_slot(reader, slot);
+    struct shmring_ledger ledger = status->ledger;
+
+    ledger.exported += status->read_records - ledger.exported;
+    ledger.cpos = status->read;
+    shmring_reader_commit(reader, slot, &ledger);
+}
