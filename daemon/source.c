@@ -200,7 +200,7 @@ static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t s
     uint64_t begin = status->read;
     ssize_t filled = shmring_reader_fill(segment->reader, slot, s->window);
     struct shmring_view view;
-    int next = filled < 0 ? -EBADMSG : 0;
+    int next = filled == -EBADMSG ? -EBADMSG : 0;
     while (filled > 0 && has_room(s) && (next = shmring_reader_next(s->window, &view)) == 1) {
         if (take_record(s, segment, slot, &view) == 0)
             continue;

@@ -306,6 +306,14 @@ int shmring_reader_next(struct shmring_window *window, struct shmring_view *out)
     }
 }
 
+void shmring_reader_unread(struct shmring_reader *reader, uint32_t index, const struct shmring_view *view)
+{
+    struct shmring__slot *slot = &reader->slots[index];
+
+    slot->status.read = slot->begin = view->begin;
+    slot->status.read_records = view->ordinal;
+}
+
 void shmring_reader_commit(struct shmring_reader *reader, uint32_t index, const struct shmring_ledger *ledger)
 {
     if (index >= reader->used)

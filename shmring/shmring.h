@@ -161,7 +161,7 @@ ssize_t shmring_reader_fill(struct shmring_reader *reader, uint32_t slot, struct
  * -EBADMSG: the slot was quarantined at this record. `read` advances with every record. */
 int shmring_reader_next(struct shmring_window *window, struct shmring_view *out);
 
-/* Puts a record back that could not be dealt with: `read` is before it again, the window is used up. */
+/* Puts the record just handed out back: `read` is before it again. The window must be filled anew. */
 void shmring_reader_unread(struct shmring_reader *reader, uint32_t slot, const struct shmring_view *view);
 
 /* Makes `ledger` the slot's committed state: spare copy, selector, cpos_pub, in this order. ledger->cpos must lie in
