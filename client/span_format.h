@@ -8,7 +8,8 @@
  *   NAME, STATUS_MESSAGE, TRACE_STATE    key empty, value the text; the last of a kind wins
  *   ATTRIBUTE                            key, value by type; a key may come again: the last one wins
  *   EVENT                                key the event's name, value struct aistrace_event_value, then ATTRIBUTE items
- *   LINK                                 key the linked trace state, value struct aistrace_link_value, then ATTRIBUTE items
+ *   LINK                                 key the linked trace state, value struct aistrace_link_value, then ATTRIBUTE
+ * items
  *
  * Values by type: INT, DOUBLE 8 bytes; BOOL 1 byte, 0 or 1; STRING, BYTES as they are;
  * STRING_ARRAY a sequence of { uint32_t bytes; text }.
@@ -70,7 +71,7 @@ enum aistrace_value_type {
 };
 
 #define AISTRACE_KEY_INTERNED 0x8000u /* in key_bytes, reserved: the key is an index into the segment's key table */
-#define AISTRACE_KEY_MAX 0x7fffu      /* bytes */
+#define AISTRACE_KEY_MAX      0x7fffu /* bytes */
 
 struct aistrace_item {
     uint8_t tag;  /* enum aistrace_item_tag */

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include "span.h"
+#include "tracer.h"
+
+/* Out of the fast path: -> true and counted on the span, if it is one that counts. */
+static __attribute__((noinline)) bool refused(struct aistrace_span *span, struct aistrace__text key, size_t value_bytes)
+{
+    if (!aistrace__recording(span))
+        return true;
+    if (value_bytes <= AISTRACE__VALUE_MAX && key.bytes <= AISTRACE_KEY_MAX &&
+        aistrace__make_room(span, key, AISTRACE__ITEM_BYTES + key.bytes + value_bytes))
+        return false;
+    span->dropped_attributes++;
+    return true;
+}
+
+/* -> where the value goes, or NULL. A span that does not record has no room. No look at the keys that are there: the
+ * last one of a key wins. */
+static inline uint8_t *begin(struct aistrace_span *span, enum aistrace_type type, struct aistrace__text key,
+                             size_t value_bytes)
+{
+    size_t bytes = AISTRACE__ITEM_BYTES + key.bytes + value_bytes;
+    uint8_t *at;
+
+    if (unlikely(value_bytes > AISTRACE__VALUE_MAX || key.bytes > AISTRACE_KEY_MAX || bytes > aistrace__room(span) ||
+                 span->attributes >= AISTRACE_MAX_ATTRIBUTES) &&
+        refused(span, key, value_bytes))
+        return NULL;
+    at = span->body + span->body_bytes;
+    span->body_bytes += (uint32_t)bytes;
+    span->attributes++;
+    return aistrace__item_begin(at, AISTRACE_ITEM_ATTRIBUTE, (enum aistrace_value_type)type, key, value_bytes);
+}
+
+static inline void set_data(struct aistrace_span *span, enum aistrace_type type, const char *key, const void *data,
+                            size_t bytes)
+{
+    uint8_t *value = begin(span, type, aistrace__text(key), bytes);
+
+    if (value)
+        aistrace__copy(value, data, bytes);
+}
+
+void aistrace_span_set_int(struct aistrace_span *span, const char *key, int64_t value)
+{
+    set_data(span, AISTRACE_INT, key, &value, sizeof(value));
+}
+
+void aistrace_span_set_double(struct aistrace_span *span, const char *key, double value)
+{
+    set_data(span, AISTRACE_DOUBLE, key, &value, sizeof(value));
+}
+
+void aistrace_span_set_bool(struct aistrace_span *span, const char *key, bool value)
+{
+    uint8_t byte = value;
+
+    set_data(span, AISTRACE_BOOL, key, &byte, sizeof(byte));
+}
+
+void aistrace_span_set_string(struct aistrace_span *span, const char *key, const char *value)
+{
+    struct aistrace__text text = aistrace__text(value);
+
+    set_data(span, AISTRACE_STRING, key, text.data, text.bytes);
+}
+
+void aistrace_span_set_text(struct aistrace_span *span, const char *key, const char *value, size_t bytes)
+{
+    set_data(span, AISTRACE_STRING, key, value, value ? bytes : 0);
+}
+
+void aistrace_span_set_bytes(struct aistrace_span *span, const char *key, const void *value, size_t bytes)
+{
+    set_data(span, AISTRACE_BYTES, key, value, value ? bytes : 0);
+}
+
+void aistrace_span_set_strings(struct aistrace_span *span, const char *key, const char *const *items, size_t count)
+{
+    struct aistrace_attribute attribute = aistrace_attr_strings(key, items, count);
+
+    aistrace_span_set(span, &attribute);
+}
+
+void aistrace_span_set(struct aistrace_span *span, const struct aistrace_attribute *attribute)
+{
+    struct aistrace__text key = aistrace__text(attribute->key);
+    size_t bytes = aistrace__value_bytes(attribute);
+    uint8_t *value = begin(span, attribute->type, key, bytes);
+
+    if (value)
+        aistrace__value_write(value, attribute, bytes);
+}

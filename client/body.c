@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "span.h"
+
+static struct aistrace_item item_at(const struct aistrace_span *span, uint32_t at)
+{
+    struct aistrace_item item;
+
+    memcpy(&item, span->body + at, sizeof(item));
+    return item;
+}
+
+static bool has_key(const struct aistrace_span *span, uint32_t at, struct aistrace__text key)
+{
+    struct aistrace_item item = item_at(span, at);
+
+    return item.tag == AISTRACE_ITEM_ATTRIBUTE && item.key_bytes == key.bytes &&
+           memcmp(span->body + at + sizeof(item), key.data, key.bytes) == 0;
+}
+
+static uint32_t next(const struct aistrace_span *span, uint32_t at)
+{
+    return at + (uint32_t)aistrace__item_size(span->body + at);
+}
+
+/* -> position of the first item at or after `at` that is an attribute of that key; body_bytes: none. */
+static uint32_t find(const struct aistrace_span *span, uint32_t at, struct aistrace__text key)
+{
+    while (at < span->body_bytes && !has_key(span, at, key))
+        at = next(span, at);
+    return at;
+}
+
+/* The trace state, to which the context points, is the first item and is never dropped: what moves lies behind it. */
+static void drop_item(struct aistrace_span *span, uint32_t at)
+{
+    uint32_t after = next(span, at);
+
+    memmove(span->body + at, span->body + after, span->body_bytes - after);
+    span->body_bytes -= after - at;
+}
+
+static void drop_attribute(struct aistrace_span *span, uint32_t at)
+{
+    drop_item(span, at);
+    span->attributes--;
+}
+
+/* Removes attributes whose key comes again later. */
+static void drop_replaced(struct aistrace_span *span)
+{
+    for (uint32_t at = 0; at < span->body_bytes;) {
+        struct aistrace_item item = item_at(span, at);
+        struct aistrace__text key = {(const char *)span->body + at + sizeof(item), item.key_bytes};
+        if (item.tag == AISTRACE_ITEM_ATTRIBUTE && find(span, next(span, at), key) < span->body_bytes)
+            drop_attribute(span, at);
+        else
+            at = next(span, at);
+    }
+}
+
+bool aistrace__make_room(struct aistrace_span *span, struct aistrace__text key, size_t bytes)
+{
+    uint32_t at;
+
+    drop_replaced(span);
+    at = find(span, 0, key);
+    if (at < span->body_bytes) {
+        if (bytes > aistrace__room(span) + aistrace__item_size(span->body + at))
+            return false;
+        drop_attribute(span, at);
+    }
+    return bytes <= aistrace__room(span) && span->attributes < AISTRACE_MAX_ATTRIBUTES;
+}
+
+void aistrace__drop_texts(struct aistrace_span *span, enum aistrace_item_tag tag)
+{
+    for (uint32_t at = 0; at < span->body_bytes;) {
+        if (item_at(span, at).tag == tag)
+            drop_item(span, at);
+        else
+            at = next(span, at);
+    }
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#include "ids.h"
+
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+void aistrace__ids_seed(struct aistrace__thread *thread)
+{
+    uint64_t seed[2] = {0};
+
+    if (getrandom(seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed)) {
+        /* Early in boot, or forbidden by a filter: the best that is left. */
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        seed[0] ^= ((uint64_t)now.tv_sec << 30) ^ (uint64_t)now.tv_nsec ^ ((uint64_t)gettid() << 44);
+        seed[1] ^= (uint64_t)(uintptr_t)thread ^ ((uint64_t)getpid() << 40) ^ ((uint64_t)now.tv_nsec << 13);
+    }
+    thread->id_state = seed[0];
+    thread->id_step = seed[1] | 1;
+}

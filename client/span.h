@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What span.c, attribute.c and event.c share about a span under construction.
+ */
+#ifndef AISTRACE_SPAN_H
+#define AISTRACE_SPAN_H
+
+#include "item.h"
+
+/* aistrace_span.state */
+enum aistrace__state {
+    AISTRACE__ENDED = 0,
+    AISTRACE__RECORDING,
+    AISTRACE__DISABLED,   /* counted as such at its end */
+    AISTRACE__NO_SEGMENT, /* likewise */
+};
+
+/* Kept from attributes, events and links, so that a new name or a status message still finds room. The body really is
+ * body_capacity + this many bytes long. */
+enum { AISTRACE__TEXT_ROOM = 80 };
+
+static inline bool aistrace__recording(const struct aistrace_span *span)
+{
+    return span->state == AISTRACE__RECORDING;
+}
+
+/* All-zero ids are no context. */
+static inline bool aistrace__is_context(const struct aistrace_context *context)
+{
+    uint64_t ids[3];
+
+    memcpy(ids, context->trace_id, 16);
+    memcpy(ids + 2, context->span_id, 8);
+    return ids[2] != 0 && (ids[0] | ids[1]) != 0;
+}
+
+static inline size_t aistrace__room(const struct aistrace_span *span)
+{
+    return span->body_bytes < span->body_capacity ? span->body_capacity - span->body_bytes : 0;
+}
+
+/* Makes room for an attribute of that key: the value it had goes; if that is not enough, all values that were replaced
+ * since. -> whether the attribute now fits, in bytes and in number. When not, what counts of the body is unchanged. */
+bool aistrace__make_room(struct aistrace_span *span, struct aistrace__text key, size_t bytes);
+
+/* Removes all texts of that kind, for one that does not fit beside them. */
+void aistrace__drop_texts(struct aistrace_span *span, enum aistrace_item_tag tag);
+
+#endif

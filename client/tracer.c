@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+#include "tracer.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ids.h"
+#include "resource.h"
+
+#define DEFAULT_RING_DIR "/dev/shm/aistrace"
+enum { SPANS_BETWEEN_ATTEMPTS = 1024 }; /* of a thread that found no slot free: another may have ended */
+
+_Thread_local struct aistrace__thread aistrace__thread;
+struct aistrace__fork_page aistrace__fork_page;
+struct aistrace__tracer aistrace__tracer;
+
+/* What starting a segment takes, kept for the children of a fork. Under the mutex, but for `started` and `refused`. */
+static struct {
+    _Atomic bool started;
+    _Atomic bool refused; /* this process's segment could not be created; not tried again */
+    uint32_t generation;  /* last in force, in this process or one it descends from */
+    char *ring_dir;
+    uint64_t ring_bytes;
+    uint32_t thread_slots;
+    struct aistrace__resource resource;
+    struct aistrace_counters last; /* at aistrace_stop */
+    pthread_key_t exit_key;
+    int process_error; /* of set_up_process */
+} tracer;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static sigset_t fork_mask; /* of the thread that forks, while it holds the mutex */
+
+/* Signals wait, so that no handler can find its own thread holding the mutex. */
+static void lock(sigset_t *mask)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, mask);
+    pthread_mutex_lock(&aistrace__fork_page.mutex);
+}
+
+static void unlock(const sigset_t *mask)
+{
+    pthread_mutex_unlock(&aistrace__fork_page.mutex);
+    pthread_sigmask(SIG_SETMASK, mask, NULL);
+}
+
+/* ---- fork ----------------------------------------------------------------------------------------------------------
+ */
+
+static void become_child(void)
+{
+    aistrace__tracer.ring = NULL;
+    aistrace__tracer.control = NULL;
+    atomic_store(&aistrace__tracer.no_segment, 0);
+    atomic_store(&tracer.refused, false);
+    tracer.generation++;
+    memset(&tracer.last, 0, sizeof(tracer.last));
+    aistrace__resource_set_pid(&tracer.resource);
+}
+
+static void before_fork(void)
+{
+    sigset_t mask;
+
+    lock(&mask);
+    fork_mask = mask;
+}
+
+static void after_fork_in_parent(void)
+{
+    sigset_t mask = fork_mask;
+
+    unlock(&mask);
+}
+
+static void after_fork_in_child(void)
+{
+    struct shmring *ring = aistrace__tracer.ring;
+
+    atomic_store(&aistrace__fork_page.generation, 0);
+    pthread_mutex_init(&aistrace__fork_page.mutex, NULL);
+    become_child();
+    shmring_abandon(ring);
+    pthread_sigmask(SIG_SETMASK, &fork_mask, NULL);
+}
+
+/* ---- segment -------------------------------------------------------------------------------------------------------
+ */
+
+static int create(void)
+{
+    struct shmring_options options = {
+        .dir = tracer.ring_dir,
+        .trusted_uid = (uid_t)-1,
+        .slot_count = tracer.thread_slots,
+        .ring_bytes = tracer.ring_bytes,
+        .resource = tracer.resource.data,
+        .resource_bytes = tracer.resource.bytes,
+    };
+    struct shmring *ring;
+    int error = shmring_create(&options, &ring);
+
+    if (error) {
+        atomic_store(&tracer.refused, true);
+        aistrace__debug(AISTRACE__CAUSE_SEGMENT, "no segment, spans are not recorded", error);
+        return error;
+    }
+    if (++tracer.generation == 0)
+        tracer.generation = 1;
+    aistrace__tracer.ring = ring;
+    aistrace__tracer.control = shmring_control(ring);
+    atomic_store_explicit(&aistrace__fork_page.generation, tracer.generation, memory_order_release);
+    return 0;
+}
+
+/* ---- threads -------------------------------------------------------------------------------------------------------
+ */
+
+static bool disabled(const struct shmring_control *control)
+{
+    return atomic_load_explicit(&control->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED;
+}
+
+static int attach(struct aistrace__thread *thread)
+{
+    struct shmring_writer *writer = NULL;
+    int error = shmring_attach(aistrace__tracer.ring, &writer);
+
+    if (!error && (error = -pthread_setspecific(tracer.exit_key, thread)) != 0) {
+        /* Nothing would give the slot back. */
+        shmring_detach(aistrace__tracer.ring, writer);
+        writer = NULL;
+    }
+    if (thread->generation != tracer.generation)
+        aistrace__ids_seed(thread);
+    if (error)
+        aistrace__debug(AISTRACE__CAUSE_ATTACH, "a thread has no ring, its spans are dropped", error);
+    thread->refusal = error == -ENFILE ? SHMRING_DROP_NO_SLOT : SHMRING_DROP_NO_MEMORY;
+    thread->slotless = 0;
+    thread->writer = writer;
+    thread->generation = tracer.generation;
+    return error;
+}
+
+/* Under the mutex: the segment in force, created if this is a child that has none yet; NULL: none to be had. */
+static struct shmring *segment(void)
+{
+    if (!atomic_load(&tracer.started))
+        return NULL;
+    if (aistrace__generation() == 0 && aistrace__tracer.ring) {
+        /* A child that no fork handler told: of a raw clone. The parent's handle is leaked, because the allocator's
+         * locks may be held for ever by threads that do not exist here. */
+        become_child();
+    }
+    if (!aistrace__tracer.ring && !atomic_load(&tracer.refused))
+        create();
+    return aistrace__tracer.ring;
+}
+
+static int set_up(struct aistrace__thread *thread, bool even_if_disabled)
+{
+    sigset_t mask;
+    int error = 0;
+
+    lock(&mask);
+    if (!segment())
+        error = -ENODEV;
+    else if (thread->generation != tracer.generation || (!thread->writer && even_if_disabled)) {
+        if (even_if_disabled || !disabled(aistrace__tracer.control))
+            error = attach(thread);
+    }
+    unlock(&mask);
+    return error;
+}
+
+const struct shmring_control *aistrace__set_up(struct aistrace__thread *thread)
+{
+    /* Without the mutex what can be had without it: these may come at every span. */
+    if (!atomic_load(&tracer.started) || atomic_load(&tracer.refused))
+        return NULL;
+    if (aistrace__generation() != 0 && disabled(aistrace__tracer.control))
+        return aistrace__tracer.control;
+    set_up(thread, false);
+    return aistrace__generation() ? aistrace__tracer.control : NULL;
+}
+
+void aistrace__count_slotless(struct aistrace__thread *thread)
+{
+    shmring_count_drop(aistrace__tracer.ring, (enum shmring_drop)thread->refusal);
+    if (++thread->slotless % SPANS_BETWEEN_ATTEMPTS == 0 && thread->refusal == SHMRING_DROP_NO_SLOT)
+        set_up(thread, true);
+}
+
+int aistrace_thread_attach(void)
+{
+    struct aistrace__thread *thread = &aistrace__thread;
+    uint32_t generation = aistrace__generation();
+
+    if (generation != 0 && generation == thread->generation && thread->writer)
+        return 0;
+    return set_up(thread, true);
+}
+
+static void thread_exits(void *argument)
+{
+    struct aistrace__thread *thread = argument;
+    sigset_t mask;
+
+    lock(&mask);
+    if (thread->writer && thread->generation == aistrace__generation())
+        shmring_detach(aistrace__tracer.ring, thread->writer);
+    thread->writer = NULL;
+    thread->generation = 0;
+    unlock(&mask);
+}
+
+/* ---- process -------------------------------------------------------------------------------------------------------
+ */
+
+static void set_up_process(void)
+{
+    /* Where the kernel refuses, fork is still covered by the handlers; only a raw clone is not. */
+    (void)madvise(&aistrace__fork_page, sizeof(aistrace__fork_page), MADV_WIPEONFORK);
+    tracer.process_error = -pthread_key_create(&tracer.exit_key, thread_exits);
+    if (!tracer.process_error)
+        tracer.process_error = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+static uint64_t ring_bytes_of_environment(void)
+{
+    const char *text = getenv("AIS_TRACING_RING_SIZE");
+    static const struct {
+        const char *suffix;
+        unsigned shift;
+    } units[] = {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
+    unsigned long long value;
+    char *end;
+
+    if (!text || !*text)
+        return 0;
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    for (size_t i = 0; i < sizeof(units) / sizeof(*units) && *text >= '0' && *text <= '9' && !errno; i++) {
+        if (strcmp(end, units[i].suffix) == 0 && value <= SHMRING_RING_MAX >> units[i].shift &&
+            value << units[i].shift >= SHMRING_RING_MIN)
+            return value << units[i].shift;
+    }
+    aistrace__debug(AISTRACE__CAUSE_RING_SIZE, "AIS_TRACING_RING_SIZE ignored: not a size from 4KiB to 1GiB", 0);
+    return 0;
+}
+
+static int start(const struct aistrace_options *options)
+{
+    const char *dir = options->ring_dir ? options->ring_dir : getenv("AIS_TRACING_RING_DIR");
+    int error;
+
+    if (atomic_load(&tracer.started))
+        return -EALREADY;
+    error = aistrace__resource_compose(options, &tracer.resource);
+    if (error)
+        return error;
+    free(tracer.ring_dir);
+    tracer.ring_dir = strdup(dir && *dir ? dir : DEFAULT_RING_DIR);
+    if (!tracer.ring_dir)
+        return -ENOMEM;
+    tracer.ring_bytes = options->ring_bytes ? options->ring_bytes : ring_bytes_of_environment();
+    tracer.thread_slots = options->thread_slots;
+    atomic_store(&tracer.refused, false);
+    error = create();
+    if (error)
+        return error;
+    atomic_store(&aistrace__tracer.no_segment, 0);
+    memset(&tracer.last, 0, sizeof(tracer.last));
+    atomic_store(&tracer.started, true);
+    return 0;
+}
+
+int aistrace_start(const struct aistrace_options *options)
+{
+    sigset_t mask;
+    int error;
+
+    if (!options)
+        return -EINVAL;
+    pthread_once(&once, set_up_process);
+    if (tracer.process_error)
+        return tracer.process_error;
+    lock(&mask);
+    aistrace__debug_init();
+    error = start(options);
+    unlock(&mask);
+    return error;
+}
+
+/* Under the mutex. */
+static void count(struct aistrace_counters *out)
+{
+    struct shmring_totals totals;
+
+    if (!aistrace__tracer.ring || aistrace__generation() == 0) {
+        *out = tracer.last;
+    } else {
+        shmring_totals(aistrace__tracer.ring, &totals);
+        out->ring_full = totals.dropped[SHMRING_DROP_RING_FULL];
+        out->oversize = totals.dropped[SHMRING_DROP_OVERSIZE];
+        out->nested = totals.dropped[SHMRING_DROP_NESTED];
+        out->disabled = totals.dropped[SHMRING_DROP_DISABLED];
+        out->no_slot = totals.dropped[SHMRING_DROP_NO_SLOT];
+        out->no_memory = totals.dropped[SHMRING_DROP_NO_MEMORY];
+        out->committed = totals.begun - out->ring_full - out->oversize;
+        out->attempted = totals.begun + out->nested + out->disabled + out->no_slot + out->no_memory;
+    }
+    out->no_segment = atomic_load(&aistrace__tracer.no_segment);
+    out->attempted += out->no_segment;
+}
+
+void aistrace_counters(struct aistrace_counters *out)
+{
+    sigset_t mask;
+
+    lock(&mask);
+    count(out);
+    unlock(&mask);
+}
+
+void aistrace_stop(void)
+{
+    sigset_t mask;
+    struct aistrace_counters last;
+
+    lock(&mask);
+    if (atomic_load(&tracer.started)) {
+        count(&last);
+        last.attempted -= last.no_segment; /* it goes on counting */
+        tracer.last = last;
+        atomic_store(&tracer.started, false);
+        if (aistrace__generation() != 0)
+            shmring_close(aistrace__tracer.ring);
+        atomic_store(&aistrace__fork_page.generation, 0);
+        aistrace__tracer.ring = NULL;
+        aistrace__tracer.control = NULL;
+        aistrace__thread.writer = NULL;
+        aistrace__thread.generation = 0;
+        free(tracer.ring_dir);
+        tracer.ring_dir = NULL;
+    }
+    unlock(&mask);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The process's tracer and each thread's part of it. Not installed.
+ *
+ * A generation is one life of the tracer in one process: aistrace_start, and the first use in a forked child, begin a
+ * new one. Threads and spans remember theirs; what belongs to another generation is never used.
+ */
+#ifndef AISTRACE_TRACER_H
+#define AISTRACE_TRACER_H
+
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "aistrace.h"
+#include "shmring.h"
+
+#define likely(condition)   __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
+enum { AISTRACE__PAGE = 4096 };
+
+/* All of the library's thread-local storage: initial-exec, so at most 64 bytes. */
+struct aistrace__thread {
+    struct shmring_writer *writer; /* of `generation`; NULL: no slot */
+    const struct aistrace_context *current;
+    uint64_t id_state; /* ids.h */
+    uint64_t id_step;
+    uint32_t generation; /* in which this thread was set up; 0: never */
+    uint16_t slotless;   /* spans ended without a slot */
+    uint8_t refusal;     /* enum shmring_drop: why there is no writer */
+};
+static_assert(sizeof(struct aistrace__thread) <= 64, "static TLS is scarce in a program that loads us by dlopen");
+
+extern _Thread_local struct aistrace__thread aistrace__thread;
+
+/* In a page of its own that the kernel wipes in a forked child, however it forked. Zero is the state of a process that
+ * has not set its tracer up; it is also an unlocked mutex. */
+struct aistrace__fork_page {
+    alignas(AISTRACE__PAGE) _Atomic uint32_t generation; /* in force; 0: none */
+    pthread_mutex_t mutex;                               /* start, stop, attach, detach, fork */
+};
+
+extern struct aistrace__fork_page aistrace__fork_page;
+
+struct aistrace__tracer {
+    struct shmring *ring;                  /* NULL: none yet in this process, or none to be had */
+    const struct shmring_control *control; /* of ring */
+    _Atomic uint64_t no_segment;
+};
+
+extern struct aistrace__tracer aistrace__tracer;
+
+/* The slow path of aistrace__enter. */
+const struct shmring_control *aistrace__set_up(struct aistrace__thread *thread);
+
+/* Counts a span that the thread has no writer for; looks for a slot again once in a while. */
+void aistrace__count_slotless(struct aistrace__thread *thread);
+
+static inline uint32_t aistrace__generation(void)
+{
+    return atomic_load_explicit(&aistrace__fork_page.generation, memory_order_acquire);
+}
+
+/* Sets the calling thread up where it is not. -> the control page; NULL: there is no segment. While tracing is disabled
+ * the thread may be left without set-up. */
+static inline const struct shmring_control *aistrace__enter(struct aistrace__thread *thread)
+{
+    uint32_t generation = aistrace__generation();
+
+    if (likely(generation == thread->generation && generation != 0))
+        return aistrace__tracer.control;
+    return aistrace__set_up(thread);
+}
+
+static inline void aistrace__count_no_segment(void)
+{
+    atomic_fetch_add_explicit(&aistrace__tracer.no_segment, 1, memory_order_relaxed);
+}
+
+/* ---- debug.c: AIS_TRACING_DEBUG=1 -------------------------------------------------------------------------------- */
+
+enum aistrace__cause {
+    AISTRACE__CAUSE_SEGMENT,
+    AISTRACE__CAUSE_ATTACH,
+    AISTRACE__CAUSE_RING_SIZE,
+    AISTRACE__CAUSE_RESOURCE,
+};
+
+void aistrace__debug_init(void);
+
+/* Prints the first line of each cause, if asked for at all. error: 0 or -errno. */
+void aistrace__debug(enum aistrace__cause cause, const char *text, int error);
+
+#endif
