@@ -464,6 +464,7 @@ START_TEST(a_monotonic_clock_that_goes_back_gives_no_negative_duration)
     aistrace_span_start(&span, "back", NULL);
     monotonic_shift_ns = -1000000000;
     aistrace_span_end(&span);
+    monotonic_shift_ns = 0; /* libcheck measures too */
     span_set_drain(&set, dir);
     ck_assert_uint_eq(set.count, 1);
     ck_assert_uint_eq(set.spans[0].fixed.duration_ns, 0);
