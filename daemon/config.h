@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The configuration: AIStore's `tracing` object and our `aistraced` object of one JSON file, environment and flags.
- * The only file that knows jansson. Precedence: flag, AIS_TRACING_*, OTEL_EXPORTER_OTLP_*, file, default.
+ * Only config*.c know jansson. Precedence: flag, AIS_TRACING_*, OTEL_EXPORTER_OTLP_*, file, default. Every key, its
+ * default and its documentation: conf/aistraced.json, conf/README.md; the table: config_schema.c.
  */
 #ifndef CONFIG_H
 #define CONFIG_H
@@ -15,19 +16,31 @@
 
 struct buf;
 
+enum { CONFIG_KEYS_MAX = 48, CONFIG_FILE_BYTES_MAX = 1 << 20 };
+enum config_compression { CONFIG_COMPRESSION_NONE, CONFIG_COMPRESSION_GZIP };
+
+/* Where a value came from, in rising precedence. */
+enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_OTEL, CONFIG_ENV, CONFIG_FLAG };
+struct config_origin {
+    enum config_source source;
+    const char *name; /* of the environment variable or flag; static */
+};
+
 struct config {
     /* tracing */
     bool enabled;
-    char *endpoint;       /* as configured */
-    char *host;           /* of it */
+    char *endpoint; /* as configured */
+    char *host;     /* of it */
     char *port;
-    bool tls;
+    bool tls; /* false in this version */
     bool skip_verify;
-    char *service_prefix; /* without a trailing "-" */
+    bool plaintext_assumed; /* a bare HOST:PORT taken as plaintext because of skip_verify: worth a warning at start */
+    bool token_in_clear;    /* the token leaves the host unencrypted, as http:// asked for: likewise */
+    char *service_prefix;   /* without a trailing "-" */
     double probability;
     struct resource_attribute *attributes; /* owned, keys and values too */
     size_t attribute_count;
-    char *token_header;   /* lower case; NULL: none */
+    char *token_header; /* lower case; NULL: none */
     char *token_file;
     /* aistraced */
     char *ring_dir;
@@ -42,6 +55,15 @@ struct config {
     uint64_t drain_deadline_ms;
     enum log_level log_level;
     enum log_format log_format;
+    /* Accepted, and refused when they ask for something: not in this version. */
+    enum config_compression compression;
+    char *ca_file;
+    char *cert_file;
+    char *key_file;
+    char *spool_dir;
+    uint64_t spool_max_bytes;
+    /* By row of the table in config_schema.c. */
+    struct config_origin origins[CONFIG_KEYS_MAX];
 };
 
 /* What the command line gave; NULL: not given. */
@@ -52,12 +74,13 @@ struct config_flags {
     const char *metrics_listen;
 };
 
-/* -> 0 and *out (config_free), or -EINVAL with one line per error appended to errors: key path, what is wrong, how to
- * mend it, the line where the syntax is wrong. */
+/* -> 0 and *out (config_free), or -EINVAL with one line per error appended to errors: where (file and line, environment
+ * variable or flag), key path, what is wrong, how to mend it. All errors at once. -ENOMEM: without words. */
 int config_load(const struct config_flags *flags, struct config **out, struct buf *errors);
 void config_free(struct config *config);
 
-/* Effective values as JSON text, one per line with its source; secrets redacted. */
+/* Effective values, a line each: `key = value  (default | file | env NAME | flag --name)`. Secrets are never in struct
+ * config: the token's file is read by who sends it. */
 int config_print(const struct config *config, struct buf *out);
 
 #endif

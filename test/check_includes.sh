@@ -15,7 +15,7 @@ shmring  shmring/*                                                      shmring 
 facade   client/aistrace*.h                                             facade                             -                             -
 record   client/span_format.h                                           -                                  -                             $io
 client   client/*                                                       client facade record shmring       -                             -
-L0       daemon/(log|stats|buf).*                                       L0 shmring                         -                             -
+L0       daemon/(log|stats|buf).*                                       L0 shmring grpc                    -                             -
 config   daemon/config*                                                 L0 L1 config                       jansson                       -
 grpc     daemon/grpc*                                                   L0 L1 grpc                         protobuf-c                    $io
 h2       daemon/h2*                                                     L0 L1 h2 grpc                      nghttp2                       $io
