@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""The identity of producers and sidecar, from three sides: generators' logs, what a server acknowledged, /metrics."""
+
+import collections
+import os
+import subprocess
+
+import harness
+from harness import check, check_equal, wait_for
+
+DAEMON_REASONS = ("invalid", "refused", "oversize", "disabled")
+PRODUCER_REASONS = ("ring_full", "oversize", "nested", "disabled", "no_slot", "no_memory", "interrupted")
+
+
+def dropped(results):
+    """Sum of what generators say was dropped, by reason, zeros left out."""
+    total = collections.Counter()
+    for result in results:
+        total.update(result["dropped"])
+    return {reason: count for reason, count in total.items() if count}
+
+
+def producer_dropped(metrics):
+    family = metrics.family("aistrace_spans_producer_dropped_total", "reason")
+    return {reason: count for reason, count in family.items() if count}
+
+
+def daemon_dropped(metrics):
+    family = metrics.family("aistrace_spans_dropped_total", "reason")
+    return {reason: count for reason, count in family.items() if count}
+
+
+def check_identity(metrics):
+    """committed = sampled_out + exported + rejected + dropped + in flight + spooled + unread"""
+    parts = {name: metrics.value(name) for name in
+             ("aistrace_spans_sampled_out_total", "aistrace_spans_exported_total", "aistrace_spans_rejected_total",
+              "aistrace_spans_in_flight", "aistrace_spans_spooled", "aistrace_spans_unread")}
+    parts["dropped"] = metrics.total("aistrace_spans_dropped_total")
+    check_equal(metrics.value("aistrace_spans_committed_total"), sum(parts.values()), f"committed against {parts}")
+
+
+def wait_settled(sidecar, committed, deadline_s=60):
+    """-> metrics, once the sidecar has accounted for this many spans and nothing is left"""
+    def settled():
+        metrics = sidecar.settled()
+        return metrics if metrics and metrics.value("aistrace_spans_committed_total") >= committed else None
+    try:
+        metrics = wait_for(settled, deadline_s, f"{committed} spans settled", interval_s=0.05)
+    except harness.TimedOut as error:
+        metrics = sidecar.try_metrics()
+        spans = {key: value for key, value in (metrics or {}).items() if key[0].startswith("aistrace_spans")}
+        raise harness.TimedOut(f"{error}; metrics: {spans}") from None
+    check_equal(metrics.value("aistrace_spans_committed_total"), committed, "committed by /metrics")
+    check_identity(metrics)
+    return metrics
+
+
+def check_all_arrived(generators, results, server, metrics):
+    """attempted = received by span id, each once; nothing was dropped; /metrics agrees. -> spans"""
+    log = harness.gen_log(*generators)
+    attempted = sum(result["attempted"] for result in results)
+    check_equal(len(log), attempted, "spans in the logs, against attempted")
+    check_equal(dropped(results), {}, "dropped by the generators")
+    check_equal(sum(result["committed"] for result in results), attempted, "committed by the generators")
+    check_received_once(log, server)
+    check_equal(metrics.value("aistrace_spans_committed_total"), attempted, "committed by /metrics")
+    check_equal(metrics.value("aistrace_spans_exported_total"), attempted, "exported by /metrics")
+    check_equal(producer_dropped(metrics), {}, "dropped by producers by /metrics")
+    check_equal(daemon_dropped(metrics), {}, "dropped by the sidecar by /metrics")
+    check_identity(metrics)
+    return attempted
+
+
+def check_received_once(log, server):
+    """Exactly the logged spans were received, with the logged trace and parent, none twice."""
+    trace_ids, span_ids, parents = server.spans()
+    check_equal(len(set(span_ids)), len(span_ids), "distinct span ids received")
+    check_equal(len(span_ids), len(log), "spans received")
+    for trace_id, span_id, parent in zip(trace_ids, span_ids, parents):
+        entry = log.get(span_id)
+        check(entry, f"span {span_id} was never attempted")
+        check(entry[0] == trace_id and entry[1] == (b"" if parent == b"-" else parent),
+              f"span {span_id}: trace {trace_id} parent {parent}, logged {entry}")
+
+
+class RingState:
+    """What the segments of a ring directory hold now, by a reader of the tests' own."""
+
+    def __init__(self, scene):
+        paths = [os.path.join(scene.ring_dir, name) for name in scene.segments()]
+        result = subprocess.run([harness.helper("ring_state"), *paths], capture_output=True, check=False)
+        check_equal(result.returncode, 0, f"ring_state ({result.stderr.decode()})")
+        self.slots = []
+        self.unreleased = set()  # span ids between the shared position and the producer's
+        for line in result.stdout.split(b"\n"):
+            fields = line.split()
+            if fields and fields[0] == b"slot":
+                self.slots.append({"segment": fields[1].decode(),
+                                   **dict(zip((f.decode() for f in fields[3::2]), map(int, fields[4::2])))})
+            elif fields:
+                self.unreleased.add(fields[4])
+
+    def committed(self):
+        return sum(slot["committed"] for slot in self.slots)
+
+    def unreleased_bytes(self):
+        return sum(slot["wpos"] - slot["cpos"] for slot in self.slots)
