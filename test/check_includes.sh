@@ -17,7 +17,7 @@ record   client/span_format.h                                           -       
 client   client/*                                                       client facade record shmring       -                             -
 L0       daemon/(log|stats|buf).*                                       L0 shmring grpc                    -                             -
 config   daemon/config*                                                 L0 L1 config                       jansson                       -
-grpc     daemon/grpc*                                                   L0 L1 grpc                         protobuf-c                    $io
+grpc     daemon/grpc*                                                   grpc                               protobuf-c                    $io
 h2       daemon/h2*                                                     L0 L1 h2 grpc                      nghttp2                       $io
 tls      daemon/tls*                                                    L0 L1 tls                          openssl                       -
 L1       daemon/(record_decode|sampler|batch|otlp_encode)*              L0 L1 record                       -                             $io
@@ -26,8 +26,9 @@ L3       daemon/(daemon|aistraced)*                                     L0 L1 co
 store    daemon/endpoint/store*                                         L0 L1 store                        protobuf-c                    -
 endpoint daemon/endpoint/*                                              L0 L1 grpc store endpoint          uv|nghttp2|protobuf-c|microhttpd|jansson  -
 cli      daemon/cli/*                                                   L0 L1 grpc config store endpoint cli facade record shmring  uv|protobuf-c|microhttpd|curl|jansson  -
-node     test/playground/node/*                                         node facade                        microhttpd|curl|jansson       -
-ais      test/playground/cli/*                                          ais                                curl|jansson                  -
+common   test/playground/node/(names|checksum)*                         common                             -                             -
+node     test/playground/node/*                                         node common facade                 microhttpd|curl|jansson       -
+ais      test/playground/cli/*                                          ais common                         curl|jansson                  -
 TABLE
 )
 columns='^([^ ]+) +([^ ]+) +([a-zA-Z0-9 -]*[a-zA-Z0-9-]) +([^ ]+) +([^ ]+)$'
