@@ -93,7 +93,7 @@ static bool decode(const char *text, size_t bytes, char *out, size_t capacity)
     size_t length = 0;
 
     while (text < end) {
-        uint8_t sequence[4];
+        uint8_t sequence[4] = {0};
         const char *after[5] = {text};
         size_t have = 0, whole;
         while (have < sizeof(sequence) && after[have] < end) {

@@ -66,7 +66,7 @@ static char *take_key(struct scan *s)
     const char *begin = s->p;
     skip_string(s);
     json_t *string = json_loadb(begin, (size_t)(s->p - begin), JSON_DECODE_ANY, NULL);
-    char *key = string && json_is_string(string) ? strdup(json_string_value(string)) : NULL;
+    char *key = json_is_string(string) ? strdup(json_string_value(string)) : NULL;
     json_decref(string);
     return key;
 }
