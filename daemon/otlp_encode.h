@@ -32,7 +32,8 @@ int otlp_encode_resource(struct buf *out, const uint8_t *items, size_t bytes, co
  * length of its one scope_spans, the scope (aistrace, version). spans_bytes: what otlp_encode_span appended. */
 int otlp_encode_group_head(struct buf *out, const struct buf *resource, size_t spans_bytes);
 
-/* Upper bound of what otlp_encode_group_head appends. */
+/* What otlp_encode_group_head appends for a resource of this encoded length; and an upper bound for any spans_bytes. */
+size_t otlp_group_head_bytes(size_t resource_bytes, size_t spans_bytes);
 size_t otlp_group_head_max(const struct buf *resource);
 
 #endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "utf8.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+enum { REPLACEMENT_BYTES = 3 };
+#define HIGH_BITS UINT64_C(0x8080808080808080)
+
+/* Length of the sequence at text, or of the bad part there: its lead byte and the continuations that could follow. */
+static size_t sequence(const uint8_t *text, size_t bytes, bool *good)
+{
+    uint8_t lead = text[0];
+    size_t need = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    *good = need > 0;
+    if (need == 0)
+        return 1;
+    /* The second byte's range is narrower after some lead bytes: overlong forms, surrogates, above U+10FFFF. */
+    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    for (size_t i = 1; i < need; i++) {
+        if (i == bytes || text[i] < low || text[i] > high) {
+            *good = false;
+            return i;
+        }
+        low = 0x80;
+        high = 0xbf;
+    }
+    return need;
+}
+
+static size_t ascii_run(const uint8_t *text, size_t bytes)
+{
+    size_t i = 0;
+    for (uint64_t word; bytes - i >= sizeof word; i += sizeof word) {
+        memcpy(&word, text + i, sizeof word);
+        if (word & HIGH_BITS)
+            break;
+    }
+    while (i < bytes && text[i] < 0x80)
+        i++;
+    return i;
+}
+
+size_t utf8_mended_bytes(const uint8_t *text, size_t bytes, size_t *bad)
+{
+    size_t mended = 0, replaced = 0;
+    for (size_t i = 0; i < bytes;) {
+        size_t run = ascii_run(text + i, bytes - i);
+        i += run;
+        mended += run;
+        while (i < bytes && text[i] >= 0x80) {
+            bool good;
+            size_t part = sequence(text + i, bytes - i, &good);
+            i += part;
+            mended += good ? part : REPLACEMENT_BYTES;
+            replaced += !good;
+        }
+    }
+    if (bad)
+        *bad = replaced;
+    return mended;
+}
+
+uint8_t *utf8_mend(uint8_t *out, const uint8_t *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes;) {
+        bool good;
+        size_t part = sequence(text + i, bytes - i, &good);
+        const void *from = good ? (const void *)(text + i) : "\xef\xbf\xbd";
+        size_t to = good ? part : REPLACEMENT_BYTES;
+        memcpy(out, from, to);
+        out += to;
+        i += part;
+    }
+    return out;
+}

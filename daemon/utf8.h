@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * UTF-8 as Unicode defines it: no overlong forms, no surrogates, nothing above U+10FFFF. What is not gets one U+FFFD
+ * for each maximal part of a bad sequence, as browsers and Python do.
+ */
+#ifndef UTF8_H
+#define UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of the text once mended: at most 3 x bytes. *bad (may be NULL): how many sequences were replaced. */
+size_t utf8_mended_bytes(const uint8_t *text, size_t bytes, size_t *bad);
+
+/* Writes the mended text, as many bytes as utf8_mended_bytes says; returns the end of it. */
+uint8_t *utf8_mend(uint8_t *out, const uint8_t *text, size_t bytes);
+
+#endif
