@@ -12,15 +12,12 @@
 #include "buf.h"
 #include "config_value.h"
 
-extern char **environ;
-
 static struct buf errors;
 static char path[64];
 
 static void setup(void)
 {
-    static char *none[] = {NULL};
-    environ = none;
+    clearenv();
 }
 
 /* The text as a file, to be named by its descriptor. */
@@ -89,7 +86,7 @@ static const struct {
     /* unknown and duplicate keys */
     {"{\"tracing\": {\n\n\"enbaled\": true}}", {":3: tracing.enbaled: unknown key", "\"enabled\""}},
     {TRACING("\"endpoint\": \"x\""), {"tracing.endpoint: unknown key", "\"exporter_endpoint\""}},
-    {TRACING("\"exporter_auth\": {\"token\": \"x\"}"), {"tracing.exporter_auth.token: unknown", "\"token_file\""}},
+    {TRACING("\"exporter_auth\": {\"token\": \"x\"}"), {"tracing.exporter_auth.token: unknown", "\"token_"}},
     {AISTRACED("\"flush_intervall\": \"1s\""), {"aistraced.flush_intervall: unknown", "\"flush_interval\""}},
     {AISTRACED("\"retry\": {\"maximum\": \"1s\"}"), {"aistraced.retry.maximum: unknown", "\"max\""}},
     {AISTRACED("\"retry.max\": \"1s\""), {"aistraced.retry.max: unknown key"}},
