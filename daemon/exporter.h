@@ -16,10 +16,12 @@
 
 struct exporter;
 
+enum { EXPORTER_HELD_FACTOR = 2 };
+
 /* The batch is settled for good; the callee finishes it (batch_finish). */
 typedef void (*exporter_finished_cb)(void *user, struct batch *batch, const struct batch_outcome *outcome);
 
-/* Borrows config, stats and log. */
+/* Borrows config, stats and log. -ENOTSUP: TLS is asked for. */
 int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log,
                    exporter_finished_cb finished_cb, void *user, struct exporter **out);
 
