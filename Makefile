@@ -157,12 +157,13 @@ lint: ## clang-tidy, cppcheck and the include rules
 # ---- playground
 
 deploy: ## builds and starts the playground: proxies, targets, sidecars, and an endpoint to look at the traces
-	$(Q)$(MAKE) --no-print-directory deps
-	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing all
+	$(Q)$(MAKE) --no-print-directory deps </dev/null
+	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing all </dev/null
 	$(Q)test/playground/deploy/deploy
 kill: ## stops the playground
 	$(Q)test/playground/deploy/kill
 clean: kill ## stops the playground, removes its state and build/
+	$(Q)test/playground/deploy/clean
 	$(Q)rm -rf build
 
 install: all ## DESTDIR and PREFIX as usual
