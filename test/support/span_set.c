@@ -210,7 +210,7 @@ char *span_set_dir_new(void)
     return path;
 }
 
-void span_set_dir_remove(char *path)
+void span_set_dir_clear(const char *path)
 {
     DIR *dir = opendir(path);
     struct dirent *entry;
@@ -219,6 +219,11 @@ void span_set_dir_remove(char *path)
     while ((entry = readdir(dir)))
         unlinkat(dirfd(dir), entry->d_name, 0);
     closedir(dir);
+}
+
+void span_set_dir_remove(char *path)
+{
+    span_set_dir_clear(path);
     rmdir(path);
     free(path);
 }

@@ -62,6 +62,7 @@ struct shmring_reader *span_set_open(const char *dir);
 
 /* A new empty directory below /dev/shm, removed by span_set_dir_remove. */
 char *span_set_dir_new(void);
+void span_set_dir_clear(const char *dir);
 void span_set_dir_remove(char *dir);
 
 #endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "aistrace.h"
+#include "support/span_set.h"
+
+static char *dir;
+static struct span_set set;
+static struct aistrace_options options = {.role = "proxy", .ring_bytes = 1 << 20, .thread_slots = 8};
+
+static void start(void)
+{
+    dir = span_set_dir_new();
+    options.ring_dir = dir;
+    ck_assert_int_eq(aistrace_start(&options), 0);
+}
+
+static void stop(void)
+{
+    aistrace_stop();
+    span_set_done(&set);
+    span_set_dir_remove(dir);
+}
+
+static struct aistrace_counters counted(void)
+{
+    struct aistrace_counters counters;
+
+    aistrace_counters(&counters);
+    return counters;
+}
+
+static void one_span(const char *name)
+{
+    struct aistrace_span span;
+
+    aistrace_span_start(&span, name, NULL);
+    aistrace_span_end(&span);
+}
+
+static void wait_for(pid_t child)
+{
+    int status;
+
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+
+static pid_t plain_fork(void)
+{
+    return fork();
+}
+
+/* What no fork handler sees. */
+static pid_t raw_clone(void)
+{
+    return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+static pid_t (*const ways[])(void) = {plain_fork, raw_clone};
+enum { WAYS = sizeof(ways) / sizeof(*ways) };
+
+static size_t of_instance(const uint8_t instance[16])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < set.count; i++)
+        count += memcmp(set.spans[i].instance, instance, 16) == 0;
+    return count;
+}
+
+START_TEST(the_child_gets_its_own_segment_on_its_first_span)
+{
+    pid_t child;
+
+    one_span("parent");
+    child = ways[_i]();
+    if (child == 0) {
+        one_span("child");
+        one_span("child");
+        if (counted().committed != 2 || counted().attempted != 2)
+            _exit(1);
+        _exit(0);
+    }
+    wait_for(child);
+    one_span("parent");
+    ck_assert_uint_eq(counted().committed, 2);
+    span_set_drain(&set, dir);
+    ck_assert_uint_eq(set.segments, 2);
+    ck_assert_uint_eq(set.count, 4);
+    ck_assert_uint_eq(span_set_duplicates(&set), 0);
+    ck_assert_uint_eq(of_instance(set.spans[0].instance), 2);
+}
+END_TEST
+
+START_TEST(a_child_without_spans_leaves_no_trace)
+{
+    pid_t child;
+
+    one_span("parent");
+    child = ways[_i]();
+    if (child == 0)
+        _exit(0);
+    wait_for(child);
+    one_span("parent");
+    span_set_drain(&set, dir);
+    ck_assert_uint_eq(set.segments, 1);
+    ck_assert_uint_eq(set.count, 2);
+}
+END_TEST
+
+START_TEST(the_childs_resource_has_its_own_pid)
+{
+    struct span_set_item item;
+    int64_t pid;
+    pid_t child;
+
+    span_set_dir_clear(dir); /* the parent's segment, so that only the child's is there */
+    child = ways[_i]();
+    if (child == 0) {
+        one_span("child");
+        _exit(0);
+    }
+    wait_for(child);
+    span_set_drain(&set, dir);
+    ck_assert_uint_eq(set.segments, 1);
+    ck_assert(span_set_item(set.resource, set.resource_bytes, AISTRACE_ITEM_ROLE, NULL, &item));
+    ck_assert(span_set_item(set.resource, set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "process.pid", &item));
+    memcpy(&pid, item.value, sizeof(pid));
+    ck_assert_int_eq(pid, child);
+}
+END_TEST
+
+START_TEST(a_span_of_the_parent_that_the_child_ends_is_not_written_twice)
+{
+    struct aistrace_span span;
+    pid_t child;
+
+    aistrace_span_start(&span, "parent's", NULL);
+    child = ways[_i]();
+    if (child == 0) {
+        aistrace_span_end(&span);
+        _exit(counted().no_segment == 1 && counted().committed == 0 ? 0 : 1);
+    }
+    wait_for(child);
+    aistrace_span_end(&span);
+    span_set_drain(&set, dir);
+    ck_assert_uint_eq(set.count, 1);
+}
+END_TEST
+
+START_TEST(a_childs_span_may_have_the_parents_as_its_parent)
+{
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+    pid_t child;
+
+    aistrace_span_start(&span, "parent's", NULL);
+    aistrace_set_current(aistrace_span_context(&span));
+    child = ways[_i]();
+    if (child == 0) {
+        one_span("child's");
+        _exit(0);
+    }
+    wait_for(child);
+    span_set_drain(&set, dir);
+    ck_assert_uint_eq(set.count, 1);
+    seen = &set.spans[0];
+    ck_assert_mem_eq(seen->fixed.parent_span_id, span.context.span_id, 8);
+    ck_assert_mem_eq(seen->fixed.trace_id, span.context.trace_id, 16);
+    aistrace_span_end(&span);
+}
+END_TEST
+
+START_TEST(the_child_may_stop_and_start_anew)
+{
+    pid_t child = ways[_i]();
+
+    if (child == 0) {
+        if (aistrace_start(&options) != -EALREADY)
+            _exit(1);
+        aistrace_stop();
+        if (aistrace_start(&options) != 0)
+            _exit(2);
+        one_span("new");
+        _exit(counted().committed == 1 ? 0 : 3);
+    }
+    wait_for(child);
+}
+END_TEST
+
+START_TEST(a_child_whose_segment_cannot_be_runs_as_nothing)
+{
+    pid_t child;
+
+    one_span("parent");
+    options.ring_dir = NULL;
+    child = ways[_i]();
+    if (child == 0) {
+        span_set_dir_remove(strdup(dir)); /* and a file in its place */
+        if (symlink("/proc/version", dir) != 0)
+            _exit(1);
+        one_span("child");
+        one_span("child");
+        unlink(dir);
+        mkdir(dir, 0700);
+        if (aistrace_thread_attach() != -ENODEV)
+            _exit(2);
+        one_span("child");
+        _exit(counted().no_segment == 3 && counted().attempted == 3 ? 0 : 3);
+    }
+    wait_for(child);
+    one_span("parent");
+    ck_assert_uint_eq(counted().committed, 2);
+}
+END_TEST
+
+START_TEST(exec_in_a_vfork_child_leaves_the_parent_alone)
+{
+    one_span("before");
+    for (int i = 0; i < 20; i++) {
+        pid_t child = vfork();
+        if (child == 0) {
+            execl("/bin/true", "true", (char *)NULL);
+            _exit(1);
+        }
+        wait_for(child);
+        one_span("after");
+    }
+    span_set_drain(&set, dir);
+    ck_assert_uint_eq(set.count, 21);
+    ck_assert_uint_eq(set.segments, 1);
+}
+END_TEST
+
+static atomic_bool enough;
+
+static void *trace_all_the_time(void *count)
+{
+    while (!atomic_load(&enough)) {
+        one_span("busy");
+        ++*(uint64_t *)count;
+    }
+    return NULL;
+}
+
+static void *attach_and_leave(void *unused)
+{
+    aistrace_thread_attach();
+    return unused;
+}
+
+static void *come_and_go(void *unused)
+{
+    while (!atomic_load(&enough)) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, attach_and_leave, NULL) == 0)
+            pthread_join(thread, NULL);
+    }
+    return unused;
+}
+
+START_TEST(forks_amid_tracing_and_attaching_threads_hang_nowhere)
+{
+    pthread_t busy, churn;
+    uint64_t attempted = 0;
+    struct aistrace_counters counters;
+
+    ck_assert_int_eq(pthread_create(&busy, NULL, trace_all_the_time, &attempted), 0);
+    ck_assert_int_eq(pthread_create(&churn, NULL, come_and_go, NULL), 0);
+    for (int i = 0; i < 50; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            one_span("child");
+            _exit(counted().committed == 1 ? 0 : 1);
+        }
+        wait_for(child);
+    }
+    atomic_store(&enough, true);
+    pthread_join(busy, NULL);
+    pthread_join(churn, NULL);
+    counters = counted();
+    ck_assert_uint_eq(counters.attempted, attempted);
+    ck_assert_uint_eq(counters.committed + counters.ring_full, attempted);
+}
+END_TEST
+
+START_TEST(the_signal_mask_is_as_it_was_in_parent_and_child)
+{
+    sigset_t before, after;
+    pid_t child;
+
+    sigemptyset(&before);
+    sigaddset(&before, SIGUSR1);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    child = fork();
+    pthread_sigmask(SIG_BLOCK, NULL, &after);
+    if (child == 0)
+        _exit(sigismember(&after, SIGUSR1) == 1 && sigismember(&after, SIGUSR2) == 0 ? 0 : 1);
+    wait_for(child);
+    ck_assert_int_eq(sigismember(&after, SIGUSR1), 1);
+    ck_assert_int_eq(sigismember(&after, SIGUSR2), 0);
+    ck_assert_int_eq(sigismember(&after, SIGTERM), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("client fork");
+    TCase *tcase = tcase_create("fork");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    suite_add_tcase(suite, tcase);
+    tcase_add_checked_fixture(tcase, start, stop);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_loop_test(tcase, the_child_gets_its_own_segment_on_its_first_span, 0, WAYS);
+    tcase_add_loop_test(tcase, a_child_without_spans_leaves_no_trace, 0, WAYS);
+    tcase_add_loop_test(tcase, the_childs_resource_has_its_own_pid, 0, WAYS);
+    tcase_add_loop_test(tcase, a_span_of_the_parent_that_the_child_ends_is_not_written_twice, 0, WAYS);
+    tcase_add_loop_test(tcase, a_childs_span_may_have_the_parents_as_its_parent, 0, WAYS);
+    tcase_add_loop_test(tcase, the_child_may_stop_and_start_anew, 0, WAYS);
+    tcase_add_loop_test(tcase, a_child_whose_segment_cannot_be_runs_as_nothing, 0, WAYS);
+    tcase_add_test(tcase, exec_in_a_vfork_child_leaves_the_parent_alone);
+    tcase_add_test(tcase, forks_amid_tracing_and_attaching_threads_hang_nowhere);
+    tcase_add_test(tcase, the_signal_mask_is_as_it_was_in_parent_and_child);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
