@@ -32,20 +32,13 @@ struct claim {
     uint64_t spans;         /* encoded into the batch: their outcome comes with the batch's */
     struct outcome outcome; /* sampled_out and dropped as they are read; the rest when the batch finishes */
     bool settled;
+    struct outcome *orphaned; /* not NULL: abandoned, it adds itself up there */
 };
 
 /* A slot's claims, oldest first. Zero-initialised is empty. */
 struct claim_queue {
     struct claim *head;
     struct claim *tail;
-};
-
-/* Spans of one producer within a batch, and where their resource block is. */
-struct batch_group {
-    const void *producer;        /* identity only */
-    const struct buf *resource;  /* encoded; borrowed while the batch is open, copied into the head at seal */
-    struct buf spans;
-    uint64_t span_count;
 };
 
 enum batch_result { BATCH_ADDED, BATCH_FULL, BATCH_OVERSIZE, BATCH_NO_MEMORY };
@@ -55,7 +48,8 @@ struct batch_limits {
     size_t max_bytes; /* of the encoded ExportTraceServiceRequest */
 };
 
-/* Recycles batches, groups, claims and their buffers, so that the steady state allocates nothing. */
+/* Recycles batches, claims and their buffers, so that the steady state allocates nothing. Freeing it frees all that
+ * came from it, claims in queues and unfinished batches too. */
 struct batch_pool;
 int batch_pool_new(struct batch_pool **out);
 void batch_pool_free(struct batch_pool *pool);
@@ -63,7 +57,8 @@ void batch_pool_free(struct batch_pool *pool);
 int batch_open(struct batch_pool *pool, const struct batch_limits *limits, uint64_t deadline_ns, struct batch **out);
 
 /* Encodes span into the batch. BATCH_FULL: it would pass a limit; seal, open another, try again. BATCH_OVERSIZE: it
- * passes max_bytes even alone. In both cases the batch is unchanged. */
+ * passes max_bytes even alone. In both cases the batch is unchanged. Spans of one producer (identity only) share a
+ * resource block, made of a copy of the resource that came with the first of them. */
 enum batch_result batch_add(struct batch *batch, const void *producer, const struct buf *resource,
                             const struct span_view *span, uint64_t *invalid_text);
 
@@ -75,7 +70,7 @@ struct claim *batch_claim(struct batch *batch, struct claim_queue *queue, uint64
 int batch_seal(struct batch *batch);
 
 size_t batch_span_count(const struct batch *batch);
-size_t batch_bytes(const struct batch *batch); /* of the request when sealed, a bound of it while open */
+size_t batch_bytes(const struct batch *batch); /* of the request, exact at any time */
 uint64_t batch_deadline_ns(const struct batch *batch);
 
 /* The encoded request in order, for writing; valid from seal to finish. */
@@ -89,13 +84,14 @@ struct batch_outcome {
     enum drop_reason reason; /* when not exported */
 };
 
-/* Settles the claims. The batch's memory goes back to the pool when the last of its claims has been taken. */
+/* Settles the claims, of a batch sealed or open. It goes back to the pool when the last of its claims has been taken
+ * or abandoned. */
 void batch_finish(struct batch *batch, const struct batch_outcome *outcome);
 
 /* Takes the oldest claim off the queue if it is settled, adding it up. -> true with *end and *outcome added to. */
 bool claim_take(struct claim_queue *queue, uint64_t *end, struct outcome *outcome);
 
-/* Forgets a quarantined slot's claims: their outcomes still come, into `orphaned` at batch_finish. */
+/* Forgets a quarantined slot's claims: their outcomes still come, into `orphaned`, now or at batch_finish. */
 void claim_abandon(struct claim_queue *queue, struct outcome *orphaned);
 
 /* For the owner's queues. */
