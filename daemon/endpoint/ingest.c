@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "ingest.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
+
+/* Field numbers of the messages walked here; the tests hold them against the generated descriptors' names. */
+enum { REQUEST_RESOURCE_SPANS = 1 };
+enum { RESOURCE_SPANS_RESOURCE = 1, RESOURCE_SPANS_SCOPE_SPANS = 2, RESOURCE_SPANS_SCHEMA_URL = 3 };
+enum { SCOPE_SPANS_SCOPE = 1, SCOPE_SPANS_SPANS = 2, SCOPE_SPANS_SCHEMA_URL = 3 };
+enum { RESOURCE_ATTRIBUTES = 1, KEY_VALUE_KEY = 1, KEY_VALUE_VALUE = 2, ANY_VALUE_STRING = 1 };
+enum { SPAN_TRACE_ID = 1, SPAN_SPAN_ID = 2, SPAN_PARENT_ID = 4, SPAN_NAME = 5, SPAN_KIND = 6, SPAN_START = 7 };
+enum { SPAN_END = 8, SPAN_STATUS = 15, STATUS_CODE = 3 };
+
+struct walk {
+    struct store *store;
+    uint64_t now_ms;
+    ingest_seen_cb *seen;
+    void *user;
+    struct ingest_result result;
+};
+
+/* The last occurrence of a length-prefixed field, or nothing. */
+static struct wire_bytes last_of(struct wire_bytes message, uint32_t number)
+{
+    struct wire_bytes found = {0};
+    struct wire_field field;
+    while (wire_next(&message, &field) > 0) {
+        if (field.number == number)
+            found = field.bytes;
+    }
+    return found;
+}
+
+static struct wire_bytes find_service(struct wire_bytes resource)
+{
+    static const char key[] = "service.name";
+    struct wire_bytes service = {0};
+    struct wire_field field;
+    while (wire_next(&resource, &field) > 0) {
+        if (field.number != RESOURCE_ATTRIBUTES)
+            continue;
+        struct wire_bytes name = last_of(field.bytes, KEY_VALUE_KEY);
+        if (name.len == sizeof(key) - 1 && memcmp(name.data, key, name.len) == 0)
+            service = last_of(last_of(field.bytes, KEY_VALUE_VALUE), ANY_VALUE_STRING);
+    }
+    return service;
+}
+
+static bool is_zero(const uint8_t *id, size_t bytes)
+{
+    uint8_t any = 0;
+    for (size_t i = 0; i < bytes; i++)
+        any |= id[i];
+    return any == 0;
+}
+
+/* -> false when the id has another length. */
+static bool read_id(struct wire_bytes from, uint8_t *id, size_t bytes)
+{
+    if (from.len != bytes)
+        return false;
+    memcpy(id, from.data, bytes);
+    return true;
+}
+
+const char *ingest_read_span(struct wire_bytes message, struct store_span *out)
+{
+    struct store_span span = {.message = message};
+    struct wire_field field, status_field;
+    bool trace_ok = false, span_ok = false, parent_ok = true;
+    for (struct wire_bytes rest = message; wire_next(&rest, &field) > 0;) {
+        switch (field.number) {
+        case SPAN_TRACE_ID:
+            trace_ok = read_id(field.bytes, span.trace_id, sizeof(span.trace_id));
+            break;
+        case SPAN_SPAN_ID:
+            span_ok = read_id(field.bytes, span.span_id, sizeof(span.span_id));
+            break;
+        case SPAN_PARENT_ID:
+            parent_ok = field.bytes.len == 0 || read_id(field.bytes, span.parent_id, sizeof(span.parent_id));
+            break;
+        case SPAN_NAME:
+            span.name = field.bytes;
+            break;
+        case SPAN_KIND:
+            span.kind = (uint8_t)(field.value <= UINT8_MAX ? field.value : 0);
+            break;
+        case SPAN_START:
+            span.start_ns = field.value;
+            break;
+        case SPAN_END:
+            span.end_ns = field.value;
+            break;
+        case SPAN_STATUS:
+            for (struct wire_bytes status = field.bytes; wire_next(&status, &status_field) > 0;) {
+                if (status_field.number == STATUS_CODE)
+                    span.status = (uint8_t)(status_field.value <= UINT8_MAX ? status_field.value : 0);
+            }
+            break;
+        default:
+            break;
+        }
+    }
+    if (!trace_ok || is_zero(span.trace_id, sizeof(span.trace_id)))
+        return "trace_id is not 16 bytes that are not all zero";
+    if (!span_ok || is_zero(span.span_id, sizeof(span.span_id)))
+        return "span_id is not 8 bytes that are not all zero";
+    if (!parent_ok)
+        return "parent_span_id is neither empty nor 8 bytes";
+    if (span.end_ns < span.start_ns)
+        return "the span ends before it starts";
+    *out = span;
+    return NULL;
+}
+
+static int add_scope_spans(struct walk *walk, struct store_origin *origin, struct wire_bytes scope_spans)
+{
+    struct store_group *group;
+    struct wire_field field;
+    origin->scope = last_of(scope_spans, SCOPE_SPANS_SCOPE);
+    origin->scope_schema_url = last_of(scope_spans, SCOPE_SPANS_SCHEMA_URL);
+    int err = store_hold_group(walk->store, origin, &group);
+    if (err < 0)
+        return err;
+    while (err >= 0 && wire_next(&scope_spans, &field) > 0) {
+        struct store_span span;
+        if (field.number != SCOPE_SPANS_SPANS)
+            continue;
+        const char *problem = ingest_read_span(field.bytes, &span);
+        if (problem) {
+            walk->result.rejected++;
+            walk->result.problem = problem;
+            continue;
+        }
+        if (walk->seen)
+            walk->seen(walk->user, &span);
+        err = store_add(walk->store, group, &span, walk->now_ms);
+        walk->result.kept += err == 1;
+        walk->result.duplicates += err == 0;
+    }
+    store_release_group(walk->store, group);
+    return err < 0 ? err : 0;
+}
+
+static int add_resource_spans(struct walk *walk, struct wire_bytes resource_spans)
+{
+    struct store_origin origin = {
+        .resource = last_of(resource_spans, RESOURCE_SPANS_RESOURCE),
+        .resource_schema_url = last_of(resource_spans, RESOURCE_SPANS_SCHEMA_URL),
+    };
+    struct wire_field field;
+    int err = 0;
+    origin.service = find_service(origin.resource);
+    while (err == 0 && wire_next(&resource_spans, &field) > 0) {
+        if (field.number == RESOURCE_SPANS_SCOPE_SPANS)
+            err = add_scope_spans(walk, &origin, field.bytes);
+    }
+    return err;
+}
+
+int ingest(struct store *store, struct wire_bytes request, uint64_t now_ms, ingest_seen_cb *seen, void *user,
+           struct ingest_result *out)
+{
+    struct walk walk = {.store = store, .now_ms = now_ms, .seen = seen, .user = user};
+    struct wire_field field;
+    int err =
+        wire_check(&opentelemetry__proto__collector__trace__v1__export_trace_service_request__descriptor, request);
+    while (err == 0 && wire_next(&request, &field) > 0) {
+        if (field.number == REQUEST_RESOURCE_SPANS)
+            err = add_resource_spans(&walk, field.bytes);
+    }
+    if (err == 0)
+        *out = walk.result;
+    return err;
+}

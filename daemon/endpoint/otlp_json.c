@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#include "otlp_json.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text.h"
+
+enum { NUMBER_MAX = 32 };
+
+static int append_text(struct buf *out, const char *text)
+{
+    return buf_append(out, text, strlen(text));
+}
+
+static int append_hex(struct buf *out, struct wire_bytes bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    if (buf_reserve(out, bytes.len * 2 + 2) < 0)
+        return -ENOMEM;
+    out->data[out->len++] = '"';
+    for (size_t i = 0; i < bytes.len; i++) {
+        out->data[out->len++] = (uint8_t)digits[bytes.data[i] >> 4];
+        out->data[out->len++] = (uint8_t)digits[bytes.data[i] & 15];
+    }
+    out->data[out->len++] = '"';
+    return 0;
+}
+
+static int append_base64(struct buf *out, struct wire_bytes bytes)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if (buf_reserve(out, (bytes.len + 2) / 3 * 4 + 2) < 0)
+        return -ENOMEM;
+    out->data[out->len++] = '"';
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        size_t have = bytes.len - i;
+        uint32_t three = (uint32_t)bytes.data[i] << 16 | (uint32_t)(have > 1 ? bytes.data[i + 1] : 0) << 8 |
+                         (uint32_t)(have > 2 ? bytes.data[i + 2] : 0);
+        out->data[out->len++] = (uint8_t)digits[three >> 18];
+        out->data[out->len++] = (uint8_t)digits[three >> 12 & 63];
+        out->data[out->len++] = (uint8_t)(have > 1 ? digits[three >> 6 & 63] : '=');
+        out->data[out->len++] = (uint8_t)(have > 2 ? digits[three & 63] : '=');
+    }
+    out->data[out->len++] = '"';
+    return 0;
+}
+
+/* The shortest text that reads back as the same number. */
+static int append_double(struct buf *out, uint64_t bits)
+{
+    double value;
+    char text[NUMBER_MAX];
+    memcpy(&value, &bits, sizeof(value));
+    if (isnan(value))
+        return append_text(out, "\"NaN\"");
+    if (isinf(value))
+        return append_text(out, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    return append_text(out, text);
+}
+
+static int append_bytes(struct buf *out, const char *name, struct wire_bytes bytes)
+{
+    static const char *const ids[] = {"trace_id", "span_id", "parent_span_id"};
+    for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
+        if (strcmp(name, ids[i]) == 0)
+            return append_hex(out, bytes);
+    }
+    return append_base64(out, bytes);
+}
+
+static int append_value(struct buf *out, const ProtobufCFieldDescriptor *known, const struct wire_field *field)
+{
+    switch (known->type) {
+    case PROTOBUF_C_TYPE_STRING:
+        return text_append_json(out, field->bytes.data, field->bytes.len);
+    case PROTOBUF_C_TYPE_BYTES:
+        return append_bytes(out, known->name, field->bytes);
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return otlp_json_message(out, known->descriptor, field->bytes);
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return append_double(out, field->value);
+    case PROTOBUF_C_TYPE_BOOL:
+        return append_text(out, field->value ? "true" : "false");
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+        return buf_printf(out, "\"%" PRId64 "\"", (int64_t)field->value);
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+        return buf_printf(out, "\"%" PRIu64 "\"", field->value);
+    case PROTOBUF_C_TYPE_UINT32:
+    case PROTOBUF_C_TYPE_FIXED32:
+        return buf_printf(out, "%" PRIu32, (uint32_t)field->value);
+    case PROTOBUF_C_TYPE_ENUM:
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+        return buf_printf(out, "%" PRId32, (int32_t)field->value);
+    default:
+        return append_text(out, "null"); /* OTLP has no other types */
+    }
+}
+
+/* ,"lowerCamel": */
+static int append_name(struct buf *out, const char *name, bool first)
+{
+    if (buf_reserve(out, strlen(name) + 4) < 0)
+        return -ENOMEM;
+    if (!first)
+        out->data[out->len++] = ',';
+    out->data[out->len++] = '"';
+    for (bool upper = false; *name; name++) {
+        if (*name != '_')
+            out->data[out->len++] = (uint8_t)(upper && *name >= 'a' && *name <= 'z' ? *name - 'a' + 'A' : *name);
+        upper = *name == '_';
+    }
+    out->data[out->len++] = '"';
+    out->data[out->len++] = ':';
+    return 0;
+}
+
+static int append_array(struct buf *out, const ProtobufCMessageDescriptor *message,
+                        const ProtobufCFieldDescriptor *known, struct wire_bytes rest)
+{
+    struct wire_field field;
+    bool first = true;
+    int err = append_text(out, "[");
+    while (err == 0 && wire_next(&rest, &field) > 0) {
+        if (field.number != known->id || !wire_lookup(message, &field))
+            continue;
+        if (!first)
+            err = append_text(out, ",");
+        if (err == 0)
+            err = append_value(out, known, &field);
+        first = false;
+    }
+    return err == 0 ? append_text(out, "]") : err;
+}
+
+/* The last field of each number, by the descriptor's index; of a oneof's members only the very last. */
+struct present {
+    struct wire_field last[24];
+    bool set[24];
+};
+
+static void survey(const ProtobufCMessageDescriptor *message, struct wire_bytes rest, struct present *present)
+{
+    struct wire_field field;
+    memset(present->set, 0, sizeof(present->set));
+    while (wire_next(&rest, &field) > 0) {
+        const ProtobufCFieldDescriptor *known = wire_lookup(message, &field);
+        size_t index = known ? (size_t)(known - message->fields) : sizeof(present->set);
+        if (index >= sizeof(present->set))
+            continue;
+        for (unsigned i = 0; known->flags & PROTOBUF_C_FIELD_FLAG_ONEOF && i < message->n_fields; i++)
+            present->set[i] &= !(message->fields[i].flags & PROTOBUF_C_FIELD_FLAG_ONEOF);
+        present->set[index] = true;
+        present->last[index] = field;
+    }
+}
+
+int otlp_json_message(struct buf *out, const ProtobufCMessageDescriptor *message, struct wire_bytes bytes)
+{
+    struct present present;
+    bool first = true;
+    survey(message, bytes, &present);
+    int err = append_text(out, "{");
+    for (unsigned i = 0; i < message->n_fields && i < sizeof(present.set) && err == 0; i++) {
+        const ProtobufCFieldDescriptor *known = &message->fields[i];
+        if (!present.set[i])
+            continue;
+        err = append_name(out, known->name, first);
+        if (err == 0)
+            err = known->label == PROTOBUF_C_LABEL_REPEATED ? append_array(out, message, known, bytes)
+                                                            : append_value(out, known, &present.last[i]);
+        first = false;
+    }
+    return err == 0 ? append_text(out, "}") : err;
+}

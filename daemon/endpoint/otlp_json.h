@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * OTLP/JSON from OTLP's protobuf bytes: protobuf's JSON mapping, and OTLP's exceptions from it (trace and span ids in
+ * lower-case hex, enums as numbers). The generated descriptors say how; what is on the wire is written, a field of
+ * several values by its last one. Pure.
+ */
+#ifndef OTLP_JSON_H
+#define OTLP_JSON_H
+
+#include "buf.h"
+#include "wire.h"
+
+/* Appends a message, checked by wire_check, as a JSON object. -> 0 or -ENOMEM. */
+int otlp_json_message(struct buf *out, const ProtobufCMessageDescriptor *message, struct wire_bytes bytes);
+
+#endif

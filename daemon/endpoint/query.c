@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+#include "query.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "text.h"
+#include "trace_lines.h"
+
+enum { CHUNK_BYTES = 64 << 10, CONNECTION_MEMORY_BYTES = 32 << 10, STATS_MAX = 1024 };
+
+struct query {
+    uv_poll_t poll;
+    uv_timer_t timer;
+    unsigned open_handles;
+    struct MHD_Daemon *http;
+    struct store *store;
+    const struct receiver *receiver;
+};
+
+/* ---- answers */
+
+static enum MHD_Result reply(struct MHD_Connection *connection, unsigned status, const char *type,
+                             struct MHD_Response *response)
+{
+    if (!response)
+        return MHD_NO;
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    enum MHD_Result result = MHD_queue_response(connection, status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result reply_bytes(struct MHD_Connection *connection, unsigned status, const char *type,
+                                   struct buf *body)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_MUST_COPY);
+    enum MHD_Result result = reply(connection, status, type, response);
+    buf_done(body);
+    return result;
+}
+
+static enum MHD_Result reply_error(struct MHD_Connection *connection, unsigned status, const char *message)
+{
+    struct buf body = {0};
+    if (buf_printf(&body, "{\"status\":%u,\"message\":", status) < 0 ||
+        text_append_json(&body, (const uint8_t *)message, strlen(message)) < 0 || buf_append(&body, "}\n", 2) < 0) {
+        buf_done(&body);
+        return MHD_NO;
+    }
+    return reply_bytes(connection, status, "application/json", &body);
+}
+
+/* ---- /v1/traces */
+
+struct stream {
+    struct trace_lines *lines;
+    struct buf pending;
+    size_t sent;
+    bool complete;
+};
+
+static void free_stream(void *user)
+{
+    struct stream *stream = user;
+    trace_lines_free(stream->lines);
+    buf_done(&stream->pending);
+    free(stream);
+}
+
+static ssize_t read_stream(void *user, uint64_t position, char *out, size_t max)
+{
+    struct stream *stream = user;
+    (void)position;
+    while (stream->sent == stream->pending.len && !stream->complete) {
+        stream->sent = stream->pending.len = 0;
+        int more = trace_lines_next(stream->lines, &stream->pending, CHUNK_BYTES);
+        if (more < 0)
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+        stream->complete = more == 0;
+    }
+    size_t left = stream->pending.len - stream->sent, take = left < max ? left : max;
+    if (take == 0)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    memcpy(out, stream->pending.data + stream->sent, take);
+    stream->sent += take;
+    return (ssize_t)take;
+}
+
+static const char *parse_trace(const char *text, struct trace_filter *filter)
+{
+    if (strlen(text) != 2 * sizeof(filter->trace_id) || strspn(text, "0123456789abcdefABCDEF") != strlen(text))
+        return "trace: 32 hexadecimal digits are wanted";
+    for (size_t i = 0; i < sizeof(filter->trace_id); i++) {
+        char pair[3] = {text[2 * i], text[2 * i + 1], '\0'};
+        filter->trace_id[i] = (uint8_t)strtoul(pair, NULL, 16);
+    }
+    filter->by_id = true;
+    return NULL;
+}
+
+static const char *parse_limit(const char *text, struct trace_filter *filter)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '9')
+        return "limit: a whole number is wanted";
+    unsigned long long limit = strtoull(text, &end, 10);
+    if (*end != '\0')
+        return "limit: a whole number is wanted";
+    filter->limit = limit;
+    return NULL;
+}
+
+static const char *parse_min_duration(const char *text, struct trace_filter *filter)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ns;
+    } units[] = {{"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}};
+    char *end;
+    unsigned long long number = text[0] >= '0' && text[0] <= '9' ? strtoull(text, &end, 10) : 0;
+    for (size_t i = 0; text[0] >= '0' && text[0] <= '9' && i < sizeof(units) / sizeof(*units); i++) {
+        uint64_t duration;
+        if (strcmp(end, units[i].unit) == 0 && !__builtin_mul_overflow((uint64_t)number, units[i].ns, &duration)) {
+            filter->min_duration_ns = duration;
+            return NULL;
+        }
+    }
+    return "min_duration: a number with its unit is wanted, such as 10ms";
+}
+
+static const char *parse_service(const char *text, struct trace_filter *filter)
+{
+    filter->service = text;
+    return NULL;
+}
+
+static const char *parse_name(const char *text, struct trace_filter *filter)
+{
+    filter->name = text;
+    return NULL;
+}
+
+struct parsing {
+    struct trace_filter filter;
+    const char *problem;
+};
+
+static enum MHD_Result parse_parameter(void *user, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    static const struct {
+        const char *key;
+        const char *(*parse)(const char *text, struct trace_filter *filter);
+    } parameters[] = {
+        {"service", parse_service},           {"name", parse_name}, {"trace", parse_trace}, {"limit", parse_limit},
+        {"min_duration", parse_min_duration},
+    };
+    struct parsing *parsing = user;
+    (void)kind;
+    for (size_t i = 0; i < sizeof(parameters) / sizeof(*parameters); i++) {
+        if (strcmp(parameters[i].key, key) == 0) {
+            parsing->problem = parameters[i].parse(value ? value : "", &parsing->filter);
+            return parsing->problem ? MHD_NO : MHD_YES;
+        }
+    }
+    parsing->problem = "unknown parameter; there are service, name, trace, limit, min_duration";
+    return MHD_NO;
+}
+
+static enum MHD_Result get_traces(struct query *query, struct MHD_Connection *connection)
+{
+    struct parsing parsing = {0};
+    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, parse_parameter, &parsing);
+    if (parsing.problem)
+        return reply_error(connection, MHD_HTTP_BAD_REQUEST, parsing.problem);
+    struct stream *stream = calloc(1, sizeof(*stream));
+    if (!stream || trace_lines_new(query->store, &parsing.filter, &stream->lines) < 0) {
+        free(stream);
+        return reply_error(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+    }
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK_BYTES, read_stream, stream, free_stream);
+    if (!response)
+        free_stream(stream);
+    return reply(connection, MHD_HTTP_OK, "application/x-ndjson", response);
+}
+
+/* ---- the other pages */
+
+static enum MHD_Result get_stats(struct query *query, struct MHD_Connection *connection)
+{
+    struct store_stats kept;
+    struct receiver_stats received = {0};
+    struct buf body = {0};
+    store_get_stats(query->store, &kept);
+    if (query->receiver)
+        receiver_get_stats(query->receiver, &received);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } figures[] = {
+        {"spans", kept.spans},
+        {"traces", kept.traces},
+        {"bytes", kept.bytes},
+        {"max_bytes", kept.max_bytes},
+        {"received", kept.received},
+        {"duplicates", kept.duplicates},
+        {"evicted_spans", kept.evicted_spans},
+        {"evicted_traces", kept.evicted_traces},
+        {"rejected_spans", received.rejected_spans},
+        {"requests", received.requests},
+        {"refused_requests", received.refused_requests},
+        {"connections", received.connections},
+        {"refused_connections", received.refused_connections},
+    };
+    int err = 0;
+    for (size_t i = 0; i < sizeof(figures) / sizeof(*figures) && err == 0; i++)
+        err = buf_printf(&body, "%s\"%s\":%" PRIu64, i ? "," : "{", figures[i].name, figures[i].value);
+    if (err == 0)
+        err = buf_append(&body, "}\n", 2);
+    if (err < 0) {
+        buf_done(&body);
+        return MHD_NO;
+    }
+    return reply_bytes(connection, MHD_HTTP_OK, "application/json", &body);
+}
+
+static enum MHD_Result get_root(struct query *query, struct MHD_Connection *connection)
+{
+    static char text[] = "This is an aistrace endpoint. See its traces with: aistrace traces\n"
+                         "As OTLP/JSON: /v1/traces   Figures: /v1/stats\n";
+    (void)query;
+    return reply(connection, MHD_HTTP_OK, "text/plain; charset=utf-8",
+                 MHD_create_response_from_buffer(sizeof(text) - 1, text, MHD_RESPMEM_PERSISTENT));
+}
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *body, size_t *body_bytes, void **context)
+{
+    static const struct {
+        const char *path;
+        enum MHD_Result (*get)(struct query *query, struct MHD_Connection *connection);
+    } routes[] = {{"/", get_root}, {"/v1/traces", get_traces}, {"/v1/stats", get_stats}};
+    static int seen;
+    (void)version;
+    (void)body;
+    if (!*context) { /* headers only; answering here would close the connection */
+        *context = &seen;
+        return MHD_YES;
+    }
+    if (*body_bytes > 0) {
+        *body_bytes = 0;
+        return MHD_YES;
+    }
+    for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
+        if (strcmp(url, routes[i].path) != 0)
+            continue;
+        if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+            return reply_error(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET is known here");
+        return routes[i].get(user, connection);
+    }
+    return reply_error(connection, MHD_HTTP_NOT_FOUND, "not found; there are /v1/traces and /v1/stats");
+}
+
+/* ---- libmicrohttpd on the loop */
+
+static void on_timer(uv_timer_t *timer);
+
+static void run(struct query *query)
+{
+    MHD_UNSIGNED_LONG_LONG wait_ms;
+    MHD_run(query->http);
+    if (MHD_get_timeout(query->http, &wait_ms) == MHD_YES)
+        uv_timer_start(&query->timer, on_timer, wait_ms, 0);
+    else
+        uv_timer_stop(&query->timer);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    run(timer->data);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    run(poll->data);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct query *query = handle->data;
+    if (--query->open_handles == 0)
+        free(query);
+}
+
+int query_start(uv_loop_t *loop, int listen_fd, struct store *store, const struct receiver *receiver,
+                struct query **out)
+{
+    struct query *query = calloc(1, sizeof(*query));
+    if (!query) {
+        close(listen_fd);
+        return -ENOMEM;
+    }
+    query->store = store;
+    query->receiver = receiver;
+    query->http = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, query, MHD_OPTION_LISTEN_SOCKET, listen_fd,
+                                   MHD_OPTION_CONNECTION_LIMIT, (unsigned)QUERY_MAX_CONNECTIONS,
+                                   MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)QUERY_TIMEOUT_S,
+                                   MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
+    const union MHD_DaemonInfo *info = query->http ? MHD_get_daemon_info(query->http, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+    int err = info ? uv_poll_init(loop, &query->poll, info->epoll_fd) : -ENOMEM;
+    if (err < 0) {
+        if (query->http)
+            MHD_stop_daemon(query->http); /* closes listen_fd */
+        else
+            close(listen_fd);
+        free(query);
+        return err;
+    }
+    uv_timer_init(loop, &query->timer);
+    query->poll.data = query->timer.data = query;
+    query->open_handles = 2;
+    uv_poll_start(&query->poll, UV_READABLE, on_poll);
+    run(query);
+    *out = query;
+    return 0;
+}
+
+void query_close(struct query *query)
+{
+    if (!query || uv_is_closing((uv_handle_t *)&query->poll))
+        return;
+    uv_poll_stop(&query->poll);
+    MHD_stop_daemon(query->http);
+    uv_close((uv_handle_t *)&query->poll, on_closed);
+    uv_close((uv_handle_t *)&query->timer, on_closed);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The query API over HTTP, by libmicrohttpd on the loop's thread:
+ *   GET /v1/traces  OTLP/JSON, a line per trace, newest last; service= name= trace= limit= min_duration=
+ *   GET /v1/stats   what was received, is kept, was evicted
+ *   GET /           where to look
+ */
+#ifndef QUERY_H
+#define QUERY_H
+
+#include <uv.h>
+
+#include "receiver.h"
+#include "store.h"
+
+enum { QUERY_MAX_CONNECTIONS = 32, QUERY_TIMEOUT_S = 30 };
+
+struct query;
+
+/* Takes listen_fd, also on failure. Borrows the rest; receiver may be NULL. -> 0 or -errno. */
+int query_start(uv_loop_t *loop, int listen_fd, struct store *store, const struct receiver *receiver,
+                struct query **out);
+
+/* Ends all connections. Memory is free again once the loop has run out of handles. Accepts NULL. */
+void query_close(struct query *query);
+
+#endif
