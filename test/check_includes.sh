@@ -23,9 +23,10 @@ tls      daemon/tls*                                                    L0 L1 tl
 L1       daemon/(record_decode|sampler|batch|otlp_|key_set|utf8|backoff)*  L0 L1 record                      -                             $io
 L2       daemon/(source|discovery|segment|totals|conn|exporter|spool|admin)*  L0 L1 config grpc h2 tls L2 record shmring uv              -
 L3       daemon/(daemon|aistraced)*                                     L0 L1 config grpc h2 tls L2 L3 shmring uv                        -
-store    daemon/endpoint/store*                                         L0 L1 store                        protobuf-c                    -
-endpoint daemon/endpoint/*                                              L0 L1 grpc store endpoint          uv|nghttp2|protobuf-c|microhttpd|jansson  -
-cli      daemon/cli/*                                                   L0 L1 grpc config store endpoint cli facade record shmring  uv|protobuf-c|microhttpd|curl|jansson  -
+store    daemon/endpoint/(store|hash|wire)*                             L0 store                           protobuf-c                    $io
+spans    daemon/endpoint/(text|otlp_json|trace_lines|ingest|grpc_server)*  L0 grpc store spans             nghttp2|protobuf-c            $io
+endpoint daemon/endpoint/*                                              L0 store spans endpoint            uv|protobuf-c|microhttpd      -
+cli      daemon/cli/*                                                   L0 store spans endpoint cli facade  uv|curl|jansson  -
 common   test/playground/node/(names|checksum)*                         common                             -                             -
 node     test/playground/node/*                                         node common facade                 microhttpd|curl|jansson       -
 ais      test/playground/cli/*                                          ais common                         curl|jansson                  -
