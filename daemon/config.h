@@ -83,4 +83,12 @@ void config_free(struct config *config);
  * config: the token's file is read by who sends it. */
 int config_print(const struct config *config, struct buf *out);
 
+/* Calls changed_cb for each key whose value differs. */
+int config_compare(const struct config *a, const struct config *b, void (*changed_cb)(void *user, const char *key),
+                   void *user);
+
+/* Where the value of key came from, for messages: "the file", "--ring-dir", "environment NAME", "default". */
+enum { CONFIG_PLACE_BYTES = 128 };
+const char *config_place(const struct config *config, const char *key, char text[CONFIG_PLACE_BYTES]);
+
 #endif

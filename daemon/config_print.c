@@ -94,3 +94,28 @@ int config_print(const struct config *config, struct buf *out)
     }
     return err;
 }
+
+int config_compare(const struct config *a, const struct config *b, void (*changed_cb)(void *user, const char *key),
+                   void *user)
+{
+    struct buf left = {.data = NULL}, right = {.data = NULL};
+    int err = 0;
+    for (size_t row = 0; row < config_key_count && !err; row++) {
+        left.len = right.len = 0;
+        err = print_value(a, &config_keys[row], &left);
+        if (!err)
+            err = print_value(b, &config_keys[row], &right);
+        if (!err && (left.len != right.len || memcmp(left.data, right.data, left.len) != 0))
+            changed_cb(user, config_keys[row].path);
+    }
+    buf_done(&left);
+    buf_done(&right);
+    return err;
+}
+
+const char *config_place(const struct config *config, const char *key, char text[CONFIG_PLACE_BYTES])
+{
+    const struct config_origin *origin = &config->origins[config_key_find(key)];
+    const char *where = config_where(origin, text);
+    return where ? where : origin->source == CONFIG_FILE ? "the file" : "default";
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The little HTTP that scraping needs. Pure: bytes in, bytes out.
+ */
+#ifndef ADMIN_HTTP_H
+#define ADMIN_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct buf;
+
+enum admin_page { ADMIN_METRICS, ADMIN_LIVEZ, ADMIN_READYZ };
+
+struct admin_request {
+    enum admin_page page;
+    bool head; /* the answer has no body */
+};
+
+/* -> 0: more bytes are needed; else the status to answer: 200 with *out, or 400, 404, 405. */
+int admin_http_parse(const char *data, size_t bytes, struct admin_request *out);
+
+/* A whole response. A status other than 200 with an empty body gets its phrase for one. -> 0 or -ENOMEM */
+int admin_http_response(int status, bool head, const struct buf *body, struct buf *out);
+
+#endif
