@@ -399,6 +399,11 @@ bool conn_ready(const struct conn *conn)
     return conn->connected && !conn->down && !conn->closing && h2_ready(conn->h2);
 }
 
+bool conn_down(const struct conn *conn)
+{
+    return conn->down;
+}
+
 int conn_submit(struct conn *conn, void *call, const struct iovec *parts, size_t part_count, uint64_t timeout_ms)
 {
     if (!conn_ready(conn))

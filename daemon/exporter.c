@@ -9,18 +9,9 @@
 #include <string.h>
 
 #include "backoff.h"
-#include "conn.h"
-#include "exporter_token.h"
+#include "uplink.h"
 
-enum {
-    CONNECT_TIMEOUT_MS = 20 * 1000,
-    RECONNECT_INITIAL_MS = 1000,
-    RECONNECT_MAX_MS = 120 * 1000,
-    RECONNECT_WAITING_MAX_MS = 5 * 1000, /* while batches wait */
-    PROVEN_MS = 10 * 1000,               /* a connection that lived so long, or answered, is replaced at once */
-    TROUBLE_BYTES = 768,
-};
-static const char EXPORT_PATH[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+enum { TROUBLE_BYTES = 768 };
 
 enum delivery_state { DELIVERY_FREE, DELIVERY_ON_WIRE, DELIVERY_WAITING };
 
@@ -35,20 +26,6 @@ struct delivery {
     bool connection_lost; /* waiting because of that, not of the server's word */
 };
 
-/* A connection and what it borrows. */
-struct link {
-    struct link *next;
-    struct exporter *exporter;
-    struct conn *conn;
-    struct conn_settings settings;
-    struct h2_metadata token_field;
-    char *token;
-    size_t on_wire;
-    uint64_t ready_ms; /* 0: not yet */
-    bool answered;
-    bool retiring; /* takes nothing new */
-};
-
 enum trouble_kind { TROUBLE_NONE, TROUBLE_CONNECTING, TROUBLE_CONNECTION, TROUBLE_ANSWER };
 
 struct exporter {
@@ -59,12 +36,9 @@ struct exporter {
     exporter_finished_cb finished_cb;
     void *user;
 
-    uv_timer_t timer;
+    struct uplink *uplink;
     char *authority;
-    struct link *links;
-    struct link *current; /* for new calls; NULL: none, the next at connect_ms */
-    uint64_t connect_ms;
-    unsigned connect_failures;
+    uv_timer_t timer; /* the next deadline, or retry */
     uint64_t random;
 
     struct delivery *deliveries;
@@ -80,7 +54,7 @@ struct exporter {
     uint64_t trouble_since_ms; /* 0: none worth a word when it ends */
 
     bool closing;
-    size_t handles; /* the timer, and links not yet freed */
+    unsigned handles; /* the timer and the uplink */
     void (*closed_cb)(void *user);
     void *closed_user;
 };
@@ -94,7 +68,7 @@ static uint64_t now_of(const struct exporter *exporter)
 
 static void release(struct exporter *exporter)
 {
-    if (--exporter->handles)
+    if (--exporter->handles > 0)
         return;
     void (*closed_cb)(void *user) = exporter->closed_cb;
     void *user = exporter->closed_user;
@@ -125,8 +99,8 @@ static void delivered(struct exporter *exporter)
     exporter->stats->last_success_ms = now_ms ? now_ms : 1;
     exporter->trouble_kind = TROUBLE_NONE;
     if (exporter->trouble_since_ms)
-        log_line(exporter->log, LOG_INFO, "recovered after %" PRIu64 " s: spans reach %s",
-                 (now_ms - exporter->trouble_since_ms) / 1000, exporter->authority);
+        log_cause(exporter->log, LOG_INFO, "recovered", now_ms, "recovered after %" PRIu64 " s: spans reach %s",
+                  (now_ms - exporter->trouble_since_ms) / 1000, exporter->authority);
     exporter->trouble_since_ms = 0;
 }
 
@@ -206,20 +180,18 @@ static void attempt_failed(struct exporter *exporter, struct delivery *delivery,
 }
 
 /* The one place where an attempt ends, however it does. */
-static void attempt_ended(struct exporter *exporter, struct delivery *delivery, const struct grpc_result *result)
+static void attempt_ended(struct exporter *exporter, struct delivery *delivery, const struct grpc_result *result,
+                          enum link_state link)
 {
-    struct link *link = delivery->link;
-    bool link_works = conn_ready(link->conn);
     struct grpc_decision decision;
     grpc_decide(result, &decision);
-    link->on_wire--;
     exporter->on_wire--;
     delivery->link = NULL;
-    delivery->connection_lost = !link_works && !link->retiring;
+    delivery->connection_lost = link == LINK_LOST;
 
     /* Free of charge when the server did not see it; but one that refuses streams on a live connection again and
      * again would be asked without end. */
-    if (result->unprocessed && (!link_works || !delivery->repeated)) {
+    if (result->unprocessed && (link != LINK_WORKS || !delivery->repeated)) {
         delivery->repeated = true;
         delivery_wait(exporter, delivery, 0);
         return;
@@ -238,162 +210,40 @@ static void attempt_ended(struct exporter *exporter, struct delivery *delivery, 
     }
 }
 
-/* ---- connections */
+/* ---- what the uplink says */
 
-static void link_closed(void *user)
+static void on_ready(void *user, bool fresh)
 {
-    struct link *link = user;
-    struct exporter *exporter = link->exporter;
-    exporter_token_free(link->token);
-    free(link);
-    release(exporter);
-}
-
-static void link_close(struct link *link)
-{
-    struct exporter *exporter = link->exporter;
-    struct link **at = &exporter->links;
-    while (*at != link)
-        at = &(*at)->next;
-    *at = link->next;
-    if (exporter->current == link)
-        exporter->current = NULL;
-    conn_close(link->conn, link_closed, link);
-}
-
-static bool link_proven(const struct link *link)
-{
-    return link->answered || (link->ready_ms && now_of(link->exporter) - link->ready_ms >= PROVEN_MS);
-}
-
-static bool batches_wait(const struct exporter *exporter)
-{
-    return exporter->queued || exporter->delivery_used;
-}
-
-static void schedule_connect(struct exporter *exporter, bool at_once)
-{
-    const struct backoff backoff = {RECONNECT_INITIAL_MS,
-                                    batches_wait(exporter) ? RECONNECT_WAITING_MAX_MS : RECONNECT_MAX_MS, 1.6, 0.2};
-    exporter->connect_ms = now_of(exporter);
-    if (at_once)
-        exporter->connect_failures = 0;
-    else
-        exporter->connect_ms += backoff_ms(&backoff, exporter->connect_failures++, backoff_random(&exporter->random));
-}
-
-static void on_ready(void *user)
-{
-    struct link *link = user;
-    struct exporter *exporter = link->exporter;
-    if (!link->ready_ms) {
-        link->ready_ms = now_of(exporter) ? now_of(exporter) : 1;
-        if (exporter->trouble_kind != TROUBLE_ANSWER) {
-            exporter->trouble_kind = TROUBLE_NONE;
-            if (!batches_wait(exporter))
-                exporter->trouble_since_ms = 0;
-        }
-        /* They waited for a connection: here it is. */
-        for (size_t i = 0; i < exporter->delivery_count; i++)
-            if (exporter->deliveries[i].state == DELIVERY_WAITING && exporter->deliveries[i].connection_lost)
-                exporter->deliveries[i].at_ms = now_of(exporter);
+    struct exporter *exporter = user;
+    if (fresh && exporter->trouble_kind != TROUBLE_ANSWER) {
+        exporter->trouble_kind = TROUBLE_NONE;
+        if (!exporter_held(exporter))
+            exporter->trouble_since_ms = 0;
+    }
+    /* They waited for a connection: here it is. */
+    for (size_t i = 0; fresh && i < exporter->delivery_count; i++) {
+        struct delivery *delivery = &exporter->deliveries[i];
+        if (delivery->state == DELIVERY_WAITING && delivery->connection_lost)
+            delivery->at_ms = now_of(exporter);
     }
     pump(exporter);
 }
 
-static void on_result(void *user, void *call, const struct grpc_result *result)
+static void on_result(void *user, void *call, const struct grpc_result *result, enum link_state link)
 {
-    struct link *link = user;
-    struct exporter *exporter = link->exporter;
-    if (!result->unprocessed && (result->code == GRPC_OK || conn_ready(link->conn)))
-        link->answered = true;
-    attempt_ended(exporter, call, result);
-    if (exporter->closing)
-        return;
-    if (link->retiring && !link->on_wire)
-        link_close(link);
+    struct exporter *exporter = user;
+    attempt_ended(exporter, call, result, link);
     pump(exporter);
 }
 
-static void on_goaway(void *user)
+static void on_trouble(void *user, const char *why)
 {
-    struct link *link = user;
-    struct exporter *exporter = link->exporter;
-    link->retiring = true;
-    if (exporter->current == link) {
-        exporter->current = NULL;
-        schedule_connect(exporter, link_proven(link));
-    }
-    if (!link->on_wire)
-        link_close(link);
-    pump(exporter);
+    struct exporter *exporter = user;
+    set_trouble(exporter, TROUBLE_CONNECTION, "%s", why);
+    log_cause(exporter->log, LOG_WARN, "connection_failed", now_of(exporter), "%s", why);
 }
 
-static void on_down(void *user, const char *why)
-{
-    struct link *link = user;
-    struct exporter *exporter = link->exporter;
-    if (exporter->current == link) {
-        bool proven = link_proven(link);
-        /* A server may close a connection that nobody uses. */
-        if (!proven || batches_wait(exporter)) {
-            set_trouble(exporter, TROUBLE_CONNECTION, "%s", why);
-            log_cause(exporter->log, LOG_WARN, "connection_failed", now_of(exporter), "%s", why);
-        }
-        schedule_connect(exporter, proven);
-    }
-    link_close(link);
-    pump(exporter);
-}
-
-static int link_use_token(struct link *link)
-{
-    const struct config *config = link->exporter->config;
-    if (!config->token_header || !*config->token_header || !config->token_file || !*config->token_file)
-        return 0;
-    int err = exporter_token_read(config->token_file, &link->token);
-    if (err)
-        return err;
-    link->token_field = (struct h2_metadata){config->token_header, link->token, true};
-    link->settings.h2.metadata = &link->token_field;
-    link->settings.h2.metadata_count = 1;
-    return 0;
-}
-
-static int link_open(struct exporter *exporter)
-{
-    static const struct conn_callbacks callbacks = {on_ready, on_result, on_down, on_goaway};
-    struct link *link = calloc(1, sizeof *link);
-    if (!link)
-        return -ENOMEM;
-    link->exporter = exporter;
-    link->settings = (struct conn_settings){
-        .host = exporter->config->host,
-        .port = exporter->config->port,
-        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-        .h2 = {.scheme = "http", .authority = exporter->authority, .path = EXPORT_PATH},
-    };
-    const char *what = exporter->config->token_file;
-    int err = link_use_token(link);
-    if (!err) {
-        what = exporter->authority;
-        err = conn_open(exporter->loop, &link->settings, &callbacks, link, &link->conn);
-    }
-    if (err) {
-        set_trouble(exporter, TROUBLE_CONNECTION, "%s: %s", what, strerror(-err));
-        log_cause(exporter->log, LOG_ERROR, "connection_failed", now_of(exporter), "%s", exporter->trouble);
-        exporter_token_free(link->token);
-        free(link);
-        return err;
-    }
-    link->next = exporter->links;
-    exporter->links = link;
-    exporter->current = link;
-    exporter->handles++;
-    return 0;
-}
-
-/* ---- the work: deadlines, connection, calls, the next time to look */
+/* ---- the work: deadlines, calls, the next time to look */
 
 static void expire(struct exporter *exporter)
 {
@@ -401,14 +251,10 @@ static void expire(struct exporter *exporter)
         struct delivery *delivery = &exporter->deliveries[i];
         if (delivery->state != DELIVERY_ON_WIRE || delivery->at_ms > now_of(exporter))
             continue;
-        struct link *link = delivery->link;
         char text[64];
         snprintf(text, sizeof text, "no answer within %" PRIu64 " ms", exporter->config->timeout_ms);
         const struct grpc_result result = {.code = GRPC_DEADLINE_EXCEEDED, .message = text};
-        conn_cancel(link->conn, delivery);
-        attempt_ended(exporter, delivery, &result);
-        if (link->retiring && !link->on_wire)
-            link_close(link);
+        attempt_ended(exporter, delivery, &result, uplink_cancel(delivery->link, delivery));
     }
 }
 
@@ -432,7 +278,7 @@ static void submit(struct exporter *exporter, struct delivery *delivery)
     size_t part_count;
     const struct iovec *parts = batch_parts(delivery->batch, &part_count);
     uint64_t timeout_ms = exporter->config->timeout_ms;
-    int err = conn_submit(exporter->current->conn, delivery, parts, part_count, timeout_ms);
+    int err = uplink_submit(exporter->uplink, delivery, parts, part_count, timeout_ms, &delivery->link);
     if (err) {
         log_cause(exporter->log, LOG_ERROR, "submit_failed", now_of(exporter), "cannot send a batch: %s",
                   strerror(-err));
@@ -440,10 +286,13 @@ static void submit(struct exporter *exporter, struct delivery *delivery)
         return;
     }
     delivery->state = DELIVERY_ON_WIRE;
-    delivery->link = exporter->current;
     delivery->at_ms = now_of(exporter) + timeout_ms;
-    exporter->current->on_wire++;
     exporter->on_wire++;
+}
+
+static bool can_submit(const struct exporter *exporter)
+{
+    return exporter->on_wire < exporter->config->max_in_flight && uplink_ready(exporter->uplink);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -453,9 +302,8 @@ static void on_timer(uv_timer_t *timer)
 
 static void arm(struct exporter *exporter)
 {
-    uint64_t at_ms = exporter->current ? UINT64_MAX : exporter->connect_ms;
-    bool can_send =
-        exporter->current && conn_ready(exporter->current->conn) && exporter->on_wire < exporter->config->max_in_flight;
+    uint64_t at_ms = UINT64_MAX;
+    bool can_send = can_submit(exporter);
     for (size_t i = 0; i < exporter->delivery_count; i++) {
         const struct delivery *delivery = &exporter->deliveries[i];
         /* One that is due and cannot be sent waits for an event, not for time. */
@@ -476,10 +324,8 @@ static void pump(struct exporter *exporter)
     if (exporter->closing)
         return;
     expire(exporter);
-    if (!exporter->current && exporter->connect_ms <= now_of(exporter) && link_open(exporter))
-        schedule_connect(exporter, false);
-    while (exporter->current && conn_ready(exporter->current->conn) &&
-           exporter->on_wire < exporter->config->max_in_flight) {
+    uplink_want(exporter->uplink, exporter_held(exporter) > 0);
+    while (can_submit(exporter)) {
         struct delivery *delivery = next_delivery(exporter);
         if (!delivery)
             break;
@@ -500,6 +346,7 @@ static char *make_authority(const struct config *config)
 int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log,
                    exporter_finished_cb finished_cb, void *user, struct exporter **out)
 {
+    static const struct uplink_callbacks callbacks = {on_ready, on_result, on_trouble};
     if (config->tls)
         return -ENOTSUP;
     struct exporter *exporter = calloc(1, sizeof *exporter);
@@ -515,18 +362,19 @@ int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *s
     exporter->delivery_count = EXPORTER_HELD_FACTOR * config->max_in_flight;
     exporter->deliveries = calloc(exporter->delivery_count, sizeof *exporter->deliveries);
     exporter->authority = make_authority(config);
-    if (!exporter->deliveries || !exporter->authority) {
+    int err = exporter->deliveries && exporter->authority ? 0 : -ENOMEM;
+    if (!err)
+        err = uplink_start(loop, config, exporter->authority, &callbacks, exporter, &exporter->uplink);
+    if (err) {
         free(exporter->deliveries);
         free(exporter->authority);
         free(exporter);
-        return -ENOMEM;
+        return err;
     }
     uv_timer_init(loop, &exporter->timer);
     exporter->timer.data = exporter;
-    exporter->handles = 1;
-    exporter->connect_ms = now_of(exporter);
+    exporter->handles = 2;
     set_trouble(exporter, TROUBLE_CONNECTING, "connecting to %s", exporter->authority);
-    pump(exporter);
     *out = exporter;
     return 0;
 }
@@ -539,9 +387,6 @@ void exporter_submit(struct exporter *exporter, struct batch *batch)
     else
         exporter->queue_head = batch;
     exporter->queue_tail = batch;
-    uint64_t soon_ms = now_of(exporter) + RECONNECT_WAITING_MAX_MS;
-    if (exporter->connect_ms > soon_ms)
-        exporter->connect_ms = soon_ms;
     pump(exporter);
 }
 
@@ -565,6 +410,11 @@ static void timer_closed(uv_handle_t *timer)
     release(timer->data);
 }
 
+static void uplink_closed(void *user)
+{
+    release(user);
+}
+
 void exporter_close(struct exporter *exporter, void (*closed_cb)(void *user), void *user)
 {
     if (!exporter || exporter->closing)
@@ -572,7 +422,6 @@ void exporter_close(struct exporter *exporter, void (*closed_cb)(void *user), vo
     exporter->closing = true;
     exporter->closed_cb = closed_cb;
     exporter->closed_user = user;
-    while (exporter->links)
-        link_close(exporter->links);
+    uplink_close(exporter->uplink, uplink_closed, exporter);
     uv_close((uv_handle_t *)&exporter->timer, timer_closed);
 }

@@ -318,6 +318,7 @@ START_TEST(refused_batches_are_given_up_with_a_reason)
     };
     begin(steps, 6);
     server_start(NULL);
+    bench.config.max_in_flight = 1;
     exporter_begin();
     submit(6);
     run_until(finished, 6);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The way to the endpoint, kept up: one connection for new calls, and those that finish their calls after a GOAWAY.
+ * Reconnects with backoff, at once when the connection had proven itself. Reads the token at each connect. On the
+ * loop's thread.
+ */
+#ifndef UPLINK_H
+#define UPLINK_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "config.h"
+#include "grpc.h"
+
+struct uplink;
+struct link; /* one connection */
+
+/* The connection of a call that ended. */
+enum link_state {
+    LINK_WORKS,    /* it takes calls */
+    LINK_RETIRING, /* the server sends us to another one */
+    LINK_LOST,     /* it broke: a result of UNAVAILABLE is not the server's word */
+};
+
+struct uplink_callbacks {
+    void (*on_ready_cb)(void *user, bool fresh); /* calls may be submitted; fresh: a connection has just come up */
+    void (*on_result_cb)(void *user, void *call, const struct grpc_result *result, enum link_state state);
+    void (*on_trouble_cb)(void *user, const char *why); /* no connection; another is tried later */
+};
+
+/* Connects at once. Borrows config. authority: HOST:PORT, borrowed. */
+int uplink_start(uv_loop_t *loop, const struct config *config, const char *authority,
+                 const struct uplink_callbacks *callbacks, void *user, struct uplink **out);
+
+/* Whether spans wait for delivery. While they do, reconnecting backs off less far. */
+void uplink_want(struct uplink *uplink, bool wanted);
+
+bool uplink_ready(const struct uplink *uplink);
+
+/* Makes no callback. parts stay valid until the result, or uplink_cancel. -> 0 and *link, or -errno. */
+int uplink_submit(struct uplink *uplink, void *call, const struct iovec *parts, size_t part_count, uint64_t timeout_ms,
+                  struct link **link);
+
+/* Ends a call without a result; makes no callback. -> the state of its connection. */
+enum link_state uplink_cancel(struct link *link, void *call);
+
+/* No callbacks after it but closed_cb; frees itself. */
+void uplink_close(struct uplink *uplink, void (*closed_cb)(void *user), void *user);
+
+#endif
