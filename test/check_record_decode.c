@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
+#include "otlp_encode.h"
+#include "support/span_model.h"
+
+static const char *problem;
+
+/* In memory of exactly its size, so that a sanitizer sees the first byte read past it. */
+static int decode(const struct buf *record, struct span_view *view, uint8_t **exact)
+{
+    problem = "untouched";
+    *exact = malloc(record->len ? record->len : 1);
+    ck_assert_ptr_nonnull(*exact);
+    if (record->len)
+        memcpy(*exact, record->data, record->len);
+    return record_decode(*exact, record->len, AISTRACE_RECORD_SPAN, 5, view, &problem);
+}
+
+static int verdict(const struct buf *record)
+{
+    struct span_view view, before;
+    uint8_t *exact;
+    memset(&view, 0xa5, sizeof view);
+    memcpy(&before, &view, sizeof view);
+    int err = decode(record, &view, &exact);
+    if (err) {
+        ck_assert_int_eq(err, -EBADMSG);
+        ck_assert_str_ne(problem, "untouched");
+        ck_assert_mem_eq(&view, &before, sizeof view);
+    } else {
+        ck_assert_str_eq(problem, "untouched");
+        ck_assert_uint_eq(view.flags, 5);
+        ck_assert_ptr_eq(view.items, exact + 64);
+        ck_assert_uint_eq(view.items_bytes, record->len - 64);
+        ck_assert_mem_eq(&view.fixed, exact, 64);
+    }
+    free(exact);
+    return err;
+}
+
+static struct buf usual(void)
+{
+    struct model_span span;
+    struct buf record = {0};
+    model_span_usual(&span, 1);
+    model_span_record(&span, &record);
+    model_span_done(&span);
+    return record;
+}
+
+static void refuses(struct buf *record, const char *why)
+{
+    ck_assert_int_eq(verdict(record), -EBADMSG);
+    ck_assert_msg(strstr(problem, why), "\"%s\" does not speak of %s", problem, why);
+    buf_done(record);
+}
+
+static void accepts(struct buf *record)
+{
+    ck_assert_msg(verdict(record) == 0, "%s", problem);
+    buf_done(record);
+}
+
+START_TEST(what_a_client_writes_is_accepted)
+{
+    struct model_random random = {.state = 1};
+    for (int size = 0; size < 3; size++) {
+        for (unsigned i = 0; i < 300; i++) {
+            struct model_span span;
+            struct buf record = {0};
+            model_span_random(&span, &random, size);
+            model_span_record(&span, &record);
+            accepts(&record);
+            model_span_done(&span);
+        }
+    }
+}
+END_TEST
+
+START_TEST(the_fixed_part_is_checked)
+{
+    static const struct {
+        size_t offset, bytes;
+        uint8_t value;
+        const char *why;
+    } cases[] = {
+        {0, 16, 0, "trace id"}, {16, 8, 0, "span id"}, {48, 1, 0, "kind"},
+        {48, 1, 6, "kind"},     {48, 1, 255, "kind"},  {49, 1, 3, "status"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf record = usual();
+        memset(record.data + cases[i].offset, cases[i].value, cases[i].bytes);
+        refuses(&record, cases[i].why);
+    }
+    for (size_t bytes = 0; bytes < 64; bytes++) {
+        struct buf record = usual();
+        record.len = bytes;
+        refuses(&record, "size");
+    }
+    for (uint8_t kind = 1; kind <= 5; kind++) {
+        struct buf record = usual();
+        record.data[48] = kind;
+        record.data[49] = kind % 3;
+        record.data[51] = 0xff; /* reserved: ignored */
+        memset(record.data + 24, 0, 8);
+        accepts(&record);
+    }
+    struct buf record = usual();
+    struct span_view view;
+    ck_assert_int_eq(record_decode(record.data, record.len, 2, 0, &view, &problem), -EBADMSG);
+    buf_done(&record);
+}
+END_TEST
+
+/* Cut anywhere but between two items. */
+START_TEST(a_record_cut_within_an_item_is_refused)
+{
+    struct buf record = usual();
+    for (size_t bytes = 64; bytes < record.len; bytes++) {
+        struct buf cut = {0};
+        size_t at = 64;
+        while (at < bytes) {
+            struct aistrace_item item;
+            memcpy(&item, record.data + at, sizeof item);
+            at += sizeof item + item.key_bytes + item.value_bytes;
+        }
+        ck_assert_int_eq(buf_append(&cut, record.data, bytes), 0);
+        if (at == bytes)
+            accepts(&cut);
+        else
+            refuses(&cut, "end");
+    }
+    buf_done(&record);
+}
+END_TEST
+
+static const uint8_t zeros[64];
+
+START_TEST(items_are_checked)
+{
+    static const struct {
+        uint8_t tag, type;
+        const char *key;
+        size_t value_bytes;
+        uint8_t fill;
+        const char *why; /* NULL: fine */
+    } cases[] = {
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, "k", 0, 0, NULL},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_BYTES, "", 3, 0xff, NULL},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_INT, "k", 8, 1, NULL},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_INT, "k", 7, 1, "number"},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_INT, "k", 9, 1, "number"},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_DOUBLE, "k", 8, 1, NULL},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_DOUBLE, "k", 4, 1, "number"},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_BOOL, "k", 1, 1, NULL},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_BOOL, "k", 1, 2, "bool"},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_BOOL, "k", 0, 0, "bool"},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_BOOL, "k", 2, 0, "bool"},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING_ARRAY, "k", 0, 0, NULL},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING_ARRAY, "k", 8, 0, NULL},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING_ARRAY, "k", 7, 0, "array"},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING_ARRAY, "k", 8, 1, "array"},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING_ARRAY, "k", 4, 0xff, "array"},
+        {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_NONE, "k", 0, 0, "type"},
+        {AISTRACE_ITEM_ATTRIBUTE, 7, "k", 8, 0, "type"},
+        {AISTRACE_ITEM_NAME, AISTRACE_VALUE_NONE, "", 5, 'x', NULL},
+        {AISTRACE_ITEM_NAME, AISTRACE_VALUE_STRING, "", 5, 'x', "type"},
+        {AISTRACE_ITEM_NAME, AISTRACE_VALUE_NONE, "k", 5, 'x', "key"},
+        {AISTRACE_ITEM_STATUS_MESSAGE, AISTRACE_VALUE_NONE, "k", 5, 'x', "key"},
+        {AISTRACE_ITEM_TRACE_STATE, AISTRACE_VALUE_NONE, "k", 5, 'x', "key"},
+        {AISTRACE_ITEM_EVENT, AISTRACE_VALUE_NONE, "name", 16, 0, NULL},
+        {AISTRACE_ITEM_EVENT, AISTRACE_VALUE_NONE, "name", 15, 0, "fixed part"},
+        {AISTRACE_ITEM_EVENT, AISTRACE_VALUE_NONE, "name", 17, 0, "end"},
+        {AISTRACE_ITEM_EVENT, AISTRACE_VALUE_NONE, "name", 24, 0, "belong"},
+        {AISTRACE_ITEM_EVENT, AISTRACE_VALUE_INT, "name", 16, 0, "type"},
+        {AISTRACE_ITEM_LINK, AISTRACE_VALUE_NONE, "", 32, 1, NULL},
+        {AISTRACE_ITEM_LINK, AISTRACE_VALUE_NONE, "", 31, 1, "fixed part"},
+        {AISTRACE_ITEM_LINK, AISTRACE_VALUE_NONE, "", 32, 0, "id is zero"},
+        {AISTRACE_ITEM_LINK, AISTRACE_VALUE_NONE, "", 32, 2, "remote"},
+        {AISTRACE_ITEM_ROLE, AISTRACE_VALUE_NONE, "", 5, 'x', "belong"},
+        {AISTRACE_ITEM_SERVICE, AISTRACE_VALUE_NONE, "", 5, 'x', "belong"},
+        {0, AISTRACE_VALUE_NONE, "", 0, 0, "belong"},
+        {7, AISTRACE_VALUE_NONE, "", 0, 0, "belong"},
+        {18, AISTRACE_VALUE_NONE, "", 0, 0, "belong"},
+        {255, AISTRACE_VALUE_NONE, "", 0, 0, "belong"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf record = usual();
+        uint8_t value[64];
+        memset(value, cases[i].fill, sizeof value);
+        model_item(&record, cases[i].tag, cases[i].type, cases[i].key, strlen(cases[i].key), value,
+                   cases[i].value_bytes);
+        if (cases[i].why)
+            refuses(&record, cases[i].why);
+        else
+            accepts(&record);
+    }
+}
+END_TEST
+
+START_TEST(interned_keys_are_refused)
+{
+    struct buf record = usual();
+    struct aistrace_item item = {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, AISTRACE_KEY_INTERNED | 1, 0};
+    ck_assert_int_eq(buf_append(&record, &item, sizeof item), 0);
+    ck_assert_int_eq(buf_append(&record, zeros, 64), 0);
+    refuses(&record, "interned");
+}
+END_TEST
+
+START_TEST(lengths_that_wrap_are_refused)
+{
+    static const uint32_t lengths[] = {UINT32_MAX, UINT32_MAX - 7, UINT32_MAX - 8, 1u << 31};
+    for (size_t i = 0; i < 4; i++) {
+        struct buf record = usual();
+        struct aistrace_item item = {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_BYTES, 8, lengths[i]};
+        ck_assert_int_eq(buf_append(&record, &item, sizeof item), 0);
+        ck_assert_int_eq(buf_append(&record, zeros, 64), 0);
+        refuses(&record, "end");
+    }
+}
+END_TEST
+
+START_TEST(nested_items_are_attributes_only)
+{
+    static const uint8_t tags[] = {AISTRACE_ITEM_NAME, AISTRACE_ITEM_EVENT, AISTRACE_ITEM_LINK, AISTRACE_ITEM_ROLE};
+    for (size_t i = 0; i < 4; i++) {
+        struct buf record = usual(), value = {0};
+        ck_assert_int_eq(buf_append(&value, zeros, 16), 0);
+        model_item(&value, tags[i], AISTRACE_VALUE_NONE, NULL, 0, zeros, 32);
+        model_item(&record, AISTRACE_ITEM_EVENT, AISTRACE_VALUE_NONE, "e", 1, value.data, value.len);
+        refuses(&record, "belong");
+        buf_done(&value);
+    }
+}
+END_TEST
+
+static void add_attributes(struct buf *out, unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++) {
+        char key[16];
+        model_item(out, AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, key,
+                   (size_t)snprintf(key, sizeof key, "key %u", i), "v", 1);
+    }
+}
+
+START_TEST(limits_count_keys_not_items)
+{
+    struct aistrace_span_record fixed = {.trace_id = {1}, .span_id = {1}, .kind = 1};
+    for (unsigned extra = 0; extra < 2; extra++) {
+        struct buf record = {0}, event = {0};
+        ck_assert_int_eq(buf_append(&record, &fixed, sizeof fixed), 0);
+        add_attributes(&record, 0, 128);
+        add_attributes(&record, 0, 128);
+        add_attributes(&record, 60, 5);
+        add_attributes(&record, 128, extra);
+        if (extra)
+            refuses(&record, "attributes");
+        else
+            accepts(&record);
+
+        ck_assert_int_eq(buf_append(&record, &fixed, sizeof fixed), 0);
+        ck_assert_int_eq(buf_append(&event, zeros, 16), 0);
+        add_attributes(&event, 0, 128);
+        add_attributes(&event, 1, 127 + extra);
+        model_item(&record, AISTRACE_ITEM_EVENT, AISTRACE_VALUE_NONE, "e", 1, event.data, event.len);
+        if (extra)
+            refuses(&record, "attributes");
+        else
+            accepts(&record);
+        buf_done(&event);
+    }
+}
+END_TEST
+
+START_TEST(events_and_links_have_their_limit)
+{
+    struct aistrace_link_value link = {.trace_id = {1}, .span_id = {1}};
+    for (unsigned count = 128; count < 130; count++) {
+        struct buf events = usual(), links = usual();
+        for (unsigned i = 0; i < count; i++) {
+            model_item(&events, AISTRACE_ITEM_EVENT, AISTRACE_VALUE_NONE, "e", 1, zeros, 16);
+            model_item(&links, AISTRACE_ITEM_LINK, AISTRACE_VALUE_NONE, NULL, 0, &link, sizeof link);
+        }
+        if (count > 128) {
+            refuses(&events, "events");
+            refuses(&links, "links");
+        } else {
+            accepts(&events);
+            accepts(&links);
+        }
+    }
+}
+END_TEST
+
+START_TEST(items_without_end_are_refused)
+{
+    struct buf record = usual();
+    for (unsigned i = 0; i < 70000; i++)
+        model_item(&record, AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, "k", 1, NULL, 0);
+    refuses(&record, "too many");
+}
+END_TEST
+
+START_TEST(resources_are_checked)
+{
+    struct buf items = {0};
+    ck_assert_int_eq(record_check_resource(NULL, 0, &problem), 0);
+    model_item(&items, AISTRACE_ITEM_ROLE, 0, NULL, 0, "proxy", 5);
+    add_attributes(&items, 0, 10);
+    ck_assert_int_eq(record_check_resource(items.data, items.len, &problem), 0);
+    for (size_t cut = 1; cut < 8; cut++)
+        ck_assert_int_eq(record_check_resource(items.data, items.len - cut, &problem), -EBADMSG);
+    size_t bytes = items.len;
+    model_item(&items, AISTRACE_ITEM_SERVICE, 0, NULL, 0, "s", 1);
+    ck_assert_int_eq(record_check_resource(items.data, items.len, &problem), -EBADMSG);
+    items.len = bytes;
+    model_item(&items, AISTRACE_ITEM_NAME, 0, NULL, 0, "s", 1);
+    ck_assert_int_eq(record_check_resource(items.data, items.len, &problem), -EBADMSG);
+    items.len = bytes;
+    add_attributes(&items, 10, 119);
+    ck_assert_int_eq(record_check_resource(items.data, items.len, &problem), -EBADMSG);
+    buf_done(&items);
+}
+END_TEST
+
+/* Whatever is accepted can be encoded, and what comes out can be unpacked. */
+static bool survives(const struct buf *record)
+{
+    struct span_view view;
+    uint8_t *exact;
+    bool accepted = decode(record, &view, &exact) == 0;
+    if (accepted) {
+        static const struct buf none = {0};
+        struct buf spans = {0}, request = {0};
+        uint64_t invalid_text = 0;
+        ck_assert_int_eq(otlp_encode_span(&spans, &view, &invalid_text), 0);
+        ck_assert_uint_le(spans.len, spans.cap);
+        ck_assert_int_eq(otlp_encode_group_head(&request, &none, spans.len), 0);
+        ck_assert_int_eq(buf_append(&request, spans.data, spans.len), 0);
+        Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceRequest *unpacked =
+            opentelemetry__proto__collector__trace__v1__export_trace_service_request__unpack(NULL, request.len,
+                                                                                             request.data);
+        ck_assert_ptr_nonnull(unpacked);
+        ck_assert_uint_eq(unpacked->resource_spans[0]->scope_spans[0]->n_spans, 1);
+        opentelemetry__proto__collector__trace__v1__export_trace_service_request__free_unpacked(unpacked, NULL);
+        buf_done(&spans);
+        buf_done(&request);
+    }
+    free(exact);
+    return accepted;
+}
+
+/* Half of the changes hit the heads of items, where lengths, tags and types are. */
+static void damage(struct buf *record, struct model_random *random)
+{
+    size_t heads[512], count = 0;
+    for (size_t at = 64; at + 8 <= record->len && count < 512;) {
+        struct aistrace_item item;
+        memcpy(&item, record->data + at, sizeof item);
+        heads[count++] = at;
+        at += sizeof item + item.key_bytes + item.value_bytes;
+    }
+    for (size_t changes = 1 + model_below(random, 3); changes > 0 && record->len > 0; changes--) {
+        size_t at = model_below(random, record->len);
+        if (count > 0 && model_below(random, 2))
+            at = heads[model_below(random, count)] + model_below(random, 8);
+        switch (model_below(random, 4)) {
+        case 0:
+            record->data[at] ^= (uint8_t)(1u << model_below(random, 8));
+            break;
+        case 1:
+            record->data[at] = (uint8_t)model_next(random);
+            break;
+        case 2:
+            record->data[at] = (uint8_t)(record->data[at] + 1 - 2 * (int)model_below(random, 2));
+            break;
+        default:
+            if (model_below(random, 4) == 0)
+                return (void)(record->len = model_below(random, record->len + 1));
+        }
+    }
+}
+
+START_TEST(damaged_records_never_do_harm)
+{
+    struct model_random random = {.state = 99};
+    size_t accepted = 0, refused = 0;
+    for (unsigned i = 0; i < 10000; i++) {
+        struct model_span span;
+        struct buf record = {0}, damaged = {0};
+        model_span_random(&span, &random, i % 50 == 0 ? 2 : i % 4 == 0 ? 1 : 0);
+        model_span_record(&span, &record);
+        for (unsigned k = 0; k < 24; k++) {
+            damaged.len = 0;
+            ck_assert_int_eq(buf_append(&damaged, record.data, record.len), 0);
+            damage(&damaged, &random);
+            if (survives(&damaged))
+                accepted++;
+            else
+                refused++;
+        }
+        buf_done(&record);
+        buf_done(&damaged);
+        model_span_done(&span);
+    }
+    ck_assert_uint_eq(accepted + refused, 240000);
+    ck_assert_uint_gt(accepted, 20000);
+    ck_assert_uint_gt(refused, 20000);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("record_decode");
+    TCase *rules = tcase_create("rules");
+    tcase_add_test(rules, what_a_client_writes_is_accepted);
+    tcase_add_test(rules, the_fixed_part_is_checked);
+    tcase_add_test(rules, a_record_cut_within_an_item_is_refused);
+    tcase_add_test(rules, items_are_checked);
+    tcase_add_test(rules, interned_keys_are_refused);
+    tcase_add_test(rules, lengths_that_wrap_are_refused);
+    tcase_add_test(rules, nested_items_are_attributes_only);
+    tcase_add_test(rules, limits_count_keys_not_items);
+    tcase_add_test(rules, events_and_links_have_their_limit);
+    tcase_add_test(rules, items_without_end_are_refused);
+    tcase_add_test(rules, resources_are_checked);
+    suite_add_tcase(suite, rules);
+    TCase *hostile = tcase_create("hostile");
+    tcase_set_timeout(hostile, 300);
+    tcase_add_test(hostile, damaged_records_never_do_harm);
+    suite_add_tcase(suite, hostile);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include <check.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "utf8.h"
+
+static void mends(const char *text, size_t bytes, const char *want, size_t want_bad)
+{
+    uint8_t *exact = malloc(bytes ? bytes : 1), out[256];
+    size_t bad = 99;
+    ck_assert_ptr_nonnull(exact);
+    memcpy(exact, text, bytes);
+    ck_assert_uint_eq(utf8_mended_bytes(exact, bytes, &bad), strlen(want));
+    ck_assert_uint_eq(bad, want_bad);
+    ck_assert_uint_eq((size_t)(utf8_mend(out, exact, bytes) - out), strlen(want));
+    ck_assert_mem_eq(out, want, strlen(want));
+    free(exact);
+}
+
+START_TEST(good_text_stays)
+{
+    static const char *const texts[] = {"",
+                                        "a",
+                                        "longer than one word of eight",
+                                        "\xc2\x80\u07ff\u0800\xed\x9f\xbf\xee\x80\x80\uffff",
+                                        "\U00010000\U0010ffff",
+                                        "eight by\u00e4",
+                                        "\u20ac a \u20ac b \u20ac"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        mends(texts[i], strlen(texts[i]), texts[i], 0);
+}
+END_TEST
+
+/* The examples of Unicode's chapter on conformance, and each border of each row of its table. */
+START_TEST(each_bad_part_becomes_one_replacement)
+{
+    static const struct {
+        const char *text, *want;
+        size_t bad;
+    } cases[] = {
+        {"\xc0\xaf\xe0\x80\xbf\xf0\x81\x82\x41", "\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\x41", 8},
+        {"\xed\xa0\x80\xed\xbf\xbf\xed\xaf\x41", "\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\x41", 8},
+        {"\xf4\x91\x92\x93\xff\x41\x80\xbf\x42", "\ufffd\ufffd\ufffd\ufffd\ufffd\x41\ufffd\ufffd\x42", 7},
+        {"\xe1\x80\xe2\xf0\x91\x92\xf1\xbf\x41", "\ufffd\ufffd\ufffd\ufffd\x41", 4},
+        {"\xc1\xbf", "\ufffd\ufffd", 2},
+        {"\xe0\x9f\x80", "\ufffd\ufffd\ufffd", 3},
+        {"\xf0\x8f\xbf\xbf", "\ufffd\ufffd\ufffd\ufffd", 4},
+        {"\xf5\x80\x80\x80", "\ufffd\ufffd\ufffd\ufffd", 4},
+        {"abc\xf0\x9f\xa6", "abc\ufffd", 1},
+        {"12345678\xc3", "12345678\ufffd", 1},
+        {"\xc3(", "\ufffd(", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        mends(cases[i].text, strlen(cases[i].text), cases[i].want, cases[i].bad);
+}
+END_TEST
+
+START_TEST(every_code_point_and_no_surrogate)
+{
+    for (uint32_t c = 0x80; c <= 0x10ffff; c++) {
+        uint8_t text[4], out[12];
+        size_t bytes = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4, bad = 9;
+        for (size_t i = bytes; i-- > 1;)
+            text[i] = (uint8_t)(0x80 | ((c >> (6 * (bytes - 1 - i))) & 0x3f));
+        text[0] = (uint8_t)((0xf00 >> bytes) | (c >> (6 * (bytes - 1))));
+        size_t mended = utf8_mended_bytes(text, bytes, &bad);
+        bool surrogate = c >= 0xd800 && c < 0xe000;
+        ck_assert_uint_eq(bad, surrogate ? 3 : 0);
+        ck_assert_uint_eq((size_t)(utf8_mend(out, text, bytes) - out), mended);
+        if (!surrogate)
+            ck_assert_mem_eq(out, text, bytes);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("utf8");
+    TCase *tests = tcase_create("utf8");
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, good_text_stays);
+    tcase_add_test(tests, each_bad_part_becomes_one_replacement);
+    tcase_add_test(tests, every_code_point_and_no_surrogate);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
