@@ -14,10 +14,10 @@
  * every call works and records nothing; an incoming context is passed on to children unchanged.
  *
  * Threads: a span belongs to one thread at a time; it may start on one and end on another, handed over by any means
- * that orders memory. Different spans are independent. Signals: a handler may use spans of its own; one that interrupts
- * a write to the ring has its span dropped and counted (nested). fork: the child gets its own segment on its first
- * span; spans of the parent that the child ends are the parent's to end, so in the child they must be abandoned.
- * exec, exit, SIGKILL: whatever ended before is delivered.
+ * that orders memory. Different spans are independent. errno stays as it was. Signals: a handler may use spans of its
+ * own, on a thread that is attached (attaching allocates); one that interrupts a write to the ring has its span dropped
+ * and counted (nested). fork: the child gets its own segment on its first span; spans of the parent are the parent's to
+ * end: the child's end of one writes nothing. exec, exit, SIGKILL: whatever ended before is delivered.
  * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "".
  *
  * C11 or later, C++17 or later. With -DAISTRACE_DISABLED every call compiles to nothing and no library is needed.

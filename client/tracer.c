@@ -29,10 +29,18 @@ static struct {
     struct aistrace_counters last; /* at aistrace_stop */
     pthread_key_t exit_key;
     int process_error; /* of set_up_process */
+    bool forking;      /* between the fork handlers; the mutex is held */
 } tracer;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static sigset_t fork_mask; /* of the thread that forks, while it holds the mutex */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* start, stop, attach, detach, fork */
+static sigset_t fork_mask;                                /* of the thread that forks, while it holds the mutex */
+
+/* In the child of a raw clone, of which no fork handler told. */
+static bool is_untold_child(void)
+{
+    return aistrace__generation() == 0 && atomic_load(&aistrace__tracer.ring);
+}
 
 /* Signals wait, so that no handler can find its own thread holding the mutex. */
 static void lock(sigset_t *mask)
@@ -41,12 +49,14 @@ static void lock(sigset_t *mask)
 
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, mask);
-    pthread_mutex_lock(&aistrace__fork_page.mutex);
+    if (is_untold_child())
+        pthread_mutex_init(&mutex, NULL); /* a thread that does not exist here may have held it */
+    pthread_mutex_lock(&mutex);
 }
 
 static void unlock(const sigset_t *mask)
 {
-    pthread_mutex_unlock(&aistrace__fork_page.mutex);
+    pthread_mutex_unlock(&mutex);
     pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
@@ -55,7 +65,7 @@ static void unlock(const sigset_t *mask)
 
 static void become_child(void)
 {
-    aistrace__tracer.ring = NULL;
+    atomic_store(&aistrace__tracer.ring, NULL);
     aistrace__tracer.control = NULL;
     atomic_store(&aistrace__tracer.no_segment, 0);
     atomic_store(&tracer.refused, false);
@@ -70,23 +80,29 @@ static void before_fork(void)
 
     lock(&mask);
     fork_mask = mask;
+    tracer.forking = true;
 }
 
 static void after_fork_in_parent(void)
 {
     sigset_t mask = fork_mask;
 
+    tracer.forking = false;
     unlock(&mask);
 }
 
 static void after_fork_in_child(void)
 {
-    struct shmring *ring = aistrace__tracer.ring;
+    struct shmring *ring = atomic_load(&aistrace__tracer.ring);
 
-    atomic_store(&aistrace__fork_page.generation, 0);
-    pthread_mutex_init(&aistrace__fork_page.mutex, NULL);
-    become_child();
-    shmring_abandon(ring);
+    /* Another library's handler may have begun a span before: then the mutex is free and the ring is this process's. */
+    if (tracer.forking) {
+        tracer.forking = false;
+        atomic_store(&aistrace__fork_page.generation, 0);
+        become_child();
+        shmring_abandon(ring);
+        pthread_mutex_unlock(&mutex);
+    }
     pthread_sigmask(SIG_SETMASK, &fork_mask, NULL);
 }
 
@@ -113,9 +129,9 @@ static int create(void)
     }
     if (++tracer.generation == 0)
         tracer.generation = 1;
-    aistrace__tracer.ring = ring;
     aistrace__tracer.control = shmring_control(ring);
     atomic_store_explicit(&aistrace__fork_page.generation, tracer.generation, memory_order_release);
+    atomic_store(&aistrace__tracer.ring, ring);
     return 0;
 }
 
@@ -153,9 +169,9 @@ static struct shmring *segment(void)
 {
     if (!atomic_load(&tracer.started))
         return NULL;
-    if (aistrace__generation() == 0 && aistrace__tracer.ring) {
-        /* A child that no fork handler told: of a raw clone. The parent's handle is leaked, because the allocator's
-         * locks may be held for ever by threads that do not exist here. */
+    /* The parent's handle is leaked: the allocator's locks may be held for ever by threads that do not exist here. */
+    if (is_untold_child()) {
+        tracer.forking = false;
         become_child();
     }
     if (!aistrace__tracer.ring && !atomic_load(&tracer.refused))
@@ -166,7 +182,7 @@ static struct shmring *segment(void)
 static int set_up(struct aistrace__thread *thread, bool even_if_disabled)
 {
     sigset_t mask;
-    int error = 0;
+    int error = 0, saved_errno = errno; /* a span between a call and a look at errno must not change it */
 
     lock(&mask);
     if (!segment())
@@ -176,6 +192,7 @@ static int set_up(struct aistrace__thread *thread, bool even_if_disabled)
             error = attach(thread);
     }
     unlock(&mask);
+    errno = saved_errno;
     return error;
 }
 
@@ -333,6 +350,7 @@ void aistrace_stop(void)
 {
     sigset_t mask;
     struct aistrace_counters last;
+    struct shmring *ring;
 
     lock(&mask);
     if (atomic_load(&tracer.started)) {
@@ -340,11 +358,11 @@ void aistrace_stop(void)
         last.attempted -= last.no_segment; /* it goes on counting */
         tracer.last = last;
         atomic_store(&tracer.started, false);
-        if (aistrace__generation() != 0)
-            shmring_close(aistrace__tracer.ring);
+        ring = is_untold_child() ? NULL : atomic_load(&aistrace__tracer.ring);
+        atomic_store(&aistrace__tracer.ring, NULL);
         atomic_store(&aistrace__fork_page.generation, 0);
-        aistrace__tracer.ring = NULL;
         aistrace__tracer.control = NULL;
+        shmring_close(ring);
         aistrace__thread.writer = NULL;
         aistrace__thread.generation = 0;
         free(tracer.ring_dir);

@@ -36,18 +36,17 @@ static_assert(sizeof(struct aistrace__thread) <= 64, "static TLS is scarce in a 
 
 extern _Thread_local struct aistrace__thread aistrace__thread;
 
-/* In a page of its own that the kernel wipes in a forked child, however it forked. Zero is the state of a process that
- * has not set its tracer up; it is also an unlocked mutex. */
+/* In a page of its own that the kernel wipes in a forked child, however it forked. */
 struct aistrace__fork_page {
     alignas(AISTRACE__PAGE) _Atomic uint32_t generation; /* in force; 0: none */
-    pthread_mutex_t mutex;                               /* start, stop, attach, detach, fork */
 };
 
 extern struct aistrace__fork_page aistrace__fork_page;
 
+/* `ring` is set after `generation` is and cleared before it, so a ring without generation is the parent process's. */
 struct aistrace__tracer {
-    struct shmring *ring;                  /* NULL: none yet in this process, or none to be had */
     const struct shmring_control *control; /* of ring */
+    _Atomic(struct shmring *) ring;        /* NULL: none yet in this process, or none to be had */
     _Atomic uint64_t no_segment;
 };
 

@@ -51,6 +51,11 @@ static struct aistrace_counters counted(void)
     return counters;
 }
 
+static bool mount_small(const char *options)
+{
+    return geteuid() == 0 && mount("tmpfs", dir, "tmpfs", 0, options) == 0;
+}
+
 /* Everything works as if nothing were there, and an incoming context is passed on. */
 static void runs_as_nothing(void)
 {
@@ -128,6 +133,22 @@ START_TEST(a_second_start_is_refused_until_stop)
 }
 END_TEST
 
+START_TEST(errno_stays_as_it_was)
+{
+    if (!mount_small("size=600k,mode=0700"))
+        return;
+    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){
+                         .role = "proxy", .ring_dir = dir, .ring_bytes = 1 << 20, .thread_slots = 8}),
+                     0);
+    errno = 12345;
+    one_span("the thread's first, and there is no room for its ring");
+    ck_assert_int_eq(errno, 12345);
+    ck_assert_uint_eq(counted().no_memory, 1);
+    aistrace_stop();
+    umount2(dir, MNT_DETACH);
+}
+END_TEST
+
 START_TEST(a_span_left_open_over_stop_records_nothing)
 {
     struct aistrace_options options = {.role = "proxy", .ring_dir = dir};
@@ -190,11 +211,6 @@ START_TEST(a_directory_that_cannot_be_is_refused)
     runs_as_nothing();
 }
 END_TEST
-
-static bool mount_small(const char *options)
-{
-    return geteuid() == 0 && mount("tmpfs", dir, "tmpfs", 0, options) == 0;
-}
 
 START_TEST(a_full_tmpfs_has_no_segment)
 {
@@ -485,6 +501,7 @@ int main(void)
     tcase_add_test(tcase, without_start_everything_works_and_records_nothing);
     tcase_add_test(tcase, the_options_must_name_one_service);
     tcase_add_test(tcase, a_second_start_is_refused_until_stop);
+    tcase_add_test(tcase, errno_stays_as_it_was);
     tcase_add_test(tcase, a_span_left_open_over_stop_records_nothing);
     tcase_add_test(tcase, a_missing_directory_is_created_for_its_owner_alone);
     tcase_add_test(tcase, a_foreign_directory_is_refused);
