@@ -557,9 +557,16 @@ void source_publish(struct source *s)
 void source_drain(struct source *s)
 {
     s->draining = true;
-    for (struct segment *segment = s->segments; segment; segment = segment->next)
+    for (struct segment *segment = s->segments; segment; segment = segment->next) {
+        probe_owner(s, segment); /* who is stopped together with the daemon has often died a moment before */
         segment_set_drain_targets(segment, s->window);
+    }
     schedule(s, 0);
+}
+
+static bool farewell_due(const struct source *s, const struct segment *segment)
+{
+    return segment->owner_dead && segment_quiet(segment) && s->state_retry_ms == 0;
 }
 
 bool source_drained(const struct source *s)
@@ -567,7 +574,7 @@ bool source_drained(const struct source *s)
     if (!s->draining || s->open)
         return false;
     for (const struct segment *segment = s->segments; segment; segment = segment->next)
-        if (!segment_drained(segment))
+        if (!segment_drained(segment) || farewell_due(s, segment))
             return false;
     return true;
 }

@@ -376,6 +376,21 @@ START_TEST(drain_ends_although_the_producer_goes_on)
 }
 END_TEST
 
+START_TEST(drain_takes_leave_of_an_owner_that_died_a_moment_before)
+{
+    start_source();
+    write_spans(5, AISTRACE_SAMPLED);
+    run_until(held_count > 0);
+    finish_all();
+    shmring_close(ring);
+    ring = NULL;
+    source_drain(source);
+    run_until(source_drained(source));
+    ck_assert_uint_eq(segment_files(), 0);
+    ck_assert_uint_eq(snapshot().outcome.exported, 5);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("source");
@@ -397,6 +412,7 @@ int main(void)
     tcase_add_test(tcase, disabled_daemon_drops_with_its_reason_and_tells_producers);
     tcase_add_test(tcase, probability_is_published);
     tcase_add_test(tcase, drain_ends_although_the_producer_goes_on);
+    tcase_add_test(tcase, drain_takes_leave_of_an_owner_that_died_a_moment_before);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
