@@ -121,6 +121,7 @@ static void finish(struct daemon *d, bool drained)
 {
     struct stats_snapshot s;
     struct buf dropped = {.data = NULL};
+    uv_timer_stop(&d->drain_timer);
     source_snapshot(d->source, &s);
     uint64_t left = s.in_flight + s.unread;
     d->result = drained || left == 0 ? DAEMON_EXIT_OK : DAEMON_EXIT_LEFT;
@@ -147,7 +148,6 @@ static void on_drain_timer(uv_timer_t *timer)
         return;
     if (!drained)
         log_line(d->log, LOG_WARN, "aistraced.drain_deadline has passed; what is left waits in the rings");
-    uv_timer_stop(timer);
     finish(d, drained);
 }
 
@@ -248,8 +248,10 @@ static enum daemon_exit explain(struct daemon *d, const char *key, const char *v
     }
     while (problem->err != 0 && problem->err != err)
         problem++;
-    log_line(d->log, LOG_ERROR, "%s \"%s\" (%s): %s (%s). Mend it there, or with %s", key, value,
-             config_place(d->config, key, place), problem->text, strerror(-err), flag);
+    const char *from = config_place(d->config, key, place);
+    bool flagged = strcmp(from, flag) == 0;
+    log_line(d->log, LOG_ERROR, "%s \"%s\" (%s%s%s): %s (%s)", key, value, from, flagged ? "" : "; the flag is ",
+             flagged ? "" : flag, problem->text, strerror(-err));
     return DAEMON_EXIT_CONFIG;
 }
 

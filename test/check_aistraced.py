@@ -1,0 +1,283 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The daemon as a process: flags, exit codes, signals, start errors. No endpoint: delivery is tested in e2e/."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "e2e"))
+import harness  # noqa: E402
+from harness import AISTRACED, ROOT, check, check_equal, free_port, helper, http_get, wait_for  # noqa: E402
+
+for name in [name for name in os.environ if name.startswith(("AIS_TRACING_", "OTEL_"))]:
+    del os.environ[name]
+
+
+def run(*args, env=None, stdout=subprocess.PIPE):
+    return subprocess.run([AISTRACED, *args], stdout=stdout, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                          text=True, timeout=20, check=False, env={**os.environ, **(env or {})})
+
+
+def write(scene, name, text):
+    path = scene.path(name)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text if isinstance(text, str) else json.dumps(text))
+    return path
+
+
+def dead_port(scene):
+    """A port that refuses: bound, never listening, for the whole test."""
+    scene.held = getattr(scene, "held", [])
+    scene.held.append(socket.socket())
+    scene.held[-1].bind(("127.0.0.1", 0))
+    return scene.held[-1].getsockname()[1]
+
+
+def write_spans(scene, count, ring_dir=None):
+    program = scene.start("write_spans", [helper("write_spans"), ring_dir or scene.ring_dir, count])
+    check_equal(program.wait(), 0, "exit of write_spans")
+    return program.stdout()
+
+
+def seen(sidecar, text, deadline_s=10):
+    wait_for(lambda: text in sidecar.stderr(), deadline_s, f"{text!r} in the log")
+
+
+# ---- flags and exit codes
+
+
+def test_help_and_version_go_to_stdout(scene):
+    for flag in ("--help", "-h"):
+        result = run(flag)
+        check_equal((result.returncode, result.stderr), (0, ""), flag)
+        check(result.stdout.startswith("Usage: aistraced"), result.stdout)
+    for flag in ("--version", "-V"):
+        result = run(flag)
+        check_equal((result.returncode, result.stderr), (0, ""), flag)
+        check(result.stdout.startswith("aistraced 0."), result.stdout)
+
+
+def test_help_names_every_long_option(scene):
+    with open(os.path.join(ROOT, "daemon", "aistraced.c"), encoding="utf-8") as file:
+        source = file.read()
+    table = source.split("static const struct option options[]")[1].split("};")[0]
+    names = [line.split('"')[1] for line in table.splitlines() if '{"' in line]
+    check(len(names) >= 8, str(names))
+    for name in names:
+        check(f"--{name}" in run("--help").stdout, name)
+
+
+def test_wrong_usage_exits_64(scene):
+    for args in (["--nonsense"], ["extra"], ["--config"], ["-c", "x", "y"]):
+        result = run(*args)
+        check_equal((result.returncode, result.stdout), (64, ""), str(args))
+        check("--help" in result.stderr, result.stderr)
+
+
+def test_check_config(scene):
+    result = run("--check-config", "--config", os.path.join(ROOT, "conf", "aistraced.json"))
+    check_equal((result.returncode, result.stderr), (0, ""), "the reference configuration")
+    path = write(scene, "bad.json", '{"tracing": {\n"enabled": true,\n"sampler_probability": "x"},\n"aistraced": {"a": 1}}')
+    result = run("--check-config", "-c", path)
+    check_equal((result.returncode, result.stdout), (78, ""), "exit")
+    for part in (f"{path}:3: tracing.sampler_probability: ", f"{path}:4: aistraced.a: unknown key", "exporter_endpoint"):
+        check(part in result.stderr, f"{part!r} not in {result.stderr}")
+    check_equal(run("--check-config", "-c", scene.path("missing")).returncode, 78, "exit for a missing file")
+    check_equal(run("-c", path).returncode, 78, "exit of a start with it")
+
+
+def test_print_config_shows_where_values_come_from(scene):
+    path = write(scene, "a.json", {"tracing": {"service_name_prefix": "p"}})
+    result = run("--print-config", "-c", path, "-e", "localhost:4317", env={"AIS_TRACING_RING_DIR": "/r"})
+    check_equal(result.returncode, 0, result.stderr)
+    for line in ('tracing.service_name_prefix = "p"  (file)', 'aistraced.ring_dir = "/r"  (env AIS_TRACING_RING_DIR)',
+                 'tracing.exporter_endpoint = "localhost:4317"  (flag --endpoint)', 'aistraced.timeout = "10s"  (default)'):
+        check(line in result.stdout.splitlines(), f"{line!r} not in {result.stdout}")
+
+
+def test_the_token_is_never_printed(scene):
+    token = write(scene, "token", "s3cret-token")
+    path = write(scene, "a.json", {"tracing": {"enabled": True, "exporter_endpoint": "localhost:1", "skip_verify": True,
+                                               "exporter_auth": {"token_header": "x-t", "token_file": token}}})
+    result = run("--print-config", "-c", path)
+    check_equal(result.returncode, 0, result.stderr)
+    check("s3cret" not in result.stdout + result.stderr, "the token is in the output")
+
+
+# ---- life
+
+
+def test_term_and_int_drain_and_exit_0(scene):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        sidecar = scene.sidecar(dead_port(scene))
+        sidecar.signal(number)
+        check_equal(sidecar.wait(5), 0, "exit")
+        check("stopped: exported 0" in sidecar.stderr(), sidecar.stderr())
+
+
+def test_the_endpoint_flag_alone_is_enough(scene):
+    sidecar = scene.start("flags", [AISTRACED, "--endpoint", f"localhost:{dead_port(scene)}", "--ring-dir", scene.ring_dir,
+                                    "--metrics-listen", ""])
+    seen(sidecar, "sending to localhost")
+    check_equal(sidecar.stderr().count("in plaintext"), 1, "warnings that it is plaintext")
+    check("metrics at" not in sidecar.stderr(), "metrics were turned off")
+    check_equal(oct(os.stat(scene.ring_dir).st_mode & 0o777), "0o700", "mode of the ring directory")
+    check_equal(sidecar.terminate(5), 0, "exit")
+
+
+def test_exit_69_when_the_deadline_passes_with_spans_left(scene):
+    sidecar = scene.sidecar(dead_port(scene), aistraced={"drain_deadline": "300ms"})
+    write_spans(scene, 50)
+    wait_for(lambda: sidecar.metrics().value("aistrace_spans_committed_total") == 50, what="spans seen")
+    check_equal(sidecar.terminate(10), 69, "exit")
+    check("left in the rings 50" in sidecar.stderr(), sidecar.stderr())
+    check("aistraced.drain_deadline has passed" in sidecar.stderr(), sidecar.stderr())
+
+
+def test_a_second_signal_stops_at_once(scene):
+    sidecar = scene.sidecar(dead_port(scene), aistraced={"drain_deadline": "10m"})
+    write_spans(scene, 5)
+    wait_for(lambda: sidecar.metrics().value("aistrace_spans_committed_total") == 5, what="spans seen")
+    sidecar.signal(signal.SIGTERM)
+    seen(sidecar, "draining")
+    status, body = http_get(f"http://{sidecar.metrics_listen}/readyz")
+    check_equal((status, body), (503, "draining\n"), "/readyz while draining")
+    sidecar.signal(signal.SIGINT)
+    check_equal(sidecar.wait(5), 69, "exit")
+
+
+def test_readiness_tells_of_an_endpoint_that_is_away(scene):
+    port = dead_port(scene)
+    sidecar = scene.sidecar(port)
+    wait_for(lambda: http_get(f"http://{sidecar.metrics_listen}/readyz")[0] == 503, what="not ready")
+    check(str(port) in http_get(f"http://{sidecar.metrics_listen}/readyz")[1], "the reason names the endpoint")
+    check_equal(http_get(f"http://{sidecar.metrics_listen}/livez")[0], 200, "/livez")
+
+
+def test_disabled_runs_and_sends_nothing(scene):
+    sidecar = scene.sidecar(dead_port(scene), tracing={"enabled": False})
+    check_equal(http_get(f"http://{sidecar.metrics_listen}/readyz")[0], 200, "/readyz")
+    write_spans(scene, 100)
+
+    def disabled():
+        metrics = sidecar.metrics()
+        return 100 == (metrics.value("aistrace_spans_dropped_total", reason="disabled") +
+                       metrics.value("aistrace_spans_producer_dropped_total", reason="disabled"))
+    wait_for(disabled, what="100 spans counted as disabled")
+    check_equal(sidecar.metrics().total("aistrace_export_requests_total"), 0, "requests")
+    check_equal(sidecar.terminate(5), 0, "exit")
+
+
+def test_a_log_nobody_reads_is_survived(scene):
+    reader, writer = os.pipe()
+    config = write(scene, "a.json", scene.config(dead_port(scene), aistraced={"log": {"level": "debug"}}))
+    with subprocess.Popen([AISTRACED, "-c", config], stderr=writer, stdin=subprocess.DEVNULL) as process:
+        os.close(writer)
+        os.read(reader, 1)
+        os.close(reader)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        try:
+            check_equal(process.wait(10), 0, "exit")
+        finally:
+            process.kill()
+
+
+# ---- start errors
+
+
+def test_two_daemons_on_one_ring_directory(scene):
+    first = scene.sidecar(dead_port(scene))
+    second = scene.sidecar(dead_port(scene), up=False)
+    check_equal(second.wait(5), 78, "exit of the second")
+    for part in ("aistraced.ring_dir", scene.ring_dir, "the file", "--ring-dir", "another aistraced"):
+        check(part in second.stderr(), f"{part!r} not in {second.stderr()}")
+    check_equal(http_get(f"http://{first.metrics_listen}/livez")[0], 200, "/livez of the first")
+    first.kill()
+    third = scene.sidecar(dead_port(scene))
+    check_equal(third.terminate(5), 0, "exit of one that comes after it")
+
+
+def test_a_metrics_address_in_use_is_named(scene):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        sidecar = scene.sidecar(dead_port(scene), aistraced={"metrics_listen": address}, up=False)
+        check_equal(sidecar.wait(5), 78, "exit")
+        for part in ("aistraced.metrics_listen", address, "in use", "--metrics-listen"):
+            check(part in sidecar.stderr(), f"{part!r} not in {sidecar.stderr()}")
+
+
+def test_a_ring_directory_that_cannot_be_used_is_explained(scene):
+    plain = write(scene, "plain", "")
+    os.symlink(scene.directory, scene.path("link"))
+    for path, words in ((plain, "not a directory"), (scene.path("link"), "symbolic link"),
+                        (scene.path("no/where"), "does not exist")):
+        sidecar = scene.sidecar(dead_port(scene), aistraced={"ring_dir": path}, up=False)
+        check_equal(sidecar.wait(5), 78, f"exit with {path}")
+        check(path in sidecar.stderr() and words in sidecar.stderr(), f"{words!r} not in {sidecar.stderr()}")
+
+
+# ---- reload
+
+
+def rewrite(sidecar, change):
+    config = json.loads(json.dumps(sidecar.config))
+    change(config)
+    with open(sidecar.argv[-1], "w", encoding="utf-8") as file:
+        json.dump(config, file)
+
+
+def reloaded(sidecar, result, count):
+    sidecar.signal(signal.SIGHUP)
+    wait_for(lambda: sidecar.metrics().value("aistrace_config_reloads_total", result=result) == count,
+             what=f"{count} reloads {result}")
+
+
+def test_hup_takes_over_what_can_change(scene):
+    sidecar = scene.sidecar(dead_port(scene), tracing={"enabled": False, "exporter_endpoint": ""})
+
+    def enable(config):
+        config["tracing"].update(enabled=True, exporter_endpoint=f"http://127.0.0.1:{dead_port(scene)}")
+        config["aistraced"]["max_in_flight"] = 3
+        config["aistraced"]["log"] = {"level": "debug"}
+    rewrite(sidecar, enable)
+    reloaded(sidecar, "ok", 1)
+    wait_for(lambda: http_get(f"http://{sidecar.metrics_listen}/readyz")[0] == 503, what="an exporter that tries")
+    check("aistraced.max_in_flight has changed; it takes effect at the next start" in sidecar.stderr(), sidecar.stderr())
+    check("tracing.exporter_endpoint has changed\n" in sidecar.stderr(), sidecar.stderr())
+
+    def elsewhere(config):
+        enable(config)
+        config["tracing"]["enabled"] = False
+    rewrite(sidecar, elsewhere)
+    reloaded(sidecar, "ok", 2)
+    check("tracing.exporter_endpoint has changed; it takes effect at the next start" in sidecar.stderr(), sidecar.stderr())
+    check_equal(http_get(f"http://{sidecar.metrics_listen}/readyz")[0], 200, "/readyz when disabled")
+    write_spans(scene, 10)
+    wait_for(lambda: "segment" in sidecar.stderr(), what="a line of level debug")
+
+
+def test_hup_with_an_invalid_file_changes_nothing(scene):
+    sidecar = scene.sidecar(dead_port(scene), tracing={"enabled": False})
+
+    def spoil(config):
+        config["tracing"].update(enabled=True, sampler_probability="often")
+    rewrite(sidecar, spoil)
+    reloaded(sidecar, "failed", 1)
+    check("tracing.sampler_probability: \"often\"" in sidecar.stderr(), sidecar.stderr())
+    check_equal(http_get(f"http://{sidecar.metrics_listen}/readyz")[0], 200, "still disabled")
+    os.unlink(sidecar.argv[-1])
+    reloaded(sidecar, "failed", 2)
+    rewrite(sidecar, lambda config: None)
+    reloaded(sidecar, "ok", 1)
+    check_equal(sidecar.terminate(5), 0, "exit")
+
+
+if __name__ == "__main__":
+    harness.main()
