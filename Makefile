@@ -24,7 +24,9 @@ GEN := build/gen
 
 HARDEN := $(if $(SANITIZE),,-D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection)
 CFLAGS ?= -O2 -g
-WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WERROR)
+# Sanitizers hide from the compiler what it otherwise knows of lengths.
+WARN_VARIANT := $(if $(SANITIZE),-Wno-format-truncation -Wno-stringop-overflow -Wno-maybe-uninitialized)
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WARN_VARIANT) $(WERROR)
 INCLUDE := -Ishmring -Iclient -Idaemon -I$(GEN)
 BASE := -std=c17 -D_GNU_SOURCE -DAISTRACE_BUILD_VERSION='"$(VERSION)"' -fPIC -pthread -fvisibility=hidden \
         $(INCLUDE) $(WARN) $(CFLAGS) $(HARDEN) $(SANITIZE)
