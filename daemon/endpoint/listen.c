@@ -53,7 +53,7 @@ static int try_listen(const struct addrinfo *at)
 
 static void name_bound(int fd, char bound[LISTEN_ADDRESS_MAX])
 {
-    struct sockaddr_storage self;
+    struct sockaddr_storage self = {0};
     socklen_t bytes = sizeof(self);
     char host[INET6_ADDRSTRLEN + 16] = "?", port[8] = "?";
     if (getsockname(fd, (struct sockaddr *)&self, &bytes) == 0)
