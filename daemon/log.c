@@ -45,10 +45,12 @@ static const struct {
 static bool is_journal(int fd)
 {
     const char *stream = getenv("JOURNAL_STREAM");
-    uintmax_t device, inode;
     struct stat status;
-    return stream && sscanf(stream, "%ju:%ju", &device, &inode) == 2 && fstat(fd, &status) == 0 &&
-           status.st_dev == device && status.st_ino == inode;
+    char own[64];
+    if (!stream || fstat(fd, &status) != 0)
+        return false;
+    snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    return strcmp(stream, own) == 0;
 }
 
 int log_new(int fd, struct log **out)

@@ -79,15 +79,15 @@ struct metric {
     const char *name;
     const char *type;
     const char *help;
-    bool in_stats;
     size_t offset;
-    unsigned count;
     const char *label;
     const char *(*label_value)(unsigned i);
+    unsigned count;
+    bool in_stats;
 };
 
-#define SNAPSHOT(field) false, offsetof(struct stats_snapshot, field), 1, NULL, NULL
-#define STATS(field)    true, offsetof(struct stats, field), 1, NULL, NULL
+#define SNAPSHOT(field) offsetof(struct stats_snapshot, field), NULL, NULL, 1, false
+#define STATS(field)    offsetof(struct stats, field), NULL, NULL, 1, true
 
 static const struct metric metrics[] = {
     {"aistrace_spans_committed_total", "counter", "Spans that producers have written to their rings.",
@@ -97,10 +97,10 @@ static const struct metric metrics[] = {
     {"aistrace_spans_exported_total", "counter", "Spans the endpoint has accepted.", SNAPSHOT(outcome.exported)},
     {"aistrace_spans_rejected_total", "counter", "Spans the endpoint has rejected by partial success.",
      SNAPSHOT(outcome.rejected)},
-    {"aistrace_spans_dropped_total", "counter", "Spans the daemon has read and given up, by reason.", false,
-     offsetof(struct stats_snapshot, outcome.dropped), DROP_REASONS, "reason", drop_label},
-    {"aistrace_spans_producer_dropped_total", "counter", "Spans that producers could not write, by reason.", false,
-     offsetof(struct stats_snapshot, producer_dropped), PRODUCER_REASONS, "reason", producer_drop_name},
+    {"aistrace_spans_dropped_total", "counter", "Spans the daemon has read and given up, by reason.",
+     offsetof(struct stats_snapshot, outcome.dropped), "reason", drop_label, DROP_REASONS, false},
+    {"aistrace_spans_producer_dropped_total", "counter", "Spans that producers could not write, by reason.",
+     offsetof(struct stats_snapshot, producer_dropped), "reason", producer_drop_name, PRODUCER_REASONS, false},
     {"aistrace_spans_in_flight", "gauge", "Spans read from the rings and not yet settled.", SNAPSHOT(in_flight)},
     {"aistrace_spans_spooled", "gauge", "Spans in the spool.", SNAPSHOT(spooled_now)},
     {"aistrace_spans_unread", "gauge", "Spans in the rings, not yet read.", SNAPSHOT(unread)},
@@ -112,10 +112,10 @@ static const struct metric metrics[] = {
      STATS(segments_quarantined)},
     {"aistrace_unreadable_bytes_total", "counter", "Bytes given up with quarantined slots.", STATS(unreadable_bytes)},
     {"aistrace_invalid_text_total", "counter", "Strings that were not UTF-8 and were mended.", STATS(invalid_text)},
-    {"aistrace_export_requests_total", "counter", "Finished export attempts by gRPC status.", true,
-     offsetof(struct stats, export_requests), STATS_GRPC_CODES, "code", code_label},
-    {"aistrace_config_reloads_total", "counter", "Configuration reloads by result.", true,
-     offsetof(struct stats, config_reloads_ok), 2, "result", reload_label},
+    {"aistrace_export_requests_total", "counter", "Finished export attempts by gRPC status.",
+     offsetof(struct stats, export_requests), "code", code_label, STATS_GRPC_CODES, true},
+    {"aistrace_config_reloads_total", "counter", "Configuration reloads by result.",
+     offsetof(struct stats, config_reloads_ok), "result", reload_label, 2, true},
 };
 static_assert(offsetof(struct stats, config_reloads_failed) == offsetof(struct stats, config_reloads_ok) + 8,
               "the two results are neighbours");
