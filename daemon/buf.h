@@ -16,7 +16,8 @@ struct buf {
 
 int buf_reserve(struct buf *buf, size_t more); /* room for len + more; -> 0 or -ENOMEM, then unchanged */
 int buf_append(struct buf *buf, const void *data, size_t bytes);
-int buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3))); /* no NUL counted in len */
-void buf_done(struct buf *buf); /* frees; empty again */
+int buf_printf(struct buf *buf, const char *format, ...)
+    __attribute__((format(printf, 2, 3))); /* no NUL counted in len */
+void buf_done(struct buf *buf);            /* frees; empty again */
 
 #endif

@@ -20,9 +20,10 @@ struct conn_settings {
 };
 
 struct conn_callbacks {
-    void (*on_ready_cb)(void *user);                                                       /* calls may be submitted */
+    void (*on_ready_cb)(void *user); /* calls may be submitted */
     void (*on_result_cb)(void *user, void *call, const struct grpc_result *result);
-    void (*on_down_cb)(void *user, const char *why); /* for good; open calls got their results before. Then conn_close */
+    void (*on_down_cb)(void *user,
+                       const char *why); /* for good; open calls got their results before. Then conn_close */
     void (*on_goaway_cb)(void *user);
 };
 

@@ -11,9 +11,23 @@
 #include <stdint.h>
 
 enum grpc_code {
-    GRPC_OK, GRPC_CANCELLED, GRPC_UNKNOWN, GRPC_INVALID_ARGUMENT, GRPC_DEADLINE_EXCEEDED, GRPC_NOT_FOUND,
-    GRPC_ALREADY_EXISTS, GRPC_PERMISSION_DENIED, GRPC_RESOURCE_EXHAUSTED, GRPC_FAILED_PRECONDITION, GRPC_ABORTED,
-    GRPC_OUT_OF_RANGE, GRPC_UNIMPLEMENTED, GRPC_INTERNAL, GRPC_UNAVAILABLE, GRPC_DATA_LOSS, GRPC_UNAUTHENTICATED,
+    GRPC_OK,
+    GRPC_CANCELLED,
+    GRPC_UNKNOWN,
+    GRPC_INVALID_ARGUMENT,
+    GRPC_DEADLINE_EXCEEDED,
+    GRPC_NOT_FOUND,
+    GRPC_ALREADY_EXISTS,
+    GRPC_PERMISSION_DENIED,
+    GRPC_RESOURCE_EXHAUSTED,
+    GRPC_FAILED_PRECONDITION,
+    GRPC_ABORTED,
+    GRPC_OUT_OF_RANGE,
+    GRPC_UNIMPLEMENTED,
+    GRPC_INTERNAL,
+    GRPC_UNAVAILABLE,
+    GRPC_DATA_LOSS,
+    GRPC_UNAUTHENTICATED,
     GRPC_CODES
 };
 const char *grpc_code_name(enum grpc_code code);
@@ -21,9 +35,9 @@ const char *grpc_code_name(enum grpc_code code);
 /* A call's end. Text and bytes are borrowed for the callback. */
 struct grpc_result {
     enum grpc_code code;
-    bool unprocessed;      /* the server certainly did not see it: repeat at once, not counted as an attempt */
-    const char *message;   /* percent-decoded grpc-message, or our own words; never NULL */
-    const uint8_t *body;   /* OK: the response message */
+    bool unprocessed;    /* the server certainly did not see it: repeat at once, not counted as an attempt */
+    const char *message; /* percent-decoded grpc-message, or our own words; never NULL */
+    const uint8_t *body; /* OK: the response message */
     size_t body_bytes;
     const uint8_t *details; /* grpc-status-details-bin, base64-decoded: google.rpc.Status */
     size_t details_bytes;

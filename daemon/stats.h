@@ -20,9 +20,9 @@ enum drop_reason {
     DROP_DISABLED, /* tracing.enabled is false */
     DROP_REASONS
 };
-const char *drop_reason_name(enum drop_reason reason);                     /* "invalid", ... */
-const char *producer_drop_name(unsigned reason);                           /* enum shmring_drop, and PRODUCER_INTERRUPTED */
-enum { PRODUCER_INTERRUPTED = SHMRING_DROP_REASONS, PRODUCER_REASONS };   /* being written at its owner's death */
+const char *drop_reason_name(enum drop_reason reason); /* "invalid", ... */
+const char *producer_drop_name(unsigned reason);       /* enum shmring_drop, and PRODUCER_INTERRUPTED */
+enum { PRODUCER_INTERRUPTED = SHMRING_DROP_REASONS, PRODUCER_REASONS }; /* being written at its owner's death */
 
 /* What became of committed spans: a ledger without its position. */
 struct outcome {
@@ -43,7 +43,7 @@ struct stats {
     uint64_t invalid_text;                      /* strings whose bytes were not UTF-8 and were mended */
     uint64_t segments_skipped;                  /* of another version */
     uint64_t segments_quarantined;
-    uint64_t unreadable_bytes;                  /* given up with quarantined slots */
+    uint64_t unreadable_bytes; /* given up with quarantined slots */
     uint64_t config_reloads_ok;
     uint64_t config_reloads_failed;
     uint64_t last_success_ms; /* monotonic; 0: none yet */
@@ -52,10 +52,10 @@ struct stats {
 /* A reading of everything at one instant, from which the metrics are rendered. The source fills the span figures from
  * the segments' ledgers, so that they agree with what a crash would leave. */
 struct stats_snapshot {
-    struct outcome outcome;                      /* released, of live and finished segments */
+    struct outcome outcome; /* released, of live and finished segments */
     uint64_t committed;
-    uint64_t in_flight;                          /* read, not yet released */
-    uint64_t unread;                             /* committed, not yet read */
+    uint64_t in_flight; /* read, not yet released */
+    uint64_t unread;    /* committed, not yet read */
     uint64_t spooled_now;
     uint64_t spool_bytes;
     uint64_t segments;

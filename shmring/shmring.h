@@ -27,13 +27,13 @@ struct shmring;        /* a producer's segment; process-private handle */
 struct shmring_writer; /* one thread's slot of it */
 
 struct shmring_options {
-    const char *dir;          /* ring directory */
-    uid_t trusted_uid;        /* (uid_t)-1 when none */
-    uint32_t slot_count;      /* 0: 128 */
-    uint64_t ring_bytes;      /* per slot, rounded up to a power of two; 0: 1 MiB, less on a small tmpfs */
-    const void *resource;     /* copied */
-    uint32_t resource_bytes;  /* <= SHMRING_RESOURCE_MAX, else -E2BIG */
-    uint64_t first_position;  /* tests: where positions start; a multiple of SHMRING_ALIGN */
+    const char *dir;         /* ring directory */
+    uid_t trusted_uid;       /* (uid_t)-1 when none */
+    uint32_t slot_count;     /* 0: 128 */
+    uint64_t ring_bytes;     /* per slot, rounded up to a power of two; 0: 1 MiB, less on a small tmpfs */
+    const void *resource;    /* copied */
+    uint32_t resource_bytes; /* <= SHMRING_RESOURCE_MAX, else -E2BIG */
+    uint64_t first_position; /* tests: where positions start; a multiple of SHMRING_ALIGN */
 };
 
 /* Creates, locks and links a segment. The lock lives as long as the mapping: until shmring_close, exec or the
@@ -102,9 +102,9 @@ int shmring_reader_open(int dir_fd, const char *name, struct shmring_reader **ou
 /* Unmaps; the file and its state stay. Accepts NULL. */
 void shmring_reader_close(struct shmring_reader *reader);
 
-const struct shmring_header *shmring_reader_header(const struct shmring_reader *reader);     /* private copy */
+const struct shmring_header *shmring_reader_header(const struct shmring_reader *reader);      /* private copy */
 const uint8_t *shmring_reader_resource(const struct shmring_reader *reader, uint32_t *bytes); /* private copy */
-uid_t shmring_reader_uid(const struct shmring_reader *reader);                                 /* file's owner */
+uid_t shmring_reader_uid(const struct shmring_reader *reader);                                /* file's owner */
 
 /* True while some process maps the segment. Once false, this reader holds the lock and nothing more is written.
  * Never blocks. The answer false is final. */
@@ -140,14 +140,15 @@ struct shmring_view {
     uint32_t payload_bytes;
     uint16_t type;
     uint16_t flags;
-    uint64_t begin;   /* position of the record, or of the padding before it */
-    uint64_t end;     /* position after it */
+    uint64_t begin; /* position of the record, or of the padding before it */
+    uint64_t end;   /* position after it */
     uint64_t ordinal;
     uint32_t thread;
 };
 
 /* Private memory into which rings are copied before parsing; one per consumer, shared by its readers. bytes: at least
- * the largest record of any ring it will see is read through it; grows by itself up to a quarter of SHMRING_RING_MAX. */
+ * the largest record of any ring it will see is read through it; grows by itself up to a quarter of SHMRING_RING_MAX.
+ */
 struct shmring_window;
 int shmring_window_new(size_t bytes, struct shmring_window **out);
 void shmring_window_free(struct shmring_window *window);

@@ -26,10 +26,10 @@
 #error "the segment format is little-endian; a big-endian port must swap on access"
 #endif
 
-#define SHMRING_MAGIC "aistring" /* 8 bytes, no terminator */
-#define SHMRING_ABI_MAJOR 1u     /* another major: do not touch the segment */
-#define SHMRING_ABI_MINOR 0u     /* a higher minor only adds what an older reader may ignore */
-#define SHMRING_SUFFIX ".ring"   /* name of a linked segment: 32 hex digits of its instance id, then this */
+#define SHMRING_MAGIC     "aistring" /* 8 bytes, no terminator */
+#define SHMRING_ABI_MAJOR 1u         /* another major: do not touch the segment */
+#define SHMRING_ABI_MINOR 0u         /* a higher minor only adds what an older reader may ignore */
+#define SHMRING_SUFFIX    ".ring"    /* name of a linked segment: 32 hex digits of its instance id, then this */
 
 enum {
     SHMRING_PAGE = 4096,
@@ -47,7 +47,7 @@ enum {
     SHMRING_SLOTS_MAX = 1024,
     SHMRING_LEDGER_REASONS = 8,
 };
-#define SHMRING_RING_MIN (4096ull)      /* bytes per slot; a power of two */
+#define SHMRING_RING_MIN (4096ull) /* bytes per slot; a power of two */
 #define SHMRING_RING_MAX (1ull << 30)
 
 /* What a full ring does. Only drop-newest is written today; a reader refuses a mode it does not know. */
@@ -94,8 +94,8 @@ static_assert(offsetof(struct shmring_header, crc) == SHMRING_PAGE - 4, "crc clo
 
 /* Set by the consumer, read by producers at every span. A fresh segment has zeros: nothing published yet. */
 enum shmring_control_flag {
-    SHMRING_CONTROL_PUBLISHED = 1u << 0, /* sampling_threshold holds; stored after it, with release */
-    SHMRING_CONTROL_DISABLED = 1u << 1,  /* producers write nothing and count SHMRING_DROP_DISABLED */
+    SHMRING_CONTROL_PUBLISHED = 1u << 0,   /* sampling_threshold holds; stored after it, with release */
+    SHMRING_CONTROL_DISABLED = 1u << 1,    /* producers write nothing and count SHMRING_DROP_DISABLED */
     SHMRING_CONTROL_SOURCE_DROP = 1u << 2, /* reserved: drop unsampled spans before they reach the ring */
 };
 
@@ -133,8 +133,10 @@ enum shmring_slot_state { SHMRING_SLOT_FREE = 0, SHMRING_SLOT_ACTIVE = 1, SHMRIN
 /* Positions are byte counts since first_position: monotonic, never reset, multiples of SHMRING_ALIGN;
  * the byte at position p lies at offset p & (ring_bytes - 1) of the slot's data. */
 struct shmring_producer {
-    _Alignas(128) _Atomic uint64_t wpos; /* bytes before it are complete; the one release store that publishes a record */
-    _Alignas(128) _Atomic uint64_t begun; /* records begun = committed + ring_full + oversize + at most one in progress */
+    _Alignas(
+        128) _Atomic uint64_t wpos; /* bytes before it are complete; the one release store that publishes a record */
+    _Alignas(
+        128) _Atomic uint64_t begun; /* records begun = committed + ring_full + oversize + at most one in progress */
     _Atomic uint64_t dropped[SHMRING_DROP_REASONS];
     _Alignas(128) _Atomic uint32_t state; /* enum shmring_slot_state */
     uint32_t epoch;                       /* how many threads have owned the slot */
