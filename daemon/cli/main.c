@@ -21,6 +21,7 @@ static int version(int argc, char **argv);
 static const struct command commands[] = {
     {"endpoint", cli_endpoint, "receive spans over OTLP/gRPC and keep the latest traces in memory"},
     {"traces", cli_traces, "show the traces of such an endpoint as trees"},
+    {"gen", cli_gen, "generate spans and say what became of each"},
     {"help", help, "this text; help COMMAND for a command's options"},
     {"version", version, "print the version"},
 };
