@@ -95,8 +95,11 @@ class Playground:
 
     def spans(self):
         """All spans that the embedded endpoint has, flattened; through `aistrace traces --json`."""
-        text = harness.http_get(f"http://127.0.0.1:{self.query_port}/v1/traces?limit=0")[1]
-        return [span for line in text.splitlines() for span in flatten(json.loads(line))]
+        result = subprocess.run([harness.AISTRACE, "traces", "--json", "--limit", "0",
+                                 "--endpoint", f"http://127.0.0.1:{self.query_port}"],
+                                env=self.env, capture_output=True, timeout=30, check=False)
+        check_equal(result.returncode, 0, f"aistrace traces ({result.stderr.decode()})")
+        return [span for line in result.stdout.decode().splitlines() for span in flatten(json.loads(line))]
 
     def trace_with(self, name, deadline_s=5.0, count=1, **attributes):
         """Waits for a server span of a proxy with this name and these attributes, and for count spans in its trace.
