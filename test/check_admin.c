@@ -253,6 +253,7 @@ START_TEST(connections_beyond_the_limit_are_closed_and_room_comes_back)
             turn();
     }
     int extra = dial();
+    say(extra, "GET /livez HTTP/1.1\r\n\r\n", 23);
     ck_assert_str_eq(receive_all(extra), "");
     close(extra);
     close(fds[0]);

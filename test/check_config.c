@@ -491,6 +491,7 @@ START_TEST(print_says_where_each_value_came_from)
 {
     struct buf out = {.data = NULL};
     setenv("AIS_TRACING_SERVICE_PREFIX", "mine", 1);
+    setenv("OTEL_RESOURCE_ATTRIBUTES", "a=env", 1);
     struct config *c = loaded(TRACING("\"attributes\": {\"a\": \"q\\\"\"}, \"sampler_probability\": \"0.1\""),
                               (struct config_flags){.endpoint = "http://h:1"});
     ck_assert_int_eq(config_print(c, &out), 0);
