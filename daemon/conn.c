@@ -16,7 +16,7 @@
 enum {
     READ_BYTES = 16 << 10,
     /* Written at a time: small enough to be still in the cache when the kernel copies it. */
-    WRITE_BYTES = 128 << 10,
+    WRITE_BYTES = 64 << 10,
     USER_TIMEOUT_MS = 20 * 1000,
     WHY_BYTES = 512,
     /* Inbound frames allowed per second: so many, and one more for each so many bytes sent. */

@@ -178,8 +178,9 @@ static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
 static void greet(struct connection *connection)
 {
     const struct script_server_options *options = &connection->server->options;
-    uv_buf_t greeting = uv_buf_init((char *)options->greeting, (unsigned)options->greeting_bytes);
-    uv_try_write((uv_stream_t *)&connection->tcp, &greeting, 1);
+    struct buf bytes = {0};
+    if (options->greeting_bytes && !buf_append(&bytes, options->greeting, options->greeting_bytes))
+        connection_write(connection, bytes);
 }
 
 static void on_connection(uv_stream_t *listener, int status)

@@ -15,7 +15,7 @@ struct script_server_options {
     struct script_limits limits;
     struct script *script;
     int port;             /* 0: the kernel chooses */
-    const char *greeting; /* instead of HTTP/2: sent on accept, then closed */
+    const char *greeting; /* instead of HTTP/2: sent on accept; may be empty */
     size_t greeting_bytes;
     /* A request is whole (or its headers are there, when early) and its step is done now; may be NULL. */
     void (*on_act_cb)(void *user, const struct script_request *request);
