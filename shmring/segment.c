@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "segment.h"
+#include "producer.h"
 
 #include <errno.h>
 #include <fcntl.h>

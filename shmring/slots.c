@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "segment.h"
+#include "producer.h"
 
 /* The descriptor was closed at creation: hosts close what they do not know. */
 static int reopen(const struct shmring *ring)

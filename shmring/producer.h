@@ -2,8 +2,8 @@
  *
  * The producer's process-private view of its segment; shared by segment.c and slots.c only.
  */
-#ifndef SHMRING_SEGMENT_H
-#define SHMRING_SEGMENT_H
+#ifndef SHMRING_PRODUCER_H
+#define SHMRING_PRODUCER_H
 
 #include <sys/stat.h>
 

@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Segments come into being whole or not at all, take no more memory than they said, and go with their threads' slots.
+ */
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "support/ring_fixture.h"
+
+static struct ring_fixture fixture;
+
+static void setup(void)
+{
+    ring_fixture_init(&fixture);
+}
+
+static void teardown(void)
+{
+    ring_fixture_done(&fixture);
+}
+
+static struct shmring_options options_of(const char *dir)
+{
+    return (struct shmring_options){.dir = dir, .trusted_uid = (uid_t)-1, .slot_count = 4, .ring_bytes = 64 << 10};
+}
+
+static int files_in(const char *path)
+{
+    DIR *dir = opendir(path);
+    int count = 0;
+
+    ck_assert_ptr_nonnull(dir);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(dir);
+    return count;
+}
+
+static int open_descriptors(void)
+{
+    return files_in("/proc/self/fd");
+}
+
+START_TEST(layout_is_what_the_format_says)
+{
+    ck_assert_uint_eq(sizeof(struct shmring_producer), 512);
+    ck_assert_uint_eq(sizeof(struct shmring_consumer), 512);
+    ck_assert_uint_eq(offsetof(struct shmring_producer, begun), 128);
+    ck_assert_uint_eq(offsetof(struct shmring_producer, state), 256);
+    ck_assert_uint_eq(offsetof(struct shmring_consumer, selector), 256);
+    ck_assert_uint_eq(offsetof(struct shmring_consumer, cpos_pub), 384);
+    ck_assert_uint_eq(shmring_producer_offset(0), 28 << 10);
+    ck_assert_uint_eq(shmring_producer_offset(7), (28 << 10) + 7 * 512);
+    ck_assert_uint_eq(shmring_producer_offset(8), 36 << 10);
+    ck_assert_uint_eq(shmring_data_offset(1), 36 << 10);
+    ck_assert_uint_eq(shmring_data_offset(9), 44 << 10);
+    ck_assert_uint_eq(shmring_file_bytes(9, 4096), (44 << 10) + 9 * 4096);
+    for (uint32_t slot = 0; slot < SHMRING_SLOTS_MAX; slot++)
+        ck_assert_uint_eq(shmring_consumer_offset(slot) / SHMRING_PAGE,
+                          shmring_producer_offset(slot) / SHMRING_PAGE + 1);
+}
+END_TEST
+
+START_TEST(crc_is_castagnoli)
+{
+    ck_assert_uint_eq(shmring_crc32c(0, "123456789", 9), 0xe3069283);
+    ck_assert_uint_eq(shmring_crc32c(shmring_crc32c(0, "1234", 4), "56789", 5), 0xe3069283);
+    ck_assert_uint_eq(shmring_crc32c(0, "", 0), 0);
+}
+END_TEST
+
+START_TEST(created_segment_is_found_with_its_header_and_resource)
+{
+    int descriptors = open_descriptors();
+    struct shmring *ring = ring_fixture_create(&fixture, 3, 5000, 0);
+    struct shmring_reader *reader;
+    struct stat st;
+    uint32_t bytes;
+
+    ck_assert_int_eq(open_descriptors(), descriptors);
+    ck_assert_int_eq(files_in(fixture.dir), 1);
+    ck_assert_int_eq(fstatat(fixture.dir_fd, shmring_name(ring), &st, 0), 0);
+    ck_assert_uint_eq(st.st_mode, S_IFREG | 0600);
+    reader = ring_fixture_open(&fixture, shmring_name(ring));
+    const struct shmring_header *header = shmring_reader_header(reader);
+    ck_assert_uint_eq(header->slot_count, 3);
+    ck_assert_uint_eq(header->ring_bytes, 8192);
+    ck_assert_uint_eq(header->file_bytes, (uint64_t)st.st_size);
+    ck_assert_uint_eq(header->pid, (uint32_t)getpid());
+    ck_assert_mem_eq(shmring_reader_resource(reader, &bytes), "resource", 8);
+    ck_assert_uint_eq(bytes, 8);
+    ck_assert_uint_eq(shmring_reader_uid(reader), geteuid());
+    ck_assert_uint_eq(shmring_reader_slots(reader), 0);
+    shmring_reader_close(reader);
+    shmring_close(ring);
+    ck_assert_int_eq(files_in(fixture.dir), 1); /* the consumer's to remove */
+}
+END_TEST
+
+START_TEST(memory_is_taken_only_for_slots_in_use)
+{
+    struct shmring *ring = ring_fixture_create(&fixture, 0, 0, 0);
+    struct shmring_writer *writer;
+    struct stat st;
+
+    fstatat(fixture.dir_fd, shmring_name(ring), &st, 0);
+    ck_assert_int_gt(st.st_size, 128 << 20);
+    ck_assert_int_eq(st.st_blocks * 512, SHMRING_SLOTS_OFFSET);
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    fstatat(fixture.dir_fd, shmring_name(ring), &st, 0);
+    ck_assert_int_eq(st.st_blocks * 512, SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + (1 << 20));
+    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    ck_assert_uint_eq(shmring_reader_slots(reader), 1);
+    fstatat(fixture.dir_fd, shmring_name(ring), &st, 0);
+    ck_assert_int_eq(st.st_blocks * 512, SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + (1 << 20));
+    shmring_reader_close(reader);
+    shmring_close(ring);
+}
+END_TEST
+
+START_TEST(ring_size_is_rounded_and_clamped)
+{
+    static const struct {
+        uint64_t asked, given;
+    } cases[] = {
+        {1, SHMRING_RING_MIN},
+        {4096, 4096},
+        {4097, 8192},
+        {65535, 65536},
+        {(1ull << 30) - 1, SHMRING_RING_MAX},
+        {UINT64_MAX, SHMRING_RING_MAX},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct shmring *ring = ring_fixture_create(&fixture, 1, cases[i].asked, 0);
+        struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+        ck_assert_uint_eq(shmring_reader_header(reader)->ring_bytes, cases[i].given);
+        shmring_reader_close(reader);
+        shmring_close(ring);
+    }
+}
+END_TEST
+
+START_TEST(impossible_options_are_refused)
+{
+    static const uint8_t big[SHMRING_RESOURCE_MAX + 1];
+    struct shmring_options options = options_of(fixture.dir);
+    struct shmring *ring = NULL;
+
+    options.resource = big;
+    options.resource_bytes = sizeof(big);
+    ck_assert_int_eq(shmring_create(&options, &ring), -E2BIG);
+    options = options_of(fixture.dir);
+    options.slot_count = SHMRING_SLOTS_MAX + 1;
+    ck_assert_int_eq(shmring_create(&options, &ring), -EINVAL);
+    options = options_of(fixture.dir);
+    options.first_position = 8;
+    ck_assert_int_eq(shmring_create(&options, &ring), -EINVAL);
+    ck_assert_ptr_null(ring);
+    ck_assert_int_eq(files_in(fixture.dir), 0);
+}
+END_TEST
+
+START_TEST(largest_resource_fits)
+{
+    uint8_t resource[SHMRING_RESOURCE_MAX];
+    struct shmring_options options = options_of(fixture.dir);
+    struct shmring *ring;
+    uint32_t bytes;
+
+    memset(resource, 'x', sizeof(resource));
+    options.resource = resource;
+    options.resource_bytes = sizeof(resource);
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    ck_assert_mem_eq(shmring_reader_resource(reader, &bytes), resource, sizeof(resource));
+    ck_assert_uint_eq(bytes, sizeof(resource));
+    shmring_reader_close(reader);
+    shmring_close(ring);
+}
+END_TEST
+
+/* ---- directory ---- */
+
+START_TEST(missing_directory_is_made_private)
+{
+    char path[96];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/rings", fixture.dir);
+    int fd = shmring_dir_open(path, (uid_t)-1);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    ck_assert_uint_eq(st.st_mode, S_IFDIR | 0700);
+    close(fd);
+    fd = shmring_dir_open(path, (uid_t)-1);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    rmdir(path);
+}
+END_TEST
+
+START_TEST(directory_that_is_not_one_is_refused)
+{
+    char path[96];
+
+    snprintf(path, sizeof(path), "%s/link", fixture.dir);
+    ck_assert_int_eq(symlink(fixture.dir, path), 0);
+    ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ELOOP);
+    snprintf(path, sizeof(path), "%s/file", fixture.dir);
+    close(open(path, O_CREAT | O_RDWR, 0600));
+    ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ENOTDIR);
+    snprintf(path, sizeof(path), "%s/no/where", fixture.dir);
+    ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ENOENT);
+}
+END_TEST
+
+static bool not_root(const char *what)
+{
+    if (geteuid() != 0)
+        printf("skipped, needs root: %s\n", what);
+    return geteuid() != 0;
+}
+
+START_TEST(directory_of_a_stranger_is_refused)
+{
+    struct shmring_options options = options_of(fixture.dir);
+    struct shmring *ring = NULL;
+
+    if (not_root("directory_of_a_stranger_is_refused"))
+        return;
+    ck_assert_int_eq(chown(fixture.dir, 4711, 4711), 0);
+    ck_assert_int_eq(shmring_dir_open(fixture.dir, (uid_t)-1), -EPERM);
+    ck_assert_int_eq(shmring_create(&options, &ring), -EPERM);
+    ck_assert_int_eq(shmring_dir_open(fixture.dir, 4712), -EPERM);
+    options.trusted_uid = 4711;
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    shmring_close(ring);
+    /* root is trusted by everybody */
+    ck_assert_int_eq(chown(fixture.dir, 0, 0), 0);
+    ck_assert_int_eq(chmod(fixture.dir, 0777), 0);
+    ck_assert_int_eq(seteuid(4713), 0);
+    int fd = shmring_dir_open(fixture.dir, (uid_t)-1);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    ck_assert_int_eq(seteuid(0), 0);
+}
+END_TEST
+
+/* One consumer uid, several producer uids: the default ACL decides, whatever the umask. */
+START_TEST(default_acl_of_a_shared_directory_admits_its_consumer)
+{
+    struct {
+        uint32_t version;
+        struct {
+            uint16_t tag, perm;
+            uint32_t id;
+        } entries[5];
+    } acl = {2, {{1, 7, ~0u}, {2, 6, 4711}, {4, 0, ~0u}, {0x10, 7, ~0u}, {0x20, 0, ~0u}}};
+    struct shmring_options options = options_of(fixture.dir);
+    struct shmring *ring = NULL;
+
+    if (not_root("default_acl_of_a_shared_directory_admits_its_consumer"))
+        return;
+    ck_assert_int_eq(chown(fixture.dir, 4711, 4712), 0);
+    ck_assert_int_eq(chmod(fixture.dir, 03770), 0);
+    if (setxattr(fixture.dir, "system.posix_acl_default", &acl, sizeof(acl), 0) < 0) {
+        printf("skipped, no ACLs here: default_acl_of_a_shared_directory_admits_its_consumer\n");
+        return;
+    }
+    options.trusted_uid = 4711;
+    umask(077);
+    ck_assert_int_eq(setegid(4712), 0);
+    ck_assert_int_eq(seteuid(4713), 0);
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(seteuid(4714), 0);
+    ck_assert_int_eq(openat(fixture.dir_fd, shmring_name(ring), O_RDONLY), -1);
+    ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(seteuid(4711), 0);
+    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    ck_assert_uint_eq(shmring_reader_uid(reader), 4713);
+    ck_assert_int_eq(seteuid(0), 0);
+    shmring_reader_close(reader);
+    shmring_close(ring);
+}
+END_TEST
+
+START_TEST(second_consumer_is_turned_away)
+{
+    int first = shmring_dir_lock(fixture.dir_fd);
+    struct stat st;
+
+    ck_assert_int_ge(first, 0);
+    ck_assert_int_eq(fstat(first, &st), 0);
+    ck_assert_uint_eq(st.st_mode, S_IFREG | 0600);
+    ck_assert_int_eq(shmring_dir_lock(fixture.dir_fd), -EWOULDBLOCK);
+    close(first);
+    int second = shmring_dir_lock(fixture.dir_fd);
+    ck_assert_int_ge(second, 0);
+    close(second);
+}
+END_TEST
+
+/* ---- no room ---- */
+
+static bool small_tmpfs(uint64_t bytes)
+{
+    char size[64];
+
+    snprintf(size, sizeof(size), "size=%llu,mode=0700", (unsigned long long)bytes);
+    if (mount("check_shmring", fixture.dir, "tmpfs", 0, size) == 0)
+        return true;
+    printf("skipped, cannot mount a tmpfs: %s\n", strerror(errno));
+    return false;
+}
+
+START_TEST(full_tmpfs_is_an_error_at_creation)
+{
+    struct shmring_options options = options_of(fixture.dir);
+    struct shmring *ring = NULL;
+
+    if (!small_tmpfs(4 * SHMRING_PAGE))
+        return;
+    ck_assert_int_eq(shmring_create(&options, &ring), -ENOSPC);
+    ck_assert_ptr_null(ring);
+    int left = files_in(fixture.dir);
+    umount(fixture.dir);
+    ck_assert_int_eq(left, 0);
+}
+END_TEST
+
+START_TEST(full_tmpfs_is_an_error_at_attach_and_the_others_go_on)
+{
+    struct shmring_options options = options_of(fixture.dir);
+    struct shmring_writer *first, *second = NULL;
+    struct shmring *ring;
+    struct statvfs fs;
+
+    if (!small_tmpfs(SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + (96 << 10)))
+        return;
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    ck_assert_int_eq(shmring_attach(ring, &first), 0);
+    ck_assert_int_eq(shmring_attach(ring, &second), -ENOSPC);
+    ck_assert_ptr_null(second);
+    ck_assert_int_eq(statvfs(fixture.dir, &fs), 0);
+    ck_assert_uint_eq(fs.f_bavail * fs.f_frsize, 32 << 10); /* nothing half taken */
+    for (uint64_t seed = 0; seed < 100; seed++)
+        ck_assert(ring_write(first, seed, 300));
+    shmring_detach(ring, first);
+    ck_assert_int_eq(shmring_attach(ring, &second), 0);
+    shmring_close(ring);
+    umount2(fixture.dir, MNT_DETACH);
+}
+END_TEST
+
+START_TEST(small_tmpfs_gets_small_rings)
+{
+    static const struct {
+        uint64_t tmpfs, ring;
+    } cases[] = {{256 << 20, 1 << 20}, {100 << 20, 512 << 10}, {40 << 20, 256 << 10}, {2 << 20, 64 << 10}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct shmring_options options = options_of(fixture.dir);
+        struct shmring *ring;
+        if (!small_tmpfs(cases[i].tmpfs))
+            return;
+        options.ring_bytes = 0;
+        ck_assert_int_eq(shmring_create(&options, &ring), 0);
+        int dir_fd = open(fixture.dir, O_RDONLY | O_DIRECTORY);
+        struct shmring_reader *reader;
+        ck_assert_int_eq(shmring_reader_open(dir_fd, shmring_name(ring), &reader), 0);
+        uint64_t given = shmring_reader_header(reader)->ring_bytes;
+        shmring_reader_close(reader);
+        shmring_close(ring);
+        close(dir_fd);
+        umount2(fixture.dir, MNT_DETACH);
+        ck_assert_uint_eq(given, cases[i].ring);
+    }
+}
+END_TEST
+
+START_TEST(file_size_limit_is_an_error_not_a_signal)
+{
+    struct shmring_options options = options_of(fixture.dir);
+    struct rlimit limit = {.rlim_cur = 100 << 10, .rlim_max = RLIM_INFINITY};
+    struct shmring *ring = NULL;
+
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    ck_assert_int_eq(shmring_create(&options, &ring), -EFBIG);
+    ck_assert_int_eq(files_in(fixture.dir), 0);
+    limit.rlim_cur = shmring_file_bytes(4, 64 << 10);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    struct shmring_writer *writer;
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    shmring_close(ring);
+}
+END_TEST
+
+/* ---- slots ---- */
+
+START_TEST(more_threads_than_slots_are_refused_and_counted)
+{
+    struct shmring *ring = ring_fixture_create(&fixture, 2, 4096, 0);
+    struct shmring_writer *writers[3];
+    struct shmring_totals totals;
+    uint64_t dropped[SHMRING_DROP_REASONS];
+
+    ck_assert_int_eq(shmring_attach(ring, &writers[0]), 0);
+    ck_assert_int_eq(shmring_attach(ring, &writers[1]), 0);
+    ck_assert_int_eq(shmring_attach(ring, &writers[2]), -ENFILE);
+    shmring_count_drop(ring, SHMRING_DROP_NO_SLOT);
+    shmring_count_drop(ring, SHMRING_DROP_NO_SLOT);
+    shmring_writer_count_drop(writers[0], SHMRING_DROP_DISABLED);
+    ck_assert(ring_write(writers[0], 0, 10));
+    ck_assert(ring_write(writers[1], 0, 10));
+    ck_assert(!ring_write(writers[1], 0, 2000));
+    shmring_totals(ring, &totals);
+    ck_assert_uint_eq(totals.begun, 3);
+    ck_assert_uint_eq(totals.dropped[SHMRING_DROP_OVERSIZE], 1);
+    ck_assert_uint_eq(totals.dropped[SHMRING_DROP_NO_SLOT], 2);
+    ck_assert_uint_eq(totals.dropped[SHMRING_DROP_DISABLED], 1);
+    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    shmring_reader_counters(reader, dropped);
+    ck_assert_uint_eq(dropped[SHMRING_DROP_NO_SLOT], 2);
+    shmring_reader_close(reader);
+    shmring_close(ring);
+}
+END_TEST
+
+START_TEST(next_owner_of_a_slot_appends)
+{
+    struct shmring *ring = ring_fixture_create(&fixture, 4, 8192, 0);
+    struct shmring_writer *writer;
+    struct shmring_producer *producer =
+        (struct shmring_producer *)(ring_fixture_map(&fixture, shmring_name(ring)) + shmring_producer_offset(0));
+    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    uint64_t seed = 0;
+
+    for (uint32_t owner = 1; owner <= 50; owner++) {
+        ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+        ck_assert_uint_eq(producer->epoch, owner);
+        ck_assert_uint_eq(producer->state, SHMRING_SLOT_ACTIVE);
+        for (int i = 0; i < 7; i++)
+            ck_assert(ring_write(writer, seed++, owner * 5));
+        if (owner % 2 == 0) {
+            ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 14);
+            ring_release(reader, 0);
+        }
+        if (owner % 3 == 0) /* died inside a write */
+            ck_assert_ptr_nonnull(shmring_reserve(writer, 16, 7, 0));
+        shmring_detach(ring, writer);
+        ck_assert_uint_eq(producer->state, SHMRING_SLOT_RETIRED);
+        ck_assert_uint_eq(producer->begun, seed);
+    }
+    ck_assert_uint_eq(shmring_reader_slots(reader), 1);
+    shmring_reader_close(reader);
+    shmring_close(ring);
+}
+END_TEST
+
+START_TEST(slots_of_several_groups_work)
+{
+    struct shmring *ring = ring_fixture_create(&fixture, 20, 4096, 0);
+    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    struct shmring_writer *writers[20];
+
+    for (uint32_t slot = 0; slot < 20; slot++) {
+        ck_assert_int_eq(shmring_attach(ring, &writers[slot]), 0);
+        ck_assert_uint_eq(shmring_reader_slots(reader), slot + 1);
+        ck_assert(ring_write(writers[slot], slot, 100));
+    }
+    for (uint32_t slot = 0; slot < 20; slot++) {
+        ck_assert_int_eq(ring_drain(&fixture, reader, slot, slot), 1);
+        ring_release(reader, slot);
+    }
+    /* the one that retires is the one that is taken next */
+    shmring_detach(ring, writers[13]);
+    struct shmring_writer *writer;
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    ck_assert_ptr_eq(writer, writers[13]);
+    shmring_reader_close(reader);
+    shmring_close(ring);
+}
+END_TEST
+
+START_TEST(attach_after_the_file_was_replaced_fails)
+{
+    struct shmring *ring = ring_fixture_create(&fixture, 2, 4096, 0);
+    struct shmring *other = ring_fixture_create(&fixture, 2, 4096, 0);
+    struct shmring_writer *writer = NULL;
+
+    ck_assert_int_eq(renameat(fixture.dir_fd, shmring_name(other), fixture.dir_fd, shmring_name(ring)), 0);
+    ck_assert_int_eq(shmring_attach(ring, &writer), -ESTALE);
+    ck_assert_int_eq(shmring_attach(other, &writer), -ENOENT);
+    ck_assert_int_eq(unlinkat(fixture.dir_fd, shmring_name(ring), 0), 0);
+    ck_assert_int_eq(symlinkat("/dev/null", fixture.dir_fd, shmring_name(ring)), 0);
+    ck_assert_int_eq(shmring_attach(ring, &writer), -ELOOP);
+    ck_assert_ptr_null(writer);
+    shmring_close(ring);
+    shmring_close(other);
+}
+END_TEST
+
+START_TEST(relative_directory_survives_chdir)
+{
+    struct shmring_options options = options_of(".");
+    struct shmring_writer *writer;
+    struct shmring *ring;
+
+    ck_assert_int_eq(chdir(fixture.dir), 0);
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    ck_assert_int_eq(chdir("/"), 0);
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    shmring_close(ring);
+}
+END_TEST
+
+START_TEST(handles_of_nothing_are_accepted)
+{
+    shmring_close(NULL);
+    shmring_abandon(NULL);
+    shmring_detach(NULL, NULL);
+    shmring_reader_close(NULL);
+    shmring_window_free(NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("shmring_segment");
+    TCase *tcase = tcase_create("segment");
+    SRunner *runner = srunner_create(suite);
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, layout_is_what_the_format_says);
+    tcase_add_test(tcase, crc_is_castagnoli);
+    tcase_add_test(tcase, created_segment_is_found_with_its_header_and_resource);
+    tcase_add_test(tcase, memory_is_taken_only_for_slots_in_use);
+    tcase_add_test(tcase, ring_size_is_rounded_and_clamped);
+    tcase_add_test(tcase, impossible_options_are_refused);
+    tcase_add_test(tcase, largest_resource_fits);
+    tcase_add_test(tcase, missing_directory_is_made_private);
+    tcase_add_test(tcase, directory_that_is_not_one_is_refused);
+    tcase_add_test(tcase, directory_of_a_stranger_is_refused);
+    tcase_add_test(tcase, default_acl_of_a_shared_directory_admits_its_consumer);
+    tcase_add_test(tcase, second_consumer_is_turned_away);
+    tcase_add_test(tcase, full_tmpfs_is_an_error_at_creation);
+    tcase_add_test(tcase, full_tmpfs_is_an_error_at_attach_and_the_others_go_on);
+    tcase_add_test(tcase, small_tmpfs_gets_small_rings);
+    tcase_add_test(tcase, file_size_limit_is_an_error_not_a_signal);
+    tcase_add_test(tcase, more_threads_than_slots_are_refused_and_counted);
+    tcase_add_test(tcase, next_owner_of_a_slot_appends);
+    tcase_add_test(tcase, slots_of_several_groups_work);
+    tcase_add_test(tcase, attach_after_the_file_was_replaced_fails);
+    tcase_add_test(tcase, relative_directory_survives_chdir);
+    tcase_add_test(tcase, handles_of_nothing_are_accepted);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
