@@ -171,7 +171,7 @@ clean: kill ## stops the playground, removes its state and build/
 install: all ## DESTDIR and PREFIX as usual
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)
 	install -m 755 $(BIN)/aistraced $(BIN)/aistrace $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 client/aistrace.h client/aistrace_disabled.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 client/aistrace.h client/aistrace_inline.h client/aistrace_disabled.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(LIB)/libaistrace.a $(DESTDIR)$(LIBDIR)/
 	install -m 755 $(LIB)/libaistrace.so.0 $(DESTDIR)$(LIBDIR)/
 	ln -sf libaistrace.so.0 $(DESTDIR)$(LIBDIR)/libaistrace.so

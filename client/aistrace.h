@@ -195,6 +195,11 @@ void aistrace_span_set_bytes(struct aistrace_span *span, const char *key, const 
 void aistrace_span_set_strings(struct aistrace_span *span, const char *key, const char *const *items, size_t count);
 void aistrace_span_set(struct aistrace_span *span, const struct aistrace_attribute *attribute);
 
+/* An attribute in its encoded form: value as span_format.h has it for that type, any but STRING_ARRAY. What the others
+ * become when they are inlined; for callers that have the key's length. */
+void aistrace_span_put(struct aistrace_span *span, enum aistrace_type type, const char *key, size_t key_bytes,
+                       const void *value, size_t value_bytes);
+
 /* Replaces the name given at start. */
 void aistrace_span_set_name(struct aistrace_span *span, const char *name);
 
@@ -248,6 +253,10 @@ int aistrace_baggage_append(char *out, size_t capacity, const char *key, const c
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop
+#endif
+
+#if defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__) && !defined(AISTRACE_NO_INLINE)
+#include "aistrace_inline.h"
 #endif
 
 #else

@@ -86,6 +86,12 @@ AISTRACE_INLINE void aistrace_span_set(struct aistrace_span *span, const struct 
     (void)span, (void)attribute;
 }
 
+AISTRACE_INLINE void aistrace_span_put(struct aistrace_span *span, enum aistrace_type type, const char *key,
+                                       size_t key_bytes, const void *value, size_t value_bytes)
+{
+    (void)span, (void)type, (void)key, (void)key_bytes, (void)value, (void)value_bytes;
+}
+
 AISTRACE_INLINE void aistrace_span_set_name(struct aistrace_span *span, const char *name)
 {
     (void)span, (void)name;

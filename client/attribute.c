@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define AISTRACE_NO_INLINE
 #include "span.h"
 #include "tracer.h"
 
@@ -32,13 +33,25 @@ static inline uint8_t *begin(struct aistrace_span *span, enum aistrace_type type
     return aistrace__item_begin(at, AISTRACE_ITEM_ATTRIBUTE, (enum aistrace_value_type)type, key, value_bytes);
 }
 
-static inline void set_data(struct aistrace_span *span, enum aistrace_type type, const char *key, const void *data,
-                            size_t bytes)
+static inline void put(struct aistrace_span *span, enum aistrace_type type, struct aistrace__text key, const void *data,
+                       size_t bytes)
 {
-    uint8_t *value = begin(span, type, aistrace__text(key), bytes);
+    uint8_t *value = begin(span, type, key, bytes);
 
     if (value)
         aistrace__copy(value, data, bytes);
+}
+
+static inline void set_data(struct aistrace_span *span, enum aistrace_type type, const char *key, const void *data,
+                            size_t bytes)
+{
+    put(span, type, aistrace__text(key), data, bytes);
+}
+
+void aistrace_span_put(struct aistrace_span *span, enum aistrace_type type, const char *key, size_t key_bytes,
+                       const void *value, size_t value_bytes)
+{
+    put(span, type, (struct aistrace__text){key ? key : "", key ? key_bytes : 0}, value, value ? value_bytes : 0);
 }
 
 void aistrace_span_set_int(struct aistrace_span *span, const char *key, int64_t value)

@@ -12,11 +12,11 @@
 
 void aistrace__ids_seed(struct aistrace__thread *thread);
 
-/* Takes the next counter value. A signal handler may come at any point, so the addition must be one instruction; only
- * this thread is concerned, so it needs no lock prefix. */
-static inline uint64_t aistrace__ids_count(struct aistrace__thread *thread)
+/* Takes the next `count` counter values; -> the first. A signal handler may come at any point, so the addition must be
+ * one instruction; only this thread is concerned, so it needs no lock prefix. */
+static inline uint64_t aistrace__ids_take(struct aistrace__thread *thread, uint64_t count)
 {
-    uint64_t value = thread->id_step;
+    uint64_t value = thread->id_step * count;
 
 #if defined(__x86_64__)
     __asm__ volatile("xaddq %0, %1" : "+r"(value), "+m"(thread->id_state)::"cc");
@@ -26,30 +26,39 @@ static inline uint64_t aistrace__ids_count(struct aistrace__thread *thread)
     return value;
 }
 
-static inline uint64_t aistrace__ids_next(struct aistrace__thread *thread)
+static inline uint64_t aistrace__ids_mix(uint64_t id)
 {
-    uint64_t id;
-
-    do {
-        id = aistrace__ids_count(thread);
-        id = (id ^ (id >> 32)) * 0xd6e8feb86659fd93u;
-        id = (id ^ (id >> 32)) * 0xd6e8feb86659fd93u;
-        id ^= id >> 32;
-    } while (unlikely(id == 0));
-    return id;
+    id = (id ^ (id >> 32)) * 0xd6e8feb86659fd93u;
+    id = (id ^ (id >> 32)) * 0xd6e8feb86659fd93u;
+    return id ^ (id >> 32);
 }
 
-static inline void aistrace__ids_span(struct aistrace__thread *thread, uint8_t span_id[8])
+/* Never zero: only one value mixes to zero. */
+static inline uint64_t aistrace__ids_next(struct aistrace__thread *thread)
+{
+    uint64_t id = aistrace__ids_mix(aistrace__ids_take(thread, 1));
+
+    return likely(id != 0) ? id : aistrace__ids_mix(aistrace__ids_take(thread, 1));
+}
+
+/* All the ids of a root at once: the counter is the only thing they wait for. */
+static inline void aistrace__ids_root(struct aistrace__thread *thread, uint8_t trace_id[16], uint8_t span_id[8])
+{
+    uint64_t first = aistrace__ids_take(thread, 3);
+    uint64_t trace[2] = {aistrace__ids_mix(first), aistrace__ids_mix(first + thread->id_step)};
+    uint64_t span = aistrace__ids_mix(first + 2 * thread->id_step);
+
+    if (unlikely(span == 0))
+        span = aistrace__ids_next(thread);
+    memcpy(trace_id, trace, sizeof(trace)); /* not both zero: no two values mix to the same */
+    memcpy(span_id, &span, sizeof(span));
+}
+
+static inline void aistrace__ids_child(struct aistrace__thread *thread, uint8_t span_id[8])
 {
     uint64_t id = aistrace__ids_next(thread);
 
     memcpy(span_id, &id, sizeof(id));
-}
-
-static inline void aistrace__ids_trace(struct aistrace__thread *thread, uint8_t trace_id[16])
-{
-    aistrace__ids_span(thread, trace_id);
-    aistrace__ids_span(thread, trace_id + 8);
 }
 
 #endif

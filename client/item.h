@@ -26,7 +26,7 @@ static inline struct aistrace__text aistrace__text(const char *string)
 }
 
 /* memcpy for what is mostly short: a call costs more than two overlapping moves. */
-static inline void aistrace__copy(uint8_t *to, const void *from, size_t bytes)
+static inline __attribute__((always_inline)) void aistrace__copy(uint8_t *to, const void *from, size_t bytes)
 {
     const uint8_t *at = from;
 

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "ids.h"
 #include "tracer.h"
+#include "writer.h"
 
 enum { INHERITED = AISTRACE_SAMPLED | AISTRACE_UNDECIDED | AISTRACE_REMOTE_DECIDED };
 enum { W3C_SAMPLED = 1 };
@@ -19,8 +20,8 @@ static_assert(AISTRACE_STRING == (int)AISTRACE_VALUE_STRING && AISTRACE_BOOL == 
  */
 
 /* Appends a text item, cut to the room there is; -> where the text went. */
-static const uint8_t *put_text(struct aistrace_span *span, enum aistrace_item_tag tag, const char *text, size_t bytes,
-                               size_t end)
+static inline __attribute__((always_inline)) const uint8_t *
+put_text(struct aistrace_span *span, enum aistrace_item_tag tag, const char *text, size_t bytes, size_t end)
 {
     uint8_t *value;
 
@@ -52,7 +53,7 @@ static void start_root(struct aistrace_span *span, struct aistrace__thread *thre
 {
     struct aistrace_context *context = &span->context;
 
-    aistrace__ids_trace(thread, context->trace_id);
+    aistrace__ids_root(thread, context->trace_id, context->span_id);
     memset(span->parent_span_id, 0, sizeof(span->parent_span_id));
     context->trace_state = NULL;
     context->trace_state_bytes = 0;
@@ -67,10 +68,12 @@ static void start_root(struct aistrace_span *span, struct aistrace__thread *thre
     span->record_flags = 0;
 }
 
-static void start_child(struct aistrace_span *span, const struct aistrace_context *parent)
+static void start_child(struct aistrace_span *span, struct aistrace__thread *thread,
+                        const struct aistrace_context *parent)
 {
     struct aistrace_context *context = &span->context;
 
+    aistrace__ids_child(thread, context->span_id);
     memcpy(context->trace_id, parent->trace_id, sizeof(context->trace_id));
     memcpy(span->parent_span_id, parent->span_id, sizeof(span->parent_span_id));
     context->trace_flags = parent->trace_flags;
@@ -89,30 +92,36 @@ static_assert(AISTRACE_SPAN_INLINE_BYTES - AISTRACE__TEXT_ROOM >=
                   AISTRACE__ITEM_BYTES + AISTRACE_TRACE_STATE_BYTES + 64,
               "a trace state always fits whole, and a name beside it");
 
+static void start_body(struct aistrace_span *span, const struct aistrace_span_options *options)
+{
+    span->body = span->inline_body;
+    span->body_bytes = 0;
+    span->body_capacity = AISTRACE_SPAN_INLINE_BYTES - AISTRACE__TEXT_ROOM;
+    span->dropped_attributes = span->dropped_events = span->dropped_links = 0;
+    span->attributes = span->events = span->links = 0;
+    span->kind = AISTRACE_KIND_INTERNAL;
+    span->status = AISTRACE_STATUS_UNSET;
+    if (!options)
+        return;
+    if (options->kind >= AISTRACE_KIND_INTERNAL && options->kind <= AISTRACE_KIND_CONSUMER)
+        span->kind = (uint8_t)options->kind;
+    if (options->buffer && options->buffer_bytes > AISTRACE_SPAN_INLINE_BYTES) {
+        size_t bytes = options->buffer_bytes < BODY_MAX ? options->buffer_bytes : BODY_MAX;
+        span->body = options->buffer;
+        span->body_capacity = (uint32_t)(bytes - AISTRACE__TEXT_ROOM);
+    }
+}
+
 void aistrace_span_start(struct aistrace_span *span, const char *name, const struct aistrace_span_options *options)
 {
     struct aistrace__thread *thread = &aistrace__thread;
     const struct aistrace_context *parent = thread->current;
     const struct shmring_control *control = aistrace__enter(thread);
+    struct aistrace__text text;
     uint64_t flags;
-    struct aistrace__text text = aistrace__text(name);
 
-    span->body = span->inline_body;
-    span->body_capacity = AISTRACE_SPAN_INLINE_BYTES - AISTRACE__TEXT_ROOM;
-    span->kind = AISTRACE_KIND_INTERNAL;
-    if (options) {
-        if (options->kind >= AISTRACE_KIND_INTERNAL && options->kind <= AISTRACE_KIND_CONSUMER)
-            span->kind = (uint8_t)options->kind;
-        if (options->parent)
-            parent = options->parent;
-        if (options->root)
-            parent = NULL;
-        if (options->buffer && options->buffer_bytes > AISTRACE_SPAN_INLINE_BYTES) {
-            size_t bytes = options->buffer_bytes < BODY_MAX ? options->buffer_bytes : BODY_MAX;
-            span->body = options->buffer;
-            span->body_capacity = (uint32_t)(bytes - AISTRACE__TEXT_ROOM);
-        }
-    }
+    if (options && (options->parent || options->root))
+        parent = options->root ? NULL : options->parent;
     if (parent && !aistrace__is_context(parent))
         parent = NULL;
     if (unlikely(!control)) {
@@ -121,24 +130,23 @@ void aistrace_span_start(struct aistrace_span *span, const char *name, const str
     }
     /* Acquire: the threshold was stored before the flag that publishes it. */
     flags = atomic_load_explicit(&control->flags, memory_order_acquire);
-    if (unlikely(flags & SHMRING_CONTROL_DISABLED || thread->generation == 0)) {
+    if (unlikely(flags & SHMRING_CONTROL_DISABLED)) {
         start_idle(span, parent, AISTRACE__DISABLED);
         return;
     }
-    span->body_bytes = 0;
-    span->dropped_attributes = span->dropped_events = span->dropped_links = 0;
-    span->attributes = span->events = span->links = 0;
-    span->status = AISTRACE_STATUS_UNSET;
-    span->generation = (uint8_t)thread->generation;
-    if (parent)
-        start_child(span, parent);
-    else
-        start_root(span, thread, control, flags);
-    aistrace__ids_span(thread, span->context.span_id);
-    put_text(span, AISTRACE_ITEM_NAME, text.data, text.bytes, span->body_capacity);
-    span->state = AISTRACE__RECORDING;
+    /* Before the rest: reading the clock waits for what went before, while what follows here may overlap with the work
+     * that is traced. */
     span->start_monotonic_ns = aistrace__monotonic_ns();
     span->start_unix_ns = aistrace__unix_ns(span->start_monotonic_ns);
+    start_body(span, options);
+    span->generation = (uint8_t)thread->generation;
+    if (parent)
+        start_child(span, thread, parent);
+    else
+        start_root(span, thread, control, flags);
+    text = aistrace__text(name);
+    put_text(span, AISTRACE_ITEM_NAME, text.data, text.bytes, span->body_capacity);
+    span->state = AISTRACE__RECORDING;
 }
 
 /* ---- end -----------------------------------------------------------------------------------------------------------
@@ -159,8 +167,8 @@ static void count_disabled(struct aistrace__thread *thread)
 static void write_record(struct aistrace_span *span, struct aistrace__thread *thread, uint64_t end_ns)
 {
     uint32_t bytes = (uint32_t)sizeof(struct aistrace_span_record) + span->body_bytes;
-    struct aistrace_span_record *record =
-        shmring_reserve(thread->writer, bytes, AISTRACE_RECORD_SPAN, span->context.sampling | span->record_flags);
+    struct aistrace_span_record *record = shmring__writer_reserve(thread->writer, bytes, AISTRACE_RECORD_SPAN,
+                                                                  span->context.sampling | span->record_flags);
 
     if (!record)
         return;
@@ -177,7 +185,7 @@ static void write_record(struct aistrace_span *span, struct aistrace__thread *th
     record->dropped_events = span->dropped_events;
     record->dropped_links = span->dropped_links;
     memcpy(record + 1, span->body, span->body_bytes);
-    shmring_commit(thread->writer);
+    shmring__writer_commit(thread->writer);
 }
 
 static void end_idle(enum aistrace__state state, struct aistrace__thread *thread)

@@ -198,13 +198,17 @@ static int set_up(struct aistrace__thread *thread, bool even_if_disabled)
 
 const struct shmring_control *aistrace__set_up(struct aistrace__thread *thread)
 {
+    /* Handed out in place of the real page: were that enabled in between, the caller would go on without set-up. */
+    static const struct shmring_control off = {.flags = SHMRING_CONTROL_DISABLED};
+
     /* Without the mutex what can be had without it: these may come at every span. */
     if (!atomic_load(&tracer.started) || atomic_load(&tracer.refused))
         return NULL;
     if (aistrace__generation() != 0 && disabled(aistrace__tracer.control))
-        return aistrace__tracer.control;
-    set_up(thread, false);
-    return aistrace__generation() ? aistrace__tracer.control : NULL;
+        return &off;
+    if (set_up(thread, false) == -ENODEV)
+        return NULL;
+    return thread->generation == aistrace__generation() ? aistrace__tracer.control : &off;
 }
 
 void aistrace__count_slotless(struct aistrace__thread *thread)

@@ -92,6 +92,7 @@ int use_everything(const char *header, char *out)
     aistrace_span_set_bytes(&span, "y", "text", 2);
     aistrace_span_set_strings(&span, "l", items, 2);
     aistrace_span_set(&span, &attributes[0]);
+    aistrace_span_put(&span, AISTRACE_STRING, "p", 1, "text", 4);
     aistrace_span_set_name(&span, "other");
     aistrace_span_set_status(&span, AISTRACE_STATUS_ERROR, "message");
     aistrace_span_add_event(&span, "event", attributes, 7);

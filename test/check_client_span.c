@@ -163,6 +163,56 @@ START_TEST(attribute_structs_write_what_the_setters_write)
 }
 END_TEST
 
+START_TEST(what_is_inlined_writes_what_the_library_writes)
+{
+    void (*volatile set_int)(struct aistrace_span *, const char *, int64_t) = aistrace_span_set_int;
+    void (*volatile set_double)(struct aistrace_span *, const char *, double) = aistrace_span_set_double;
+    void (*volatile set_bool)(struct aistrace_span *, const char *, bool) = aistrace_span_set_bool;
+    void (*volatile set_string)(struct aistrace_span *, const char *, const char *) = aistrace_span_set_string;
+    void (*volatile set_text)(struct aistrace_span *, const char *, const char *, size_t) = aistrace_span_set_text;
+    static char buffers[2][60000], value[200];
+    struct aistrace_span inlined, called;
+
+    aistrace_span_start(&inlined, "n", &(struct aistrace_span_options){.buffer = buffers[0], .buffer_bytes = 60000});
+    aistrace_span_start(&called, "n", &(struct aistrace_span_options){.buffer = buffers[1], .buffer_bytes = 60000});
+    for (int i = 0; i < 160; i++) { /* beyond the limits: what is dropped is the same, too */
+        memset(value, 'v', sizeof(value));
+        value[i] = '\0';
+        switch (i % 5) {
+        case 0:
+            aistrace_span_set_int(&inlined, "int", i);
+            set_int(&called, "int", i);
+            break;
+        case 1:
+            aistrace_span_set_double(&inlined, "a double", i / 3.0);
+            set_double(&called, "a double", i / 3.0);
+            break;
+        case 2:
+            aistrace_span_set_bool(&inlined, "bool", i % 2);
+            set_bool(&called, "bool", i % 2);
+            break;
+        case 3:
+            aistrace_span_set_string(&inlined, "a string of some length", value);
+            set_string(&called, "a string of some length", value);
+            break;
+        case 4:
+            aistrace_span_set_text(&inlined, "", i % 2 ? NULL : value, 50);
+            set_text(&called, "", i % 2 ? NULL : value, 50);
+            break;
+        }
+        ck_assert_uint_eq(inlined.body_bytes, called.body_bytes);
+        ck_assert_mem_eq(inlined.body, called.body, called.body_bytes);
+        ck_assert_uint_eq(inlined.attributes, called.attributes);
+        ck_assert_uint_eq(inlined.dropped_attributes, called.dropped_attributes);
+    }
+    aistrace_span_set_text(&inlined, "huge", value, SIZE_MAX);
+    aistrace_span_set_text(&inlined, "huge", value, SIZE_MAX - 20);
+    ck_assert_uint_eq(inlined.dropped_attributes, called.dropped_attributes + 2);
+    aistrace_span_end(&inlined);
+    aistrace_span_end(&called);
+}
+END_TEST
+
 START_TEST(strings_of_every_length_are_copied_right)
 {
     static char buffer[4096];
@@ -803,6 +853,7 @@ int main(void)
     tcase_add_test(tcase, every_kind_is_kept_and_others_are_internal);
     tcase_add_test(tcase, attributes_of_every_type);
     tcase_add_test(tcase, attribute_structs_write_what_the_setters_write);
+    tcase_add_test(tcase, what_is_inlined_writes_what_the_library_writes);
     tcase_add_test(tcase, strings_of_every_length_are_copied_right);
     tcase_add_test(tcase, an_unknown_attribute_type_is_dropped_and_counted);
     tcase_add_test(tcase, the_last_value_of_a_key_wins);

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A part of aistrace.h: the attribute setters as a compiler that optimises may inline them. With a constant key an
+ * attribute is then a handful of stores. The library has every function as well; these never become symbols.
+ * The item written here is that of span_format.h, as the library checks when it is built.
+ */
+#ifndef AISTRACE_INLINE_H
+#define AISTRACE_INLINE_H
+
+#ifndef AISTRACE_H
+#error "include aistrace.h"
+#endif
+
+#define AISTRACE_FAST extern inline __attribute__((gnu_inline, always_inline))
+
+enum {
+    AISTRACE_FAST_ITEM_TAG = 4,
+    AISTRACE_FAST_ITEM_BYTES = 8,
+    AISTRACE_FAST_KEY_MAX = 64,
+    AISTRACE_FAST_ATTRIBUTES = 128
+};
+
+AISTRACE_FAST void aistrace_fast_copy(uint8_t *to, const void *from, size_t bytes)
+{
+    const uint8_t *at = (const uint8_t *)from;
+
+    if (__builtin_constant_p(bytes) || bytes > 32) {
+        memcpy(to, at, bytes);
+    } else if (bytes >= 16) {
+        memcpy(to, at, 16);
+        memcpy(to + bytes - 16, at + bytes - 16, 16);
+    } else if (bytes >= 8) {
+        memcpy(to, at, 8);
+        memcpy(to + bytes - 8, at + bytes - 8, 8);
+    } else if (bytes >= 4) {
+        memcpy(to, at, 4);
+        memcpy(to + bytes - 4, at + bytes - 4, 4);
+    } else if (bytes) {
+        to[0] = at[0];
+        to[bytes / 2] = at[bytes / 2];
+        to[bytes - 1] = at[bytes - 1];
+    }
+}
+
+AISTRACE_FAST void aistrace_fast_put(struct aistrace_span *span, enum aistrace_type type, const char *key,
+                                     size_t key_bytes, const void *value, size_t value_bytes)
+{
+    const size_t bytes = AISTRACE_FAST_ITEM_BYTES + key_bytes + value_bytes;
+    const uint64_t head =
+        AISTRACE_FAST_ITEM_TAG | (uint64_t)type << 8 | (uint64_t)key_bytes << 16 | (uint64_t)value_bytes << 32;
+    uint8_t *at = span->body + span->body_bytes;
+
+    if (__builtin_expect(value_bytes > (1u << 30) || span->attributes >= AISTRACE_FAST_ATTRIBUTES ||
+                             span->body_bytes + bytes > span->body_capacity,
+                         0)) {
+        aistrace_span_put(span, type, key, key_bytes, value, value_bytes);
+        return;
+    }
+    memcpy(at, &head, sizeof(head));
+    memcpy(at + AISTRACE_FAST_ITEM_BYTES, key, key_bytes);
+    aistrace_fast_copy(at + AISTRACE_FAST_ITEM_BYTES + key_bytes, value, value_bytes);
+    span->body_bytes += (uint32_t)bytes;
+    span->attributes++;
+}
+
+AISTRACE_FAST void aistrace_fast_set(struct aistrace_span *span, enum aistrace_type type, const char *key,
+                                     const void *value, size_t value_bytes)
+{
+    const size_t key_bytes = key ? strlen(key) : 0;
+
+    if (__builtin_constant_p(key_bytes) && key_bytes <= AISTRACE_FAST_KEY_MAX)
+        aistrace_fast_put(span, type, key, key_bytes, value, value_bytes);
+    else
+        aistrace_span_put(span, type, key, key_bytes, value, value_bytes);
+}
+
+AISTRACE_FAST void aistrace_span_set_int(struct aistrace_span *span, const char *key, int64_t value)
+{
+    aistrace_fast_set(span, AISTRACE_INT, key, &value, sizeof(value));
+}
+
+AISTRACE_FAST void aistrace_span_set_double(struct aistrace_span *span, const char *key, double value)
+{
+    aistrace_fast_set(span, AISTRACE_DOUBLE, key, &value, sizeof(value));
+}
+
+AISTRACE_FAST void aistrace_span_set_bool(struct aistrace_span *span, const char *key, bool value)
+{
+    const uint8_t byte = value;
+
+    aistrace_fast_set(span, AISTRACE_BOOL, key, &byte, sizeof(byte));
+}
+
+AISTRACE_FAST void aistrace_span_set_text(struct aistrace_span *span, const char *key, const char *value, size_t bytes)
+{
+    aistrace_fast_set(span, AISTRACE_STRING, key, value ? value : "", value ? bytes : 0);
+}
+
+AISTRACE_FAST void aistrace_span_set_string(struct aistrace_span *span, const char *key, const char *value)
+{
+    aistrace_fast_set(span, AISTRACE_STRING, key, value ? value : "", value ? strlen(value) : 0);
+}
+
+#undef AISTRACE_FAST
+
+#endif
