@@ -43,7 +43,7 @@ objects = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
 SHMRING_O  := $(call objects,shmring/*.c)
 CLIENT_O   := $(call objects,client/*.c)
 DAEMON_O   := $(filter-out $(O)/daemon/aistraced.o,$(call objects,daemon/*.c))
-CLI_O      := $(call objects,daemon/cli/*.c)
+CLI_O      := $(filter-out $(O)/daemon/cli/main.o,$(call objects,daemon/cli/*.c))
 ENDPOINT_O := $(call objects,daemon/endpoint/*.c)
 NODE_C     := $(wildcard test/playground/node/*.c)
 AIS_O      := $(call objects,test/playground/cli/*.c test/playground/node/names.c test/playground/node/checksum.c)
@@ -76,6 +76,7 @@ $(LIB)/libshmring.a: $(SHMRING_O)
 $(LIB)/libaistrace.a: $(CLIENT_O) $(SHMRING_O)
 $(LIB)/libdaemon.a: $(DAEMON_O) $(PROTO_O)
 $(LIB)/libendpoint.a: $(ENDPOINT_O)
+$(LIB)/libcli.a: $(CLI_O)
 $(LIB)/libsupport.a: $(SUPPORT_O)
 $(LIB)/%.a:
 	$(call say,AR,$@)
@@ -95,7 +96,7 @@ endef
 
 $(BIN)/aistraced: $(O)/daemon/aistraced.o $(LIB)/libdaemon.a $(LIB)/libshmring.a
 	$(call link,$(LIBS_DAEMON))
-$(BIN)/aistrace: $(CLI_O) $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
+$(BIN)/aistrace: $(O)/daemon/cli/main.o $(LIB)/libcli.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
 	$(call link,$(LIBS_CLI))
 $(BIN)/ais: $(AIS_O)
 	$(call link,$(LIBS_AIS))
@@ -122,11 +123,11 @@ $(GEN)/%.pb-c.c $(GEN)/%.pb-c.h &: proto/%.proto
 $(O)/gen/%.o: $(GEN)/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(filter-out $(WARN),$(BASE)) -MMD -MP -c -o $@ $<
-$(DAEMON_O) $(ENDPOINT_O) $(CLI_O) $(PROTO_O) $(call objects,test/*.c test/*/*.c): | $(PROTO_C)
+$(DAEMON_O) $(ENDPOINT_O) $(CLI_O) $(O)/daemon/cli/main.o $(PROTO_O) $(call objects,test/*.c test/*/*.c): | $(PROTO_C)
 
 # ---- tests
 
-$(B)/test/check_%: $(O)/test/check_%.o $(LIB)/libsupport.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
+$(B)/test/check_%: $(O)/test/check_%.o $(LIB)/libsupport.a $(LIB)/libcli.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
 	$(call link,$(LIBS_CHECK) $(LIBS_CLI))
 $(B)/test/%: $(O)/test/helpers/%.o $(LIB)/libsupport.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
 	$(call link,$(LIBS_DAEMON))
