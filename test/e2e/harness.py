@@ -69,6 +69,7 @@ def free_port():
 
 
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? ([^ ]+)(?: \d+)?$")
+_SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer.*|.*runtime error: .*")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 
 
@@ -261,6 +262,15 @@ class Scene:
         except FileNotFoundError:
             return []
 
+    def end_well(self):
+        """After a test that passed: sidecars still running end by TERM, and no sanitizer has complained."""
+        for process in self.processes:
+            if isinstance(process, Sidecar) and process.running():
+                check(process.terminate(20) in (0, 69), f"{process.name} ended with {process.popen.returncode}")
+        for process in self.processes:
+            complaint = _SANITIZER.search(process.stderr())
+            check(not complaint, f"{process.name}: {complaint and complaint.group(0)}")
+
     def done(self):
         for process in reversed(self.processes):
             if process.running():
@@ -316,6 +326,7 @@ def main():
         signal.alarm(TEST_TIMEOUT_S)
         try:
             function(scene)
+            scene.end_well()
         except Exception as error:  # pylint: disable=broad-except
             problem = error
             signal.alarm(0)
