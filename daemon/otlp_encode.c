@@ -64,13 +64,13 @@ static inline const uint8_t *next_item(const uint8_t *at, struct item_at *item)
 
 /* Keys that a scope has shown so far: one bit each by a cheap hash. Two on one bit may be the same key. */
 struct key_filter {
-    uint64_t words[16];
+    uint32_t words[16];
 };
 
 static inline bool filter_add(struct key_filter *filter, const struct item_at *item, const uint8_t *limit)
 {
     uint64_t bytes = item->head.key_bytes, first = 0, last;
-    if (bytes >= 8) {
+    if (__builtin_expect(bytes >= 8, 1)) {
         first = otlp_load(item->key);
         last = otlp_load(item->key + bytes - 8);
     } else if ((size_t)(limit - item->key) >= 8) {
@@ -80,10 +80,9 @@ static inline bool filter_add(struct key_filter *filter, const struct item_at *i
         memcpy(&last, item->key, bytes);
     }
     uint64_t hash = (first * UINT64_C(0x9e3779b97f4a7c15) ^ (last + bytes)) * UINT64_C(0xd6e8feb86659fd93);
-    uint64_t *word = &filter->words[hash >> 60], bit = UINT64_C(1) << ((hash >> 54) & 63);
-    bool seen = *word & bit;
-    *word |= bit;
-    return seen;
+    uint32_t *word = &filter->words[hash >> 60], bit = UINT32_C(1) << ((hash >> 55) & 31), was = *word;
+    *word = was | bit;
+    return was & bit;
 }
 
 /* The attributes of a scope in which keys may repeat: each once, with its last value. */
@@ -99,7 +98,7 @@ static __attribute__((noinline)) uint8_t *put_unique_attributes(uint8_t *out, ui
             last[key_set_add(&keys, item.key, item.head.key_bytes)] = item;
     }
     for (size_t i = 0; i < keys.count; i++)
-        out = otlp_wire_attribute(out, tag, &last[i].head, last[i].key, source);
+        out = otlp_wire_attribute(out, tag, last[i].head, last[i].key, source);
     return out;
 }
 
@@ -110,14 +109,15 @@ static uint8_t *put_attributes(uint8_t *out, uint8_t tag, const uint8_t *begin, 
     struct key_filter filter = {0};
     uint8_t *restart = out;
     uint64_t invalid_text = source->invalid_text;
+    const uint8_t *const limit = source->limit;
     for (const uint8_t *at = begin; at < end;) {
         struct item_at item;
         at = next_item(at, &item);
-        if (filter_add(&filter, &item, source->limit)) {
+        if (filter_add(&filter, &item, limit)) {
             source->invalid_text = invalid_text;
             return put_unique_attributes(restart, tag, begin, end, source);
         }
-        out = otlp_wire_attribute(out, tag, &item.head, item.key, source);
+        out = otlp_wire_attribute(out, tag, item.head, item.key, source);
     }
     return out;
 }
@@ -222,15 +222,16 @@ static inline uint8_t *put_items(uint8_t *out, const struct span_view *span, boo
                                  struct text_item texts[AISTRACE_ITEM_TRACE_STATE + 1], struct otlp_source *source)
 {
     struct key_filter filter = {0};
-    for (const uint8_t *at = span->items; at < source->limit;) {
+    const uint8_t *const limit = source->limit; /* a local one: stores of bytes cannot change it */
+    for (const uint8_t *at = span->items; at < limit;) {
         struct item_at item;
         at = next_item(at, &item);
         if (item.head.tag == AISTRACE_ITEM_ATTRIBUTE) {
             if (skip_attributes)
                 continue;
-            if (__builtin_expect(filter_add(&filter, &item, source->limit), 0))
+            if (__builtin_expect(filter_add(&filter, &item, limit), 0))
                 return NULL;
-            out = otlp_wire_attribute(out, SPAN_ATTRIBUTES, &item.head, item.key, source);
+            out = otlp_put_attribute(out, SPAN_ATTRIBUTES, item.head, item.key, limit, source);
         } else if (item.head.tag == AISTRACE_ITEM_EVENT) {
             out = put_event(out, &item, source);
         } else if (item.head.tag == AISTRACE_ITEM_LINK) {

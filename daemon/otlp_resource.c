@@ -57,7 +57,7 @@ static int put_attribute(struct buf *out, const uint8_t *item_and_texts, size_t 
     struct aistrace_item item;
     const uint8_t *key;
     next_item(item_and_texts, &item, &key);
-    uint8_t *end = otlp_wire_attribute(out->data + out->len, RESOURCE_ATTRIBUTES, &item, key, &source);
+    uint8_t *end = otlp_wire_attribute(out->data + out->len, RESOURCE_ATTRIBUTES, item, key, &source);
     out->len = (size_t)(end - out->data);
     *invalid_text += source.invalid_text;
     return 0;

@@ -18,7 +18,22 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are stored as th
 enum { OTLP_WIRE_SLACK = 16, OTLP_WIRE_VARINT_MAX = 10 };
 enum { OTLP_VARINT = 0, OTLP_FIXED64 = 1, OTLP_BYTES = 2, OTLP_FIXED32 = 5 };
 #define OTLP_TAG(field, wire_type) ((uint8_t)((field) << 3 | (wire_type))) /* fields up to 15 */
-#define OTLP_HIGH_BITS             UINT64_C(0x8080808080808080)
+
+/* AnyValue's, KeyValue's, ArrayValue's fields. */
+enum {
+    OTLP_ANY_STRING = OTLP_TAG(1, OTLP_BYTES),
+    OTLP_ANY_BOOL = OTLP_TAG(2, OTLP_VARINT),
+    OTLP_ANY_INT = OTLP_TAG(3, OTLP_VARINT),
+    OTLP_ANY_DOUBLE = OTLP_TAG(4, OTLP_FIXED64),
+    OTLP_ANY_ARRAY = OTLP_TAG(5, OTLP_BYTES),
+    OTLP_ANY_BYTES = OTLP_TAG(7, OTLP_BYTES),
+    OTLP_KEY = OTLP_TAG(1, OTLP_BYTES),
+    OTLP_VALUE = OTLP_TAG(2, OTLP_BYTES),
+    OTLP_ARRAY_VALUES = OTLP_TAG(1, OTLP_BYTES),
+};
+
+/* With texts up to this every length around them takes one byte. */
+enum { OTLP_SHORT_BYTES = 127 - 6 };
 
 /* Where texts come from: nothing past limit may be read. What was mended is counted. */
 struct otlp_source {
@@ -27,11 +42,18 @@ struct otlp_source {
 };
 
 /* The KeyValue of a checked ATTRIBUTE item, as the field with this tag; key is where the item's key begins. */
-uint8_t *otlp_wire_attribute(uint8_t *out, uint8_t tag, const struct aistrace_item *item, const uint8_t *key,
+uint8_t *otlp_wire_attribute(uint8_t *out, uint8_t tag, struct aistrace_item item, const uint8_t *key,
                              struct otlp_source *source);
+
+/* The same without its short cuts. */
+uint8_t *otlp_wire_any_attribute(uint8_t *out, uint8_t tag, struct aistrace_item item, const uint8_t *key,
+                                 struct otlp_source *source);
 
 /* A string field, mended where it is not UTF-8. */
 uint8_t *otlp_wire_text(uint8_t *out, uint8_t tag, const uint8_t *text, size_t bytes, struct otlp_source *source);
+
+/* Copies a text shorter than 16 bytes, reading nothing beyond it. -> its bytes, or'ed somehow */
+uint64_t otlp_wire_copy_last(uint8_t *out, const uint8_t *text, size_t bytes);
 
 static inline uint64_t otlp_load(const uint8_t *from)
 {
@@ -84,6 +106,107 @@ static inline uint8_t *otlp_close(uint8_t *begin, size_t predicted, uint8_t *end
         memmove(begin - room + need, begin, bytes);
     otlp_put_varint(begin - room, bytes);
     return end - room + need;
+}
+
+/* What is left of ASCII's check: bytes that were copied, or'ed. */
+struct otlp_high {
+    uint64_t words __attribute__((vector_size(16)));
+};
+
+static inline bool otlp_is_ascii(const struct otlp_high *high)
+{
+    return !((high->words[0] | high->words[1]) & UINT64_C(0x8080808080808080));
+}
+
+/* Copies text 16 bytes at a time and notes what it saw. Blocks overlap at the end, so that nothing outside the text is
+ * read; only a text shorter than a block is read past its end, if limit allows. */
+static inline uint8_t *otlp_copy_text(uint8_t *out, const uint8_t *text, size_t bytes, const uint8_t *limit,
+                                      struct otlp_high *high)
+{
+    static const uint8_t masks[32] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+    enum { BLOCK = sizeof high->words };
+    struct otlp_high block, mask;
+    if (bytes > BLOCK) {
+        for (size_t i = 0; i + BLOCK < bytes; i += BLOCK) {
+            memcpy(&block, text + i, BLOCK);
+            memcpy(out + i, &block, BLOCK);
+            high->words |= block.words;
+        }
+        memcpy(&block, text + bytes - BLOCK, BLOCK);
+        memcpy(out + bytes - BLOCK, &block, BLOCK);
+        high->words |= block.words;
+    } else if (__builtin_expect((size_t)(limit - text) >= BLOCK, 1)) {
+        memcpy(&block, text, BLOCK);
+        memcpy(&mask, masks + BLOCK - bytes, BLOCK);
+        memcpy(out, &block, BLOCK);
+        high->words |= block.words & mask.words;
+    } else {
+        high->words[0] |= otlp_wire_copy_last(out, text, bytes);
+    }
+    return out + bytes;
+}
+
+static inline bool otlp_is_scalar(struct aistrace_item item)
+{
+    return item.type >= AISTRACE_VALUE_BOOL && item.type <= AISTRACE_VALUE_DOUBLE;
+}
+
+static inline uint64_t otlp_scalar(struct aistrace_item item, const uint8_t *value)
+{
+    return item.type == AISTRACE_VALUE_BOOL ? *value : otlp_load(value);
+}
+
+/* AnyValue of a scalar: its length, and itself. */
+static inline size_t otlp_scalar_bytes(struct aistrace_item item, uint64_t number)
+{
+    return 1 + (item.type == AISTRACE_VALUE_DOUBLE ? sizeof number : otlp_varint_bytes(number));
+}
+
+static inline uint8_t *otlp_put_scalar(uint8_t *out, struct aistrace_item item, uint64_t number)
+{
+    if (item.type == AISTRACE_VALUE_DOUBLE) {
+        *out++ = OTLP_ANY_DOUBLE;
+        return otlp_put_fixed64(out, number);
+    }
+    *out++ = item.type == AISTRACE_VALUE_BOOL ? OTLP_ANY_BOOL : OTLP_ANY_INT;
+    return otlp_put_varint(out, number);
+}
+
+/* Two tags, each with a length of one byte, in one store. */
+static inline uint8_t *otlp_put_heads(uint8_t *out, uint8_t outer, size_t outer_bytes, uint8_t inner,
+                                      size_t inner_bytes)
+{
+    return otlp_put_fixed32(out, (uint32_t)(outer | outer_bytes << 8 | (uint32_t)inner << 16 | inner_bytes << 24));
+}
+
+/* otlp_wire_attribute for where it matters; limit is source's. Short ASCII is nearly all there is: the lengths are
+ * known at once, and the check is part of the copying. */
+static inline uint8_t *otlp_put_attribute(uint8_t *out, uint8_t tag, struct aistrace_item item, const uint8_t *key,
+                                          const uint8_t *limit, struct otlp_source *source)
+{
+    size_t key_bytes = item.key_bytes, value_bytes = item.value_bytes;
+    const uint8_t *value = key + key_bytes;
+    struct otlp_high high = {0};
+    uint8_t *end;
+    if (item.type == AISTRACE_VALUE_STRING && key_bytes + value_bytes <= OTLP_SHORT_BYTES) {
+        end = otlp_put_heads(out, tag, 6 + key_bytes + value_bytes, OTLP_KEY, key_bytes);
+        end = otlp_copy_text(end, key, key_bytes, limit, &high);
+        end = otlp_put_heads(end, OTLP_VALUE, 2 + value_bytes, OTLP_ANY_STRING, value_bytes);
+        end = otlp_copy_text(end, value, value_bytes, limit, &high);
+    } else if (otlp_is_scalar(item) && key_bytes <= OTLP_SHORT_BYTES - OTLP_WIRE_VARINT_MAX) {
+        uint64_t number = otlp_scalar(item, value);
+        size_t any = otlp_scalar_bytes(item, number);
+        end = otlp_put_heads(out, tag, 4 + key_bytes + any, OTLP_KEY, key_bytes);
+        end = otlp_copy_text(end, key, key_bytes, limit, &high);
+        *end++ = OTLP_VALUE;
+        *end++ = (uint8_t)any;
+        end = otlp_put_scalar(end, item, number);
+    } else {
+        return otlp_wire_any_attribute(out, tag, item, key, source);
+    }
+    if (__builtin_expect(!otlp_is_ascii(&high), 0))
+        return otlp_wire_any_attribute(out, tag, item, key, source);
+    return end;
 }
 
 #endif
