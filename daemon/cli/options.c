@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,7 +109,8 @@ static bool store(const struct option_table *table, const struct option_row *row
     if (err == -EINVAL)
         fprintf(stderr, "%s: --%s %s: not %s\n", table->command, row->name, value, numeric_types[row->type].expects);
     else if (err < 0 || number < row->min || (row->max && number > row->max))
-        fprintf(stderr, "%s: --%s %s: out of range\n", table->command, row->name, value);
+        fprintf(stderr, "%s: --%s %s: out of range (%" PRIu64 " to %" PRIu64 ")\n", table->command, row->name, value,
+                row->min, row->max ? row->max : UINT64_MAX);
     else {
         *(uint64_t *)row->out = number;
         return true;
