@@ -91,13 +91,18 @@ static __attribute__((noinline)) uint8_t *put_unique_attributes(uint8_t *out, ui
 {
     struct key_set keys;
     struct item_at last[AISTRACE_MAX_ATTRIBUTES + 1], item; /* one more: where a checked record has none */
+    size_t count = 0;
     key_set_init(&keys);
     while (at < end) {
         at = next_item(at, &item);
-        if (item.head.tag == AISTRACE_ITEM_ATTRIBUTE)
-            last[key_set_add(&keys, item.key, item.head.key_bytes)] = item;
+        if (item.head.tag != AISTRACE_ITEM_ATTRIBUTE)
+            continue;
+        size_t i = key_set_add(&keys, item.key, item.head.key_bytes);
+        last[i] = item;
+        if (i == count && i < AISTRACE_MAX_ATTRIBUTES)
+            count++;
     }
-    for (size_t i = 0; i < keys.count; i++)
+    for (size_t i = 0; i < count; i++)
         out = otlp_wire_attribute(out, tag, last[i].head, last[i].key, source);
     return out;
 }

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "../support/span_model.h"
 #include "batch.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
-#include "../support/span_model.h"
 
 enum { SPANS = 512, ARENA_BYTES = 4 << 20 };
 
