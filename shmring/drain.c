@@ -217,8 +217,7 @@ static const char *record_problem(const struct shmring_record *record, const str
         return "record has an impossible length";
     if (record->length > place->published || record->length > place->lap)
         return "record is longer than what was written";
-    if (record->payload_bytes > record->length - sizeof(*record) ||
-        record->length - sizeof(*record) - record->payload_bytes >= SHMRING_ALIGN)
+    if (record->length - sizeof(*record) - record->payload_bytes >= SHMRING_ALIGN) /* or wraps */
         return "payload does not fill its record";
     if (record->ordinal != place->ordinal)
         return "record is out of order";

@@ -159,20 +159,16 @@ static int draft_open(struct draft *draft)
 static int draft_link(struct draft *draft)
 {
     char path[64];
-    int err;
 
-    if (draft->named) {
-        err = renameat(draft->dir_fd, draft->temporary, draft->dir_fd, draft->name) < 0 ? -errno : 0;
-        draft->named = err < 0;
-        return err;
-    }
+    if (draft->named)
+        return renameat(draft->dir_fd, draft->temporary, draft->dir_fd, draft->name) < 0 ? -errno : 0;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", draft->fd);
     return linkat(AT_FDCWD, path, draft->dir_fd, draft->name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
 static void draft_drop(struct draft *draft)
 {
-    if (draft->named)
+    if (draft->named) /* nothing is there after a rename */
         unlinkat(draft->dir_fd, draft->temporary, 0);
     if (draft->fd >= 0)
         close(draft->fd);

@@ -193,6 +193,38 @@ static void fork_and_sleep(struct shmring *ring)
     await_orders();
 }
 
+/* Slots are mapped apart from the lock, so only a look at the child's memory tells. */
+static void look_for_mappings_in_a_child(struct shmring *ring)
+{
+    pid_t child = fork();
+    int status = 1;
+
+    if (child == 0) {
+        char line[512];
+        bool found = false;
+        FILE *maps = fopen("/proc/self/maps", "re");
+        while (maps != NULL && fgets(line, sizeof(line), maps) != NULL)
+            found = found || strstr(line, shmring_name(ring)) != NULL;
+        _exit(maps == NULL || found);
+    }
+    waitpid(child, &status, 0);
+    if (status != 0)
+        _exit(4);
+    await_orders();
+    _exit(0);
+}
+
+START_TEST(child_of_the_owner_has_nothing_of_the_segment)
+{
+    pid_t pid = start_owner(look_for_mappings_in_a_child);
+    int status;
+
+    close(orders[1]);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 START_TEST(owner_outlives_its_child)
 {
     pid_t pid = start_owner(fork_and_sleep);
@@ -259,6 +291,7 @@ int main(void)
     tcase_add_test(tcase, stopped_owner_is_alive);
     tcase_add_test(tcase, closed_segment_has_no_owner);
     tcase_add_test(tcase, child_of_the_owner_does_not_hold_the_segment);
+    tcase_add_test(tcase, child_of_the_owner_has_nothing_of_the_segment);
     tcase_add_test(tcase, owner_outlives_its_child);
     tcase_add_test(tcase, exec_gives_the_segment_up);
     tcase_add_test(tcase, owners_end_is_an_event_on_the_file);

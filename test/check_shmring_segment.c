@@ -6,7 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -411,6 +411,37 @@ START_TEST(file_size_limit_is_an_error_not_a_signal)
 }
 END_TEST
 
+/* Without /proc there is no way to link an unnamed file: a temporary name does it. */
+START_TEST(segment_is_created_without_proc)
+{
+    struct shmring_options options = options_of(fixture.dir);
+    struct shmring_writer *writer;
+    struct shmring *ring;
+
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("none", "/proc", "tmpfs", 0, NULL) < 0) {
+        printf("skipped, cannot hide /proc: segment_is_created_without_proc\n");
+        return;
+    }
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    ck_assert_int_eq(files_in(fixture.dir), 1);
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    ck_assert(ring_write(writer, 0, 100));
+    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    ck_assert(shmring_reader_owner_alive(reader));
+    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 1);
+    shmring_close(ring);
+    ck_assert(!shmring_reader_owner_alive(reader));
+    shmring_reader_close(reader);
+    if (small_tmpfs(4 * SHMRING_PAGE)) {
+        ck_assert_int_eq(shmring_create(&options, &ring), -ENOSPC);
+        ck_assert_int_eq(files_in(fixture.dir), 0);
+        umount(fixture.dir);
+    }
+    umount("/proc"); /* a leak checker at the end wants it */
+}
+END_TEST
+
 /* ---- slots ---- */
 
 START_TEST(more_threads_than_slots_are_refused_and_counted)
@@ -563,6 +594,7 @@ int main(void)
     tcase_add_test(tcase, full_tmpfs_is_an_error_at_attach_and_the_others_go_on);
     tcase_add_test(tcase, small_tmpfs_gets_small_rings);
     tcase_add_test(tcase, file_size_limit_is_an_error_not_a_signal);
+    tcase_add_test(tcase, segment_is_created_without_proc);
     tcase_add_test(tcase, more_threads_than_slots_are_refused_and_counted);
     tcase_add_test(tcase, next_owner_of_a_slot_appends);
     tcase_add_test(tcase, slots_of_several_groups_work);
