@@ -66,12 +66,13 @@ AISTRACE_FAST void aistrace_fast_put(struct aistrace_span *span, enum aistrace_t
 AISTRACE_FAST void aistrace_fast_set(struct aistrace_span *span, enum aistrace_type type, const char *key,
                                      const void *value, size_t value_bytes)
 {
-    const size_t key_bytes = key ? strlen(key) : 0;
+    const char *const text = key ? key : "";
+    const size_t key_bytes = strlen(text);
 
     if (__builtin_constant_p(key_bytes) && key_bytes <= AISTRACE_FAST_KEY_MAX)
-        aistrace_fast_put(span, type, key, key_bytes, value, value_bytes);
+        aistrace_fast_put(span, type, text, key_bytes, value, value_bytes);
     else
-        aistrace_span_put(span, type, key, key_bytes, value, value_bytes);
+        aistrace_span_put(span, type, text, key_bytes, value, value_bytes);
 }
 
 AISTRACE_FAST void aistrace_span_set_int(struct aistrace_span *span, const char *key, int64_t value)
