@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-static int varint(const uint8_t **at, const uint8_t *end, uint64_t *out)
+static int long_varint(const uint8_t **at, const uint8_t *end, uint64_t *out)
 {
     uint64_t value = 0;
     for (unsigned shift = 0; *at < end && shift < 70; shift += 7) {
@@ -18,6 +18,16 @@ static int varint(const uint8_t **at, const uint8_t *end, uint64_t *out)
     return -EBADMSG;
 }
 
+/* Most varints are one byte. */
+static inline int varint(const uint8_t **at, const uint8_t *end, uint64_t *out)
+{
+    if (*at < end && **at < 0x80) {
+        *out = *(*at)++;
+        return 0;
+    }
+    return long_varint(at, end, out);
+}
+
 static int fixed(const uint8_t **at, const uint8_t *end, size_t bytes, uint64_t *out)
 {
     if ((size_t)(end - *at) < bytes)
@@ -28,35 +38,33 @@ static int fixed(const uint8_t **at, const uint8_t *end, size_t bytes, uint64_t 
     return 0;
 }
 
-int wire_next(struct wire_bytes *rest, struct wire_field *out)
+static inline int next(struct wire_bytes *rest, struct wire_field *out)
 {
     if (rest->len == 0)
         return 0;
     const uint8_t *at = rest->data, *end = at + rest->len;
-    uint64_t key, length;
-    struct wire_field field = {0};
+    uint64_t key, value = 0;
+    struct wire_bytes bytes = {0};
     if (varint(&at, end, &key) < 0 || key >> 3 == 0 || key >> 32 != 0)
         return -EBADMSG;
-    field.number = (uint32_t)(key >> 3);
-    field.type = (uint8_t)(key & 7);
     int err;
-    switch (field.type) {
+    switch (key & 7) {
     case PROTOBUF_C_WIRE_TYPE_VARINT:
-        err = varint(&at, end, &field.value);
+        err = varint(&at, end, &value);
         break;
     case PROTOBUF_C_WIRE_TYPE_64BIT:
-        err = fixed(&at, end, 8, &field.value);
+        err = fixed(&at, end, 8, &value);
         break;
     case PROTOBUF_C_WIRE_TYPE_32BIT:
-        err = fixed(&at, end, 4, &field.value);
+        err = fixed(&at, end, 4, &value);
         break;
     case PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED:
-        err = varint(&at, end, &length);
-        if (err == 0 && length > (size_t)(end - at))
+        err = varint(&at, end, &value);
+        if (err == 0 && value > (size_t)(end - at))
             err = -EBADMSG;
         if (err == 0) {
-            field.bytes = (struct wire_bytes){at, (size_t)length};
-            at += length;
+            bytes = (struct wire_bytes){at, (size_t)value};
+            at += value;
         }
         break;
     default:
@@ -64,30 +72,32 @@ int wire_next(struct wire_bytes *rest, struct wire_field *out)
     }
     if (err < 0)
         return err;
-    *rest = (struct wire_bytes){at, (size_t)(end - at)};
-    *out = field;
+    rest->data = at;
+    rest->len = (size_t)(end - at);
+    out->number = (uint32_t)(key >> 3);
+    out->type = (uint8_t)(key & 7);
+    out->value = value;
+    out->bytes = bytes;
     return 1;
 }
 
-static uint8_t wire_type_of(ProtobufCType type)
+int wire_next(struct wire_bytes *rest, struct wire_field *out)
 {
-    switch (type) {
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return PROTOBUF_C_WIRE_TYPE_64BIT;
-    case PROTOBUF_C_TYPE_FIXED32:
-    case PROTOBUF_C_TYPE_SFIXED32:
-    case PROTOBUF_C_TYPE_FLOAT:
-        return PROTOBUF_C_WIRE_TYPE_32BIT;
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_BYTES:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
-    default:
-        return PROTOBUF_C_WIRE_TYPE_VARINT;
-    }
+    return next(rest, out);
 }
+
+/* By ProtobufCType; what is not here is a varint. */
+static const uint8_t wire_types[] = {
+    [PROTOBUF_C_TYPE_FIXED64] = PROTOBUF_C_WIRE_TYPE_64BIT,
+    [PROTOBUF_C_TYPE_SFIXED64] = PROTOBUF_C_WIRE_TYPE_64BIT,
+    [PROTOBUF_C_TYPE_DOUBLE] = PROTOBUF_C_WIRE_TYPE_64BIT,
+    [PROTOBUF_C_TYPE_FIXED32] = PROTOBUF_C_WIRE_TYPE_32BIT,
+    [PROTOBUF_C_TYPE_SFIXED32] = PROTOBUF_C_WIRE_TYPE_32BIT,
+    [PROTOBUF_C_TYPE_FLOAT] = PROTOBUF_C_WIRE_TYPE_32BIT,
+    [PROTOBUF_C_TYPE_STRING] = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+    [PROTOBUF_C_TYPE_BYTES] = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+    [PROTOBUF_C_TYPE_MESSAGE] = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, /* the last type there is */
+};
 
 static const ProtobufCFieldDescriptor *by_number(const ProtobufCMessageDescriptor *message, uint32_t number)
 {
@@ -100,7 +110,7 @@ static const ProtobufCFieldDescriptor *by_number(const ProtobufCMessageDescripto
 const ProtobufCFieldDescriptor *wire_lookup(const ProtobufCMessageDescriptor *message, const struct wire_field *field)
 {
     const ProtobufCFieldDescriptor *found = by_number(message, field->number);
-    return found && wire_type_of(found->type) == field->type ? found : NULL;
+    return found && wire_types[found->type] == field->type ? found : NULL;
 }
 
 static int check(const ProtobufCMessageDescriptor *message, struct wire_bytes bytes, unsigned depth)
@@ -109,11 +119,11 @@ static int check(const ProtobufCMessageDescriptor *message, struct wire_bytes by
     int more;
     if (depth == 0)
         return -EBADMSG;
-    while ((more = wire_next(&bytes, &field)) > 0) {
+    while ((more = next(&bytes, &field)) > 0) {
         const ProtobufCFieldDescriptor *known = by_number(message, field.number);
         if (!known)
             continue;
-        if (wire_type_of(known->type) != field.type)
+        if (wire_types[known->type] != field.type)
             return -EBADMSG;
         if (known->type == PROTOBUF_C_TYPE_MESSAGE && check(known->descriptor, field.bytes, depth - 1) < 0)
             return -EBADMSG;

@@ -21,7 +21,7 @@ struct wire_bytes {
 struct wire_field {
     uint32_t number;
     uint8_t type;            /* ProtobufCWireType */
-    uint64_t value;          /* of varint and fixed types */
+    uint64_t value;          /* of varint and fixed types; else the length */
     struct wire_bytes bytes; /* of length-prefixed */
 };
 
