@@ -342,6 +342,7 @@ static void on_found(void *user, const char *name)
     s->tail = &segment->next;
     s->segment_count++;
     log_line(s->log, LOG_DEBUG, "attached segment %s (uid %u)", name, (unsigned)shmring_reader_uid(segment->reader));
+    s->poll_ms = POLL_MIN_MS; /* its producer is about to write */
     schedule(s, 0);
 }
 
