@@ -36,6 +36,7 @@ void shmring_commit(struct shmring_writer *writer)
 
 void shmring_discard(struct shmring_writer *writer)
 {
+    writer->wpos = writer->begin;
     atomic_store_explicit(&writer->producer->begun, --writer->begun, memory_order_relaxed);
     shmring__writer_leave(writer);
 }

@@ -13,8 +13,8 @@ struct shmring_writer {
     _Alignas(64) struct shmring_producer *producer;
     uint8_t *data;
     uint64_t mask;    /* ring_bytes - 1 */
-    uint64_t wpos;    /* as last published */
-    uint64_t end;     /* after the record being written */
+    uint64_t wpos;    /* end of the last record, published or being written */
+    uint64_t begin;   /* of the record being written, with its padding */
     uint64_t cpos;    /* as last seen: what has been released at least */
     uint64_t ordinal; /* records committed */
     uint64_t begun;
@@ -80,15 +80,15 @@ static inline void *shmring__writer_reserve(struct shmring_writer *writer, uint3
     record->ordinal = writer->ordinal;
     record->thread = writer->thread;
     record->payload_bytes = payload_bytes;
-    writer->end = end;
+    writer->begin = begin;
+    writer->wpos = end;
     return record + 1;
 }
 
 static inline void shmring__writer_commit(struct shmring_writer *writer)
 {
     /* release: padding, header and payload are complete before the position that covers them */
-    atomic_store_explicit(&writer->producer->wpos, writer->end, memory_order_release);
-    writer->wpos = writer->end;
+    atomic_store_explicit(&writer->producer->wpos, writer->wpos, memory_order_release);
     writer->ordinal++;
     shmring__writer_leave(writer);
 }
