@@ -126,7 +126,7 @@ static int by_id(const void *a, const void *b)
 
 static struct id_entry *index_ids(const struct tree *tree)
 {
-    struct id_entry *ids = calloc(tree->count, sizeof(*ids));
+    struct id_entry *ids = calloc(tree->count + 1, sizeof(*ids));
     for (size_t i = 0; ids && i < tree->count; i++)
         ids[i] = (struct id_entry){tree->spans[i].id, (ptrdiff_t)i};
     if (ids)
@@ -159,7 +159,7 @@ static void find_parents(struct tree *tree, const struct id_entry *ids)
  * on_path[i] is the span from which i was first reached, counted from 1. */
 static int cut_rings(struct tree *tree)
 {
-    size_t *on_path = calloc(tree->count, sizeof(*on_path));
+    size_t *on_path = calloc(tree->count + 1, sizeof(*on_path));
     if (!on_path)
         return -ENOMEM;
     for (size_t i = 0; i < tree->count; i++) {
@@ -208,7 +208,7 @@ ptrdiff_t tree_next(const struct tree *tree, ptrdiff_t after)
 
 static int count_services(struct tree *tree)
 {
-    struct id_entry *names = calloc(tree->count, sizeof(*names));
+    struct id_entry *names = calloc(tree->count + 1, sizeof(*names));
     if (!names)
         return -ENOMEM;
     for (size_t i = 0; i < tree->count; i++)

@@ -155,7 +155,7 @@ struct present {
 static void survey(const ProtobufCMessageDescriptor *message, struct wire_bytes rest, struct present *present)
 {
     struct wire_field field;
-    memset(present->set, 0, sizeof(present->set));
+    memset(present, 0, sizeof(*present));
     while (wire_next(&rest, &field) > 0) {
         const ProtobufCFieldDescriptor *known = wire_lookup(message, &field);
         size_t index = known ? (size_t)(known - message->fields) : sizeof(present->set);

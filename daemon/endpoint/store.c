@@ -19,14 +19,14 @@ struct store_group {
 };
 
 struct entry {
-    struct store_entry public;
+    struct store_entry view;
     struct hash_link link;
     size_t bytes;
     uint8_t data[];
 };
 
 struct trace {
-    struct store_trace public;
+    struct store_trace view;
     struct hash_link link;
     struct trace *older, *newer;
     struct entry *last;
@@ -46,14 +46,14 @@ struct store {
 
 #define container(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-static struct trace *trace_of(const struct store_trace *public)
+static struct trace *trace_of(const struct store_trace *view)
 {
-    return container(public, struct trace, public);
+    return container(view, struct trace, view);
 }
 
-static struct entry *entry_of(const struct store_entry *public)
+static struct entry *entry_of(const struct store_entry *view)
 {
-    return container(public, struct entry, public);
+    return container(view, struct entry, view);
 }
 
 int store_new(uint64_t max_bytes, uint64_t key, struct store **out)
@@ -186,7 +186,7 @@ static struct trace *find_trace(const struct store *store, const uint8_t trace_i
 {
     for (struct hash_link *link = hash_first(&store->traces, hash); link; link = link->next) {
         struct trace *trace = container(link, struct trace, link);
-        if (link->hash == hash && memcmp(trace->public.trace_id, trace_id, 16) == 0)
+        if (link->hash == hash && memcmp(trace->view.trace_id, trace_id, 16) == 0)
             return trace;
     }
     return NULL;
@@ -208,7 +208,7 @@ static void link_newest(struct store *store, struct trace *trace)
 
 static void free_trace(struct store *store, struct trace *trace)
 {
-    for (const struct store_entry *at = trace->public.first, *next; at; at = next) {
+    for (const struct store_entry *at = trace->view.first, *next; at; at = next) {
         next = at->next;
         struct entry *entry = entry_of(at);
         store_release_group(store, (struct store_group *)at->group);
@@ -219,7 +219,7 @@ static void free_trace(struct store *store, struct trace *trace)
 
 static void evict(struct store *store, struct trace *trace)
 {
-    for (const struct store_entry *at = trace->public.first; at; at = at->next) {
+    for (const struct store_entry *at = trace->view.first; at; at = at->next) {
         struct entry *entry = entry_of(at);
         hash_remove(&store->spans, &entry->link);
         store->stats.bytes -= entry->bytes;
@@ -227,9 +227,9 @@ static void evict(struct store *store, struct trace *trace)
     hash_remove(&store->traces, &trace->link);
     unlink_trace(store, trace);
     store->stats.bytes -= sizeof(*trace) + MALLOC_OVERHEAD;
-    store->stats.spans -= trace->public.spans;
+    store->stats.spans -= trace->view.spans;
     store->stats.traces--;
-    store->stats.evicted_spans += trace->public.spans;
+    store->stats.evicted_spans += trace->view.spans;
     store->stats.evicted_traces++;
     trace->evicted = true;
     if (trace->pins == 0)
@@ -257,28 +257,28 @@ void store_pin(const struct store_trace *trace)
     trace_of(trace)->pins++;
 }
 
-void store_unpin(struct store *store, const struct store_trace *public)
+void store_unpin(struct store *store, const struct store_trace *view)
 {
-    struct trace *trace = trace_of(public);
+    struct trace *trace = trace_of(view);
     if (--trace->pins == 0 && trace->evicted)
         free_trace(store, trace);
 }
 
 const struct store_trace *store_newest(const struct store *store)
 {
-    return store->newest ? &store->newest->public : NULL;
+    return store->newest ? &store->newest->view : NULL;
 }
 
 const struct store_trace *store_older(const struct store_trace *trace)
 {
     const struct trace *older = trace_of(trace)->older;
-    return older ? &older->public : NULL;
+    return older ? &older->view : NULL;
 }
 
 const struct store_trace *store_find(const struct store *store, const uint8_t trace_id[16])
 {
     struct trace *trace = find_trace(store, trace_id, hash_bytes(store->key, trace_id, 16));
-    return trace ? &trace->public : NULL;
+    return trace ? &trace->view : NULL;
 }
 
 /* ---- spans */
@@ -292,8 +292,8 @@ static bool have_span(const struct store *store, const struct store_span *span, 
 {
     for (struct hash_link *link = hash_first(&store->spans, hash); link; link = link->next) {
         const struct entry *entry = container(link, struct entry, link);
-        if (link->hash == hash && memcmp(entry->public.span.span_id, span->span_id, 8) == 0 &&
-            memcmp(entry->public.span.trace_id, span->trace_id, 16) == 0)
+        if (link->hash == hash && memcmp(entry->view.span.span_id, span->span_id, 8) == 0 &&
+            memcmp(entry->view.span.trace_id, span->trace_id, 16) == 0)
             return true;
     }
     return false;
@@ -305,9 +305,9 @@ static struct entry *new_entry(struct store_group *group, const struct store_spa
     if (!entry)
         return NULL;
     uint8_t *at = entry->data;
-    entry->public = (struct store_entry){.span = *span, .group = group};
-    entry->public.span.message = keep(&at, span->message);
-    entry->public.span.name = rebase(span->name, span->message, entry->public.span.message);
+    entry->view = (struct store_entry){.span = *span, .group = group};
+    entry->view.span.message = keep(&at, span->message);
+    entry->view.span.name = rebase(span->name, span->message, entry->view.span.message);
     entry->bytes = sizeof(*entry) + span->message.len + MALLOC_OVERHEAD;
     return entry;
 }
@@ -317,9 +317,9 @@ static struct trace *new_trace(struct store *store, const struct store_span *spa
     struct trace *trace = calloc(1, sizeof(*trace));
     if (!trace)
         return NULL;
-    memcpy(trace->public.trace_id, span->trace_id, 16);
-    trace->public.start_ns = span->start_ns;
-    trace->public.end_ns = span->end_ns;
+    memcpy(trace->view.trace_id, span->trace_id, 16);
+    trace->view.start_ns = span->start_ns;
+    trace->view.end_ns = span->end_ns;
     if (hash_insert(&store->traces, &trace->link, hash) < 0) {
         free(trace);
         return NULL;
@@ -332,15 +332,15 @@ static struct trace *new_trace(struct store *store, const struct store_span *spa
 
 static void append(struct store *store, struct trace *trace, struct entry *entry, uint64_t now_ms)
 {
-    struct store_trace *public = &trace->public;
-    *(trace->last ? &trace->last->public.next : &public->first) = &entry->public;
+    struct store_trace *view = &trace->view;
+    *(trace->last ? &trace->last->view.next : &view->first) = &entry->view;
     trace->last = entry;
-    public->spans++;
-    public->arrived_ms = now_ms;
-    if (entry->public.span.start_ns < public->start_ns)
-    public->start_ns = entry->public.span.start_ns;
-    if (entry->public.span.end_ns > public->end_ns)
-    public->end_ns = entry->public.span.end_ns;
+    view->spans++;
+    view->arrived_ms = now_ms;
+    if (entry->view.span.start_ns < view->start_ns)
+        view->start_ns = entry->view.span.start_ns;
+    if (entry->view.span.end_ns > view->end_ns)
+        view->end_ns = entry->view.span.end_ns;
     if (store->newest != trace) {
         unlink_trace(store, trace);
         link_newest(store, trace);
@@ -363,7 +363,7 @@ int store_add(struct store *store, struct store_group *group, const struct store
     if (!trace)
         trace = new_trace(store, span, trace_hash);
     if (!trace || hash_insert(&store->spans, &entry->link, span_hash) < 0) {
-        if (trace && !trace->public.first) {
+        if (trace && !trace->view.first) {
             evict(store, trace);
             store->stats.evicted_traces--;
         }
