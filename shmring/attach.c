@@ -141,8 +141,8 @@ static int read_resource(int fd, const struct shmring_header *header, uint8_t **
 
 static int attach_file(int dir_fd, int fd, const char *name, struct shmring_reader **out)
 {
-    struct stat st;
-    struct shmring_header header;
+    struct stat st = {0};
+    struct shmring_header header = {0};
     uint8_t *resource = NULL;
     int err = check_file(dir_fd, fd, &st);
 

@@ -238,7 +238,7 @@ static int map_base(struct shmring *ring, int fd)
     uint8_t *base = mmap(NULL, ring->base_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     if (base == MAP_FAILED)
-        return -errno;
+        return -ENOMEM;
     ring->base = base;
     ring->counters = (struct shmring_counters *)(base + SHMRING_COUNTERS_OFFSET);
     if (madvise(base, ring->base_bytes, MADV_DONTFORK) < 0)
