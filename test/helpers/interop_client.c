@@ -5,14 +5,12 @@
  * Makes a fixed list of spans, one per case worth naming, and COUNT random ones from SEED, through the public client
  * library. OUT gets JSON lines: the resource, then what the library was told of each span (test/support/told.h).
  */
-#include <errno.h>
-#include <float.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../support/attribute_sets.h"
 #include "../support/told.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -25,8 +23,6 @@ static const char *const remote_parent = "00-0af7651916cd43dd8448eb211c80319c-b7
 static const char *const unsampled_parent = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-00";
 static const char *const flagged_parent = "00-2af7651916cd43dd8448eb211c80319c-b7ad6b7169203333-03";
 static const char *const trace_state = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE,tenant@system=1";
-static const char *const unicode =
-    "Grüße, κόσμε, 世界, \xf0\x9f\x9a\x80, \xf4\x8f\xbf\xbf, e\xcc\x81, tab\t, quote\", \\";
 
 struct client {
     FILE *out;
@@ -83,55 +79,6 @@ static void end_child(struct client *client)
     told_end(client->child, client->out);
 }
 
-/* One attribute of each kind and edge; the keys are unique. */
-static size_t every_attribute(const struct client *client, struct aistrace_attribute *out)
-{
-    static char every_byte[256];
-    static const char *const words[] = {"one", "", "drei", "四"};
-    for (size_t i = 0; i < sizeof every_byte; i++)
-        every_byte[i] = (char)i;
-    const struct aistrace_attribute all[] = {
-        aistrace_attr_int("int.zero", 0),
-        aistrace_attr_int("int.minus.one", -1),
-        aistrace_attr_int("int.min", INT64_MIN),
-        aistrace_attr_int("int.max", INT64_MAX),
-        aistrace_attr_double("double.zero", 0.0),
-        aistrace_attr_double("double.minus.zero", -0.0),
-        aistrace_attr_double("double.max", DBL_MAX),
-        aistrace_attr_double("double.denormal", DBL_TRUE_MIN),
-        aistrace_attr_double("double.infinity", (double)INFINITY),
-        aistrace_attr_double("double.minus.infinity", -(double)INFINITY),
-        aistrace_attr_double("double.nan", (double)NAN),
-        aistrace_attr_bool("bool.true", true),
-        aistrace_attr_bool("bool.false", false),
-        aistrace_attr_string("string", "value"),
-        aistrace_attr_string("string.empty", ""),
-        aistrace_attr_string("string.unicode", unicode),
-        aistrace_attr_string("schlüssel.键", "unicode key"),
-        aistrace_attr_string("string.long", client->long_text),
-        aistrace_attr_bytes("bytes.empty", "", 0),
-        aistrace_attr_bytes("bytes.every", every_byte, sizeof every_byte),
-        aistrace_attr_strings("strings", words, COUNT_OF(words)),
-        aistrace_attr_strings("strings.empty", words, 0),
-        aistrace_attr_strings("strings.one.empty", words + 1, 1),
-    };
-    memcpy(out, all, sizeof all);
-    return COUNT_OF(all);
-}
-
-enum { EVERY_ATTRIBUTE_MAX = 32, MANY_MAX = 300, KEY_BYTES = 16 };
-
-static struct aistrace_attribute *many_attributes(size_t count)
-{
-    static char keys[MANY_MAX][KEY_BYTES];
-    static struct aistrace_attribute attributes[MANY_MAX];
-    for (size_t i = 0; i < count; i++) {
-        snprintf(keys[i], KEY_BYTES, "key.%zu", i);
-        attributes[i] = aistrace_attr_int(keys[i], (int64_t)i);
-    }
-    return attributes;
-}
-
 /* ---- the fixed list */
 
 static void kinds(struct client *client)
@@ -171,7 +118,7 @@ static void statuses(struct client *client)
 static void names(struct client *client)
 {
     char *name = strndup(client->long_text, LONG_NAME_BYTES);
-    const char *const all[] = {"", NULL, " ", unicode, name};
+    const char *const all[] = {"", NULL, " ", attribute_unicode, name};
     if (!name)
         die("no memory");
     for (size_t i = 0; i < COUNT_OF(all); i++) {
@@ -180,7 +127,7 @@ static void names(struct client *client)
     }
     start_root(client, "name replaced", "first");
     told_name(client->span, "second");
-    told_name(client->span, unicode);
+    told_name(client->span, attribute_unicode);
     end(client);
     free(name);
 }
@@ -188,7 +135,7 @@ static void names(struct client *client)
 static void attributes(struct client *client)
 {
     struct aistrace_attribute all[EVERY_ATTRIBUTE_MAX];
-    size_t count = every_attribute(client, all);
+    size_t count = every_attribute(client->long_text, all);
     start_root(client, "every type of attribute", "attributes");
     for (size_t i = 0; i < count; i++)
         told_set(client->span, &all[i]);
@@ -202,7 +149,7 @@ static void attributes(struct client *client)
     }
     end(client);
 
-    static const size_t counts[] = {127, 128, 129, MANY_MAX};
+    static const size_t counts[] = {127, 128, 129, MANY_ATTRIBUTES_MAX};
     for (size_t i = 0; i < COUNT_OF(counts); i++) {
         const struct aistrace_attribute *many = many_attributes(counts[i]);
         start_root(client, "around the limit of attributes", "limit");
@@ -225,10 +172,10 @@ static void attributes(struct client *client)
 static void events(struct client *client)
 {
     struct aistrace_attribute all[EVERY_ATTRIBUTE_MAX];
-    size_t count = every_attribute(client, all);
+    size_t count = every_attribute(client->long_text, all);
     start_root(client, "events", "events");
     told_event(client->span, "bare", NULL, 0);
-    told_event(client->span, unicode, all, count);
+    told_event(client->span, attribute_unicode, all, count);
     told_event(client->span, "crowded", many_attributes(130), 130);
     struct aistrace_attribute twice[] = {aistrace_attr_int("same", 1), aistrace_attr_string("same", "last wins")};
     told_event(client->span, "same key twice", twice, 2);
@@ -246,7 +193,7 @@ static void links(struct client *client)
     struct remote remote;
     struct aistrace_context none = {0};
     struct aistrace_attribute all[EVERY_ATTRIBUTE_MAX];
-    size_t count = every_attribute(client, all);
+    size_t count = every_attribute(client->long_text, all);
     parse(&remote, remote_parent, trace_state);
     start_root(client, "linked to", "links");
     start_child(client, "links", aistrace_span_context(&client->span->span), false);
@@ -339,64 +286,35 @@ static void threads(struct client *client)
 
 /* ---- the random list */
 
-static uint64_t any(struct client *client, uint64_t below)
-{
-    uint64_t x = client->random += 0x9e3779b97f4a7c15u; /* splitmix64 */
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return (x ^ (x >> 31)) % below;
-}
-
-static struct aistrace_attribute any_attribute(struct client *client)
-{
-    static const char *const keys[] = {"a",  "b.c", "http.request.method", "url.path", "κ", "k5", "k6", "k7",
-                                       "k8", "k9"};
-    static const char *const texts[] = {"", "x", "GET", "Grüße", "\xf0\x9f\x9a\x80", "a longer text with spaces in it"};
-    const char *key = keys[any(client, COUNT_OF(keys))];
-    const char *text = texts[any(client, COUNT_OF(texts))];
-    switch (any(client, 6)) {
-    case 0:
-        return aistrace_attr_int(key, (int64_t)any(client, UINT64_MAX));
-    case 1:
-        return aistrace_attr_double(key, ldexp((double)any(client, 1u << 20), (int)any(client, 600) - 300));
-    case 2:
-        return aistrace_attr_bool(key, any(client, 2) != 0);
-    case 3:
-        return aistrace_attr_bytes(key, text, strlen(text));
-    case 4:
-        return aistrace_attr_strings(key, texts, any(client, COUNT_OF(texts)));
-    default:
-        return aistrace_attr_string(key, text);
-    }
-}
-
 static void random_span(struct client *client)
 {
     static const char *const names[] = {"GET /", "put", "äöü", "x"};
     struct aistrace_attribute some[8];
     struct remote remote;
     struct told_span *span = client->span;
-    parse(&remote, any(client, 4) ? remote_parent : unsampled_parent, any(client, 2) ? trace_state : NULL);
-    uint64_t parent = any(client, 3);
-    struct aistrace_span_options options = {.kind = (enum aistrace_kind)any(client, 6),
+    parse(&remote, any_number(&client->random, 4) ? remote_parent : unsampled_parent,
+          any_number(&client->random, 2) ? trace_state : NULL);
+    uint64_t parent = any_number(&client->random, 3);
+    struct aistrace_span_options options = {.kind = (enum aistrace_kind)any_number(&client->random, 6),
                                             .parent = parent == 0 ? &remote.context : NULL,
                                             .root = parent != 0,
                                             .buffer = client->buffer,
                                             .buffer_bytes = BUFFER_BYTES};
-    told_start(span, "random", names[any(client, COUNT_OF(names))], &options, options.parent, true);
-    for (uint64_t steps = any(client, 30); steps > 0; steps--) {
-        size_t count = any(client, COUNT_OF(some) + 1);
+    told_start(span, "random", names[any_number(&client->random, COUNT_OF(names))], &options, options.parent, true);
+    for (uint64_t steps = any_number(&client->random, 30); steps > 0; steps--) {
+        size_t count = any_number(&client->random, COUNT_OF(some) + 1);
         for (size_t i = 0; i < count; i++)
-            some[i] = any_attribute(client);
-        switch (any(client, 10)) {
+            some[i] = any_attribute(&client->random);
+        switch (any_number(&client->random, 10)) {
         case 0:
-            told_event(span, names[any(client, COUNT_OF(names))], some, count);
+            told_event(span, names[any_number(&client->random, COUNT_OF(names))], some, count);
             break;
         case 1:
             told_link(span, &remote.context, true, some, count);
             break;
         case 2:
-            told_status(span, (enum aistrace_status)any(client, 3), any(client, 2) ? "why" : NULL);
+            told_status(span, (enum aistrace_status)any_number(&client->random, 3),
+                        any_number(&client->random, 2) ? "why" : NULL);
             break;
         default:
             for (size_t i = 0; i < count; i++)
