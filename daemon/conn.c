@@ -42,6 +42,7 @@ struct conn {
     struct addrinfo *addresses;
     struct addrinfo *address; /* the one in use */
     int address_error;        /* of the last one that failed */
+    bool localhost_tried;     /* by its address, after its name */
     uv_tcp_t tcp;
     uv_connect_t connect;
     uv_timer_t connect_timer;
@@ -316,6 +317,8 @@ static void next_address(struct conn *conn)
         uv_timer_start(&conn->connect_timer, on_connect_timeout, conn->settings->connect_timeout_ms, 0);
 }
 
+static int resolve(struct conn *conn, const char *host);
+
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
 {
     struct lookup *lookup = request->data;
@@ -327,13 +330,18 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     }
     conn->lookup = NULL;
     conn->addresses = conn->address = addresses;
-    if (status)
-        fail(conn, "cannot resolve the host name: %s", uv_strerror(status));
-    else
+    if (!status) {
         next_address(conn);
+        return;
+    }
+    /* A container may have no hosts file, but RFC 6761 says what this name means. */
+    bool again = strcmp(conn->settings->host, "localhost") == 0 && !conn->localhost_tried;
+    conn->localhost_tried = again;
+    if (!again || resolve(conn, "127.0.0.1"))
+        fail(conn, "cannot resolve the host name: %s", uv_strerror(status));
 }
 
-static int resolve(struct conn *conn)
+static int resolve(struct conn *conn, const char *host)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
     struct lookup *lookup = calloc(1, sizeof *lookup);
@@ -341,8 +349,7 @@ static int resolve(struct conn *conn)
         return -ENOMEM;
     lookup->conn = conn;
     lookup->request.data = lookup;
-    int err =
-        uv_getaddrinfo(conn->loop, &lookup->request, on_resolved, conn->settings->host, conn->settings->port, &hints);
+    int err = uv_getaddrinfo(conn->loop, &lookup->request, on_resolved, host, conn->settings->port, &hints);
     if (err)
         free(lookup);
     else
@@ -379,7 +386,7 @@ int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struc
     conn->user = user;
     int err = h2_new(&settings->h2, &h2_callbacks, conn, &conn->h2);
     if (!err)
-        err = resolve(conn);
+        err = resolve(conn, settings->host);
     if (err) {
         h2_free(conn->h2);
         free(conn);

@@ -15,11 +15,14 @@
 
 enum { PATIENCE_MS = 20000 };
 
-/* The resolver, as libuv sees it: the name `two.addresses` has one where nobody listens first. */
+/* The resolver, as libuv sees it: the name `two.addresses` has one where nobody listens first, and there is no hosts
+ * file that knows `localhost`. */
 __attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
                                                        const struct addrinfo *hints, struct addrinfo **out)
 {
     (void)hints;
+    if (strcmp(node, "localhost") == 0)
+        return EAI_NONAME;
     static struct sockaddr_in addresses[2];
     static struct addrinfo list[2];
     for (size_t i = 0; i < 2; i++) {
@@ -157,6 +160,15 @@ START_TEST(every_address_of_a_name_is_tried)
 }
 END_TEST
 
+START_TEST(localhost_is_found_without_a_hosts_file)
+{
+    begin("localhost", &(struct script_server_options){0});
+    run_until(&bench.ready);
+    ck_assert_uint_eq(bench.downs, 0);
+    end();
+}
+END_TEST
+
 START_TEST(a_silent_peer_is_given_up_in_time)
 {
     begin("127.0.0.1", &(struct script_server_options){.greeting = ""});
@@ -248,6 +260,7 @@ int main(void)
     TCase *tcase = tcase_create("conn");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, every_address_of_a_name_is_tried);
+    tcase_add_test(tcase, localhost_is_found_without_a_hosts_file);
     tcase_add_test(tcase, a_silent_peer_is_given_up_in_time);
     tcase_add_test(tcase, a_flood_of_frames_ends_the_connection);
     tcase_add_test(tcase, a_refused_connection_is_said);
