@@ -8,6 +8,7 @@ It builds nothing: programs are taken from BUILD_DIR (default: build).
 import inspect
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -63,9 +64,18 @@ def wait_for(condition, deadline_s=10.0, what="condition", interval_s=0.02):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port nobody listens on. Below the range the kernel takes ports of outgoing connections from: otherwise a client
+    that keeps trying a port without a listener can end up connected to itself."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        lowest = int(file.read().split()[0])
+    while True:
+        port = random.randrange(10_000, lowest) if lowest > 10_000 else 0
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return probe.getsockname()[1]
+            except OSError:
+                continue
 
 
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? ([^ ]+)(?: \d+)?$")
