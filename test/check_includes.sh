@@ -25,8 +25,9 @@ L2       daemon/(source|discovery|segment|totals|conn|uplink|exporter|spool|admi
 L3       daemon/(daemon|aistraced)*                                     L0 L1 config grpc h2 tls L2 L3 shmring uv                        -
 store    daemon/endpoint/(store|hash|wire)*                             L0 store                           protobuf-c                    $io
 spans    daemon/endpoint/(text|otlp_json|trace_lines|ingest|grpc_server)*  L0 grpc store spans             nghttp2|protobuf-c            $io
-endpoint daemon/endpoint/*                                              L0 store spans endpoint            uv|protobuf-c|microhttpd      -
-cli      daemon/cli/*                                                   L0 store spans endpoint cli facade  uv|curl|jansson  -
+api      daemon/endpoint/(attribute|trace_query|trace_search|trace_summary|jaeger)*  L0 store spans api  protobuf-c|jansson  $io
+endpoint daemon/endpoint/*                                              L0 store spans api endpoint        uv|protobuf-c|microhttpd      -
+cli      daemon/cli/*                                                   L0 store spans api endpoint cli facade  uv|curl|jansson  -
 common   test/playground/node/(names|checksum)*                         common                             -                             -
 node     test/playground/node/*                                         node common facade                 microhttpd|curl|jansson       -
 ais      test/playground/cli/*                                          ais common                         curl|jansson                  -

@@ -32,7 +32,7 @@ static int append_hex(struct buf *out, struct wire_bytes bytes)
     return 0;
 }
 
-static int append_base64(struct buf *out, struct wire_bytes bytes)
+int otlp_json_base64(struct buf *out, struct wire_bytes bytes)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     if (buf_reserve(out, (bytes.len + 2) / 3 * 4 + 2) < 0)
@@ -51,8 +51,7 @@ static int append_base64(struct buf *out, struct wire_bytes bytes)
     return 0;
 }
 
-/* The shortest text that reads back as the same number. */
-static int append_double(struct buf *out, uint64_t bits)
+int otlp_json_double(struct buf *out, uint64_t bits)
 {
     double value;
     char text[NUMBER_MAX];
@@ -76,7 +75,7 @@ static int append_bytes(struct buf *out, const char *name, struct wire_bytes byt
         if (strcmp(name, ids[i]) == 0)
             return append_hex(out, bytes);
     }
-    return append_base64(out, bytes);
+    return otlp_json_base64(out, bytes);
 }
 
 static int append_value(struct buf *out, const ProtobufCFieldDescriptor *known, const struct wire_field *field)
@@ -89,7 +88,7 @@ static int append_value(struct buf *out, const ProtobufCFieldDescriptor *known, 
     case PROTOBUF_C_TYPE_MESSAGE:
         return otlp_json_message(out, known->descriptor, field->bytes);
     case PROTOBUF_C_TYPE_DOUBLE:
-        return append_double(out, field->value);
+        return otlp_json_double(out, field->value);
     case PROTOBUF_C_TYPE_BOOL:
         return append_text(out, field->value ? "true" : "false");
     case PROTOBUF_C_TYPE_INT64:

@@ -6,12 +6,14 @@
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "jaeger_api.h"
 #include "text.h"
 #include "trace_lines.h"
 
-enum { CHUNK_BYTES = 64 << 10, CONNECTION_MEMORY_BYTES = 32 << 10, STATS_MAX = 1024 };
+enum { CHUNK_BYTES = 64 << 10, CONNECTION_MEMORY_BYTES = 32 << 10, STATS_MAX = 1024, MAX_PARAMETERS = 64 };
 
 struct query {
     uv_poll_t poll;
@@ -192,6 +194,80 @@ static enum MHD_Result get_traces(struct query *query, struct MHD_Connection *co
     return reply(connection, MHD_HTTP_OK, "application/x-ndjson", response);
 }
 
+/* ---- /api and /v1/summaries */
+
+struct api_stream {
+    struct jaeger_answer *answer;
+    struct buf pending;
+    size_t sent;
+    bool complete;
+};
+
+static void free_api_stream(void *user)
+{
+    struct api_stream *stream = user;
+    jaeger_answer_free(stream->answer);
+    buf_done(&stream->pending);
+    free(stream);
+}
+
+/* One bounded piece a call: 0 bytes when it found nothing to say yet, so that the loop turns in between. */
+static ssize_t read_api(void *user, uint64_t position, char *out, size_t max)
+{
+    struct api_stream *stream = user;
+    (void)position;
+    if (stream->sent == stream->pending.len && !stream->complete) {
+        stream->sent = stream->pending.len = 0;
+        int more = jaeger_answer_next(stream->answer, &stream->pending, CHUNK_BYTES);
+        if (more < 0)
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+        stream->complete = more == 0;
+    }
+    size_t left = stream->pending.len - stream->sent, take = left < max ? left : max;
+    if (take == 0)
+        return stream->complete ? MHD_CONTENT_READER_END_OF_STREAM : 0;
+    memcpy(out, stream->pending.data + stream->sent, take);
+    stream->sent += take;
+    return (ssize_t)take;
+}
+
+struct gathering {
+    struct trace_query_parameter parameters[MAX_PARAMETERS];
+    size_t count;
+};
+
+static enum MHD_Result gather(void *user, enum MHD_ValueKind kind, const char *key, size_t key_bytes, const char *value,
+                              size_t value_bytes)
+{
+    struct gathering *gathering = user;
+    (void)kind;
+    if (gathering->count == MAX_PARAMETERS)
+        return MHD_NO;
+    gathering->parameters[gathering->count++] = (struct trace_query_parameter){
+        {(const uint8_t *)key, key_bytes}, {(const uint8_t *)value, value ? value_bytes : 0}};
+    return MHD_YES;
+}
+
+static enum MHD_Result get_api(struct query *query, struct MHD_Connection *connection, const char *path)
+{
+    struct gathering gathering = {.count = 0};
+    struct timespec now;
+    struct api_stream *stream = calloc(1, sizeof(*stream));
+    MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, gather, &gathering);
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (!stream || jaeger_api_get(query->store, path, gathering.parameters, gathering.count,
+                                  (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, &stream->answer) < 0) {
+        free(stream);
+        return reply_error(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+    }
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK_BYTES, read_api, stream, free_api_stream);
+    unsigned status = jaeger_answer_status(stream->answer);
+    if (!response)
+        free_api_stream(stream);
+    return reply(connection, status, "application/json", response);
+}
+
 /* ---- the other pages */
 
 static enum MHD_Result get_stats(struct query *query, struct MHD_Connection *connection)
@@ -266,6 +342,8 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
             return reply_error(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET is known here");
         return routes[i].get(user, connection);
     }
+    if (jaeger_api_owns(url) && (strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0))
+        return get_api(user, connection, url);
     return reply_error(connection, MHD_HTTP_NOT_FOUND, "not found; there are /v1/traces and /v1/stats");
 }
 

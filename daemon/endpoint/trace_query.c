@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+#include "trace_query.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NUMBER_MAX = 24 };
+
+struct parsing {
+    struct trace_query *query;
+    uint64_t lookback_ns;
+    bool has_start, has_lookback;
+    const char *problem; /* what is wanted */
+};
+
+/* ---- values */
+
+static int copy(struct wire_bytes from, struct wire_bytes *out)
+{
+    uint8_t *data = malloc(from.len + 1);
+    if (!data)
+        return -ENOMEM;
+    if (from.len)
+        memcpy(data, from.data, from.len);
+    free((void *)out->data);
+    *out = (struct wire_bytes){data, from.len};
+    return 0;
+}
+
+bool trace_query_same(struct wire_bytes bytes, const char *text)
+{
+    return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
+}
+
+static int digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool trace_query_parse_id(struct wire_bytes text, uint8_t id[16])
+{
+    uint8_t value[16] = {0};
+    if (text.len == 0 || text.len > 2 * sizeof(value))
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        int nibble = digit(text.data[text.len - 1 - i]);
+        if (nibble < 0)
+            return false;
+        value[15 - i / 2] |= (uint8_t)(i % 2 ? nibble << 4 : nibble);
+    }
+    memcpy(id, value, sizeof(value));
+    return true;
+}
+
+static bool parse_number(struct wire_bytes text, uint64_t *out)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9' || __builtin_mul_overflow(value, (uint64_t)10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(text.data[i] - '0'), &value))
+            return false;
+    }
+    *out = value;
+    return text.len > 0;
+}
+
+/* A number with at most one point, and its unit, off the front of text. */
+static bool parse_part(struct wire_bytes *text, double *ns)
+{
+    static const struct {
+        const char *name;
+        double ns;
+    } units[] = {{"ns", 1},  {"us", 1e3}, {"\xc2\xb5s", 1e3}, {"\xce\xbcs", 1e3}, {"ms", 1e6},
+                 {"s", 1e9}, {"m", 60e9}, {"h", 3600e9},      {"d", 86400e9}};
+    size_t digits = 0, points = 0, at = 0, end;
+    char number[NUMBER_MAX];
+    for (; at < text->len && (digit(text->data[at] & 0x7f) >= 0 || text->data[at] == '.'); at++) {
+        if (text->data[at] > '9')
+            break;
+        points += text->data[at] == '.';
+        digits += text->data[at] != '.';
+    }
+    for (end = at; end < text->len && text->data[end] > '9'; end++)
+        ;
+    if (digits == 0 || points > 1 || at >= sizeof(number))
+        return false;
+    memcpy(number, text->data, at);
+    number[at] = '\0';
+    for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+        if (trace_query_same((struct wire_bytes){text->data + at, end - at}, units[i].name)) {
+            *ns = strtod(number, NULL) * units[i].ns;
+            *text = (struct wire_bytes){text->data + end, text->len - end};
+            return true;
+        }
+    }
+    return false;
+}
+
+bool trace_query_parse_duration(struct wire_bytes text, uint64_t *out_ns)
+{
+    double total = 0, part;
+    if (trace_query_same(text, "0")) {
+        *out_ns = 0;
+        return true;
+    }
+    if (text.len == 0)
+        return false;
+    while (text.len > 0) {
+        if (!parse_part(&text, &part))
+            return false;
+        total += part;
+    }
+    if (total >= 9e18)
+        return false;
+    *out_ns = (uint64_t)(total + 0.5);
+    return true;
+}
+
+/* ---- parameters: 0, -ENOMEM, or -EINVAL */
+
+static int parse_service(struct parsing *parsing, struct wire_bytes value)
+{
+    return copy(value, &parsing->query->service);
+}
+
+static int parse_operation(struct parsing *parsing, struct wire_bytes value)
+{
+    return copy(value, &parsing->query->operation);
+}
+
+static int parse_span_kind(struct parsing *parsing, struct wire_bytes value)
+{
+    return copy(value, &parsing->query->span_kind);
+}
+
+static int add_tag(struct parsing *parsing, struct wire_bytes key, struct wire_bytes value)
+{
+    struct trace_query *query = parsing->query;
+    parsing->problem = "at most 32 tags";
+    if (query->tag_count == TRACE_QUERY_MAX_TAGS)
+        return -EINVAL;
+    struct trace_query_tag *tag = &query->tags[query->tag_count++];
+    int err = copy(key, &tag->key);
+    return err == 0 ? copy(value, &tag->value) : err;
+}
+
+static int parse_tag(struct parsing *parsing, struct wire_bytes value)
+{
+    const uint8_t *colon = value.len ? memchr(value.data, ':', value.len) : NULL;
+    parsing->problem = "key:value is wanted";
+    if (!colon || colon == value.data)
+        return -EINVAL;
+    size_t key = (size_t)(colon - value.data);
+    return add_tag(parsing, (struct wire_bytes){value.data, key}, (struct wire_bytes){colon + 1, value.len - key - 1});
+}
+
+static int add_json_tag(struct parsing *parsing, const char *key, const json_t *value)
+{
+    struct wire_bytes name = {(const uint8_t *)key, strlen(key)};
+    if (json_is_string(value))
+        return add_tag(parsing, name,
+                       (struct wire_bytes){(const uint8_t *)json_string_value(value), json_string_length(value)});
+    if (json_is_object(value) || json_is_array(value))
+        return -EINVAL;
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    if (!text)
+        return -ENOMEM;
+    int err = add_tag(parsing, name, (struct wire_bytes){(const uint8_t *)text, strlen(text)});
+    free(text);
+    return err;
+}
+
+static int parse_tags(struct parsing *parsing, struct wire_bytes value)
+{
+    static const char wanted[] = "a JSON object is wanted, such as {\"error\":\"true\"}";
+    const char *key;
+    json_t *member;
+    int err = 0;
+    if (value.len == 0)
+        return 0;
+    json_t *tags = json_loadb((const char *)value.data, value.len, JSON_REJECT_DUPLICATES, NULL);
+    parsing->problem = wanted;
+    if (!json_is_object(tags))
+        err = -EINVAL;
+    else
+        json_object_foreach(tags, key, member)
+        {
+            parsing->problem = "a tag's value is text, a number, or true or false";
+            err = add_json_tag(parsing, key, member);
+            if (err < 0)
+                break;
+        }
+    json_decref(tags);
+    return err;
+}
+
+static int parse_duration(struct parsing *parsing, struct wire_bytes value, uint64_t *out)
+{
+    parsing->problem = "a duration is wanted, such as 1.2s, 100ms, 500us";
+    return value.len == 0 || trace_query_parse_duration(value, out) ? 0 : -EINVAL;
+}
+
+static int parse_min_duration(struct parsing *parsing, struct wire_bytes value)
+{
+    return parse_duration(parsing, value, &parsing->query->min_duration_ns);
+}
+
+static int parse_max_duration(struct parsing *parsing, struct wire_bytes value)
+{
+    return parse_duration(parsing, value, &parsing->query->max_duration_ns);
+}
+
+static int parse_us(struct parsing *parsing, struct wire_bytes value, uint64_t *out)
+{
+    uint64_t us;
+    parsing->problem = "a whole number of microseconds since 1970 is wanted";
+    if (!parse_number(value, &us))
+        return -EINVAL;
+    if (__builtin_mul_overflow(us, (uint64_t)1000, out))
+        *out = UINT64_MAX;
+    return 0;
+}
+
+static int parse_start(struct parsing *parsing, struct wire_bytes value)
+{
+    parsing->has_start = true;
+    return parse_us(parsing, value, &parsing->query->start_ns);
+}
+
+static int parse_end(struct parsing *parsing, struct wire_bytes value)
+{
+    uint64_t *end = &parsing->query->end_ns;
+    int err = parse_us(parsing, value, end);
+    if (err == 0 && __builtin_add_overflow(*end, (uint64_t)999, end)) /* the whole microsecond */
+        *end = UINT64_MAX;
+    return err;
+}
+
+static int parse_lookback(struct parsing *parsing, struct wire_bytes value)
+{
+    if (value.len == 0 || trace_query_same(value, "custom")) /* start and end say it */
+        return 0;
+    parsing->has_lookback = true;
+    return parse_duration(parsing, value, &parsing->lookback_ns);
+}
+
+static int parse_limit(struct parsing *parsing, struct wire_bytes value)
+{
+    uint64_t limit;
+    parsing->problem = "a whole number is wanted";
+    if (!parse_number(value, &limit))
+        return -EINVAL;
+    parsing->query->limit = limit;
+    return 0;
+}
+
+static int parse_trace_id(struct parsing *parsing, struct wire_bytes value)
+{
+    struct trace_query *query = parsing->query;
+    parsing->problem = "up to 32 hexadecimal digits are wanted, at most 100 times";
+    if (query->id_count == TRACE_QUERY_MAX_IDS || !trace_query_parse_id(value, query->ids[query->id_count]))
+        return -EINVAL;
+    query->id_count++;
+    return 0;
+}
+
+static int parse_parameter(struct parsing *parsing, const struct trace_query_parameter *parameter, const char **key)
+{
+    static const struct {
+        const char *key;
+        int (*parse)(struct parsing *parsing, struct wire_bytes value);
+    } table[] = {
+        {"service", parse_service},
+        {"operation", parse_operation},
+        {"spanKind", parse_span_kind},
+        {"tags", parse_tags},
+        {"tag", parse_tag},
+        {"minDuration", parse_min_duration},
+        {"maxDuration", parse_max_duration},
+        {"start", parse_start},
+        {"end", parse_end},
+        {"lookback", parse_lookback},
+        {"limit", parse_limit},
+        {"traceID", parse_trace_id},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        if (trace_query_same(parameter->key, table[i].key)) {
+            *key = table[i].key;
+            return table[i].parse(parsing, parameter->value);
+        }
+    }
+    return 0;
+}
+
+int trace_query_parse(const struct trace_query_parameter *parameters, size_t count, uint64_t now_ns,
+                      struct trace_query **out, char problem[TRACE_QUERY_PROBLEM_MAX])
+{
+    struct parsing parsing = {.query = calloc(1, sizeof(*parsing.query))};
+    struct trace_query *query = parsing.query;
+    const char *key = NULL;
+    int err = query ? 0 : -ENOMEM;
+    if (query) {
+        query->max_duration_ns = query->end_ns = UINT64_MAX;
+        query->limit = TRACE_QUERY_DEFAULT_LIMIT;
+    }
+    for (size_t i = 0; i < count && err == 0; i++)
+        err = parse_parameter(&parsing, &parameters[i], &key);
+    if (err == 0 && query->min_duration_ns > query->max_duration_ns) {
+        key = "maxDuration";
+        parsing.problem = "it must not be less than minDuration";
+        err = -EINVAL;
+    }
+    if (err < 0) {
+        if (err == -EINVAL)
+            snprintf(problem, TRACE_QUERY_PROBLEM_MAX, "parameter '%s': %s", key, parsing.problem);
+        trace_query_free(query);
+        return err;
+    }
+    if (parsing.has_lookback && !parsing.has_start)
+        query->start_ns = now_ns > parsing.lookback_ns ? now_ns - parsing.lookback_ns : 0;
+    *out = query;
+    return 0;
+}
+
+void trace_query_free(struct trace_query *query)
+{
+    if (!query)
+        return;
+    free((void *)query->service.data);
+    free((void *)query->operation.data);
+    free((void *)query->span_kind.data);
+    for (size_t i = 0; i < query->tag_count; i++) {
+        free((void *)query->tags[i].key.data);
+        free((void *)query->tags[i].value.data);
+    }
+    free(query);
+}
