@@ -223,7 +223,7 @@ const struct aistrace_context *aistrace_current(void);
 const struct aistrace_context *aistrace_set_current(const struct aistrace_context *context);
 
 /* What this process attempted since aistrace_start; after aistrace_stop as it stood then. Any thread. */
-void aistrace_counters(struct aistrace_counters *out);
+void aistrace_counters_read(struct aistrace_counters *out);
 
 /* ---- propagation (W3C Trace Context, W3C Baggage) -------------------------------------------------------------- */
 

@@ -131,7 +131,7 @@ AISTRACE_INLINE const struct aistrace_context *aistrace_set_current(const struct
     return NULL;
 }
 
-AISTRACE_INLINE void aistrace_counters(struct aistrace_counters *out)
+AISTRACE_INLINE void aistrace_counters_read(struct aistrace_counters *out)
 {
     memset(out, 0, sizeof(*out));
 }

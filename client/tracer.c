@@ -341,7 +341,7 @@ static void count(struct aistrace_counters *out)
     out->attempted += out->no_segment;
 }
 
-void aistrace_counters(struct aistrace_counters *out)
+void aistrace_counters_read(struct aistrace_counters *out)
 {
     sigset_t mask;
 

@@ -9,7 +9,7 @@ library=$build/lib/libaistrace.so
 tmp=$(mktemp -d /dev/shm/aistrace-library-XXXXXX)
 trap 'rm -rf "$tmp"' EXIT
 passed=0 failed=0
-strict="-Wall -Wextra -Wpedantic -Werror -Iclient"
+strict="-Wall -Wextra -Wshadow -Wpedantic -Werror -Iclient"
 
 check() { # NAME COMMAND...
     local name=$1
@@ -103,7 +103,7 @@ int use_everything(const char *header, char *out)
         error++;
     error += aistrace_baggage_append(out, 8, "k", "v");
     aistrace_span_end(&span);
-    aistrace_counters(&counters);
+    aistrace_counters_read(&counters);
     aistrace_stop();
     return error;
 }

@@ -757,7 +757,7 @@ START_TEST(ending_twice_writes_once)
     ck_assert_uint_eq(span.status, 0);
     span_set_drain(&set, dir);
     ck_assert_uint_eq(set.count, 1);
-    aistrace_counters(&counters);
+    aistrace_counters_read(&counters);
     ck_assert_uint_eq(counters.attempted, 1);
     ck_assert_uint_eq(counters.committed, 1);
 }
@@ -812,7 +812,7 @@ START_TEST(an_oversize_span_is_counted)
     aistrace_span_start(&span, "big", &(struct aistrace_span_options){.buffer = buffer, .buffer_bytes = 400000});
     aistrace_span_set_string(&span, "value", value);
     aistrace_span_end(&span);
-    aistrace_counters(&counters);
+    aistrace_counters_read(&counters);
     ck_assert_uint_eq(counters.oversize, 1);
     ck_assert_uint_eq(counters.committed, 0);
     ck_assert_uint_eq(counters.attempted, 1);
@@ -828,7 +828,7 @@ START_TEST(a_full_ring_drops_the_newest_and_counts)
         aistrace_span_start(&span, "full", NULL);
         aistrace_span_end(&span);
     }
-    aistrace_counters(&counters);
+    aistrace_counters_read(&counters);
     ck_assert_uint_eq(counters.attempted, 20000);
     ck_assert_uint_eq(counters.committed + counters.ring_full, 20000);
     ck_assert_uint_gt(counters.ring_full, 0);

@@ -47,7 +47,7 @@ static struct aistrace_counters counted(void)
 {
     struct aistrace_counters counters;
 
-    aistrace_counters(&counters);
+    aistrace_counters_read(&counters);
     return counters;
 }
 

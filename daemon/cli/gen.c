@@ -205,7 +205,7 @@ static int run_threads(struct gen *gen, struct worker *workers, uint64_t *attemp
 static int print_result(uint64_t attempted, uint64_t begun_ns)
 {
     struct aistrace_counters counters;
-    aistrace_counters(&counters);
+    aistrace_counters_read(&counters);
     const struct {
         const char *reason;
         uint64_t count;

@@ -51,7 +51,7 @@ int main(int argc, char **argv)
     *(void **)&start = dlsym(library, "aistrace_start");
     *(void **)&span_start = dlsym(library, "aistrace_span_start");
     *(void **)&span_end = dlsym(library, "aistrace_span_end");
-    *(void **)&counters = dlsym(library, "aistrace_counters");
+    *(void **)&counters = dlsym(library, "aistrace_counters_read");
     if (!start || !span_start || !span_end || !counters)
         return 1;
     if (start(&(struct aistrace_options){.role = "plugin", .ring_dir = argv[2]}) != 0)

@@ -104,7 +104,7 @@ int main(int argc, char **argv)
         return 2;
     if (pthread_create(&thread, NULL, traced, &count) != 0 || pthread_join(thread, &allocated) != 0)
         return 2;
-    aistrace_counters(&counters);
+    aistrace_counters_read(&counters);
     printf("allocations %lu attempted %lu committed %lu ring_full %lu\n", (unsigned long)allocated,
            (unsigned long)counters.attempted, (unsigned long)counters.committed, (unsigned long)counters.ring_full);
     aistrace_stop();

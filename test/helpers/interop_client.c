@@ -385,7 +385,7 @@ int main(int argc, char **argv)
         random_span(&client);
 
     struct aistrace_counters counters;
-    aistrace_counters(&counters);
+    aistrace_counters_read(&counters);
     if (counters.attempted != counters.committed)
         die("the ring did not take everything");
     aistrace_stop();

@@ -107,7 +107,7 @@ int main(int argc, char **argv)
         fclose(other);
     }
     struct aistrace_counters counters;
-    aistrace_counters(&counters);
+    aistrace_counters_read(&counters);
     if (counters.attempted != counters.committed)
         die("spans were dropped");
     aistrace_stop();

@@ -21,7 +21,7 @@ int main(int argc, char **argv)
         aistrace_span_end(&span);
     }
     struct aistrace_counters counters;
-    aistrace_counters(&counters);
+    aistrace_counters_read(&counters);
     printf("attempted %" PRIu64 " committed %" PRIu64 "\n", counters.attempted, counters.committed);
     aistrace_stop();
     return 0;
