@@ -46,7 +46,7 @@ DAEMON_O   := $(filter-out $(O)/daemon/aistraced.o,$(call objects,daemon/*.c))
 CLI_O      := $(filter-out $(O)/daemon/cli/main.o,$(call objects,daemon/cli/*.c))
 ENDPOINT_O := $(call objects,daemon/endpoint/*.c)
 NODE_C     := $(wildcard test/playground/node/*.c)
-AIS_O      := $(call objects,test/playground/cli/*.c test/playground/node/names.c test/playground/node/checksum.c)
+AIS_C      := $(wildcard test/playground/cli/*.c) test/playground/node/names.c test/playground/node/checksum.c
 SUPPORT_O  := $(call objects,test/support/*.c)
 CHECKS     := $(patsubst test/%.c,$(B)/test/%,$(wildcard test/check_*.c))
 HELPERS    := $(patsubst test/helpers/%.c,$(B)/test/%,$(wildcard test/helpers/*.c))
@@ -60,12 +60,14 @@ NODE_VARIANT := $(if $(TRACED),node-traced,node-plain)
 # Without the tag not even a debugging symbol may speak of tracing.
 NODE_FLAGS := $(if $(TRACED),,-DAISTRACE_DISABLED -g0)
 NODE_O := $(patsubst test/playground/node/%.c,$(O)/$(NODE_VARIANT)/%.o,$(NODE_C))
+AIS_VARIANT := $(if $(TRACED),ais-traced,ais-plain)
+AIS_O := $(patsubst test/playground/%.c,$(O)/$(AIS_VARIANT)/%.o,$(AIS_C))
 
 BIN := $(B)/bin
 LIB := $(B)/lib
 
-.PHONY: all help deps deps-test node deploy kill clean check test test-quick asan tsan ubsan lint coverage install FORCE
-all: $(LIB)/libshmring.a $(LIB)/libaistrace.a $(LIB)/libaistrace.so $(BIN)/aistraced $(BIN)/aistrace node $(BIN)/ais
+.PHONY: all help deps deps-test node ais deploy kill clean check test test-quick asan tsan ubsan lint coverage install FORCE
+all: $(LIB)/libshmring.a $(LIB)/libaistrace.a $(LIB)/libaistrace.so $(BIN)/aistraced $(BIN)/aistrace node ais
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -98,8 +100,6 @@ $(BIN)/aistraced: $(O)/daemon/aistraced.o $(LIB)/libdaemon.a $(LIB)/libshmring.a
 	$(call link,$(LIBS_DAEMON))
 $(BIN)/aistrace: $(O)/daemon/cli/main.o $(LIB)/libcli.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
 	$(call link,$(LIBS_CLI))
-$(BIN)/ais: $(AIS_O)
-	$(call link,$(LIBS_AIS))
 
 node: $(O)/$(NODE_VARIANT)/aisnode ## the playground's node; TAGS=oteltracing: with tracing
 	$(Q)mkdir -p $(BIN) && cmp -s $< $(BIN)/aisnode || install -m 755 $< $(BIN)/aisnode
@@ -109,6 +109,16 @@ $(O)/node-plain/aisnode: $(NODE_O)
 	$(call link,$(LIBS_NODE))
 $(O)/$(NODE_VARIANT)/%.o: test/playground/node/%.c
 	$(call say,CC,$< ($(NODE_VARIANT)))
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(NODE_FLAGS) -MMD -MP -c -o $@ $<
+
+ais: $(O)/$(AIS_VARIANT)/ais ## the playground's command line; TAGS=oteltracing: with tracing
+	$(Q)mkdir -p $(BIN) && cmp -s $< $(BIN)/ais || install -m 755 $< $(BIN)/ais
+$(O)/ais-traced/ais: $(AIS_O) $(LIB)/libaistrace.a
+	$(call link,$(LIBS_AIS))
+$(O)/ais-plain/ais: $(AIS_O)
+	$(call link,$(LIBS_AIS))
+$(O)/$(AIS_VARIANT)/%.o: test/playground/%.c
+	$(call say,CC,$< ($(AIS_VARIANT)))
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(NODE_FLAGS) -MMD -MP -c -o $@ $<
 
 # The library must load by dlopen into a process whose static TLS is nearly used up, so its few bytes are initial-exec.

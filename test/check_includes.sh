@@ -30,7 +30,7 @@ endpoint daemon/endpoint/*                                              L0 store
 cli      daemon/cli/*                                                   L0 store spans api endpoint cli facade  uv|curl|jansson  -
 common   test/playground/node/(names|checksum)*                         common                             -                             -
 node     test/playground/node/*                                         node common facade                 microhttpd|curl|jansson       -
-ais      test/playground/cli/*                                          ais common                         curl|jansson                  -
+ais      test/playground/cli/*                                          ais common facade                  curl|jansson                  -
 TABLE
 )
 columns='^([^ ]+) +([^ ]+) +([a-zA-Z0-9 -]*[a-zA-Z0-9-]) +([^ ]+) +([^ ]+)$'

@@ -9,13 +9,13 @@
 
 #include "commands.h"
 
-enum { EXIT_USAGE = 64, ANY_NUMBER = 1 << 20 };
+enum { ANY_NUMBER = 1 << 20 };
 
 static const struct {
     const char *group; /* NULL: a command of its own */
     const char *name;
     int min, max; /* arguments */
-    int (*run)(int argc, char **argv);
+    int (*run)(struct ais *ais, int argc, char **argv);
     const char *arguments, *does;
 } commands[] = {
     {"bucket", "create", 1, ANY_NUMBER, command_bucket_create, "ais://BUCKET...", "create buckets"},
@@ -26,6 +26,7 @@ static const struct {
     {"object", "put", 2, 2, command_put, "FILE|- ais://BUCKET[/OBJECT]", "the same as put"},
     {"object", "get", 1, 2, command_get, "ais://BUCKET/OBJECT [FILE|-]", "the same as get"},
     {"object", "show", 1, 1, command_show, "ais://BUCKET/OBJECT", "size and checksum of an object"},
+    {NULL, "cluster", 0, 0, command_cluster, "", "what runs where"},
     {"object", "rm", 1, ANY_NUMBER, command_remove, "ais://BUCKET/OBJECT...", "delete objects"},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -41,10 +42,31 @@ static void print_usage(FILE *to)
     fputs("\nAIS_ENDPOINT names the proxy; without it, http://127.0.0.1:8080.\n", to);
 }
 
+static int run(size_t index, int argc, char **argv)
+{
+    struct ais ais;
+    char name[64];
+    int code = EXIT_FAILURE;
+
+    snprintf(name, sizeof(name), "ais %s%s%s", commands[index].group ? commands[index].group : "",
+             commands[index].group ? " " : "", commands[index].name);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (api_init(&ais.api) < 0) {
+        fputs("ais: out of memory\n", stderr);
+    } else {
+        trace_start(ais.api.endpoint, 1);
+        trace_command_start(&ais.trace, name);
+        code = commands[index].run(&ais, argc, argv);
+        trace_command_end(&ais.trace);
+        trace_stop();
+        api_done(&ais.api);
+    }
+    curl_global_cleanup();
+    return code;
+}
+
 int main(int argc, char **argv)
 {
-    int code = EXIT_USAGE;
-
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             print_usage(stdout);
@@ -66,10 +88,7 @@ int main(int argc, char **argv)
                     commands[i].group ? " " : "", commands[i].name, commands[i].arguments);
             return EXIT_USAGE;
         }
-        curl_global_init(CURL_GLOBAL_DEFAULT);
-        code = commands[i].run(rest, argv + 1 + words);
-        curl_global_cleanup();
-        return code;
+        return run(i, rest, argv + 1 + words);
     }
     print_usage(stderr);
     return EXIT_USAGE;

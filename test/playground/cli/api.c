@@ -2,6 +2,7 @@
 #include "api.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <strings.h>
 
 #include "../node/checksum.h"
+#include "trace.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
@@ -22,6 +24,7 @@ struct transfer {
     const struct api_call *call;
     struct api_answer *answer;
     CURL *curl;
+    struct trace_request trace;
     char header_error[2048]; /* Hdr-Error: what a HEAD's answer says in place of a body */
 };
 
@@ -93,32 +96,36 @@ static size_t on_read(char *data, size_t size, size_t count, void *arg)
     return bytes;
 }
 
-static int on_seek(void *arg, curl_off_t offset, int origin)
+/* Before the body goes once more: what went already is taken back. */
+static int rewind_body(struct transfer *transfer)
 {
-    struct transfer *transfer = arg;
+    struct api_answer *answer = transfer->answer;
 
-    if (offset != 0 || origin != SEEK_SET)
-        return CURL_SEEKFUNC_FAIL;
-    if (transfer->answer->body_bytes > 0 && fseeko(transfer->call->send, 0, SEEK_SET) != 0)
-        return CURL_SEEKFUNC_FAIL;
-    transfer->answer->checksum = 0;
-    transfer->answer->body_bytes = 0;
-    return CURL_SEEKFUNC_OK;
+    if (!transfer->call->send || answer->body_bytes == 0)
+        return 0;
+    if (fseeko(transfer->call->send, 0, SEEK_SET) != 0)
+        return -errno;
+    answer->checksum = 0;
+    answer->body_bytes = 0;
+    return 0;
 }
 
-static struct curl_slist *set_options(struct transfer *transfer, const char *url)
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+    return offset == 0 && origin == SEEK_SET && rewind_body(arg) == 0 ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+static void set_options(struct transfer *transfer, const char *url, unsigned redirects, struct curl_slist **headers)
 {
     const struct api_call *call = transfer->call;
-    struct curl_slist *headers = NULL;
     CURL *curl = transfer->curl;
 
+    curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
-    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http");
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)MAX_REDIRECTS);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "ais/" AISTRACE_BUILD_VERSION);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -130,8 +137,8 @@ static struct curl_slist *set_options(struct transfer *transfer, const char *url
     if (strcmp(call->method, "HEAD") == 0) {
         curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     } else if (call->send) {
-        /* The proxy's redirect then comes before a byte of the body has gone. */
-        headers = curl_slist_append(headers, "Expect: 100-continue");
+        /* The proxy's redirect then comes before a byte of the body has gone; the target is not asked first. */
+        *headers = curl_slist_append(*headers, redirects == 0 ? "Expect: 100-continue" : "Expect:");
         curl_easy_setopt(curl, CURLOPT_EXPECT_100_TIMEOUT_MS, (long)EXPECT_TIMEOUT_MS);
         curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->send_bytes);
@@ -143,11 +150,10 @@ static struct curl_slist *set_options(struct transfer *transfer, const char *url
         curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
         if (call->text) {
             curl_easy_setopt(curl, CURLOPT_POSTFIELDS, call->text);
-            headers = curl_slist_append(headers, "Content-Type: application/json");
+            *headers = curl_slist_append(*headers, "Content-Type: application/json");
         }
     }
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    return headers;
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, *headers);
 }
 
 static void explain_refusal(struct transfer *transfer)
@@ -165,53 +171,105 @@ static void explain_refusal(struct transfer *transfer)
 }
 
 /* What arrived, and what the target stored, must be what was sent. */
-static void verify(struct api_answer *answer)
+static void verify(struct transfer *transfer)
 {
+    struct api_answer *answer = transfer->answer;
     char checksum[CHECKSUM_TEXT_BYTES];
 
     checksum_text(answer->checksum, checksum);
-    if (strcmp(answer->checksum_type, CHECKSUM_TYPE) == 0 && strcmp(answer->checksum_value, checksum) != 0)
+    if (strcmp(answer->checksum_type, CHECKSUM_TYPE) == 0 && strcmp(answer->checksum_value, checksum) != 0) {
+        trace_request_mismatch(&transfer->trace, answer->checksum_value, checksum);
         snprintf(answer->error, sizeof(answer->error), "checksum mismatch: the target says %s %s, the bytes say %s",
                  CHECKSUM_TYPE, answer->checksum_value, checksum);
+    }
 }
 
-int api_do(const struct api_call *call, struct api_answer *answer)
+void api_endpoint(char out[API_ENDPOINT_BYTES])
 {
     const char *endpoint = getenv("AIS_ENDPOINT");
-    struct transfer transfer = {.call = call, .answer = answer};
-    struct curl_slist *headers;
+
+    snprintf(out, API_ENDPOINT_BYTES, "%s", endpoint && *endpoint ? endpoint : "http://127.0.0.1:8080");
+}
+
+int api_init(struct api *api)
+{
+    api_endpoint(api->endpoint);
+    api->curl = curl_easy_init();
+    return api->curl ? 0 : -ENOMEM;
+}
+
+void api_done(struct api *api)
+{
+    curl_easy_cleanup(api->curl);
+}
+
+static bool is_redirect(long status)
+{
+    return status == 301 || status == 302 || status == 307 || status == 308;
+}
+
+/* One HTTP request. -> whether the answer redirects, with the new address in place of url's. */
+static bool request(struct transfer *transfer, char url[API_URL_BYTES], unsigned redirects)
+{
+    const struct api_call *call = transfer->call;
+    struct api_answer *answer = transfer->answer;
+    struct curl_slist *headers = NULL;
     char detail[CURL_ERROR_SIZE] = "";
-    char url[8192];
-    curl_off_t length = 0;
+    char *next = NULL;
+    curl_off_t length = 0, received = 0;
     CURLcode code;
 
-    *answer = (struct api_answer){.status = 0};
-    if (!endpoint || !*endpoint)
-        endpoint = "http://127.0.0.1:8080";
-    if (snprintf(url, sizeof(url), "%s%s", endpoint, call->path) >= (int)sizeof(url)) {
-        snprintf(answer->error, sizeof(answer->error), "AIS_ENDPOINT is too long");
-        return -1;
-    }
-    transfer.curl = curl_easy_init();
-    if (!transfer.curl) {
-        snprintf(answer->error, sizeof(answer->error), "out of memory");
-        return -1;
-    }
-    headers = set_options(&transfer, url);
-    curl_easy_setopt(transfer.curl, CURLOPT_ERRORBUFFER, detail);
-    code = curl_easy_perform(transfer.curl);
-    curl_easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &answer->status);
-    curl_easy_getinfo(transfer.curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    trace_request_start(&transfer->trace, call->method, call->route, url, redirects, &headers);
+    set_options(transfer, url, redirects, &headers);
+    curl_easy_setopt(transfer->curl, CURLOPT_ERRORBUFFER, detail);
+    code = curl_easy_perform(transfer->curl);
+    answer->status = 0;
+    curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &answer->status);
+    curl_easy_getinfo(transfer->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    curl_easy_getinfo(transfer->curl, CURLINFO_SIZE_DOWNLOAD_T, &received);
     answer->length_bytes = length > 0 ? (uint64_t)length : 0;
     if (code == CURLE_OPERATION_TIMEDOUT || code == CURLE_COULDNT_CONNECT)
         snprintf(answer->error, sizeof(answer->error), "%s (is the cluster up? AIS_ENDPOINT names its proxy)", detail);
     else if (code != CURLE_OK)
         snprintf(answer->error, sizeof(answer->error), "%s", *detail ? detail : curl_easy_strerror(code));
+    else if (is_redirect(answer->status))
+        curl_easy_getinfo(transfer->curl, CURLINFO_REDIRECT_URL, &next);
     else if (answer->status >= 300)
-        explain_refusal(&transfer);
+        explain_refusal(transfer);
     else if (call->send || call->receive)
-        verify(answer);
+        verify(transfer);
+    if (next && redirects >= MAX_REDIRECTS)
+        snprintf(answer->error, sizeof(answer->error), "more than %d redirects", MAX_REDIRECTS);
+    else if (next && snprintf(url, API_URL_BYTES, "%s", next) >= API_URL_BYTES)
+        snprintf(answer->error, sizeof(answer->error), "a redirect to a too long address");
+    else if (code == CURLE_OK && is_redirect(answer->status) && !next)
+        snprintf(answer->error, sizeof(answer->error), "a redirect to nowhere (status %ld)", answer->status);
+    trace_request_end(&transfer->trace, answer->status, call->send ? answer->body_bytes : 0, (uint64_t)received,
+                      answer->error);
+    curl_easy_setopt(transfer->curl, CURLOPT_ERRORBUFFER, NULL);
     curl_slist_free_all(headers);
-    curl_easy_cleanup(transfer.curl);
+    return next && !answer->error[0];
+}
+
+int api_do(struct api *api, const struct api_call *call, struct api_answer *answer)
+{
+    struct transfer transfer = {.call = call, .answer = answer, .curl = api->curl};
+    char url[API_URL_BYTES];
+    unsigned redirects = 0;
+
+    *answer = (struct api_answer){.status = 0};
+    if (snprintf(url, sizeof(url), "%s%s", api->endpoint, call->path) >= (int)sizeof(url)) {
+        snprintf(answer->error, sizeof(answer->error), "AIS_ENDPOINT is too long");
+        return -1;
+    }
+    while (request(&transfer, url, redirects++)) {
+        free(answer->text);
+        answer->text = NULL;
+        answer->text_bytes = 0;
+        if (rewind_body(&transfer) < 0) {
+            snprintf(answer->error, sizeof(answer->error), "redirected half-way, and the input cannot be read again");
+            break;
+        }
+    }
     return answer->error[0] ? -1 : 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Calls to the cluster: redirects followed, bodies streamed, errors turned into text.
+ * Calls to the cluster: redirects followed, bodies streamed, errors turned into text, every HTTP request traced.
  */
 #ifndef API_H
 #define API_H
@@ -8,6 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+enum { API_ENDPOINT_BYTES = 512, API_URL_BYTES = 8192 };
+
+/* A connection's owner: one thread at a time. */
+struct api {
+    void *curl;
+    char endpoint[API_ENDPOINT_BYTES];
+};
 
 struct api_answer {
     long status;
@@ -24,14 +32,21 @@ struct api_answer {
 struct api_call {
     const char *method;
     const char *path;   /* from /v1 on, encoded */
+    const char *route;  /* path as a pattern */
     const char *text;   /* body to send, or NULL */
     FILE *send;         /* stream to send, or NULL */
     int64_t send_bytes; /* -1: not known, sent in chunks */
     FILE *receive;      /* where a good answer's body goes, or NULL */
 };
 
-/* Does the call at the endpoint that AIS_ENDPOINT names, http://127.0.0.1:8080 by default.
- * -> 0, or -1 with answer->error. The caller frees answer->text either way. */
-int api_do(const struct api_call *call, struct api_answer *answer);
+/* The endpoint that AIS_ENDPOINT names, http://127.0.0.1:8080 by default. */
+void api_endpoint(char out[API_ENDPOINT_BYTES]);
+
+/* -> 0; -ENOMEM. curl_global_init has been called. */
+int api_init(struct api *api);
+void api_done(struct api *api);
+
+/* -> 0, or -1 with answer->error. The caller frees answer->text either way. Connections are kept for the next call. */
+int api_do(struct api *api, const struct api_call *call, struct api_answer *answer);
 
 #endif

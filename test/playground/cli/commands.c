@@ -10,31 +10,34 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api.h"
 #include "uri.h"
 
-static int fail(const char *what, const char *why)
+int command_fail(struct ais *ais, const char *what, const char *why)
 {
     fprintf(stderr, "ais: %s: %s\n", what, why);
+    trace_command_fail(&ais->trace, why);
     return EXIT_FAILURE;
 }
 
 enum scope { SCOPE_ANY, SCOPE_BUCKET, SCOPE_OBJECT };
 
-static bool parse(const char *text, enum scope scope, struct uri *out)
+static bool parse(struct ais *ais, const char *text, enum scope scope, struct uri *out)
 {
     char error[1280];
 
     if (uri_parse(text, out, error, sizeof(error)) < 0) {
         fprintf(stderr, "ais: %s\n", error);
+        trace_command_fail(&ais->trace, error);
         return false;
     }
     if ((scope != SCOPE_ANY && !out->bucket[0]) || (scope == SCOPE_OBJECT && !out->object[0]) ||
         (scope == SCOPE_BUCKET && out->object[0])) {
         fprintf(stderr, "ais: \"%s\": %s is needed\n", text,
                 scope == SCOPE_OBJECT ? "ais://BUCKET/OBJECT" : "ais://BUCKET");
+        trace_command_fail(&ais->trace, "the wrong kind of name");
         return false;
     }
+    trace_command_names(&ais->trace, out->bucket, out->object);
     return true;
 }
 
@@ -57,20 +60,23 @@ static const char *size_text(uint64_t bytes, char out[24])
     return out;
 }
 
-int command_bucket_create(int argc, char **argv)
+int command_bucket_create(struct ais *ais, int argc, char **argv)
 {
     for (int i = 0; i < argc; i++) {
         char path[URI_PATH_BYTES];
         struct api_answer answer;
         struct uri uri;
-        if (!parse(argv[i], SCOPE_BUCKET, &uri))
+        if (!parse(ais, argv[i], SCOPE_BUCKET, &uri))
             return EXIT_FAILURE;
         uri_bucket_path(&uri, path);
-        int err =
-            api_do(&(struct api_call){.method = "POST", .path = path, .text = "{\"action\":\"create-bck\"}"}, &answer);
+        int err = api_do(
+            &ais->api,
+            &(struct api_call){
+                .method = "POST", .path = path, .route = URI_BUCKET_ROUTE, .text = "{\"action\":\"create-bck\"}"},
+            &answer);
         free(answer.text);
         if (err < 0)
-            return fail(argv[i], answer.error);
+            return command_fail(ais, argv[i], answer.error);
         printf("\"ais://%s\" created\n", uri.bucket);
     }
     return EXIT_SUCCESS;
@@ -105,7 +111,7 @@ static void print_objects(json_t *list, const char *prefix)
         fprintf(stderr, "no objects\n");
 }
 
-int command_list(int argc, char **argv)
+int command_list(struct ais *ais, int argc, char **argv)
 {
     const char *what = argc > 0 ? argv[0] : "ais://";
     char path[URI_PATH_BYTES];
@@ -114,14 +120,17 @@ int command_list(int argc, char **argv)
     json_t *json;
     int err;
 
-    if (!parse(what, SCOPE_ANY, &uri))
+    if (!parse(ais, what, SCOPE_ANY, &uri))
         return EXIT_FAILURE;
     uri_bucket_path(&uri, path);
-    err = api_do(&(struct api_call){.method = "GET", .path = path}, &answer);
+    err = api_do(&ais->api,
+                 &(struct api_call){
+                     .method = "GET", .path = path, .route = uri.bucket[0] ? URI_BUCKET_ROUTE : URI_BUCKETS_ROUTE},
+                 &answer);
     json = err == 0 ? json_loadb(answer.text ? answer.text : "", answer.text_bytes, 0, NULL) : NULL;
     free(answer.text);
     if (!json)
-        return fail(what, err < 0 ? answer.error : "the answer is not JSON");
+        return command_fail(ais, what, err < 0 ? answer.error : "the answer is not JSON");
     if (uri.bucket[0])
         print_objects(json_object_get(json, "entries"), uri.object);
     else
@@ -130,9 +139,72 @@ int command_list(int argc, char **argv)
     return EXIT_SUCCESS;
 }
 
+/* ---- the cluster ---- */
+
+static const char *uptime_text(json_int_t seconds, char out[24])
+{
+    if (seconds < 60)
+        snprintf(out, 24, "%ds", (int)seconds);
+    else if (seconds < 3600)
+        snprintf(out, 24, "%dm%02ds", (int)(seconds / 60), (int)(seconds % 60));
+    else
+        snprintf(out, 24, "%dh%02dm", (int)(seconds / 3600), (int)(seconds / 60 % 60));
+    return out;
+}
+
+static const char *count_text(json_t *value, char out[24])
+{
+    if (json_is_integer(value))
+        snprintf(out, 24, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    return json_is_integer(value) ? out : "-";
+}
+
+static void print_node(json_t *node)
+{
+    const char *id = json_string_value(json_object_get(node, "id"));
+    const char *role = json_string_value(json_object_get(node, "role"));
+    const char *host = json_string_value(json_object_get(node, "host"));
+    const char *error = json_string_value(json_object_get(node, "error"));
+    char address[160], pid[24], objects[24], uptime[24];
+
+    snprintf(address, sizeof(address), "%s:%d", host ? host : "?",
+             (int)json_integer_value(json_object_get(node, "port")));
+    printf("%-8s %-8s %-22s %-8s %-9s %s\n", id ? id : "?", role ? role : "?", address,
+           count_text(json_object_get(node, "pid"), pid), count_text(json_object_get(node, "objects"), objects),
+           error ? error : uptime_text(json_integer_value(json_object_get(node, "uptime_seconds")), uptime));
+}
+
+int command_cluster(struct ais *ais, int argc, char **argv)
+{
+    struct api_answer answer;
+    json_t *json, *nodes, *item;
+    bool whole = true;
+    size_t i;
+    int err;
+
+    (void)argc, (void)argv;
+    err =
+        api_do(&ais->api, &(struct api_call){.method = "GET", .path = "/v1/cluster", .route = "/v1/cluster"}, &answer);
+    json = err == 0 ? json_loadb(answer.text ? answer.text : "", answer.text_bytes, 0, NULL) : NULL;
+    free(answer.text);
+    nodes = json_object_get(json, "nodes");
+    if (!json_is_array(nodes)) {
+        json_decref(json);
+        return command_fail(ais, "cluster", err < 0 ? answer.error : "the answer has no nodes");
+    }
+    printf("%-8s %-8s %-22s %-8s %-9s %s\n", "NODE", "ROLE", "ADDRESS", "PID", "OBJECTS", "UPTIME");
+    json_array_foreach(nodes, i, item)
+    {
+        print_node(item);
+        whole = whole && !json_object_get(item, "error");
+    }
+    json_decref(json);
+    return whole ? EXIT_SUCCESS : command_fail(ais, "cluster", "not all nodes answer");
+}
+
 /* ---- objects ---- */
 
-int command_put(int argc, char **argv)
+int command_put(struct ais *ais, int argc, char **argv)
 {
     bool from_stdin = strcmp(argv[0], "-") == 0;
     char path[URI_PATH_BYTES];
@@ -143,25 +215,28 @@ int command_put(int argc, char **argv)
     int err;
 
     (void)argc;
-    if (!parse(argv[1], from_stdin ? SCOPE_OBJECT : SCOPE_ANY, &uri))
+    if (!parse(ais, argv[1], from_stdin ? SCOPE_OBJECT : SCOPE_ANY, &uri))
         return EXIT_FAILURE;
     if (!uri.bucket[0])
-        return fail(argv[1], "ais://BUCKET or ais://BUCKET/OBJECT is needed");
+        return command_fail(ais, argv[1], "ais://BUCKET or ais://BUCKET/OBJECT is needed");
     file = from_stdin ? stdin : fopen(argv[0], "rb");
     if (!file || fstat(fileno(file), &st) < 0)
-        return fail(argv[0], strerror(errno));
+        return command_fail(ais, argv[0], strerror(errno));
     if (S_ISDIR(st.st_mode)) {
         fclose(file);
-        return fail(argv[0], "is a directory");
+        return command_fail(ais, argv[0], "is a directory");
     }
     /* "ais://bucket/dir/" keeps the file's own name below dir/, as a bucket alone does. */
     if (!from_stdin && (!uri.object[0] || uri.object[strlen(uri.object) - 1] == '/')) {
         size_t used = strlen(uri.object);
         snprintf(uri.object + used, sizeof(uri.object) - used, "%s", base_name(argv[0]));
     }
+    trace_command_names(&ais->trace, uri.bucket, uri.object);
     uri_object_path(&uri, path);
-    err = api_do(&(struct api_call){.method = "PUT",
+    err = api_do(&ais->api,
+                 &(struct api_call){.method = "PUT",
                                     .path = path,
+                                    .route = URI_OBJECT_ROUTE,
                                     .send = file,
                                     .send_bytes = S_ISREG(st.st_mode) && !from_stdin ? st.st_size : -1},
                  &answer);
@@ -169,7 +244,7 @@ int command_put(int argc, char **argv)
     if (!from_stdin)
         fclose(file);
     if (err < 0)
-        return fail(argv[0], answer.error);
+        return command_fail(ais, argv[0], answer.error);
     printf("PUT \"%s\" => ais://%s%s%s\n", from_stdin ? uri.object : argv[0], uri.bucket,
            strcmp(uri.object, base_name(argv[0])) == 0 ? "" : "/",
            strcmp(uri.object, base_name(argv[0])) == 0 ? "" : uri.object);
@@ -212,7 +287,7 @@ static int output_close(struct output *out, bool keep)
     return err == 0 ? 0 : -errno;
 }
 
-int command_get(int argc, char **argv)
+int command_get(struct ais *ais, int argc, char **argv)
 {
     char path[URI_PATH_BYTES];
     char size[24];
@@ -222,26 +297,28 @@ int command_get(int argc, char **argv)
     bool discard;
     int err;
 
-    if (!parse(argv[0], SCOPE_OBJECT, &uri))
+    if (!parse(ais, argv[0], SCOPE_OBJECT, &uri))
         return EXIT_FAILURE;
     uri_bucket_path(&uri, path);
-    err = api_do(&(struct api_call){.method = "HEAD", .path = path}, &answer);
+    err = api_do(&ais->api, &(struct api_call){.method = "HEAD", .path = path, .route = URI_BUCKET_ROUTE}, &answer);
     free(answer.text);
     if (err < 0)
-        return fail(argv[0], answer.error);
+        return command_fail(ais, argv[0], answer.error);
     err = output_open(&out, argc > 1 ? argv[1] : NULL, uri.object);
     if (err < 0)
-        return fail(out.path, strerror(-err));
+        return command_fail(ais, out.path, strerror(-err));
     uri_object_path(&uri, path);
-    err = api_do(&(struct api_call){.method = "GET", .path = path, .receive = out.file}, &answer);
+    err = api_do(&ais->api,
+                 &(struct api_call){.method = "GET", .path = path, .route = URI_OBJECT_ROUTE, .receive = out.file},
+                 &answer);
     free(answer.text);
     if (err < 0) {
         output_close(&out, false);
-        return fail(argv[0], answer.error);
+        return command_fail(ais, argv[0], answer.error);
     }
     err = output_close(&out, true);
     if (err < 0)
-        return fail(out.path, strerror(-err));
+        return command_fail(ais, out.path, strerror(-err));
     size_text(answer.body_bytes, size);
     discard = strcmp(out.path, "/dev/null") == 0;
     if (out.file != stdout)
@@ -250,7 +327,7 @@ int command_get(int argc, char **argv)
     return EXIT_SUCCESS;
 }
 
-int command_show(int argc, char **argv)
+int command_show(struct ais *ais, int argc, char **argv)
 {
     char path[URI_PATH_BYTES];
     struct api_answer answer;
@@ -258,31 +335,32 @@ int command_show(int argc, char **argv)
     int err;
 
     (void)argc;
-    if (!parse(argv[0], SCOPE_OBJECT, &uri))
+    if (!parse(ais, argv[0], SCOPE_OBJECT, &uri))
         return EXIT_FAILURE;
     uri_object_path(&uri, path);
-    err = api_do(&(struct api_call){.method = "HEAD", .path = path}, &answer);
+    err = api_do(&ais->api, &(struct api_call){.method = "HEAD", .path = path, .route = URI_OBJECT_ROUTE}, &answer);
     free(answer.text);
     if (err < 0)
-        return fail(argv[0], answer.error);
+        return command_fail(ais, argv[0], answer.error);
     printf("name      ais://%s/%s\nsize      %" PRIu64 "\nchecksum  %s[%s]\n", uri.bucket, uri.object,
            answer.length_bytes, answer.checksum_type, answer.checksum_value);
     return EXIT_SUCCESS;
 }
 
-int command_remove(int argc, char **argv)
+int command_remove(struct ais *ais, int argc, char **argv)
 {
     for (int i = 0; i < argc; i++) {
         char path[URI_PATH_BYTES];
         struct api_answer answer;
         struct uri uri;
-        if (!parse(argv[i], SCOPE_OBJECT, &uri))
+        if (!parse(ais, argv[i], SCOPE_OBJECT, &uri))
             return EXIT_FAILURE;
         uri_object_path(&uri, path);
-        int err = api_do(&(struct api_call){.method = "DELETE", .path = path}, &answer);
+        int err =
+            api_do(&ais->api, &(struct api_call){.method = "DELETE", .path = path, .route = URI_OBJECT_ROUTE}, &answer);
         free(answer.text);
         if (err < 0)
-            return fail(argv[i], answer.error);
+            return command_fail(ais, argv[i], answer.error);
         printf("deleted \"%s\" from ais://%s\n", uri.object, uri.bucket);
     }
     return EXIT_SUCCESS;

@@ -17,6 +17,10 @@ struct uri {
 /* -> 0, or -1 with a line in error. The names themselves are the cluster's to judge. */
 int uri_parse(const char *text, struct uri *out, char *error, size_t error_bytes);
 
+#define URI_BUCKETS_ROUTE "/v1/buckets"
+#define URI_BUCKET_ROUTE  "/v1/buckets/{bucket}"
+#define URI_OBJECT_ROUTE  "/v1/objects/{bucket}/{object}"
+
 /* The paths of the REST interface: /v1/buckets[/BUCKET], /v1/objects/BUCKET/OBJECT, with the provider. */
 void uri_bucket_path(const struct uri *uri, char out[URI_PATH_BYTES]);
 void uri_object_path(const struct uri *uri, char out[URI_PATH_BYTES]);

@@ -131,6 +131,7 @@ int main(int argc, char **argv)
     signal(SIGINT, SIG_DFL);                 /* a shell ignores it for what it starts in the background */
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
+    clock_gettime(CLOCK_MONOTONIC, &node.started);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     trace_start(&node);
     daemon = http_start(&node);

@@ -202,6 +202,8 @@ static void parse_path(struct request *request)
         const char *route;
     } table[] = {
         {"/v1/health", false, false, RESOURCE_HEALTH, "/v1/health"},
+        {"/v1/daemon", false, false, RESOURCE_DAEMON, "/v1/daemon"},
+        {"/v1/cluster", false, false, RESOURCE_CLUSTER, "/v1/cluster"},
         {"/v1/buckets", false, false, RESOURCE_BUCKETS, "/v1/buckets"},
         {"/v1/buckets/", false, false, RESOURCE_BUCKETS, "/v1/buckets"},
         {"/v1/buckets/", true, false, RESOURCE_BUCKET, "/v1/buckets/{bucket}"},

@@ -20,12 +20,15 @@ struct node {
     struct cluster_peer self;
     const struct operation *operations; /* ends with a NULL method */
     bool is_target;
-    struct store *store; /* targets only */
+    struct store *store;     /* targets only */
+    struct timespec started; /* CLOCK_MONOTONIC */
 };
 
 enum resource {
     RESOURCE_UNKNOWN,
     RESOURCE_HEALTH,  /* /v1/health: never traced, probes would drown everything else */
+    RESOURCE_DAEMON,  /* /v1/daemon */
+    RESOURCE_CLUSTER, /* /v1/cluster */
     RESOURCE_BUCKETS, /* /v1/buckets */
     RESOURCE_BUCKET,  /* /v1/buckets/{bucket} */
     RESOURCE_OBJECT,  /* /v1/objects/{bucket}/{object} */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "daemon.h"
 #include "http.h"
 #include "roles.h"
 
@@ -164,6 +165,50 @@ static enum MHD_Result objects_list(struct request *request)
     return list(request, path, "entries");
 }
 
+/* ---- the cluster ---- */
+
+/* What a node says of itself; of one that does not answer, what the map says, and why in "error". */
+static json_t *member(struct request *request, const struct cluster_peer *peer, const char *role)
+{
+    struct call_answer answer;
+    json_t *json = NULL;
+
+    if (strcmp(peer->id, request->node->self.id) == 0)
+        return daemon_describe(request->node);
+    call_peer(request, peer, "GET", "/v1/daemon", "/v1/daemon", NULL, &answer);
+    if (answer.status == MHD_HTTP_OK)
+        json = json_loadb(answer.body ? answer.body : "", answer.bytes, 0, NULL);
+    free(answer.body);
+    if (!json_is_object(json)) {
+        json_decref(json);
+        json = json_pack("{s:s, s:s, s:s, s:i, s:s}", "id", peer->id, "role", role, "host", peer->host, "port",
+                         (int)peer->port, "error", answer.error[0] ? answer.error : "the answer is not JSON");
+    }
+    return json;
+}
+
+static void members(struct request *request, const struct cluster_peer *peers, size_t count, const char *role,
+                    json_t *list)
+{
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, member(request, &peers[i], role));
+}
+
+static enum MHD_Result cluster_show(struct request *request)
+{
+    const struct cluster *cluster = &request->node->cluster;
+    json_t *list = json_array();
+    json_t *json;
+    char *text;
+
+    members(request, cluster->proxies, cluster->proxy_count, "proxy", list);
+    members(request, cluster->targets, cluster->target_count, "target", list);
+    json = json_pack("{s:o*}", "nodes", list);
+    text = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    return http_reply_json(request, text);
+}
+
 /* ---- objects ---- */
 
 /* The time a redirect was made, as AIStore writes it: nanoseconds in base 36. */
@@ -203,6 +248,8 @@ static enum MHD_Result redirect(struct request *request)
 
 const struct operation proxy_operations[] = {
     {"GET", RESOURCE_HEALTH, true, NULL, NULL, health},
+    {"GET", RESOURCE_DAEMON, true, NULL, NULL, daemon_reply},
+    {"GET", RESOURCE_CLUSTER, true, NULL, NULL, cluster_show},
     {"POST", RESOURCE_BUCKET, false, NULL, http_collect, bucket_create},
     {"HEAD", RESOURCE_BUCKET, true, NULL, NULL, bucket_head},
     {"GET", RESOURCE_BUCKETS, true, NULL, NULL, buckets_list},

@@ -2,6 +2,9 @@
  *
  * What each role serves, and the few words of JSON that both speak.
  *
+ *     GET    /v1/health                      200, never traced
+ *     GET    /v1/daemon                      the node itself, see daemon.h
+ *     GET    /v1/cluster                     {"nodes":[...]}, of a proxy only: every node, or why it does not answer
  *     POST   /v1/buckets/{bucket}            {"action":"create-bck"} -> 200, 409
  *     HEAD   /v1/buckets/{bucket}            Ais-Bucket-Props
  *     GET    /v1/buckets                     [{"name":"nnn","provider":"ais"}, ...]

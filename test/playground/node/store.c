@@ -15,7 +15,12 @@
 #include "checksum.h"
 #include "names.h"
 
-enum { COMPONENT_BYTES = 200, PATH_BYTES = NAMES_OBJECT_ENCODED_BYTES + 256, TEMPORARY_BYTES = 128 };
+enum {
+    COMPONENT_BYTES = 200,
+    PATH_BYTES = NAMES_OBJECT_ENCODED_BYTES + 256,
+    TEMPORARY_BYTES = 128,
+    READ_BYTES = 256 * 1024
+};
 
 static const uint64_t footer_magic = 0x315446534941u; /* "AISFT1" */
 
@@ -234,6 +239,93 @@ int store_objects(struct store *store, const char *bucket, store_object_cb *cb, 
     return err < 0 ? err : walk_dir(&walk, store->dir, bucket, 0);
 }
 
+static int count_object(void *arg, const char *object, const struct store_object *info)
+{
+    (void)object, (void)info;
+    ++*(uint64_t *)arg;
+    return 0;
+}
+
+struct counting {
+    struct store *store;
+    uint64_t objects;
+};
+
+static int count_bucket(void *arg, const char *bucket)
+{
+    struct counting *counting = arg;
+    int err = store_objects(counting->store, bucket, count_object, &counting->objects);
+
+    return err == -ENOENT ? 0 : err;
+}
+
+int store_count(struct store *store, uint64_t *objects)
+{
+    struct counting counting = {.store = store};
+    int err = store_buckets(store, count_bucket, &counting);
+
+    if (err == 0)
+        *objects = counting.objects;
+    return err;
+}
+
+/* ---- checksums ---- */
+
+/* Sums up the file's first bytes. */
+static int sum_file(int fd, uint64_t bytes, uint32_t *sum)
+{
+    unsigned char *data = malloc(READ_BYTES);
+    uint64_t at = 0;
+    uint32_t found = 0;
+
+    if (!data)
+        return -ENOMEM;
+    while (at < bytes) {
+        size_t want = bytes - at < READ_BYTES ? (size_t)(bytes - at) : READ_BYTES;
+        ssize_t n = pread(fd, data, want, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            int err = n < 0 ? -errno : -EIO;
+            free(data);
+            return err;
+        }
+        found = checksum_update(found, data, (size_t)n);
+        at += (uint64_t)n;
+    }
+    free(data);
+    *sum = found;
+    return 0;
+}
+
+static int verify(int fd, uint64_t bytes, uint32_t expected, uint32_t *found)
+{
+    uint32_t sum;
+    int err = sum_file(fd, bytes, &sum);
+
+    if (err < 0 || sum == expected)
+        return err;
+    *found = sum;
+    return -EBADMSG;
+}
+
+int store_verify(int fd, const struct store_object *info, uint32_t *found)
+{
+    return verify(fd, info->bytes, info->checksum, found);
+}
+
+int store_put_verify(struct store_put *put, uint32_t *found)
+{
+    return verify(put->file, put->bytes, put->checksum, found);
+}
+
+uint32_t store_put_checksum(const struct store_put *put)
+{
+    return put->checksum;
+}
+
+/* ---- objects ---- */
+
 static int make_parents(int bucket, char *path)
 {
     for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -374,6 +466,28 @@ int store_delete(struct store *store, const char *bucket, const char *object)
     if (dir < 0)
         return dir;
     err = unlinkat(dir, path, 0) < 0 ? -errno : 0;
+    close(dir);
+    return err;
+}
+
+int store_evict(struct store *store, const char *bucket, const char *object, int fd)
+{
+    char path[PATH_BYTES];
+    struct stat damaged, named;
+    int err = object_path(object, path);
+    int dir;
+
+    if (err < 0)
+        return err;
+    dir = open_bucket(store, bucket);
+    if (dir < 0)
+        return dir;
+    if (fstat(fd, &damaged) < 0 || fstatat(dir, path, &named, AT_SYMLINK_NOFOLLOW) < 0)
+        err = -errno;
+    else if (damaged.st_dev != named.st_dev || damaged.st_ino != named.st_ino)
+        err = -ENOENT;
+    else if (unlinkat(dir, path, 0) < 0)
+        err = -errno;
     close(dir);
     return err;
 }

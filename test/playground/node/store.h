@@ -38,11 +38,21 @@ int store_objects(struct store *store, const char *bucket, store_object_cb *cb, 
 int store_put_begin(struct store *store, const char *bucket, const char *object, struct store_put **out);
 int store_put_write(struct store_put *put, const void *data, size_t bytes);
 int store_put_commit(struct store_put *put, struct store_object *info);
+/* The checksum of the bytes that were given. */
+uint32_t store_put_checksum(const struct store_put *put);
+/* Reads them back from the file. -> 0; -EBADMSG: they are others, with this checksum; -errno. */
+int store_put_verify(struct store_put *put, uint32_t *found);
 void store_put_abort(struct store_put *put);
 
 /* -> a descriptor whose first info->bytes bytes are the object; the caller closes it. -ENOENT; -EIO: no valid footer.
  */
 int store_get(struct store *store, const char *bucket, const char *object, struct store_object *info);
+/* Reads the object that store_get opened. -> 0; -EBADMSG: its bytes have this checksum and not info's; -errno. */
+int store_verify(int fd, const struct store_object *info, uint32_t *found);
+/* Removes a damaged object, unless the name is by now another object's than fd's. -> 0 or -errno. */
+int store_evict(struct store *store, const char *bucket, const char *object, int fd);
+/* How many objects there are in all buckets. */
+int store_count(struct store *store, uint64_t *objects);
 int store_delete(struct store *store, const char *bucket, const char *object);
 
 #endif

@@ -4,9 +4,11 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "checksum.h"
+#include "daemon.h"
 #include "http.h"
 #include "roles.h"
 #include "store.h"
@@ -114,10 +116,16 @@ static void add_checksum(struct MHD_Response *response, const struct store_objec
 
 static void put_begin(struct request *request)
 {
-    int err = store_put_begin(request->node->store, request->bucket, request->object, &request->put);
+    struct trace_step open;
+    int err;
 
+    trace_step_start(&open, request, "object.open");
+    err = store_put_begin(request->node->store, request->bucket, request->object, &request->put);
     if (err < 0)
         http_fail_errno(request, err, err == -ENOENT);
+    trace_step_end(&open, request);
+    if (err == 0)
+        trace_transfer_start(request);
 }
 
 static void put_body(struct request *request, const char *data, size_t bytes)
@@ -128,33 +136,116 @@ static void put_body(struct request *request, const char *data, size_t bytes)
         http_fail_errno(request, err, false);
 }
 
+static void note_mismatch(struct request *request, unsigned status, const char *expected, uint32_t found)
+{
+    char text[CHECKSUM_TEXT_BYTES];
+
+    checksum_text(found, text);
+    trace_checksum_mismatch(request, expected, text);
+    http_fail(request, status, "ais://%s/%s: checksum mismatch: %s %s is expected, the bytes have %s", request->bucket,
+              request->object, CHECKSUM_TYPE, expected, text);
+}
+
+/* What the client says it sent, what came, and what the disk gives back must be the same. */
+static void put_verify(struct request *request)
+{
+    const char *type = http_header(request, "Ais-Checksum-Type");
+    const char *value = http_header(request, "Ais-Checksum-Value");
+    char received[CHECKSUM_TEXT_BYTES];
+    struct trace_step step;
+    uint32_t found = 0;
+    int err;
+
+    trace_step_start(&step, request, "object.checksum");
+    checksum_text(store_put_checksum(request->put), received);
+    err = store_put_verify(request->put, &found);
+    if (err == -EBADMSG)
+        note_mismatch(request, MHD_HTTP_INTERNAL_SERVER_ERROR, received, found);
+    else if (err < 0)
+        http_fail_errno(request, err, false);
+    else if (type && value && strcmp(type, CHECKSUM_TYPE) == 0 && strcasecmp(value, received) != 0)
+        note_mismatch(request, MHD_HTTP_BAD_REQUEST, value, store_put_checksum(request->put));
+    trace_step_end(&step, request);
+}
+
+static void put_commit(struct request *request, struct store_object *info)
+{
+    struct trace_step step;
+    int err;
+
+    trace_step_start(&step, request, "object.commit");
+    err = store_put_commit(request->put, info);
+    request->put = NULL;
+    if (err < 0)
+        http_fail_errno(request, err, err == -ENOENT);
+    trace_step_end(&step, request);
+}
+
 static enum MHD_Result put_finish(struct request *request)
 {
-    struct store_object info;
+    struct store_object info = {.bytes = 0};
     struct MHD_Response *response;
-    int err = store_put_commit(request->put, &info);
 
-    request->put = NULL;
-    if (err < 0) {
-        http_fail_errno(request, err, err == -ENOENT);
+    trace_transfer_end(request);
+    put_verify(request);
+    if (!request->failure)
+        put_commit(request, &info);
+    if (request->failure)
         return MHD_NO;
-    }
     response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
     if (response)
         add_checksum(response, &info);
     return http_reply(request, MHD_HTTP_OK, response, 0);
 }
 
+static int get_open(struct request *request, struct store_object *info)
+{
+    struct trace_step step;
+    int fd;
+
+    trace_step_start(&step, request, "object.open");
+    fd = store_get(request->node->store, request->bucket, request->object, info);
+    if (fd < 0)
+        http_fail_errno(request, fd, store_bucket_check(request->node->store, request->bucket) < 0);
+    trace_step_end(&step, request);
+    return fd;
+}
+
+/* A damaged object is not served, and goes: the next read finds none rather than a wrong one. */
+static void get_verify(struct request *request, int fd, const struct store_object *info)
+{
+    char expected[CHECKSUM_TEXT_BYTES];
+    struct trace_step step;
+    uint32_t found = 0;
+    int err;
+
+    trace_step_start(&step, request, "object.checksum");
+    err = store_verify(fd, info, &found);
+    if (err == -EBADMSG) {
+        checksum_text(info->checksum, expected);
+        note_mismatch(request, MHD_HTTP_INTERNAL_SERVER_ERROR, expected, found);
+        if (store_evict(request->node->store, request->bucket, request->object, fd) == 0)
+            trace_evicted(request);
+    } else if (err < 0) {
+        http_fail_errno(request, err, false);
+    }
+    trace_step_end(&step, request);
+}
+
 /* HEAD too: libmicrohttpd then leaves the body away. */
 static enum MHD_Result object_get(struct request *request)
 {
+    bool head = strcmp(request->method, "HEAD") == 0;
     struct store_object info;
     struct MHD_Response *response;
     char atime[24];
-    int fd = store_get(request->node->store, request->bucket, request->object, &info);
+    int fd = get_open(request, &info);
 
-    if (fd < 0) {
-        http_fail_errno(request, fd, store_bucket_check(request->node->store, request->bucket) < 0);
+    if (fd >= 0 && !head)
+        get_verify(request, fd, &info);
+    if (request->failure) {
+        if (fd >= 0)
+            close(fd);
         return MHD_NO;
     }
     response = MHD_create_response_from_fd64(info.bytes, fd);
@@ -166,6 +257,8 @@ static enum MHD_Result object_get(struct request *request)
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/octet-stream");
     MHD_add_response_header(response, "Ais-Atime", atime);
     add_checksum(response, &info);
+    if (!head)
+        trace_transfer_start(request);
     return http_reply(request, MHD_HTTP_OK, response, info.bytes);
 }
 
@@ -182,6 +275,7 @@ static enum MHD_Result object_delete(struct request *request)
 
 const struct operation target_operations[] = {
     {"GET", RESOURCE_HEALTH, true, NULL, NULL, health},
+    {"GET", RESOURCE_DAEMON, true, NULL, NULL, daemon_reply},
     {"POST", RESOURCE_BUCKET, false, NULL, http_collect, bucket_create},
     {"HEAD", RESOURCE_BUCKET, true, NULL, NULL, bucket_head},
     {"GET", RESOURCE_BUCKETS, true, NULL, NULL, buckets_list},

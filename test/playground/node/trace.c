@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "checksum.h"
 #include "http.h"
 #include "names.h"
 
@@ -155,10 +156,15 @@ void trace_request_start(struct request *request)
     set_names(span, request);
 }
 
+static const char cut_short[] = "the connection ended before the reply was out";
+
 void trace_request_end(struct request *request, bool completed)
 {
     struct aistrace_span *span = &request->trace.span;
 
+    if (!completed)
+        aistrace_span_set_status(&request->trace.transfer.span, AISTRACE_STATUS_ERROR, cut_short);
+    trace_transfer_end(request);
     if (aistrace_span_recording(span)) {
         aistrace_span_set_int(span, "http.request.body.size", (int64_t)request->body_bytes);
         if (request->status) {
@@ -168,7 +174,7 @@ void trace_request_end(struct request *request, bool completed)
         if (request->status >= 500)
             aistrace_span_set_status(span, AISTRACE_STATUS_ERROR, request->failure_text);
         else if (!completed)
-            aistrace_span_set_status(span, AISTRACE_STATUS_ERROR, "the connection ended before the reply was out");
+            aistrace_span_set_status(span, AISTRACE_STATUS_ERROR, cut_short);
     }
     aistrace_span_end(span);
 }
@@ -190,6 +196,53 @@ void trace_redirect(struct request *request, const struct cluster_peer *target, 
         snprintf(out, TRACE_QUERY_BYTES, "&traceparent=%s&tracestate=%s", traceparent, encoded);
     else
         snprintf(out, TRACE_QUERY_BYTES, "&traceparent=%s", traceparent);
+}
+
+/* ---- steps and events ---- */
+
+void trace_step_start(struct trace_step *step, const struct request *request, const char *name)
+{
+    struct aistrace_span_options options = {.parent = aistrace_span_context(&request->trace.span)};
+
+    aistrace_span_start(&step->span, name, &options);
+}
+
+void trace_step_end(struct trace_step *step, const struct request *request)
+{
+    if (request->failure >= 500)
+        aistrace_span_set_status(&step->span, AISTRACE_STATUS_ERROR, request->failure_text);
+    aistrace_span_end(&step->span);
+}
+
+void trace_transfer_start(struct request *request)
+{
+    trace_step_start(&request->trace.transfer, request, "object.transfer");
+}
+
+void trace_transfer_end(struct request *request)
+{
+    struct aistrace_span *span = &request->trace.transfer.span;
+
+    if (aistrace_span_recording(span))
+        aistrace_span_set_int(span, "ais.transfer.bytes", (int64_t)(request->body_bytes + request->reply_bytes));
+    trace_step_end(&request->trace.transfer, request);
+}
+
+void trace_checksum_mismatch(struct request *request, const char *expected, const char *found)
+{
+    struct aistrace_attribute attributes[] = {
+        aistrace_attr_string("ais.checksum.type", CHECKSUM_TYPE),
+        aistrace_attr_string("ais.checksum.expected", expected),
+        aistrace_attr_string("ais.checksum.found", found),
+    };
+
+    aistrace_span_add_event(&request->trace.span, "checksum mismatch", attributes,
+                            sizeof(attributes) / sizeof(attributes[0]));
+}
+
+void trace_evicted(struct request *request)
+{
+    aistrace_span_add_event(&request->trace.span, "evicted", NULL, 0);
 }
 
 /* ---- client spans ---- */
