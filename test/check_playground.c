@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "playground/cli/latency.c"
 #include "playground/node/checksum.c"
 #include "playground/node/cluster.c"
 #include "playground/node/names.c"
@@ -68,6 +69,17 @@ START_TEST(bucket_names_are_narrow)
 }
 END_TEST
 
+START_TEST(checksum_is_the_same_with_and_without_the_instruction)
+{
+    unsigned char data[257];
+
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (unsigned char)(i * 131 + 7);
+    for (size_t bytes = 0; bytes <= sizeof(data); bytes++)
+        ck_assert_uint_eq(checksum_update(0x1234u, data, bytes), ~update_by_table(~0x1234u, data, bytes));
+}
+END_TEST
+
 START_TEST(checksum_is_crc32c_however_it_is_fed)
 {
     static const char text[] = "123456789";
@@ -92,6 +104,39 @@ static void count_targets(const struct cluster *cluster, size_t counts[], const 
         counts[chosen[i] - cluster->targets]++;
     }
 }
+
+START_TEST(latency_quantiles_are_within_a_thirty_second)
+{
+    static struct latency latency, other;
+    static const double shares[] = {0, 0.001, 0.5, 0.9, 0.99, 1};
+
+    ck_assert_uint_eq(latency_quantile_ns(&latency, 0.5), 0);
+    for (uint64_t ns = 1; ns <= 100000; ns++)
+        latency_add(ns % 2 ? &latency : &other, ns * 1000);
+    latency_merge(&latency, &other);
+    ck_assert_uint_eq(latency.count, 100000);
+    for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
+        double exact = shares[i] * 1e8 > 1000 ? shares[i] * 1e8 : 1000;
+        double told = (double)latency_quantile_ns(&latency, shares[i]);
+        ck_assert(told >= exact && told <= exact * (1 + 1.0 / 32) + 1);
+    }
+}
+END_TEST
+
+START_TEST(latency_buckets_follow_each_other)
+{
+    static const uint64_t edges[] = {0, 1, 31, 32, 33, 63, 64, 65, 127, 128, 1u << 20, (1u << 20) - 1, UINT64_MAX};
+
+    for (size_t i = 0; i + 1 < LATENCY_BUCKETS; i++) {
+        ck_assert_uint_eq(bucket_of(end_of(i)), i);
+        ck_assert_uint_eq(bucket_of(end_of(i) + 1), i + 1);
+    }
+    for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
+        ck_assert_uint_lt(bucket_of(edges[i]), LATENCY_BUCKETS);
+        ck_assert_uint_ge(end_of(bucket_of(edges[i])), edges[i]);
+    }
+}
+END_TEST
 
 START_TEST(targets_share_alike_and_one_less_moves_only_its_own)
 {
@@ -282,6 +327,76 @@ START_TEST(store_finds_damage_and_sweeps_what_a_crash_left)
 }
 END_TEST
 
+/* Changes the byte at offset of object x's file. */
+static void damage(off_t offset)
+{
+    char path[256];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/b/x", directory);
+    fd = open(path, O_WRONLY);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pwrite(fd, "!", 1, offset), 1);
+    close(fd);
+}
+
+START_TEST(store_verifies_and_evicts_what_is_damaged)
+{
+    struct store_object info;
+    uint32_t found = 0;
+    int fd, newer;
+
+    put("x", "hello");
+    fd = store_get(store, "b", "x", &info);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(store_verify(fd, &info, &found), 0);
+    damage(4);
+    ck_assert_int_eq(store_verify(fd, &info, &found), -EBADMSG);
+    ck_assert_uint_eq(found, checksum_update(0, "hell!", 5));
+
+    put("x", "newer"); /* the damaged file is no longer the object */
+    ck_assert_int_eq(store_evict(store, "b", "x", fd), -ENOENT);
+    newer = store_get(store, "b", "x", &info);
+    ck_assert_int_ge(newer, 0);
+    ck_assert_int_eq(store_evict(store, "b", "x", newer), 0);
+    ck_assert_int_eq(store_get(store, "b", "x", &info), -ENOENT);
+    close(newer);
+    close(fd);
+}
+END_TEST
+
+START_TEST(store_reads_back_what_it_was_given)
+{
+    struct store_put *writer;
+    uint32_t found = 0;
+
+    ck_assert_int_eq(store_put_begin(store, "b", "x", &writer), 0);
+    for (int i = 0; i < 10000; i++)
+        ck_assert_int_eq(store_put_write(writer, "0123456789abcdefghijklmnopqrstuvwxyz", 36), 0);
+    ck_assert_int_eq(store_put_verify(writer, &found), 0);
+    ck_assert_int_eq(pwrite(writer->file, "!", 1, 300000), 1);
+    ck_assert_int_eq(store_put_verify(writer, &found), -EBADMSG);
+    ck_assert_uint_ne(found, store_put_checksum(writer));
+    ck_assert_int_eq(ftruncate(writer->file, 5), 0);
+    ck_assert_int_eq(store_put_verify(writer, &found), -EIO);
+    store_put_abort(writer);
+}
+END_TEST
+
+START_TEST(store_counts_the_objects_of_all_buckets)
+{
+    uint64_t count = 99;
+
+    ck_assert_int_eq(store_count(store, &count), 0);
+    ck_assert_uint_eq(count, 0);
+    put("x", "1");
+    put("a/b", "2");
+    ck_assert_int_eq(store_bucket_create(store, "empty"), 0);
+    ck_assert_int_eq(store_count(store, &count), 0);
+    ck_assert_uint_eq(count, 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("playground");
@@ -294,6 +409,9 @@ int main(void)
     tcase_add_test(pure, names_bad_escapes_and_overlong_are_refused);
     tcase_add_test(pure, bucket_names_are_narrow);
     tcase_add_test(pure, checksum_is_crc32c_however_it_is_fed);
+    tcase_add_test(pure, checksum_is_the_same_with_and_without_the_instruction);
+    tcase_add_test(pure, latency_quantiles_are_within_a_thirty_second);
+    tcase_add_test(pure, latency_buckets_follow_each_other);
     tcase_add_test(pure, targets_share_alike_and_one_less_moves_only_its_own);
     tcase_add_test(pure, cluster_map_errors_name_the_place);
     suite_add_tcase(suite, pure);
@@ -302,6 +420,9 @@ int main(void)
     tcase_add_test(disk, store_keeps_every_name_apart);
     tcase_add_test(disk, store_refuses_what_is_not_there);
     tcase_add_test(disk, store_finds_damage_and_sweeps_what_a_crash_left);
+    tcase_add_test(disk, store_verifies_and_evicts_what_is_damaged);
+    tcase_add_test(disk, store_reads_back_what_it_was_given);
+    tcase_add_test(disk, store_counts_the_objects_of_all_buckets);
     suite_add_tcase(suite, disk);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

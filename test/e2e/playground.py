@@ -79,9 +79,10 @@ class Playground:
                     found[file[:-4]] = int(text.read().split()[0])
         return found
 
-    def ais(self, *argv, expect=0, stdin=b""):
-        """-> stdout of `ais`, as text; with expect != 0 its stderr"""
-        result = subprocess.run([AIS, *argv], env=self.env, input=stdin, capture_output=True, timeout=120, check=False)
+    def ais(self, *argv, expect=0, stdin=b"", traced=False):
+        """-> stdout of `ais`, as text; with expect != 0 its stderr. traced: it has spans of its own"""
+        env = {**self.env, "AIS_TRACING_RING_DIR": os.path.join(self.rings, "p1")} if traced else self.env
+        result = subprocess.run([AIS, *argv], env=env, input=stdin, capture_output=True, timeout=120, check=False)
         check_equal(result.returncode, expect, f"ais {' '.join(argv)} ({result.stderr.decode()})")
         return (result.stderr if expect else result.stdout).decode()
 
@@ -126,6 +127,8 @@ class Span:  # pylint: disable=too-few-public-methods
         self.name = span["name"]
         self.kind = span.get("kind")
         self.status = span.get("status", {}).get("code", 0)
+        self.message = span.get("status", {}).get("message", "")
+        self.start, self.end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
         self.attributes = _attributes(span)
         self.events = span.get("events", [])
         self.trace_state = span.get("traceState", "")

@@ -26,6 +26,7 @@ static const struct {
     {"object", "put", 2, 2, command_put, "FILE|- ais://BUCKET[/OBJECT]", "the same as put"},
     {"object", "get", 1, 2, command_get, "ais://BUCKET/OBJECT [FILE|-]", "the same as get"},
     {"object", "show", 1, 1, command_show, "ais://BUCKET/OBJECT", "size and checksum of an object"},
+    {NULL, "bench", 0, ANY_NUMBER, command_bench, "[OPTION]...", "put and get for a while, then say how it went"},
     {NULL, "cluster", 0, 0, command_cluster, "", "what runs where"},
     {"object", "rm", 1, ANY_NUMBER, command_remove, "ais://BUCKET/OBJECT...", "delete objects"},
 };
@@ -39,26 +40,36 @@ static void print_usage(FILE *to)
                 commands[i].name,
                 (int)(42 - strlen(commands[i].name) - (commands[i].group ? strlen(commands[i].group) + 1 : 0)),
                 commands[i].arguments, commands[i].does);
+    fputs("\nbench's options:\n" BENCH_OPTIONS_TEXT, to);
     fputs("\nAIS_ENDPOINT names the proxy; without it, http://127.0.0.1:8080.\n", to);
+}
+
+static int run_traced(size_t index, struct ais *ais, int argc, char **argv)
+{
+    char name[64];
+    int code;
+
+    snprintf(name, sizeof(name), "ais %s%s%s", commands[index].group ? commands[index].group : "",
+             commands[index].group ? " " : "", commands[index].name);
+    trace_start(ais->api.endpoint, 1);
+    trace_command_start(&ais->trace, name);
+    code = commands[index].run(ais, argc, argv);
+    trace_command_end(&ais->trace);
+    trace_stop();
+    return code;
 }
 
 static int run(size_t index, int argc, char **argv)
 {
     struct ais ais;
-    char name[64];
     int code = EXIT_FAILURE;
 
-    snprintf(name, sizeof(name), "ais %s%s%s", commands[index].group ? commands[index].group : "",
-             commands[index].group ? " " : "", commands[index].name);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     if (api_init(&ais.api) < 0) {
         fputs("ais: out of memory\n", stderr);
     } else {
-        trace_start(ais.api.endpoint, 1);
-        trace_command_start(&ais.trace, name);
-        code = commands[index].run(&ais, argc, argv);
-        trace_command_end(&ais.trace);
-        trace_stop();
+        code = commands[index].run == command_bench ? command_bench(&ais, argc, argv)
+                                                    : run_traced(index, &ais, argc, argv);
         api_done(&ais.api);
     }
     curl_global_cleanup();

@@ -25,7 +25,8 @@ struct transfer {
     struct api_answer *answer;
     CURL *curl;
     struct trace_request trace;
-    char header_error[2048]; /* Hdr-Error: what a HEAD's answer says in place of a body */
+    char location[API_URL_BYTES]; /* of a redirect, as it came: libcurl would take ".." for a path's */
+    char header_error[2048];      /* Hdr-Error: what a HEAD's answer says in place of a body */
 };
 
 static bool header_value(const char *line, size_t bytes, const char *name, char *out, size_t capacity)
@@ -50,8 +51,9 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
 
     if (bytes > 5 && strncmp(line, "HTTP/", 5) == 0) { /* a redirect's headers are not the answer's */
         answer->checksum_type[0] = answer->checksum_value[0] = '\0';
-        transfer->header_error[0] = '\0';
+        transfer->header_error[0] = transfer->location[0] = '\0';
     }
+    header_value(line, bytes, "Location", transfer->location, sizeof(transfer->location));
     header_value(line, bytes, "Ais-Checksum-Type", answer->checksum_type, sizeof(answer->checksum_type));
     header_value(line, bytes, "Ais-Checksum-Value", answer->checksum_value, sizeof(answer->checksum_value));
     header_value(line, bytes, "Hdr-Error", transfer->header_error, sizeof(transfer->header_error));
@@ -208,6 +210,19 @@ static bool is_redirect(long status)
     return status == 301 || status == 302 || status == 307 || status == 308;
 }
 
+static bool follow(struct transfer *transfer, char url[API_URL_BYTES], unsigned redirects)
+{
+    struct api_answer *answer = transfer->answer;
+
+    if (redirects >= MAX_REDIRECTS)
+        snprintf(answer->error, sizeof(answer->error), "more than %d redirects", MAX_REDIRECTS);
+    else if (strncmp(transfer->location, "http://", 7) != 0)
+        snprintf(answer->error, sizeof(answer->error), "a redirect to nowhere (status %ld)", answer->status);
+    else
+        memcpy(url, transfer->location, API_URL_BYTES);
+    return !answer->error[0];
+}
+
 /* One HTTP request. -> whether the answer redirects, with the new address in place of url's. */
 static bool request(struct transfer *transfer, char url[API_URL_BYTES], unsigned redirects)
 {
@@ -215,8 +230,8 @@ static bool request(struct transfer *transfer, char url[API_URL_BYTES], unsigned
     struct api_answer *answer = transfer->answer;
     struct curl_slist *headers = NULL;
     char detail[CURL_ERROR_SIZE] = "";
-    char *next = NULL;
     curl_off_t length = 0, received = 0;
+    bool redirected = false;
     CURLcode code;
 
     trace_request_start(&transfer->trace, call->method, call->route, url, redirects, &headers);
@@ -233,22 +248,16 @@ static bool request(struct transfer *transfer, char url[API_URL_BYTES], unsigned
     else if (code != CURLE_OK)
         snprintf(answer->error, sizeof(answer->error), "%s", *detail ? detail : curl_easy_strerror(code));
     else if (is_redirect(answer->status))
-        curl_easy_getinfo(transfer->curl, CURLINFO_REDIRECT_URL, &next);
+        redirected = follow(transfer, url, redirects);
     else if (answer->status >= 300)
         explain_refusal(transfer);
     else if (call->send || call->receive)
         verify(transfer);
-    if (next && redirects >= MAX_REDIRECTS)
-        snprintf(answer->error, sizeof(answer->error), "more than %d redirects", MAX_REDIRECTS);
-    else if (next && snprintf(url, API_URL_BYTES, "%s", next) >= API_URL_BYTES)
-        snprintf(answer->error, sizeof(answer->error), "a redirect to a too long address");
-    else if (code == CURLE_OK && is_redirect(answer->status) && !next)
-        snprintf(answer->error, sizeof(answer->error), "a redirect to nowhere (status %ld)", answer->status);
     trace_request_end(&transfer->trace, answer->status, call->send ? answer->body_bytes : 0, (uint64_t)received,
                       answer->error);
     curl_easy_setopt(transfer->curl, CURLOPT_ERRORBUFFER, NULL);
     curl_slist_free_all(headers);
-    return next && !answer->error[0];
+    return redirected;
 }
 
 int api_do(struct api *api, const struct api_call *call, struct api_answer *answer)

@@ -239,7 +239,7 @@ int store_objects(struct store *store, const char *bucket, store_object_cb *cb, 
     return err < 0 ? err : walk_dir(&walk, store->dir, bucket, 0);
 }
 
-static int count_object(void *arg, const char *object, const struct store_object *info)
+static int count_one(void *arg, const char *object, const struct store_object *info)
 {
     (void)object, (void)info;
     ++*(uint64_t *)arg;
@@ -254,7 +254,7 @@ struct counting {
 static int count_bucket(void *arg, const char *bucket)
 {
     struct counting *counting = arg;
-    int err = store_objects(counting->store, bucket, count_object, &counting->objects);
+    int err = store_objects(counting->store, bucket, count_one, &counting->objects);
 
     return err == -ENOENT ? 0 : err;
 }
@@ -300,7 +300,7 @@ static int sum_file(int fd, uint64_t bytes, uint32_t *sum)
 
 static int verify(int fd, uint64_t bytes, uint32_t expected, uint32_t *found)
 {
-    uint32_t sum;
+    uint32_t sum = 0;
     int err = sum_file(fd, bytes, &sum);
 
     if (err < 0 || sum == expected)

@@ -190,8 +190,11 @@ static enum MHD_Result put_finish(struct request *request)
     put_verify(request);
     if (!request->failure)
         put_commit(request, &info);
-    if (request->failure)
+    if (request->failure) {
+        store_put_abort(request->put);
+        request->put = NULL;
         return MHD_NO;
+    }
     response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
     if (response)
         add_checksum(response, &info);
