@@ -50,7 +50,8 @@ static const char help[] =
     "  -h, --help                  print this and exit\n"
     "\n"
     "A flag wins over AIS_TRACING_* in the environment, that over OTEL_EXPORTER_OTLP_*, that over the file.\n"
-    "TERM and INT drain and stop, a second one stops at once; HUP reads the configuration again.\n"
+    "TERM and INT drain and stop, a second one stops at once; HUP reads the configuration again,\n"
+    "as does a change of its file.\n"
     "Exit status: 0 all sent, 64 usage, 69 stopped with spans left in the rings, 71 system, 78 configuration.\n";
 
 static int parse(int argc, char **argv, struct command_line *out)

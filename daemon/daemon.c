@@ -11,6 +11,7 @@
 #include "admin.h"
 #include "buf.h"
 #include "daemon_reload.h"
+#include "daemon_watch.h"
 #include "exporter.h"
 #include "source.h"
 #include "stats.h"
@@ -24,6 +25,8 @@ struct daemon {
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
     uv_timer_t drain_timer;
+    uv_timer_t watch_timer; /* of the configuration's file */
+    struct daemon_watch watch;
     const struct config_flags *flags;
     struct config *config;
     struct log *log;
@@ -74,6 +77,7 @@ static void on_admin_closed(void *user)
     for (int i = 0; i < SIGNALS; i++)
         close_handle((uv_handle_t *)&d->signals[i]);
     close_handle((uv_handle_t *)&d->drain_timer);
+    close_handle((uv_handle_t *)&d->watch_timer);
 }
 
 static void on_source_closed(void *user)
@@ -183,6 +187,8 @@ static int start_exporter(struct daemon *d)
 static void reload(struct daemon *d)
 {
     bool was_enabled = d->config->enabled;
+    if (d->flags->file)
+        daemon_watch_taken(&d->watch, d->flags->file);
     int err = daemon_reload(d->flags, d->config, d->exporter != NULL, d->log);
     if (!err && d->config->enabled && !d->exporter)
         err = start_exporter(d);
@@ -209,6 +215,15 @@ static void on_signal(uv_signal_t *handle, int signal_number)
         log_line(d->log, LOG_WARN, "second signal: stopping at once");
         finish(d, false);
     }
+}
+
+static void on_watch_timer(uv_timer_t *timer)
+{
+    struct daemon *d = timer->data;
+    if (d->draining || d->closing || !daemon_watch_due(&d->watch, d->flags->file))
+        return;
+    log_line(d->log, LOG_INFO, "%s has changed", d->flags->file);
+    reload(d);
 }
 
 /* ---- start ---- */
@@ -277,7 +292,13 @@ static enum daemon_exit start(struct daemon *d)
 static int init_handles(struct daemon *d)
 {
     int err = uv_timer_init(&d->loop, &d->drain_timer);
-    d->drain_timer.data = d;
+    if (!err)
+        err = uv_timer_init(&d->loop, &d->watch_timer);
+    d->drain_timer.data = d->watch_timer.data = d;
+    if (!err && d->flags->file) {
+        daemon_watch_taken(&d->watch, d->flags->file);
+        err = uv_timer_start(&d->watch_timer, on_watch_timer, DAEMON_WATCH_MS, DAEMON_WATCH_MS);
+    }
     for (int i = 0; i < SIGNALS && !err; i++) {
         err = uv_signal_init(&d->loop, &d->signals[i]);
         d->signals[i].data = d;

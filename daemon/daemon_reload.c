@@ -17,6 +17,8 @@ static const struct {
 } rules[] = {
     {"tracing.enabled", AT_ONCE},
     {"tracing.sampler_probability", AT_ONCE},
+    {"tracing.service_name_prefix", AT_ONCE},
+    {"tracing.attributes", AT_ONCE},
     {"aistraced.drain_deadline", AT_ONCE},
     {"aistraced.log.level", AT_ONCE},
     {"aistraced.log.format", AT_ONCE},
@@ -52,6 +54,16 @@ static void swap_text(char **a, char **b)
     *b = text;
 }
 
+static void swap_attributes(struct config *a, struct config *b)
+{
+    struct resource_attribute *attributes = a->attributes;
+    size_t count = a->attribute_count;
+    a->attributes = b->attributes;
+    a->attribute_count = b->attribute_count;
+    b->attributes = attributes;
+    b->attribute_count = count;
+}
+
 static void log_errors(const struct buf *errors, struct log *log)
 {
     for (size_t at = 0; at < errors->len;) {
@@ -84,6 +96,8 @@ int daemon_reload(const struct config_flags *flags, struct config *live, bool ex
     }
     live->enabled = fresh->enabled;
     live->probability = fresh->probability;
+    swap_text(&live->service_prefix, &fresh->service_prefix);
+    swap_attributes(live, fresh);
     live->drain_deadline_ms = fresh->drain_deadline_ms;
     live->log_level = fresh->log_level;
     live->log_format = fresh->log_format;

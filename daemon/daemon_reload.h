@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The configuration at HUP: loaded anew, compared, and what can change in a running daemon is taken over.
+ * The configuration at HUP, or when its file has changed: loaded anew, compared, and what can change in a running
+ * daemon is taken over.
  */
 #ifndef DAEMON_RELOAD_H
 #define DAEMON_RELOAD_H

@@ -56,8 +56,15 @@ int segment_encode_resource(struct segment *s, const struct resource_settings *s
 {
     uint32_t bytes;
     const uint8_t *items = shmring_reader_resource(s->reader, &bytes);
-    s->resource.len = 0;
-    return otlp_encode_resource(&s->resource, items, bytes, settings, invalid_text);
+    struct buf fresh = {.data = NULL};
+    int err = otlp_encode_resource(&fresh, items, bytes, settings, invalid_text);
+    if (err) {
+        buf_done(&fresh);
+        return err;
+    }
+    buf_done(&s->resource);
+    s->resource = fresh;
+    return 0;
 }
 
 static uint64_t ledger_sum(const struct shmring_ledger *ledger)

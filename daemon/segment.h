@@ -37,7 +37,7 @@ struct segment {
 int segment_open(int dir_fd, const char *name, struct segment **out);
 void segment_close(struct segment *segment); /* accepts NULL; its claims must be taken or abandoned */
 
-/* Composes the resource block anew. No open batch may borrow the old one. -> 0 or -ENOMEM */
+/* Composes the resource block anew, for spans read from now on. -> 0 or -ENOMEM: the old one stays. */
 int segment_encode_resource(struct segment *segment, const struct resource_settings *settings, uint64_t *invalid_text);
 
 /* Commits what the settled claims at the head of each slot's queue allow. -> true when something moved. */

@@ -546,11 +546,11 @@ void source_attach_exporter(struct source *source, struct exporter *exporter)
 
 void source_publish(struct source *s)
 {
-    seal_open(s); /* it borrows the resources of before */
+    seal_open(s); /* what was read before goes with the resources of before */
     struct resource_settings settings = resource_settings(s->config);
     for (struct segment *segment = s->segments; segment; segment = segment->next) {
         publish(s, segment);
-        if (!s->open && segment_encode_resource(segment, &settings, &s->stats->invalid_text) != 0)
+        if (segment_encode_resource(segment, &settings, &s->stats->invalid_text) != 0)
             log_cause(s->log, LOG_ERROR, "no_memory", uv_now(s->loop), "no memory for a resource block");
     }
 }
