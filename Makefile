@@ -186,5 +186,6 @@ install: all ## DESTDIR and PREFIX as usual
 	install -m 644 $(LIB)/libaistrace.a $(DESTDIR)$(LIBDIR)/
 	install -m 755 $(LIB)/libaistrace.so.0 $(DESTDIR)$(LIBDIR)/
 	ln -sf libaistrace.so.0 $(DESTDIR)$(LIBDIR)/libaistrace.so
+	$(if $(DESTDIR),,-[ "$$(id -u)" -ne 0 ] || ldconfig)
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "await.h"
 #include "cli.h"
 #include "options.h"
 #include "render.h"
@@ -20,6 +21,7 @@ enum { DEFAULT_WIDTH = 100, CONNECT_TIMEOUT_S = 5, STALL_TIMEOUT_S = 30, MAX_LIN
 struct traces {
     const char *endpoint, *service, *name, *trace, *min_duration;
     uint64_t limit;
+    uint64_t wait_ns;
     bool json;
     struct render_settings render;
     CURL *http;
@@ -130,6 +132,11 @@ static void print_refusal(const struct traces *traces, long status)
     json_decref(answer);
 }
 
+static bool is_filtered(const struct traces *traces)
+{
+    return traces->service || traces->name || traces->trace || traces->min_duration;
+}
+
 static int finish(struct traces *traces, CURLcode code, const char *why)
 {
     long status = 0;
@@ -153,11 +160,11 @@ static int finish(struct traces *traces, CURLcode code, const char *why)
         fprintf(stderr, "aistrace traces: %s: %zu lines are not OTLP/JSON\n", traces->endpoint, traces->unreadable);
         return EXIT_UNREACHABLE;
     }
-    bool filtered = traces->service || traces->name || traces->trace || traces->min_duration;
     if (traces->shown == 0 && !traces->json)
-        printf(filtered ? "no trace at %s is like that\n"
-                        : "no traces at %s yet; make one with `ais put FILE ais://BUCKET` in the playground, or "
-                          "`aistrace gen --count 4` and a sidecar\n",
+        printf(is_filtered(traces)
+                   ? "no trace at %s is like that\n"
+                   : "no traces at %s yet; make one with `ais put FILE ais://BUCKET` in the playground, or "
+                     "`aistrace gen --count 4` and a sidecar\n",
                traces->endpoint);
     return 0;
 }
@@ -210,7 +217,7 @@ static bool wants_colour(void)
 
 int cli_traces(int argc, char **argv)
 {
-    struct traces traces = {.endpoint = "http://localhost:16686", .limit = 20};
+    struct traces traces = {.endpoint = "http://localhost:16686", .limit = 20, .wait_ns = 2000000000};
     const struct option_row rows[] = {
         {.name = "endpoint",
          .letter = 'e',
@@ -247,6 +254,12 @@ int cli_traces(int argc, char **argv)
          .out = &traces.limit,
          .argument = "N",
          .help = "the newest so many (20); 0: all"},
+        {.name = "wait",
+         .letter = 'w',
+         .type = OPTION_DURATION,
+         .out = &traces.wait_ns,
+         .argument = "TIME",
+         .help = "how long to wait for the endpoint's first spans (2s)"},
         {.name = "all",
          .letter = 'a',
          .type = OPTION_SWITCH,
@@ -269,6 +282,8 @@ int cli_traces(int argc, char **argv)
         setlocale(LC_CTYPE, "");
     traces.render.width = terminal_width();
     traces.render.colour = wants_colour();
+    if (!traces.json && !is_filtered(&traces))
+        await_first_spans(traces.endpoint, traces.wait_ns);
     exit_code = fetch(&traces);
     buf_done(&traces.line);
     buf_done(&traces.rendered);
