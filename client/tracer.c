@@ -293,11 +293,11 @@ static int start(const struct aistrace_options *options)
     tracer.ring_bytes = options->ring_bytes ? options->ring_bytes : ring_bytes_of_environment();
     tracer.thread_slots = options->thread_slots;
     atomic_store(&tracer.refused, false);
+    atomic_store(&aistrace__tracer.no_segment, 0);
+    memset(&tracer.last, 0, sizeof(tracer.last));
     error = create();
     if (error)
         return error;
-    atomic_store(&aistrace__tracer.no_segment, 0);
-    memset(&tracer.last, 0, sizeof(tracer.last));
     atomic_store(&tracer.started, true);
     return 0;
 }
@@ -305,7 +305,7 @@ static int start(const struct aistrace_options *options)
 int aistrace_start(const struct aistrace_options *options)
 {
     sigset_t mask;
-    int error;
+    int error, saved_errno = errno;
 
     if (!options)
         return -EINVAL;
@@ -316,6 +316,7 @@ int aistrace_start(const struct aistrace_options *options)
     aistrace__debug_init();
     error = start(options);
     unlock(&mask);
+    errno = saved_errno;
     return error;
 }
 
@@ -355,6 +356,7 @@ void aistrace_stop(void)
     sigset_t mask;
     struct aistrace_counters last;
     struct shmring *ring;
+    int saved_errno = errno;
 
     lock(&mask);
     if (atomic_load(&tracer.started)) {
@@ -373,4 +375,5 @@ void aistrace_stop(void)
         tracer.ring_dir = NULL;
     }
     unlock(&mask);
+    errno = saved_errno;
 }

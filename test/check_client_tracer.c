@@ -135,13 +135,20 @@ END_TEST
 
 START_TEST(errno_stays_as_it_was)
 {
-    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), 0);
-    span_set_dir_clear(dir);
+    struct aistrace_options options = {.role = "proxy", .ring_dir = "/proc/none/such"};
+
     errno = 12345;
+    ck_assert_int_eq(aistrace_start(&options), -ENOENT);
+    options.ring_dir = dir;
+    ck_assert_int_eq(aistrace_start(&options), 0);
+    ck_assert_int_eq(errno, 12345);
+    span_set_dir_clear(dir);
     one_span("the thread's first, and the file of its ring is gone");
     ck_assert_int_eq(errno, 12345);
     ck_assert_uint_eq(counted().no_memory, 1);
+    errno = 12345;
     aistrace_stop();
+    ck_assert_int_eq(errno, 12345);
 }
 END_TEST
 
@@ -188,7 +195,9 @@ START_TEST(a_foreign_directory_is_refused)
     if (geteuid() != 0)
         return;
     ck_assert_int_eq(chown(dir, 12345, 12345), 0);
+    one_span("before");
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), -EPERM);
+    ck_assert_uint_eq(counted().attempted, 0); /* since that start */
     runs_as_nothing();
     ck_assert_int_eq(chown(dir, 0, 0), 0);
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), 0);
