@@ -205,8 +205,14 @@ done:
 
 int totals_note(struct totals *totals, int dir_fd, const char *instance)
 {
-    int err = totals_noted(totals, instance) ? 0 : add_noted(totals, instance);
-    return err ? err : save(totals, dir_fd);
+    bool known = totals_noted(totals, instance);
+    int err = known ? 0 : add_noted(totals, instance);
+    if (err)
+        return err;
+    err = save(totals, dir_fd);
+    if (err && !known) /* its figures are not in the file: nor may its name come there with another's */
+        totals->noted_count--;
+    return err;
 }
 
 void totals_unlinked(struct totals *totals, const char *instance)
