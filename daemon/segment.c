@@ -130,13 +130,11 @@ bool segment_quiet(const struct segment *s)
     return true;
 }
 
-void segment_set_drain_targets(struct segment *s, struct shmring_window *window)
+void segment_set_drain_targets(struct segment *s)
 {
     uint32_t slots = shmring_reader_slots(s->reader);
-    for (uint32_t i = 0; i < slots; i++) {
-        (void)shmring_reader_fill(s->reader, i, window); /* looks at wpos; what it copies is read again */
+    for (uint32_t i = 0; i < slots; i++)
         s->slots[i].drain_target = shmring_reader_slot(s->reader, i)->end;
-    }
 }
 
 bool segment_drained(const struct segment *s)

@@ -46,8 +46,8 @@ bool segment_release(struct segment *segment);
 /* True when nothing is unread as far as last looked at and nothing is claimed. */
 bool segment_quiet(const struct segment *segment);
 
-/* From now on each slot is read up to what has been written by now. */
-void segment_set_drain_targets(struct segment *segment, struct shmring_window *window);
+/* From now on each slot is read up to where it was last seen written. */
+void segment_set_drain_targets(struct segment *segment);
 bool segment_drained(const struct segment *segment);
 
 /* The slot's reader gave up: counts what cannot be read and leaves batches in flight to `orphaned`. Once per slot. */

@@ -166,19 +166,33 @@ static int take_record(struct source *s, struct segment *segment, uint32_t slot,
 static void note_quarantine(struct source *s, struct segment *segment, uint32_t slot)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
-    if (!segment->slots[slot].quarantine_seen)
-        log_line(s->log, LOG_ERROR,
-                 "segment %s slot %" PRIu32 " position %" PRIu64 ": %s; slot quarantined, %" PRIu64 " bytes unreadable",
-                 segment->name, slot, status->problem_position, status->problem, status->end - status->read);
+    if (segment->slots[slot].quarantine_seen)
+        return;
+    log_line(s->log, LOG_ERROR,
+             "segment %s slot %" PRIu32 " position %" PRIu64 ": %s; slot quarantined, %" PRIu64 " bytes unreadable",
+             segment->name, slot, status->problem_position, status->problem, status->end - status->read);
     segment_note_quarantine(segment, slot, s->stats, &s->orphaned);
 }
 
-/* Bounds what waits unacknowledged of one ring, so that its producer keeps room to write. */
+/* Learns how far each slot has been written. */
+static void look_ahead(struct source *s, struct segment *segment)
+{
+    uint32_t slots = shmring_reader_slots(segment->reader);
+    for (uint32_t slot = 0; slot < slots; slot++)
+        if (shmring_reader_look(segment->reader, slot) == -EBADMSG)
+            note_quarantine(s, segment, slot);
+}
+
+/* Bounds what of one ring waits in the open batch, so that its producer keeps room to write. Only what the ring itself
+ * has in the batch is held against it: a ring that waits for an acknowledgement must not cut the batches of others, nor
+ * its own into crumbs, of which the exporter could hold only a few. */
 static void relieve_pressure(struct source *s, struct segment *segment, uint32_t slot)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
-    uint64_t unreleased = status->read - status->ledger.cpos;
-    if (s->open && unreleased > shmring_reader_header(segment->reader)->ring_bytes / 4)
+    const struct claim *claim = segment->slots[slot].claims.tail;
+    uint64_t ring_bytes = shmring_reader_header(segment->reader)->ring_bytes;
+    if (s->open && claim && claim->batch == s->open && status->read - status->ledger.cpos > ring_bytes / 4 &&
+        status->read - claim->begin > ring_bytes / 8)
         seal_open(s);
 }
 
@@ -191,7 +205,11 @@ static bool has_room(const struct source *s)
 static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t slot)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
-    if (status->health != SHMRING_SLOT_SOUND || (s->draining && status->read >= segment->slots[slot].drain_target))
+    if (status->health != SHMRING_SLOT_SOUND) {
+        note_quarantine(s, segment, slot);
+        return 0;
+    }
+    if (s->draining && status->read >= segment->slots[slot].drain_target)
         return 0;
     if (!has_room(s)) {
         s->stalled = true;
@@ -227,7 +245,7 @@ static void rotate(struct source *s)
 }
 
 /* For fairness the list of segments rotates, and within a segment the slot after the last one read is the next one's
- * first, so that a pass that runs out of its budget goes on where it stopped.
+ * first, so that a pass that runs out of its budget, or of the exporter's room, goes on where it stopped.
  * -> bytes read; *more when data was left for the next pass. */
 static uint64_t pass(struct source *s, bool *more)
 {
@@ -238,15 +256,18 @@ static uint64_t pass(struct source *s, bool *more)
     for (size_t n = s->segment_count; n > 0 && !s->stalled && !spent; n--) {
         struct segment *segment = s->segments;
         uint32_t slots = shmring_reader_slots(segment->reader);
+        uint64_t before = total;
         for (uint32_t i = 0; i < slots && !s->stalled && !spent; i++) {
             uint32_t slot = segment->next_slot < slots ? segment->next_slot : 0;
             uint64_t bytes = drain_slot(s, segment, slot);
-            segment->next_slot = slot + 1;
+            if (!s->stalled || bytes > 0)
+                segment->next_slot = slot + 1;
             total += bytes;
             *more |= bytes >= WINDOW_BYTES / 2;
             spent = total >= PASS_BYTES;
         }
-        rotate(s);
+        if (!s->stalled || total > before)
+            rotate(s);
     }
     *more |= spent;
     return total;
@@ -267,10 +288,13 @@ static void publish(struct source *s, struct segment *segment)
     shmring_reader_publish(segment->reader, flags, sampler_threshold(s->config->probability));
 }
 
-static void unlink_segment(struct source *s, const char *name)
+/* What stays is found again, and must still be known as noted. */
+static void unlink_noted(struct source *s, const struct segment *segment)
 {
-    if (unlinkat(s->dir_fd, name, 0) != 0 && errno != ENOENT)
-        log_cause(s->log, LOG_WARN, "unlink", uv_now(s->loop), "cannot remove segment %s from %s: %s", name,
+    if (unlinkat(s->dir_fd, segment->name, 0) == 0 || errno == ENOENT)
+        totals_unlinked(&s->totals, segment->instance);
+    else
+        log_cause(s->log, LOG_WARN, "unlink", uv_now(s->loop), "cannot remove segment %s from %s: %s", segment->name,
                   s->config->ring_dir, strerror(errno));
 }
 
@@ -323,10 +347,8 @@ static void on_found(void *user, const char *name)
         return;
     }
     if (totals_noted(&s->totals, segment->instance)) {
-        if (!shmring_reader_owner_alive(segment->reader)) {
-            unlink_segment(s, name);
-            totals_unlinked(&s->totals, segment->instance);
-        }
+        if (!shmring_reader_owner_alive(segment->reader))
+            unlink_noted(s, segment);
         segment_close(segment);
         return;
     }
@@ -352,6 +374,7 @@ static void probe_owner(struct source *s, struct segment *segment)
         return;
     segment->owner_dead = true;
     segment->probes_left = 0;
+    look_ahead(s, segment); /* at its last words, which no pass may have seen */
     schedule(s, 0);
 }
 
@@ -409,8 +432,7 @@ static bool bid_farewell(struct source *s, struct segment *segment)
         return false;
     }
     discovery_unwatch(s->discovery, segment->watch);
-    unlink_segment(s, segment->name);
-    totals_unlinked(&s->totals, segment->instance);
+    unlink_noted(s, segment);
     log_line(s->log, LOG_DEBUG, "segment %s finished", segment->name);
     return true;
 }
@@ -560,7 +582,8 @@ void source_drain(struct source *s)
     s->draining = true;
     for (struct segment *segment = s->segments; segment; segment = segment->next) {
         probe_owner(s, segment); /* who is stopped together with the daemon has often died a moment before */
-        segment_set_drain_targets(segment, s->window);
+        look_ahead(s, segment);
+        segment_set_drain_targets(segment);
     }
     schedule(s, 0);
 }

@@ -161,25 +161,32 @@ static void copy_out(const struct shmring_reader *reader, uint32_t slot, uint64_
     forget_source();
 }
 
-ssize_t shmring_reader_fill(struct shmring_reader *reader, uint32_t index, struct shmring_window *window)
+int shmring_reader_look(struct shmring_reader *reader, uint32_t index)
 {
-    window->reader = NULL;
     if (index >= reader->used)
         return reader->problem != NULL ? -EBADMSG : 0;
     struct shmring__slot *slot = &reader->slots[index];
-    struct shmring_slot_status *status = &slot->status;
-    if (status->health != SHMRING_SLOT_SOUND)
+    if (slot->status.health != SHMRING_SLOT_SOUND)
         return -EBADMSG;
-    if (window->wanted > window->capacity && window_grow(window) < 0)
-        return -ENOMEM;
-
     /* acquire: what the producer wrote before this position is there */
     uint64_t end = atomic_load_explicit(&shmring__producer(reader, index)->wpos, memory_order_acquire);
-    const char *problem = end_problem(reader, status, end);
+    const char *problem = end_problem(reader, &slot->status, end);
     if (problem != NULL)
         return quarantine(slot, problem, end);
-    status->end = end;
-    uint64_t unread = end - status->read;
+    slot->status.end = end;
+    return 0;
+}
+
+ssize_t shmring_reader_fill(struct shmring_reader *reader, uint32_t index, struct shmring_window *window)
+{
+    window->reader = NULL;
+    if (window->wanted > window->capacity && window_grow(window) < 0)
+        return -ENOMEM;
+    int err = shmring_reader_look(reader, index);
+    if (err < 0 || index >= reader->used)
+        return err;
+    const struct shmring_slot_status *status = &reader->slots[index].status;
+    uint64_t unread = status->end - status->read;
     window->bytes = unread < window->capacity ? (size_t)unread : window->capacity;
     window->at = 0;
     window->reader = reader;

@@ -153,7 +153,11 @@ struct shmring_window;
 int shmring_window_new(size_t bytes, struct shmring_window **out);
 void shmring_window_free(struct shmring_window *window);
 
-/* Loads the slot's wpos once (acquire), checks it, and copies what lies between `read` and it into the window, at most
+/* Loads the slot's wpos once (acquire), checks it and notes it as `end`. -> 0, or -EBADMSG when the slot is or was
+ * quarantined. After the owner's death the answer is final. */
+int shmring_reader_look(struct shmring_reader *reader, uint32_t slot);
+
+/* As shmring_reader_look, and copies what lies between `read` and it into the window, at most
  * the window's size. -> bytes that are now to be had through shmring_reader_next, 0 when there is nothing,
  * -EBADMSG when the slot is or was quarantined. */
 ssize_t shmring_reader_fill(struct shmring_reader *reader, uint32_t slot, struct shmring_window *window);

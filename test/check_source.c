@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sampler.h"
@@ -122,6 +123,12 @@ static void tick(uv_timer_t *timer)
         uv_run(&loop, UV_RUN_NOWAIT);                                                                                  \
         ck_assert_msg((condition), "not within the deadline: %s", #condition);                                         \
     } while (0)
+
+static void run_for(uint64_t ms)
+{
+    uint64_t end_ns = uv_hrtime() + ms * 1000000;
+    run_until(uv_hrtime() >= end_ns);
+}
 
 static bool write_span(uint16_t flags)
 {
@@ -391,6 +398,120 @@ START_TEST(drain_takes_leave_of_an_owner_that_died_a_moment_before)
 }
 END_TEST
 
+/* ---- owners that die, files that stay ---- */
+
+static void close_ring(void)
+{
+    shmring_close(ring);
+    ring = NULL;
+}
+
+START_TEST(last_words_are_heard_although_the_exporter_has_no_room)
+{
+    start_source();
+    write_spans(1, AISTRACE_SAMPLED);
+    run_until(held_count == 1);
+    finish_all();
+    room = 0;
+    write_spans(5, AISTRACE_SAMPLED);
+    close_ring();
+    run_for(1500); /* the owner's end has been seen by then */
+    ck_assert_uint_eq(segment_files(), 1);
+    ck_assert_uint_eq(snapshot().unread, 5);
+    room = BATCHES_MAX;
+    run_until(held_count == 1);
+    finish_all();
+    run_until(segment_files() == 0);
+    ck_assert_uint_eq(snapshot().outcome.exported, 6);
+}
+END_TEST
+
+START_TEST(segment_that_cannot_be_unlinked_counts_once)
+{
+    char path[128];
+    if (geteuid() != 0)
+        return;
+    snprintf(path, sizeof(path), "%s/%s", dir, shmring_name(ring));
+    ck_assert_int_eq(chmod(path, 0666), 0);
+    ck_assert_int_eq(chmod(dir, 01777), 0); /* in it only a file's owner removes the file */
+    ck_assert_int_eq(seteuid(65534), 0);
+    start_source();
+    write_spans(7, AISTRACE_SAMPLED);
+    run_until(held_count == 1);
+    finish_all();
+    close_ring();
+    run_until(snapshot().segments == 0);
+    run_for(2500); /* rescans find it again */
+    ck_assert_uint_eq(snapshot().outcome.exported, 7);
+    stop_source();
+    start_source();
+    run_for(300);
+    ck_assert_uint_eq(snapshot().outcome.exported, 7);
+    ck_assert_int_eq(seteuid(0), 0);
+}
+END_TEST
+
+START_TEST(threads_take_turns_when_room_is_scarce)
+{
+    enum { THREADS = 3 };
+    struct shmring_writer *writers[THREADS] = {writer};
+    for (size_t i = 1; i < THREADS; i++)
+        ck_assert_int_eq(shmring_attach(ring, &writers[i]), 0);
+    for (size_t i = 0; i < THREADS; i++) {
+        writer = writers[i];
+        while (write_span(AISTRACE_SAMPLED))
+            continue;
+    }
+    room = 1;
+    config.flush_interval_ms = 60000;
+    start_source();
+    for (size_t i = 0; i < 4 * THREADS; i++) {
+        run_until(held_count > 0);
+        finish_all();
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        writer = writers[i];
+        ck_assert(write_span(AISTRACE_SAMPLED));
+    }
+}
+END_TEST
+
+static void write_one_span_a_pass(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        write_spans(1, AISTRACE_SAMPLED);
+        run_until(snapshot().unread == 0);
+    }
+}
+
+static void hold_a_third_of_the_ring(void)
+{
+    config.max_batch_spans = 100000;
+    config.flush_interval_ms = 60000;
+    start_source();
+    write_spans(RING / 3 / 112, AISTRACE_SAMPLED);
+    run_until(held_count == 1);
+}
+
+START_TEST(ring_that_waits_does_not_cut_the_batches_of_others)
+{
+    hold_a_third_of_the_ring();
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    write_one_span_a_pass(20);
+    ck_assert_uint_eq(held_count, 1);
+}
+END_TEST
+
+START_TEST(ring_under_pressure_is_not_sent_in_crumbs)
+{
+    hold_a_third_of_the_ring();
+    write_one_span_a_pass(20);
+    ck_assert_uint_eq(held_count, 1);
+    write_spans(RING / 8 / 112, AISTRACE_SAMPLED);
+    run_until(held_count == 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("source");
@@ -413,6 +534,11 @@ int main(void)
     tcase_add_test(tcase, probability_is_published);
     tcase_add_test(tcase, drain_ends_although_the_producer_goes_on);
     tcase_add_test(tcase, drain_takes_leave_of_an_owner_that_died_a_moment_before);
+    tcase_add_test(tcase, last_words_are_heard_although_the_exporter_has_no_room);
+    tcase_add_test(tcase, segment_that_cannot_be_unlinked_counts_once);
+    tcase_add_test(tcase, threads_take_turns_when_room_is_scarce);
+    tcase_add_test(tcase, ring_that_waits_does_not_cut_the_batches_of_others);
+    tcase_add_test(tcase, ring_under_pressure_is_not_sent_in_crumbs);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
