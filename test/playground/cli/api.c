@@ -17,6 +17,7 @@ enum {
     STALLED_SECONDS = 60,
     EXPECT_TIMEOUT_MS = 10000,
     MAX_REDIRECTS = 5,
+    ASK_BYTES = 1024 * 1024,
     MAX_TEXT_BYTES = 256 * 1024 * 1024,
 };
 
@@ -139,8 +140,10 @@ static void set_options(struct transfer *transfer, const char *url, unsigned red
     if (strcmp(call->method, "HEAD") == 0) {
         curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     } else if (call->send) {
-        /* The proxy's redirect then comes before a byte of the body has gone; the target is not asked first. */
-        *headers = curl_slist_append(*headers, redirects == 0 ? "Expect: 100-continue" : "Expect:");
+        /* The proxy's redirect then comes before a byte of the body has gone; a target is asked first when it is much.
+         */
+        bool ask = redirects == 0 || call->send_bytes < 0 || call->send_bytes > ASK_BYTES;
+        *headers = curl_slist_append(*headers, ask ? "Expect: 100-continue" : "Expect:");
         curl_easy_setopt(curl, CURLOPT_EXPECT_100_TIMEOUT_MS, (long)EXPECT_TIMEOUT_MS);
         curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->send_bytes);

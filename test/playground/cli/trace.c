@@ -10,7 +10,13 @@
 
 #include "../node/checksum.h"
 
-enum { RING_BYTES_SHORT = 64 * 1024, SPAN_NAME_BYTES = 64, PORT_BYTES = 8, PATH_BYTES = 4096 };
+enum {
+    RING_BYTES_SHORT = 64 * 1024,
+    RING_BYTES_LONG = 4 * 1024 * 1024,
+    SPAN_NAME_BYTES = 64,
+    PORT_BYTES = 8,
+    PATH_BYTES = 4096
+};
 
 /* ---- where to ---- */
 
@@ -107,7 +113,7 @@ void trace_start(const char *endpoint, unsigned threads)
             .service_name = "ais",
             .version = AISTRACE_BUILD_VERSION,
             .ring_dir = ring_dir,
-            .ring_bytes = threads == 1 ? RING_BYTES_SHORT : 0,
+            .ring_bytes = threads == 1 ? RING_BYTES_SHORT : RING_BYTES_LONG,
             .thread_slots = threads,
         });
 }

@@ -12,7 +12,6 @@
 
 enum {
     CONNECT_TIMEOUT_MS = 2000,
-    CALL_TIMEOUT_MS = 20000,
     MAX_ANSWER_BYTES = 64 * 1024 * 1024,
     URL_BYTES = 512 + NAMES_OBJECT_ENCODED_BYTES,
 };
@@ -63,13 +62,14 @@ static void explain(struct call_answer *answer, const struct cluster_peer *peer,
     } else if (answer->status >= 400) {
         json = answer->body ? json_loadb(answer->body, answer->bytes, 0, NULL) : NULL;
         message = json_string_value(json_object_get(json, "message"));
-        snprintf(answer->error, sizeof(answer->error), "%s: %.400s", peer->id, message ? message : "failed");
+        snprintf(answer->error, sizeof(answer->error), "%s: %.400s", peer->id,
+                 message && strlen(message) <= 400 ? message : "failed");
         json_decref(json);
     }
 }
 
 void call_peer(const struct request *request, const struct cluster_peer *peer, const char *method, const char *path,
-               const char *route, const char *text, struct call_answer *answer)
+               const char *route, const char *text, long deadline_ms, struct call_answer *answer)
 {
     struct trace_call trace;
     struct curl_slist *headers = NULL;
@@ -92,7 +92,7 @@ void call_peer(const struct request *request, const struct cluster_peer *peer, c
         curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(curl, CURLOPT_USERAGENT, "aisnode");
         curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
-        curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)CALL_TIMEOUT_MS);
+        curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, deadline_ms);
         curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
         curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
         curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, keep_properties);

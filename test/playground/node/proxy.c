@@ -37,7 +37,7 @@ static enum MHD_Result bucket_create(struct request *request)
     for (size_t i = 0; i < cluster->target_count; i++) {
         struct call_answer answer;
         call_peer(request, &cluster->targets[i], "POST", path, request->route, request->text ? request->text : "",
-                  &answer);
+                  CALL_DEADLINE_MS, &answer);
         if (answer.status != MHD_HTTP_OK && (i == 0 || answer.status != MHD_HTTP_CONFLICT)) {
             if (answer.status == MHD_HTTP_CONFLICT)
                 http_fail(request, MHD_HTTP_CONFLICT, "ais://%s already exists", request->bucket);
@@ -57,7 +57,7 @@ static enum MHD_Result bucket_head(struct request *request)
     struct call_answer answer;
 
     snprintf(path, sizeof(path), "/v1/buckets/%s", request->bucket);
-    call_peer(request, target, "HEAD", path, request->route, NULL, &answer);
+    call_peer(request, target, "HEAD", path, request->route, NULL, CALL_DEADLINE_MS, &answer);
     free(answer.body);
     if (answer.status != MHD_HTTP_OK) {
         if (answer.status == MHD_HTTP_NOT_FOUND)
@@ -117,7 +117,7 @@ static json_t *gather(struct request *request, const char *path, const char *key
         struct call_answer answer;
         json_t *json = NULL;
         json_t *entries;
-        call_peer(request, &cluster->targets[i], "GET", path, request->route, NULL, &answer);
+        call_peer(request, &cluster->targets[i], "GET", path, request->route, NULL, CALL_DEADLINE_MS, &answer);
         if (answer.status == MHD_HTTP_OK)
             json = json_loadb(answer.body ? answer.body : "", answer.bytes, 0, NULL);
         else
@@ -175,7 +175,7 @@ static json_t *member(struct request *request, const struct cluster_peer *peer, 
 
     if (strcmp(peer->id, request->node->self.id) == 0)
         return daemon_describe(request->node);
-    call_peer(request, peer, "GET", "/v1/daemon", "/v1/daemon", NULL, &answer);
+    call_peer(request, peer, "GET", "/v1/daemon", "/v1/daemon", NULL, CALL_PROBE_DEADLINE_MS, &answer);
     if (answer.status == MHD_HTTP_OK)
         json = json_loadb(answer.body ? answer.body : "", answer.bytes, 0, NULL);
     free(answer.body);
