@@ -69,9 +69,11 @@ void discovery_rescan(struct discovery *d)
     bool settled = now.tv_sec - st.st_mtim.tv_sec > 2 * DISCOVERY_RESCAN_MS / 1000 || now.tv_sec < st.st_mtim.tv_sec;
     if (same && settled && !d->rescan_due)
         return;
-    d->rescan_due = false;
+    d->rescan_due = false; /* until a callback asks for another */
     if (scan(d) == 0)
         d->scanned_mtime = st.st_mtim;
+    else
+        d->rescan_due = true;
 }
 
 static void on_timer(uv_timer_t *timer)

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "discovery.h"
@@ -20,6 +21,7 @@ enum {
     WINDOW_BYTES = 256 << 10, /* copied from one slot at a time */
     PASS_BYTES = 4 << 20,     /* read in one pass before the loop gets its turn */
     STATE_RETRY_MS = 1000,    /* a state file that cannot be written is tried again */
+    OTHER_DESCRIPTORS = 64,   /* connections, state file, directories */
 };
 
 struct source {
@@ -40,6 +42,7 @@ struct source {
     struct segment *segments;
     struct segment **tail;
     size_t segment_count;
+    size_t segments_max; /* each costs a descriptor, and others need some too */
     struct skipped *skipped;
     struct shmring_window *window;
     struct batch_pool *pool;
@@ -335,10 +338,14 @@ static void on_found(void *user, const char *name)
     if (is_skipped(s, name))
         return;
     struct segment *segment;
-    int err = segment_open(s->dir_fd, name, &segment);
+    int err = s->segment_count < s->segments_max ? segment_open(s->dir_fd, name, &segment) : -EMFILE;
     if (err == -ENOENT)
         return;
     if (err == -EAGAIN || err == -ENOMEM || err == -EMFILE || err == -ENFILE) {
+        if (err != -EAGAIN)
+            log_cause(s->log, LOG_WARN, "segment_waits", uv_now(s->loop),
+                      "segment %s has to wait, %zu are attached: %s; spans stay in its rings meanwhile", name,
+                      s->segment_count, strerror(-err));
         discovery_force_rescan(s->discovery);
         return;
     }
@@ -515,6 +522,14 @@ static void free_source(struct source *s)
     free(s);
 }
 
+static size_t most_segments(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    return limit.rlim_cur > 2 * OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : limit.rlim_cur / 2;
+}
+
 int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log,
                  struct source **out)
 {
@@ -527,6 +542,7 @@ int source_start(uv_loop_t *loop, const struct config *config, struct stats *sta
     s->log = log;
     s->tail = &s->segments;
     s->poll_ms = POLL_MIN_MS;
+    s->segments_max = most_segments();
     s->last_pass_ns = now_ns();
     s->dir_fd = s->lock_fd = -1;
     int err = s->dir_fd = shmring_dir_open(config->ring_dir, (uid_t)-1);

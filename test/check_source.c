@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -476,6 +477,36 @@ START_TEST(threads_take_turns_when_room_is_scarce)
 }
 END_TEST
 
+START_TEST(segments_leave_descriptors_to_others_and_take_turns)
+{
+    enum { RINGS = 20 };
+    struct shmring *rings[RINGS];
+    struct shmring_options options = {.dir = dir, .trusted_uid = (uid_t)-1, .slot_count = 4, .ring_bytes = RING};
+    for (size_t i = 0; i < RINGS; i++) {
+        ck_assert_int_eq(shmring_create(&options, &rings[i]), 0);
+        ck_assert_int_eq(shmring_attach(rings[i], &writer), 0);
+        write_spans(1, AISTRACE_SAMPLED);
+    }
+    struct rlimit few = {.rlim_cur = 24, .rlim_max = 24};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    start_source();
+    run_until(snapshot().segments > 0 && snapshot().unread == 0);
+    ck_assert_uint_lt(snapshot().segments, RINGS);
+    for (int i = 0; i < 4; i++) /* as connections would */
+        ck_assert_int_ge(open("/dev/null", O_RDONLY | O_CLOEXEC), 0);
+    finish_all();
+    for (size_t i = 0; i < RINGS; i++)
+        shmring_close(rings[i]);
+    close_ring();
+    for (int i = 0; i < 100 && snapshot().outcome.exported < RINGS; i++) {
+        run_for(50);
+        finish_all();
+    }
+    ck_assert_uint_eq(snapshot().outcome.exported, RINGS);
+    run_until(segment_files() == 0);
+}
+END_TEST
+
 static void write_one_span_a_pass(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -539,6 +570,7 @@ int main(void)
     tcase_add_test(tcase, threads_take_turns_when_room_is_scarce);
     tcase_add_test(tcase, ring_that_waits_does_not_cut_the_batches_of_others);
     tcase_add_test(tcase, ring_under_pressure_is_not_sent_in_crumbs);
+    tcase_add_test(tcase, segments_leave_descriptors_to_others_and_take_turns);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
