@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # aistrace. `make help` lists what there is to make; V=1 shows the commands.
 
 VERSION := 0.1.0
@@ -66,11 +67,11 @@ AIS_O := $(patsubst test/playground/%.c,$(O)/$(AIS_VARIANT)/%.o,$(AIS_C))
 BIN := $(B)/bin
 LIB := $(B)/lib
 
-.PHONY: all help deps deps-test node ais deploy kill clean check test test-quick asan tsan ubsan lint coverage install FORCE
-all: $(LIB)/libshmring.a $(LIB)/libaistrace.a $(LIB)/libaistrace.so $(BIN)/aistraced $(BIN)/aistrace node ais
+.PHONY: all help deps deps-test node ais deploy kill clean test test-quick asan tsan ubsan lint coverage install FORCE
+all: $(LIB)/libshmring.a $(LIB)/libaistrace.a $(LIB)/libaistrace.so $(BIN)/aistraced $(BIN)/aistrace node ais ## libraries and programs, into build/; installs nothing
 
 help:
-	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z -]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 # ---- libraries and programs
 
@@ -163,6 +164,13 @@ asan tsan ubsan: ## the unit tests under a sanitizer
 	$(Q)$(MAKE) --no-print-directory deps-test
 	$(Q)$(MAKE) --no-print-directory VARIANT=$@ TAGS=oteltracing tests-built
 	$(Q)VARIANT=$@ test/run quick
+
+coverage: ## the share of lines that the unit tests run
+	$(Q)$(MAKE) --no-print-directory deps-test
+	$(Q)$(MAKE) --no-print-directory VARIANT=coverage TAGS=oteltracing tests-built
+	$(Q)find build/coverage -name '*.gcda' -delete
+	$(Q)VARIANT=coverage test/run quick
+	$(Q)test/coverage
 
 lint: ## clang-tidy, cppcheck and the include rules
 	$(Q)test/lint
