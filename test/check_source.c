@@ -479,7 +479,7 @@ END_TEST
 
 START_TEST(segments_leave_descriptors_to_others_and_take_turns)
 {
-    enum { RINGS = 20 };
+    enum { RINGS = 40 };
     struct shmring *rings[RINGS];
     struct shmring_options options = {.dir = dir, .trusted_uid = (uid_t)-1, .slot_count = 4, .ring_bytes = RING};
     for (size_t i = 0; i < RINGS; i++) {
@@ -487,7 +487,7 @@ START_TEST(segments_leave_descriptors_to_others_and_take_turns)
         ck_assert_int_eq(shmring_attach(rings[i], &writer), 0);
         write_spans(1, AISTRACE_SAMPLED);
     }
-    struct rlimit few = {.rlim_cur = 24, .rlim_max = 24};
+    struct rlimit few = {.rlim_cur = 40, .rlim_max = 40};
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
     start_source();
     run_until(snapshot().segments > 0 && snapshot().unread == 0);
