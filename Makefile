@@ -45,7 +45,9 @@ SHMRING_O  := $(call objects,shmring/*.c)
 CLIENT_O   := $(call objects,client/*.c)
 DAEMON_O   := $(filter-out $(O)/daemon/aistraced.o,$(call objects,daemon/*.c))
 CLI_O      := $(filter-out $(O)/daemon/cli/main.o,$(call objects,daemon/cli/*.c))
-ENDPOINT_O := $(call objects,daemon/endpoint/*.c)
+PAGE       := $(wildcard daemon/endpoint/page/*.html daemon/endpoint/page/*.css daemon/endpoint/page/*.js) \
+              daemon/endpoint/page/icon.svg
+ENDPOINT_O := $(call objects,daemon/endpoint/*.c) $(O)/gen/page_files.o
 NODE_C     := $(wildcard test/playground/node/*.c)
 AIS_C      := $(wildcard test/playground/cli/*.c) test/playground/node/names.c test/playground/node/checksum.c
 SUPPORT_O  := $(call objects,test/support/*.c)
@@ -131,6 +133,9 @@ $(O)/%.o: %.c
 $(GEN)/%.pb-c.c $(GEN)/%.pb-c.h &: proto/%.proto
 	$(call say,PROTO,$<)
 	$(Q)mkdir -p $(GEN) && protoc-c --proto_path=proto --c_out=$(GEN) $<
+$(GEN)/page_files.c: daemon/endpoint/page/embed $(PAGE)
+	$(call say,PAGE,daemon/endpoint/page)
+	$(Q)mkdir -p $(GEN) && $< $(PAGE) >$@.new && mv $@.new $@
 $(O)/gen/%.o: $(GEN)/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(filter-out $(WARN),$(BASE)) -MMD -MP -c -o $@ $<

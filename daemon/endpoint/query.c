@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "jaeger_api.h"
+#include "page.h"
 #include "text.h"
 #include "trace_lines.h"
 
@@ -308,13 +309,17 @@ static enum MHD_Result get_stats(struct query *query, struct MHD_Connection *con
     return reply_bytes(connection, MHD_HTTP_OK, "application/json", &body);
 }
 
-static enum MHD_Result get_root(struct query *query, struct MHD_Connection *connection)
+static enum MHD_Result get_page(struct MHD_Connection *connection, const struct page_file *file)
 {
-    static char text[] = "This is an aistrace endpoint. See its traces with: aistrace traces\n"
-                         "As OTLP/JSON: /v1/traces   Figures: /v1/stats\n";
-    (void)query;
-    return reply(connection, MHD_HTTP_OK, "text/plain; charset=utf-8",
-                 MHD_create_response_from_buffer(sizeof(text) - 1, text, MHD_RESPMEM_PERSISTENT));
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(file->bytes, (void *)file->data, MHD_RESPMEM_PERSISTENT);
+    if (response) {
+        MHD_add_response_header(response, "Content-Security-Policy", PAGE_POLICY);
+        MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+        MHD_add_response_header(response, "Cross-Origin-Resource-Policy", "same-origin");
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
+    }
+    return reply(connection, MHD_HTTP_OK, page_type(file), response);
 }
 
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url, const char *method,
@@ -323,7 +328,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     static const struct {
         const char *path;
         enum MHD_Result (*get)(struct query *query, struct MHD_Connection *connection);
-    } routes[] = {{"/", get_root}, {"/v1/traces", get_traces}, {"/v1/stats", get_stats}};
+    } routes[] = {{"/v1/traces", get_traces}, {"/v1/stats", get_stats}};
     static int seen;
     (void)version;
     (void)body;
@@ -335,16 +340,18 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
         *body_bytes = 0;
         return MHD_YES;
     }
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+        return reply_error(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET is known here");
     for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
-        if (strcmp(url, routes[i].path) != 0)
-            continue;
-        if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-            return reply_error(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET is known here");
-        return routes[i].get(user, connection);
+        if (strcmp(url, routes[i].path) == 0)
+            return routes[i].get(user, connection);
     }
-    if (jaeger_api_owns(url) && (strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0))
+    const struct page_file *file = page_find(url);
+    if (file)
+        return get_page(connection, file);
+    if (jaeger_api_owns(url))
         return get_api(user, connection, url);
-    return reply_error(connection, MHD_HTTP_NOT_FOUND, "not found; there are /v1/traces and /v1/stats");
+    return reply_error(connection, MHD_HTTP_NOT_FOUND, "not found; there are /, /api/traces, /v1/traces, /v1/stats");
 }
 
 /* ---- libmicrohttpd on the loop */

@@ -3,7 +3,8 @@
  * The query API over HTTP, by libmicrohttpd on the loop's thread:
  *   GET /v1/traces  OTLP/JSON, a line per trace, newest last; service= name= trace= limit= min_duration=
  *   GET /v1/stats   what was received, is kept, was evicted
- *   GET /           where to look
+ *   GET /v1/summaries, /api/...  jaeger_api.h
+ *   GET /           the page (page.h)
  */
 #ifndef QUERY_H
 #define QUERY_H
