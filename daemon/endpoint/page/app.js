@@ -11,7 +11,7 @@ let current = null;
 const kept = new Map(); // the list, when one comes back to it
 
 export function navigate(url, { replace = false } = {}) {
-  history[replace ? 'replaceState' : 'pushState'](null, '', url);
+  history[replace ? 'replaceState' : 'pushState']({ fromList: current?.key === 'search' }, '', url);
   show();
 }
 

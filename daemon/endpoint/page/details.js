@@ -16,8 +16,12 @@ function valueOf(value) {
   return cell;
 }
 
+// A key may break behind its dots.
+const breakable = (key) => key.split(/(?<=[._])/).flatMap((part) => [part, el('wbr')]);
+
 function table(rows) {
-  return el('table', {}, el('tbody', {}, rows.map(([key, value]) => el('tr', {}, el('th', { scope: 'row' }, el('bdi', {}, key)), valueOf(value)))));
+  return el('table', {}, el('tbody', {}, rows.map(([key, value]) =>
+    el('tr', {}, el('th', { scope: 'row' }, el('bdi', {}, breakable(key))), valueOf(value)))));
 }
 
 function section(title, count, open, ...content) {

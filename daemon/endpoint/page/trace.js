@@ -64,7 +64,7 @@ export function traceView(id, navigate) {
       el('i', { class: 'dot' }),
       span.error ? el('b', { class: 'mark', title: span.message || 'error' }, '!') : !open && span.errorBelow ? el('b', { class: 'mark below', title: 'an error below' }, '!') : null,
       el('bdi', { class: 'op', title: span.name }, span.name || '(no name)'),
-      el('bdi', { class: 'svc' }, serviceName(span.service)),
+      span.parent?.service === span.service ? null : el('bdi', { class: 'svc' }, serviceName(span.service)),
       span.children.length && !open ? el('span', { class: 'badge' }, `+${number(span.below)}`) : null,
       span.orphan ? el('span', { class: 'badge', title: `parent ${span.parentId} is not here` }, 'no parent') : null),
     bar(span));
@@ -212,7 +212,7 @@ export function traceView(id, navigate) {
   }
 
   function back() {
-    if (history.length > 1 && sessionStorage.getItem('list')) history.back();
+    if (history.state?.fromList) history.back();
     else navigate('/search');
   }
 
@@ -222,8 +222,8 @@ export function traceView(id, navigate) {
       marks.push(el('span', { class: `tick${i === TICKS ? ' last' : ''}`, style: { left: `${100 * i / TICKS}%` } }, duration(trace.duration * i / TICKS)));
     }
     return el('div', { class: 'ruler' },
-      el('span', { class: 'label' }, el('button', { class: 'quiet', type: 'button', onclick: () => foldAll(false), title: 'Expand all (+)' }, '＋'),
-        el('button', { class: 'quiet', type: 'button', onclick: () => foldAll(true), title: 'Collapse all (−)' }, '－'), find, found),
+      el('span', { class: 'label' }, el('button', { class: 'quiet', type: 'button', onclick: () => foldAll(false), title: 'Expand all (+)' }, '+'),
+        el('button', { class: 'quiet', type: 'button', onclick: () => foldAll(true), title: 'Collapse all (−)' }, '−'), find, found),
       el('span', { class: 'track' }, marks));
   }
 
@@ -247,7 +247,7 @@ export function traceView(id, navigate) {
     showHead();
     body.replaceChildren(el('div', { class: 'timeline' }, overview, ruler(), list.element,
       el('div', { class: 'keys' }, el('kbd', {}, '↑'), el('kbd', {}, '↓'), ' choose ', el('kbd', {}, '←'), el('kbd', {}, '→'), ' fold ', el('kbd', {}, 'Enter'), ' details ',
-        el('kbd', {}, 'e'), ' next error ', el('kbd', {}, '/'), ' find ', el('kbd', {}, 'Esc'), ' back')), details);
+        trace.errors ? [el('kbd', {}, 'e'), ' next error '] : null, el('kbd', {}, '/'), ' find ', el('kbd', {}, 'Esc'), ' back')), details);
     const query = new URLSearchParams(location.search);
     find.value = query.get('find') || '';
     rebuild();
