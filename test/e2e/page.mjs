@@ -27,8 +27,7 @@ const open = (path) => page.goto(input.url + path);
 const rows = () => page.locator('.rows .row');
 const spans = () => page.locator('.waterfall .span-row');
 const texts = async (locator) => (await locator.allInnerTexts()).map((text) => text.replace(/\s+/g, ' ').trim());
-const listed = async () => { await page.waitForSelector('.results:not(.loading) .results-head'); return page.locator('.results-head h1').innerText(); };
-const found = (text) => page.waitForFunction((wanted) => document.querySelector('.results-head h1')?.firstChild?.textContent === wanted, text);
+const found = (text) => page.waitForFunction((wanted) => document.querySelector('.results:not(.loading) .results-head h1')?.firstChild?.textContent === wanted, text);
 async function screenshot(name) {
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });

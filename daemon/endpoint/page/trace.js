@@ -192,7 +192,7 @@ export function traceView(id, navigate) {
   const fact = (label, value, kind = '') => el('span', { class: `fact ${kind}` }, el('span', {}, label), el('b', {}, value));
 
   function showHead() {
-    const root = trace.roots[0];
+    const root = trace.roots.find((span) => !span.parentId) || trace.roots[0];
     document.title = `${root.name || 'trace'} · aistrace`;
     const copy = el('button', { class: 'quiet id', type: 'button', title: 'Copy the trace id', onclick: async () => {
       try { await navigator.clipboard.writeText(trace.id); copy.dataset.done = 'copied'; } catch { copy.dataset.done = 'not allowed'; }
