@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "admin.h"
@@ -78,6 +79,7 @@ static void on_admin_closed(void *user)
         close_handle((uv_handle_t *)&d->signals[i]);
     close_handle((uv_handle_t *)&d->drain_timer);
     close_handle((uv_handle_t *)&d->watch_timer);
+    uv_stop(&d->loop); /* what is left is no handle of ours: a look-up of a host name that cannot be called off */
 }
 
 static void on_source_closed(void *user)
@@ -322,6 +324,8 @@ enum daemon_exit daemon_run(const struct config_flags *flags, struct config *con
     if (d.result != DAEMON_EXIT_OK)
         close_all(&d);
     uv_run(&d.loop, UV_RUN_DEFAULT);
-    uv_loop_close(&d.loop);
+    uv_run(&d.loop, UV_RUN_NOWAIT); /* the last handles close */
+    if (uv_loop_close(&d.loop) == UV_EBUSY)
+        _exit((int)d.result); /* exit() would wait for the look-up, and the name servers may be silent for long */
     return d.result;
 }
