@@ -109,6 +109,12 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     }
 }
 
+static int watch_directory(struct discovery *d)
+{
+    d->dir_watch = inotify_add_watch(d->inotify_fd, d->path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+    return d->dir_watch < 0 ? -errno : 0;
+}
+
 int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct discovery_callbacks *callbacks,
                     void *user, struct discovery **out)
 {
@@ -126,11 +132,9 @@ int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct 
         err = -errno;
         goto fail;
     }
-    d->dir_watch = inotify_add_watch(d->inotify_fd, path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
-    if (d->dir_watch < 0) {
-        err = -errno;
+    err = watch_directory(d);
+    if (err)
         goto fail;
-    }
     err = uv_poll_init(loop, &d->poll, d->inotify_fd);
     if (err)
         goto fail;
@@ -146,6 +150,14 @@ fail:
         close(d->inotify_fd);
     free(d);
     return err;
+}
+
+int discovery_move(struct discovery *d, int dir_fd)
+{
+    discovery_unwatch(d, d->dir_watch);
+    d->dir_fd = dir_fd;
+    d->rescan_due = true;
+    return watch_directory(d);
 }
 
 int discovery_watch(struct discovery *d, const char *name)

@@ -26,6 +26,10 @@ struct discovery_callbacks {
 int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct discovery_callbacks *callbacks,
                     void *user, struct discovery **out);
 
+/* The directory of that path is another one now: watches it, and reads it at the next rescan. What was watched before
+ * stays watched. -> 0 or -errno (then only the tick tells). */
+int discovery_move(struct discovery *discovery, int dir_fd);
+
 /* -> a watch for on_closed_cb, or -errno (then only the tick tells). */
 int discovery_watch(struct discovery *discovery, const char *name);
 void discovery_unwatch(struct discovery *discovery, int watch); /* accepts a negative watch */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "discovery.h"
@@ -413,9 +414,37 @@ static void probe_suspects(struct source *s)
     }
 }
 
+/* Somebody removed the ring directory: producers make it anew, and so must whoever reads them. What is attached stays
+ * so until its owners are gone. */
+static void follow_directory(struct source *s)
+{
+    struct stat mine, there;
+    if (fstat(s->dir_fd, &mine) != 0 ||
+        (lstat(s->config->ring_dir, &there) == 0 && mine.st_dev == there.st_dev && mine.st_ino == there.st_ino))
+        return;
+    int dir_fd = shmring_dir_open(s->config->ring_dir, (uid_t)-1);
+    int lock_fd = dir_fd < 0 ? dir_fd : shmring_dir_lock(dir_fd);
+    if (lock_fd < 0) {
+        if (dir_fd >= 0)
+            close(dir_fd);
+        log_cause(s->log, LOG_ERROR, "ring_dir", uv_now(s->loop), "%s was removed, and cannot be read anew: %s",
+                  s->config->ring_dir, strerror(-lock_fd));
+        return;
+    }
+    close(s->lock_fd);
+    close(s->dir_fd);
+    s->dir_fd = dir_fd;
+    s->lock_fd = lock_fd;
+    discovery_move(s->discovery, dir_fd);
+    discovery_rescan(s->discovery);
+    log_cause(s->log, LOG_WARN, "ring_dir", uv_now(s->loop), "%s was removed; reading the new one",
+              s->config->ring_dir);
+}
+
 static void on_tick(void *user)
 {
     struct source *s = user;
+    follow_directory(s);
     for (struct segment *segment = s->segments; segment; segment = segment->next)
         probe_owner(s, segment);
     log_flush(s->log, uv_now(s->loop), false);

@@ -507,6 +507,26 @@ START_TEST(segments_leave_descriptors_to_others_and_take_turns)
 }
 END_TEST
 
+START_TEST(directory_made_anew_is_read)
+{
+    char command[128];
+    start_source();
+    write_spans(2, AISTRACE_SAMPLED);
+    run_until(held_count == 1);
+    snprintf(command, sizeof(command), "rm -rf %s", dir);
+    ck_assert_int_eq(system(command), 0);
+    close_ring();
+    finish_all();
+    start_producer();
+    write_spans(3, AISTRACE_SAMPLED);
+    run_until(held_count == 1);
+    finish_all();
+    run_until(snapshot().segments == 1); /* the other is taken leave of in the new directory */
+    ck_assert_uint_eq(snapshot().outcome.exported, 5);
+    ck_assert_int_eq(source_start(&loop, &config, &stats, log_sink, &(struct source *){NULL}), -EWOULDBLOCK);
+}
+END_TEST
+
 static void write_one_span_a_pass(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -571,6 +591,7 @@ int main(void)
     tcase_add_test(tcase, ring_that_waits_does_not_cut_the_batches_of_others);
     tcase_add_test(tcase, ring_under_pressure_is_not_sent_in_crumbs);
     tcase_add_test(tcase, segments_leave_descriptors_to_others_and_take_turns);
+    tcase_add_test(tcase, directory_made_anew_is_read);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
