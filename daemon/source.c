@@ -14,6 +14,7 @@
 #include "sampler.h"
 #include "segment.h"
 #include "shmring.h"
+#include "source_drops.h"
 #include "totals.h"
 
 enum {
@@ -49,6 +50,7 @@ struct source {
     struct batch_pool *pool;
     struct batch *open;
     struct totals totals;
+    struct source_drops drops;
     struct outcome orphaned; /* of batches in flight when their slot was quarantined */
     void (*closed_cb)(void *user);
     void *closed_user;
@@ -441,12 +443,20 @@ static void follow_directory(struct source *s)
               s->config->ring_dir);
 }
 
+static void tell_drops(struct source *s)
+{
+    struct stats_snapshot now;
+    source_snapshot(s, &now);
+    source_drops_tell(&s->drops, now.producer_dropped, now.now_ms, s->log);
+}
+
 static void on_tick(void *user)
 {
     struct source *s = user;
     follow_directory(s);
     for (struct segment *segment = s->segments; segment; segment = segment->next)
         probe_owner(s, segment);
+    tell_drops(s);
     log_flush(s->log, uv_now(s->loop), false);
 }
 
@@ -595,6 +605,7 @@ int source_start(uv_loop_t *loop, const struct config *config, struct stats *sta
     err = discovery_start(loop, s->dir_fd, config->ring_dir, &callbacks, s, &s->discovery);
     if (err)
         goto fail;
+    source_drops_init(&s->drops, s->totals.producer_dropped);
     uv_timer_init(loop, &s->timer);
     s->timer.data = s;
     discovery_rescan(s->discovery);

@@ -223,6 +223,14 @@ def test_a_ring_directory_that_cannot_be_used_is_explained(scene):
         check(path in sidecar.stderr() and words in sidecar.stderr(), f"{words!r} not in {sidecar.stderr()}")
 
 
+def test_what_programs_drop_is_told(scene):
+    sidecar = scene.sidecar(dead_port(scene), aistraced={"drain_deadline": "0s"})
+    generator = scene.gen(log=False, count=5000, ring_size="64KiB")
+    check_equal(generator.wait(30), 0, "exit of gen")
+    check(json.loads(generator.stdout())["dropped"]["ring_full"] > 0, "a small ring is full")
+    seen(sidecar, "spans (ring_full): their rings are full")
+
+
 # ---- reload
 
 

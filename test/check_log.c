@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "log.h"
+#include "source_drops.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -227,6 +228,32 @@ START_TEST(a_closed_descriptor_is_survived)
 }
 END_TEST
 
+START_TEST(drops_of_programs_are_told_once_per_reason_and_interval)
+{
+    struct source_drops drops;
+    uint64_t counts[PRODUCER_REASONS] = {[SHMRING_DROP_RING_FULL] = 7};
+    source_drops_init(&drops, counts);
+    source_drops_tell(&drops, counts, 1000, sink);
+    counts[SHMRING_DROP_DISABLED] = 5;
+    source_drops_tell(&drops, counts, 1000, sink);
+    ck_assert_uint_eq(lines(), 0);
+    counts[SHMRING_DROP_RING_FULL] = 10;
+    counts[PRODUCER_INTERRUPTED] = 1;
+    source_drops_tell(&drops, counts, 2000, sink);
+    ck_assert_uint_eq(lines(), 2);
+    ck_assert_ptr_nonnull(strstr(written(), "programs dropped 3 spans (ring_full): "));
+    ck_assert_ptr_nonnull(strstr(written(), "programs dropped 1 spans (interrupted): "));
+    counts[SHMRING_DROP_RING_FULL] = 20;
+    source_drops_tell(&drops, counts, 2000 + LOG_INTERVAL_MS - 1, sink);
+    ck_assert_uint_eq(lines(), 2);
+    counts[SHMRING_DROP_RING_FULL] = 30;
+    source_drops_tell(&drops, counts, 2000 + LOG_INTERVAL_MS, sink);
+    source_drops_tell(&drops, counts, 2000 + 9 * LOG_INTERVAL_MS, sink);
+    ck_assert_uint_eq(lines(), 3);
+    ck_assert_ptr_nonnull(strstr(written(), "programs dropped 20 spans (ring_full): "));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("log");
@@ -245,6 +272,7 @@ int main(void)
     tcase_add_test(tc, the_journal_gets_a_priority_and_no_time);
     tcase_add_test(tc, a_variable_of_another_stream_is_not_the_journal);
     tcase_add_test(tc, a_closed_descriptor_is_survived);
+    tcase_add_test(tc, drops_of_programs_are_told_once_per_reason_and_interval);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

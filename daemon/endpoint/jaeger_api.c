@@ -219,7 +219,8 @@ static int begin_operations(struct jaeger_answer *answer, struct wire_bytes serv
     if (service.len)
         memcpy(copy, service.data, service.len);
     free((void *)query->service.data);
-    query->service = (struct wire_bytes){copy, service.len};
+    query->service.data = copy;
+    query->service.len = service.len;
     query->limit = 0;
     answer->with_kinds = with_kinds;
     answer->next = next_operations;

@@ -26,7 +26,8 @@ static int copy(struct wire_bytes from, struct wire_bytes *out)
     if (from.len)
         memcpy(data, from.data, from.len);
     free((void *)out->data);
-    *out = (struct wire_bytes){data, from.len};
+    out->data = data;
+    out->len = from.len;
     return 0;
 }
 
