@@ -88,7 +88,7 @@ int cli_endpoint(int argc, char **argv)
          .type = OPTION_TEXT,
          .out = &http_address,
          .argument = "HOST:PORT",
-         .help = "query API (127.0.0.1:16686); port 0: any"},
+         .help = "page and query API (127.0.0.1:16686); port 0: any"},
         {.name = "memory",
          .type = OPTION_BYTES,
          .out = &memory_bytes,
@@ -100,8 +100,8 @@ int cli_endpoint(int argc, char **argv)
         .command = "aistrace endpoint",
         .summary = "Receives spans over OTLP/gRPC and keeps the latest traces in memory. TERM or INT ends it.",
         .epilogue =
-            "See the traces with `aistrace traces`, or GET /v1/traces (parameters service, name, trace, limit,\n"
-            "min_duration) and /v1/stats at the query API's address.",
+            "See the traces in a browser at the --http address, with `aistrace traces`, or by GET there: /v1/traces\n"
+            "(parameters service, name, trace, limit, min_duration), /v1/stats, and Jaeger's query API at /api.",
         .rows = rows,
         .count = sizeof(rows) / sizeof(*rows),
     };

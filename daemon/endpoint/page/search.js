@@ -215,7 +215,8 @@ export function searchView(navigate, kept) {
   const list = new VirtualList({ class: 'rows', role: 'list', 'aria-label': 'Traces', tabindex: '0' }, ROW_HEIGHT, row);
   function row(i) {
     const trace = traces[i];
-    const shown = trace.services.slice(0, 4);
+    const isRoot = (service) => service.name === trace.root.service;
+    const shown = [...trace.services.filter(isRoot), ...trace.services.filter((service) => !isRoot(service))].slice(0, 4);
     return el('a', { class: `row${i === selected ? ' selected' : ''}${trace.errors ? ' failed' : ''}`, role: 'listitem',
       href: `/trace/${trace.traceID}`, 'data-nav': true, tabindex: '-1', 'data-index': i,
       'aria-label': `${serviceName(trace.root.service)} ${trace.root.name}, ${duration(trace.duration_ns)}, ${plural(trace.spans, 'span')}${trace.errors ? `, ${plural(trace.errors, 'error')}` : ''}` },
