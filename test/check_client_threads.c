@@ -237,7 +237,8 @@ START_TEST(ids_are_unique_over_threads_and_forks)
     enum { PROCESSES = 4, THREADS = 4 };
     int spans = 65536;
 
-    start_with(16 << 20, THREADS + 1);
+    /* One slot may serve all threads of a process, one after the other. */
+    start_with(64 << 20, THREADS + 1);
     for (int p = 0; p < PROCESSES; p++) {
         pthread_t threads[THREADS];
         pid_t child = fork();
