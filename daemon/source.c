@@ -56,7 +56,7 @@ struct source {
     void *closed_user;
 };
 
-/* A name that is not to be opened again: it was no segment of ours, once and for all. */
+/* A name that is not to be opened again as long as it is there: it was no segment of ours. */
 struct skipped {
     struct skipped *next;
     char name[];
@@ -332,6 +332,18 @@ static void skip(struct source *s, const char *name, int err)
                   name, s->config->ring_dir, strerror(-err));
 }
 
+static void forget_removed(struct source *s)
+{
+    for (struct skipped **at = &s->skipped, *skipped; (skipped = *at);) {
+        if (faccessat(s->dir_fd, skipped->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT) {
+            at = &skipped->next;
+            continue;
+        }
+        *at = skipped->next;
+        free(skipped);
+    }
+}
+
 static void on_found(void *user, const char *name)
 {
     struct source *s = user;
@@ -454,6 +466,7 @@ static void on_tick(void *user)
 {
     struct source *s = user;
     follow_directory(s);
+    forget_removed(s);
     for (struct segment *segment = s->segments; segment; segment = segment->next)
         probe_owner(s, segment);
     tell_drops(s);

@@ -527,6 +527,25 @@ START_TEST(directory_made_anew_is_read)
 }
 END_TEST
 
+START_TEST(name_that_was_no_segment_is_remembered_only_while_it_is_there)
+{
+    char name[128], hidden[128];
+    snprintf(name, sizeof(name), "%s/%s", dir, shmring_name(ring));
+    snprintf(hidden, sizeof(hidden), "%s/hidden", dir);
+    ck_assert_int_eq(rename(name, hidden), 0);
+    int fd = open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    ck_assert_int_eq(write(fd, dir, sizeof(dir)), sizeof(dir));
+    close(fd);
+    write_spans(1, AISTRACE_SAMPLED);
+    start_source();
+    run_until(stats.segments_skipped == 1);
+    ck_assert_int_eq(unlink(name), 0);
+    run_for(1500); /* a tick */
+    ck_assert_int_eq(rename(hidden, name), 0);
+    run_until(held_count == 1);
+}
+END_TEST
+
 static void write_one_span_a_pass(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -592,6 +611,7 @@ int main(void)
     tcase_add_test(tcase, ring_under_pressure_is_not_sent_in_crumbs);
     tcase_add_test(tcase, segments_leave_descriptors_to_others_and_take_turns);
     tcase_add_test(tcase, directory_made_anew_is_read);
+    tcase_add_test(tcase, name_that_was_no_segment_is_remembered_only_while_it_is_there);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
