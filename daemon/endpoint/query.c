@@ -19,6 +19,8 @@ enum { CHUNK_BYTES = 64 << 10, CONNECTION_MEMORY_BYTES = 32 << 10, STATS_MAX = 1
 struct query {
     uv_poll_t poll;
     uv_timer_t timer;
+    uv_idle_t
+        idle; /* there is more to do at once; not a timer of 0 ms, which the loop repeats without looking at I/O */
     unsigned open_handles;
     struct MHD_Daemon *http;
     struct store *store;
@@ -357,12 +359,18 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
 /* ---- libmicrohttpd on the loop */
 
 static void on_timer(uv_timer_t *timer);
+static void on_idle(uv_idle_t *idle);
 
 static void run(struct query *query)
 {
     MHD_UNSIGNED_LONG_LONG wait_ms;
     MHD_run(query->http);
-    if (MHD_get_timeout(query->http, &wait_ms) == MHD_YES)
+    bool waits = MHD_get_timeout(query->http, &wait_ms) == MHD_YES;
+    if (waits && wait_ms == 0)
+        uv_idle_start(&query->idle, on_idle);
+    else
+        uv_idle_stop(&query->idle);
+    if (waits && wait_ms > 0)
         uv_timer_start(&query->timer, on_timer, wait_ms, 0);
     else
         uv_timer_stop(&query->timer);
@@ -371,6 +379,11 @@ static void run(struct query *query)
 static void on_timer(uv_timer_t *timer)
 {
     run(timer->data);
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    run(idle->data);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -412,8 +425,9 @@ int query_start(uv_loop_t *loop, int listen_fd, struct store *store, const struc
         return err;
     }
     uv_timer_init(loop, &query->timer);
-    query->poll.data = query->timer.data = query;
-    query->open_handles = 2;
+    uv_idle_init(loop, &query->idle);
+    query->poll.data = query->timer.data = query->idle.data = query;
+    query->open_handles = 3;
     uv_poll_start(&query->poll, UV_READABLE, on_poll);
     run(query);
     *out = query;
@@ -428,4 +442,5 @@ void query_close(struct query *query)
     MHD_stop_daemon(query->http);
     uv_close((uv_handle_t *)&query->poll, on_closed);
     uv_close((uv_handle_t *)&query->timer, on_closed);
+    uv_close((uv_handle_t *)&query->idle, on_closed);
 }
