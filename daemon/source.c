@@ -462,10 +462,27 @@ static void tell_drops(struct source *s)
     source_drops_tell(&s->drops, now.producer_dropped, now.now_ms, s->log);
 }
 
+/* A lock file that somebody removed keeps nobody out: another takes its place, before another daemon does. */
+static void keep_lock(struct source *s)
+{
+    struct stat st;
+    if (fstat(s->lock_fd, &st) != 0 || st.st_nlink > 0)
+        return;
+    int lock_fd = shmring_dir_lock(s->dir_fd);
+    if (lock_fd < 0) {
+        log_cause(s->log, LOG_ERROR, "lock", uv_now(s->loop), "the lock file of %s was removed, and not to be had: %s",
+                  s->config->ring_dir, strerror(-lock_fd));
+        return;
+    }
+    close(s->lock_fd);
+    s->lock_fd = lock_fd;
+}
+
 static void on_tick(void *user)
 {
     struct source *s = user;
     follow_directory(s);
+    keep_lock(s);
     forget_removed(s);
     for (struct segment *segment = s->segments; segment; segment = segment->next)
         probe_owner(s, segment);

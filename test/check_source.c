@@ -546,6 +546,18 @@ START_TEST(name_that_was_no_segment_is_remembered_only_while_it_is_there)
 }
 END_TEST
 
+START_TEST(lock_file_removed_by_hand_comes_back)
+{
+    char name[128];
+    struct source *second;
+    start_source();
+    snprintf(name, sizeof(name), "%s/aistraced.lock", dir);
+    ck_assert_int_eq(unlink(name), 0);
+    run_until(access(name, F_OK) == 0);
+    ck_assert_int_eq(source_start(&loop, &config, &stats, log_sink, &second), -EWOULDBLOCK);
+}
+END_TEST
+
 static void write_one_span_a_pass(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -612,6 +624,7 @@ int main(void)
     tcase_add_test(tcase, segments_leave_descriptors_to_others_and_take_turns);
     tcase_add_test(tcase, directory_made_anew_is_read);
     tcase_add_test(tcase, name_that_was_no_segment_is_remembered_only_while_it_is_there);
+    tcase_add_test(tcase, lock_file_removed_by_hand_comes_back);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
