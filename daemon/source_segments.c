@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sampler.h"
+#include "source_state.h"
+
+enum { STATE_RETRY_MS = 1000 }; /* a state file that cannot be written is tried again */
+
+/* A name that is not to be opened again as long as it is there: it was no segment of ours. */
+struct skipped {
+    struct skipped *next;
+    char name[];
+};
+
+static struct resource_settings resource_settings(const struct config *config)
+{
+    return (struct resource_settings){.service_prefix = config->service_prefix,
+                                      .attributes = config->attributes,
+                                      .attribute_count = config->attribute_count};
+}
+
+static void publish(struct source *s, struct segment *segment)
+{
+    uint64_t flags = SHMRING_CONTROL_PUBLISHED | (s->config->enabled ? 0 : SHMRING_CONTROL_DISABLED);
+    shmring_reader_publish(segment->reader, flags, sampler_threshold(s->config->probability));
+}
+
+/* What stays is found again, and must still be known as noted. */
+static void unlink_noted(struct source *s, const struct segment *segment)
+{
+    if (unlinkat(s->dir_fd, segment->name, 0) == 0 || errno == ENOENT)
+        totals_unlinked(&s->totals, segment->instance);
+    else
+        log_cause(s->log, LOG_WARN, "unlink", uv_now(s->loop), "cannot remove segment %s from %s: %s", segment->name,
+                  s->config->ring_dir, strerror(errno));
+}
+
+static bool is_skipped(const struct source *s, const char *name)
+{
+    for (const struct skipped *skipped = s->skipped; skipped; skipped = skipped->next)
+        if (strcmp(skipped->name, name) == 0)
+            return true;
+    return false;
+}
+
+static void skip(struct source *s, const char *name, int err)
+{
+    size_t bytes = strlen(name) + 1;
+    struct skipped *skipped = malloc(sizeof(*skipped) + bytes);
+    if (skipped) {
+        memcpy(skipped->name, name, bytes);
+        skipped->next = s->skipped;
+        s->skipped = skipped;
+    }
+    s->stats->segments_skipped++;
+    if (err == -EPROTONOSUPPORT)
+        log_cause(s->log, LOG_WARN, "segment_version", uv_now(s->loop),
+                  "segment %s is of a version or mode this daemon does not know; left alone: run an aistraced that "
+                  "matches the program's libaistrace",
+                  name);
+    else
+        log_cause(s->log, LOG_WARN, "segment_unsound", uv_now(s->loop), "%s in %s is not a sound segment (%s); ignored",
+                  name, s->config->ring_dir, strerror(-err));
+}
+
+static void forget_removed(struct source *s)
+{
+    for (struct skipped **at = &s->skipped, *skipped; (skipped = *at);) {
+        if (faccessat(s->dir_fd, skipped->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT) {
+            at = &skipped->next;
+            continue;
+        }
+        *at = skipped->next;
+        free(skipped);
+    }
+}
+
+static void on_found(void *user, const char *name)
+{
+    struct source *s = user;
+    for (struct segment *segment = s->segments; segment; segment = segment->next)
+        if (strcmp(segment->name, name) == 0)
+            return;
+    if (is_skipped(s, name))
+        return;
+    struct segment *segment;
+    int err = s->segment_count < s->segments_max ? segment_open(s->dir_fd, name, &segment) : -EMFILE;
+    if (err == -ENOENT)
+        return;
+    if (err == -EAGAIN || err == -ENOMEM || err == -EMFILE || err == -ENFILE) {
+        if (err != -EAGAIN)
+            log_cause(s->log, LOG_WARN, "segment_waits", uv_now(s->loop),
+                      "segment %s has to wait, %zu are attached: %s; spans stay in its rings meanwhile", name,
+                      s->segment_count, strerror(-err));
+        discovery_force_rescan(s->discovery);
+        return;
+    }
+    if (err) {
+        skip(s, name, err);
+        return;
+    }
+    if (totals_noted(&s->totals, segment->instance)) {
+        if (!shmring_reader_owner_alive(segment->reader))
+            unlink_noted(s, segment);
+        segment_close(segment);
+        return;
+    }
+    struct resource_settings settings = resource_settings(s->config);
+    if (segment_encode_resource(segment, &settings, &s->stats->invalid_text) != 0) {
+        segment_close(segment);
+        discovery_force_rescan(s->discovery);
+        return;
+    }
+    publish(s, segment);
+    segment->watch = discovery_watch(s->discovery, name);
+    *s->tail = segment;
+    s->tail = &segment->next;
+    s->segment_count++;
+    log_line(s->log, LOG_DEBUG, "attached segment %s (uid %u)", name, (unsigned)shmring_reader_uid(segment->reader));
+    s->poll_ms = SOURCE_POLL_MIN_MS; /* its producer is about to write */
+    source_schedule(s, 0);
+}
+
+void source_segments_probe(struct source *s, struct segment *segment)
+{
+    if (segment->owner_dead || shmring_reader_owner_alive(segment->reader))
+        return;
+    segment->owner_dead = true;
+    segment->probes_left = 0;
+    source_read_look_ahead(s, segment); /* at its last words, which no pass may have seen */
+    source_schedule(s, 0);
+}
+
+static void on_segment_closed(void *user, int watch)
+{
+    struct source *s = user;
+    for (struct segment *segment = s->segments; segment; segment = segment->next) {
+        if (segment->watch != watch)
+            continue;
+        source_segments_probe(s, segment);
+        if (!segment->owner_dead) { /* the event precedes the unlocking: again after 1, 10 and 100 ms */
+            segment->probes_left = 3;
+            segment->probe_at_ms = uv_now(s->loop) + 1;
+            source_schedule(s, 1);
+        }
+        return;
+    }
+}
+
+void source_segments_probe_suspects(struct source *s)
+{
+    static const uint64_t again_ms[] = {0, 100, 10};
+    for (struct segment *segment = s->segments; segment; segment = segment->next) {
+        if (segment->probes_left == 0 || uv_now(s->loop) < segment->probe_at_ms)
+            continue;
+        segment->probes_left--;
+        segment->probe_at_ms = uv_now(s->loop) + again_ms[segment->probes_left];
+        source_segments_probe(s, segment);
+    }
+}
+
+/* Somebody removed the ring directory: producers make it anew, and so must whoever reads them. What is attached stays
+ * so until its owners are gone. */
+static void follow_directory(struct source *s)
+{
+    struct stat mine, there;
+    if (fstat(s->dir_fd, &mine) != 0 ||
+        (lstat(s->config->ring_dir, &there) == 0 && mine.st_dev == there.st_dev && mine.st_ino == there.st_ino))
+        return;
+    int dir_fd = shmring_dir_open(s->config->ring_dir, (uid_t)-1);
+    int lock_fd = dir_fd < 0 ? dir_fd : shmring_dir_lock(dir_fd);
+    if (lock_fd < 0) {
+        if (dir_fd >= 0)
+            close(dir_fd);
+        log_cause(s->log, LOG_ERROR, "ring_dir", uv_now(s->loop), "%s was removed, and cannot be read anew: %s",
+                  s->config->ring_dir, strerror(-lock_fd));
+        return;
+    }
+    close(s->lock_fd);
+    close(s->dir_fd);
+    s->dir_fd = dir_fd;
+    s->lock_fd = lock_fd;
+    discovery_move(s->discovery, dir_fd);
+    discovery_rescan(s->discovery);
+    log_cause(s->log, LOG_WARN, "ring_dir", uv_now(s->loop), "%s was removed; reading the new one",
+              s->config->ring_dir);
+}
+
+static void tell_drops(struct source *s)
+{
+    struct stats_snapshot now;
+    source_snapshot(s, &now);
+    source_drops_tell(&s->drops, now.producer_dropped, now.now_ms, s->log);
+}
+
+/* A lock file that somebody removed keeps nobody out: another takes its place, before another daemon does. */
+static void keep_lock(struct source *s)
+{
+    struct stat st;
+    if (fstat(s->lock_fd, &st) != 0 || st.st_nlink > 0)
+        return;
+    int lock_fd = shmring_dir_lock(s->dir_fd);
+    if (lock_fd < 0) {
+        log_cause(s->log, LOG_ERROR, "lock", uv_now(s->loop), "the lock file of %s was removed, and not to be had: %s",
+                  s->config->ring_dir, strerror(-lock_fd));
+        return;
+    }
+    close(s->lock_fd);
+    s->lock_fd = lock_fd;
+}
+
+static void on_tick(void *user)
+{
+    struct source *s = user;
+    follow_directory(s);
+    keep_lock(s);
+    forget_removed(s);
+    for (struct segment *segment = s->segments; segment; segment = segment->next)
+        source_segments_probe(s, segment);
+    tell_drops(s);
+    log_flush(s->log, uv_now(s->loop), false);
+}
+
+/* Notes, unlinks and forgets a segment whose owner is dead and whose every span is settled. -> true when gone. */
+static bool bid_farewell(struct source *s, struct segment *segment)
+{
+    if (!segment->owner_dead || !segment_quiet(segment) || uv_now(s->loop) < s->state_retry_ms)
+        return false;
+    struct totals before = s->totals;
+    segment_farewell(segment, &s->totals);
+    int err = totals_note(&s->totals, s->dir_fd, segment->instance);
+    if (err) {
+        before.noted = s->totals.noted;
+        before.noted_count = s->totals.noted_count;
+        s->totals = before;
+        s->state_retry_ms = uv_now(s->loop) + STATE_RETRY_MS;
+        log_cause(s->log, LOG_WARN, "state_file", uv_now(s->loop), "cannot write %s/%s: %s; finished segments stay",
+                  s->config->ring_dir, TOTALS_FILE, strerror(-err));
+        return false;
+    }
+    discovery_unwatch(s->discovery, segment->watch);
+    unlink_noted(s, segment);
+    log_line(s->log, LOG_DEBUG, "segment %s finished", segment->name);
+    return true;
+}
+
+/* A batch still open may borrow the resource of a segment that goes. */
+void source_segments_dismiss(struct source *s)
+{
+    for (struct segment **at = &s->segments; *at;) {
+        struct segment *segment = *at;
+        if (!bid_farewell(s, segment)) {
+            at = &segment->next;
+            continue;
+        }
+        *at = segment->next;
+        if (!segment->next)
+            s->tail = at;
+        s->segment_count--;
+        segment_close(segment);
+    }
+}
+
+const struct discovery_callbacks source_segments_callbacks = {on_found, on_segment_closed, on_tick};
+
+void source_segments_publish(struct source *s)
+{
+    struct resource_settings settings = resource_settings(s->config);
+    for (struct segment *segment = s->segments; segment; segment = segment->next) {
+        publish(s, segment);
+        if (segment_encode_resource(segment, &settings, &s->stats->invalid_text) != 0)
+            log_cause(s->log, LOG_ERROR, "no_memory", uv_now(s->loop), "no memory for a resource block");
+    }
+}
+
+void source_segments_free(struct source *s)
+{
+    for (struct segment *segment; (segment = s->segments);) {
+        uint32_t slots = shmring_reader_header(segment->reader)->slot_count;
+        for (uint32_t i = 0; i < slots; i++)
+            claim_abandon(&segment->slots[i].claims, &s->orphaned);
+        s->segments = segment->next;
+        segment_close(segment);
+    }
+    for (struct skipped *skipped; (skipped = s->skipped);) {
+        s->skipped = skipped->next;
+        free(skipped);
+    }
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The state that source.c (start, clockwork, end), source_read.c (rings to batches) and source_segments.c (which rings
+ * there are) share, and what they want of each other. Not for others.
+ */
+#ifndef SOURCE_STATE_H
+#define SOURCE_STATE_H
+
+#include "discovery.h"
+#include "segment.h"
+#include "source.h"
+#include "source_drops.h"
+#include "totals.h"
+
+struct source {
+    uv_loop_t *loop;
+    const struct config *config;
+    struct stats *stats;
+    struct log *log;
+    struct exporter *exporter;
+    int dir_fd;
+    int lock_fd;
+    struct discovery *discovery;
+    uv_timer_t timer;
+    uint64_t poll_ms;
+    uint64_t last_pass_ns;
+    uint64_t state_retry_ms;
+    bool draining;
+    bool stalled; /* the last pass left data behind because the exporter had no room */
+    struct segment *segments;
+    struct segment **tail;
+    size_t segment_count;
+    size_t segments_max; /* each costs a descriptor, and others need some too */
+    struct skipped *skipped;
+    struct shmring_window *window;
+    struct batch_pool *pool;
+    struct batch *open;
+    struct totals totals;
+    struct source_drops drops;
+    struct outcome orphaned; /* of batches in flight when their slot was quarantined */
+    void (*closed_cb)(void *user);
+    void *closed_user;
+};
+
+/* ---- source.c ---- */
+
+enum { SOURCE_POLL_MIN_MS = 1, SOURCE_POLL_MAX_MS = 100 }; /* between passes: while data flows, when idle */
+
+/* Makes the next pass come within ms. */
+void source_schedule(struct source *source, uint64_t ms);
+
+/* ---- source_read.c ---- */
+
+enum { SOURCE_WINDOW_BYTES = 256 << 10 }; /* copied from one slot at a time */
+
+/* Reads what the rings hold, within a budget. -> bytes read; *more when data was left for the next pass. */
+uint64_t source_read_pass(struct source *source, bool *more);
+
+/* Learns how far a segment's rings are written, without reading them. */
+void source_read_look_ahead(struct source *source, struct segment *segment);
+
+/* Closes the open batch, if there is one, and gives it to the exporter. */
+void source_read_seal(struct source *source);
+
+/* Commits to the ledgers what has been settled. */
+void source_read_release(struct source *source);
+
+/* ---- source_segments.c ---- */
+
+extern const struct discovery_callbacks source_segments_callbacks; /* user: the source */
+
+/* Tells all producers what is in force, and composes the resources anew. */
+void source_segments_publish(struct source *source);
+
+/* Asks whether the segment's owner lives. */
+void source_segments_probe(struct source *source, struct segment *segment);
+void source_segments_probe_suspects(struct source *source); /* those whose time has come */
+
+/* Bids farewell to segments whose owner is dead and whose every span is settled. */
+void source_segments_dismiss(struct source *source);
+
+void source_segments_free(struct source *source);
+
+#endif
