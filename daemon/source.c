@@ -11,9 +11,11 @@
 
 enum { OTHER_DESCRIPTORS = 64 }; /* connections, state file, directories */
 
-static void on_timer(uv_timer_t *timer)
+static void on_timer(uv_timer_t *timer);
+static void on_again(uv_idle_t *idle);
+
+static void turn(struct source *s)
 {
-    struct source *s = timer->data;
     uint64_t began = uv_hrtime();
     bool more;
     uint64_t bytes = source_read_pass(s, &more);
@@ -27,16 +29,32 @@ static void on_timer(uv_timer_t *timer)
     s->poll_ms = bytes > 0 ? SOURCE_POLL_MIN_MS : s->poll_ms * 2;
     if (s->poll_ms > SOURCE_POLL_MAX_MS)
         s->poll_ms = SOURCE_POLL_MAX_MS;
-    uint64_t wait_ms = more && !s->stalled ? 0 : s->poll_ms;
+    if (more && !s->stalled) {
+        /* Not by a timer of 0 ms: the loop would run it again and again before it looks at a socket. */
+        uv_idle_start(&s->again, on_again);
+        return;
+    }
+    uint64_t wait_ms = s->poll_ms;
     if (s->open) {
         uint64_t now = uv_hrtime(), deadline = batch_deadline_ns(s->open);
-        uint64_t left_ms = deadline > now ? (deadline - now + 999999) / 1000000 : 0;
+        uint64_t left_ms = deadline > now ? (deadline - now + 999999) / 1000000 : SOURCE_POLL_MIN_MS;
         wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
     }
     for (struct segment *segment = s->segments; segment; segment = segment->next)
         if (segment->probes_left > 0 && wait_ms > SOURCE_POLL_MIN_MS)
             wait_ms = SOURCE_POLL_MIN_MS;
     uv_timer_start(&s->timer, on_timer, wait_ms, 0);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    turn(timer->data);
+}
+
+static void on_again(uv_idle_t *idle)
+{
+    uv_idle_stop(idle);
+    turn(idle->data);
 }
 
 void source_schedule(struct source *s, uint64_t ms)
@@ -105,7 +123,8 @@ int source_start(uv_loop_t *loop, const struct config *config, struct stats *sta
         goto fail;
     source_drops_init(&s->drops, s->totals.producer_dropped);
     uv_timer_init(loop, &s->timer);
-    s->timer.data = s;
+    uv_idle_init(loop, &s->again);
+    s->timer.data = s->again.data = s;
     discovery_rescan(s->discovery);
     source_schedule(s, 0);
     *out = s;
@@ -172,10 +191,16 @@ static void on_discovery_closed(void *user)
         closed_cb(closed_user);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_idle_closed(uv_handle_t *handle)
 {
     struct source *s = handle->data;
     discovery_close(s->discovery, on_discovery_closed, s);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct source *s = handle->data;
+    uv_close((uv_handle_t *)&s->again, on_idle_closed);
 }
 
 void source_close(struct source *s, void (*closed_cb)(void *user), void *user)

@@ -21,7 +21,8 @@ struct source {
     int dir_fd;
     int lock_fd;
     struct discovery *discovery;
-    uv_timer_t timer;
+    uv_timer_t timer; /* the next pass, when there is time until then */
+    uv_idle_t again;  /* the next pass at once */
     uint64_t poll_ms;
     uint64_t last_pass_ns;
     uint64_t state_retry_ms;

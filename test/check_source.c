@@ -370,6 +370,23 @@ START_TEST(probability_is_published)
 }
 END_TEST
 
+START_TEST(loop_gets_its_turn_between_passes)
+{
+    struct shmring_options options = {.dir = dir, .trusted_uid = (uid_t)-1, .slot_count = 1, .ring_bytes = 8 << 20};
+    unsigned written = 0;
+    shmring_close(ring);
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    while (write_span(0)) /* unsampled: the exporter has no part in it */
+        written++;
+    start_source();
+    while (snapshot().committed == 0 || snapshot().unread == written)
+        uv_run(&loop, UV_RUN_NOWAIT);
+    ck_assert_uint_gt(snapshot().unread, 0);
+    run_until(snapshot().outcome.sampled_out == written);
+}
+END_TEST
+
 START_TEST(drain_ends_although_the_producer_goes_on)
 {
     config.flush_interval_ms = 60000;
@@ -614,6 +631,7 @@ int main(void)
     tcase_add_test(tcase, partial_success_is_charged_as_rejected);
     tcase_add_test(tcase, disabled_daemon_drops_with_its_reason_and_tells_producers);
     tcase_add_test(tcase, probability_is_published);
+    tcase_add_test(tcase, loop_gets_its_turn_between_passes);
     tcase_add_test(tcase, drain_ends_although_the_producer_goes_on);
     tcase_add_test(tcase, drain_takes_leave_of_an_owner_that_died_a_moment_before);
     tcase_add_test(tcase, last_words_are_heard_although_the_exporter_has_no_room);
