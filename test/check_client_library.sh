@@ -119,7 +119,6 @@ all_used() { # the fixture names every function, or it proves nothing
 check "the fixture below uses every function" all_used
 for optimise in -O0 -O2; do
     for compiler in "gcc -std=c11" "gcc -std=c17" "clang -std=c11" "g++ -std=c++17" "clang++ -std=c++17" "g++ -std=c++20"; do
-        command -v "${compiler%% *}" >/dev/null || continue
         case $compiler in *++*) source=$tmp/use.cc ;; *) source=$tmp/use.c ;; esac
         check "$compiler $optimise" $compiler $optimise $strict -g0 -c -o "$object" "$source"
         check "$compiler $optimise, disabled" $compiler $optimise $strict -g0 -DAISTRACE_DISABLED -c -o "$object" "$source"
