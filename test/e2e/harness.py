@@ -317,6 +317,10 @@ def gen_log(*processes):
     return spans
 
 
+class Skip(Exception):
+    """The machine cannot do what the test needs; the reason is printed, and test/run prints it again."""
+
+
 def _alarm(_number, _frame):
     raise TimedOut(f"test still ran after {TEST_TIMEOUT_S} s")
 
@@ -328,7 +332,7 @@ def main():
     tests = [(name, f) for name, f in tests if not sys.argv[1:] or any(part in name for part in sys.argv[1:])]
     signal.signal(signal.SIGALRM, _alarm)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are taken along
-    passed = failed = 0
+    passed = failed = skipped = 0
     for name, function in tests:
         scene = Scene()
         started = time.monotonic()
@@ -337,6 +341,10 @@ def main():
         try:
             function(scene)
             scene.end_well()
+        except Skip as reason:
+            skipped += 1
+            print(f"SKIP {name}: {reason}", flush=True)
+            continue
         except Exception as error:  # pylint: disable=broad-except
             problem = error
             signal.alarm(0)
@@ -362,5 +370,5 @@ def main():
             if tail:
                 print(tail)
         sys.stdout.flush()
-    print(f"{passed} passed, {failed} failed", flush=True)
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
     sys.exit(0 if failed == 0 and passed > 0 else 1)
