@@ -132,6 +132,12 @@ void config_free(struct config *config)
         free((char *)(uintptr_t)config->attributes[i].value);
     }
     free(config->attributes);
+    for (size_t i = 0; i < config->header_count; i++) {
+        free(config->headers[i].name);
+        explicit_bzero(config->headers[i].value, strlen(config->headers[i].value));
+        free(config->headers[i].value);
+    }
+    free(config->headers);
     for (size_t row = 0; row < config_key_count; row++) {
         char *text;
         if (config_keys[row].kind != CONFIG_STRING)

@@ -19,6 +19,15 @@ struct buf;
 enum { CONFIG_KEYS_MAX = 48, CONFIG_FILE_BYTES_MAX = 1 << 20 };
 enum config_compression { CONFIG_COMPRESSION_NONE, CONFIG_COMPRESSION_GZIP };
 
+/* What the endpoint and skip_verify ask for: http:// is plaintext; https:// is TLS; a bare HOST:PORT or unix:PATH is
+ * TLS, or with skip_verify what the peer turns out to speak. */
+enum config_transport { CONFIG_PLAINTEXT, CONFIG_TLS, CONFIG_TLS_OR_PLAINTEXT };
+
+struct config_header {
+    char *name;  /* lower case */
+    char *value; /* secret: never printed */
+};
+
 /* Where a value came from, in rising precedence. */
 enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_OTEL, CONFIG_ENV, CONFIG_FLAG };
 struct config_origin {
@@ -29,19 +38,21 @@ struct config_origin {
 struct config {
     /* tracing */
     bool enabled;
-    char *endpoint; /* as configured */
-    char *host;     /* of it */
-    char *port;
-    bool tls; /* false in this version */
-    bool skip_verify;
-    bool plaintext_assumed; /* a bare HOST:PORT taken as plaintext because of skip_verify: worth a warning at start */
-    bool token_in_clear;    /* the token leaves the host unencrypted, as http:// asked for: likewise */
-    char *service_prefix;   /* without a trailing "-" */
+    char *endpoint;   /* as configured */
+    char *host;       /* of it; of unix:PATH the path */
+    char *port;       /* "" with unix:PATH */
+    bool unix_socket; /* not in this version yet */
+    enum config_transport transport;
+    bool skip_verify;     /* TLS without verification */
+    bool token_in_clear;  /* the token leaves the host unencrypted, as http:// asked for: worth a warning at start */
+    char *service_prefix; /* without a trailing "-" */
     double probability;
     struct resource_attribute *attributes; /* owned, keys and values too */
     size_t attribute_count;
     char *token_header; /* lower case; NULL: none */
     char *token_file;
+    struct config_header *headers; /* more request headers, of OTEL_EXPORTER_OTLP_HEADERS; owned */
+    size_t header_count;
     /* aistraced */
     char *ring_dir;
     uint64_t flush_interval_ms;
@@ -51,15 +62,17 @@ struct config {
     uint64_t timeout_ms;
     uint64_t retry_initial_ms;
     uint64_t retry_max_ms;
+    uint64_t keepalive_ms;          /* between PINGs; 0: none */
+    uint64_t max_connection_age_ms; /* 0: none */
+    char *ca_file;                  /* these three: "" none */
+    char *cert_file;
+    char *key_file;
     char *metrics_listen; /* "" : off */
     uint64_t drain_deadline_ms;
     enum log_level log_level;
     enum log_format log_format;
     /* Accepted, and refused when they ask for something: not in this version. */
     enum config_compression compression;
-    char *ca_file;
-    char *cert_file;
-    char *key_file;
     char *spool_dir;
     uint64_t spool_max_bytes;
     /* By row of the table in config_schema.c. */

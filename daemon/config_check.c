@@ -65,8 +65,10 @@ static void resolve_endpoint(struct config *config, bool insecure, struct config
                      "skip_verify would send the token of exporter_auth to %s in plaintext; only a loopback address "
                      "gets that. Leave exporter_auth out, or say http:// if you mean it",
                      address.host);
-    config->plaintext_assumed = bare && config->skip_verify;
-    config->token_in_clear = token && !loopback;
+    config->transport = scheme == CONFIG_SCHEME_HTTPS || (bare && !config->skip_verify) ? CONFIG_TLS
+                        : bare                                                          ? CONFIG_TLS_OR_PLAINTEXT
+                                                                                        : CONFIG_PLAINTEXT;
+    config->token_in_clear = config->transport == CONFIG_PLAINTEXT && token && !loopback;
     config->host = strdup(address.host);
     config->port = strdup(address.port);
     if (!config->host || !config->port)

@@ -51,6 +51,7 @@ struct config_key {
     const char *later;    /* only the default is in this version: the mend */
     const char *spelling; /* a second spelling of the last part of path */
     bool not_empty;
+    bool zero; /* 0 means off, whatever min says */
 };
 extern const struct config_key config_keys[];
 extern const size_t config_key_count;

@@ -51,11 +51,13 @@ static int set_number(struct config *config, const struct config_key *key, const
         config_error(errors, where, path, "\"%.100s\" is not %s", text, expected[key->kind]);
         return err;
     }
-    if (err || value < key->min || value > key->max) {
+    bool off = !err && value == 0 && key->zero;
+    if (err || (!off && value < key->min) || value > key->max) {
         char min[CONFIG_VALUE_TEXT], max[CONFIG_VALUE_TEXT];
         format_limit(key, key->min, min);
         format_limit(key, key->max, max);
-        config_error(errors, where, path, "%.100s is out of range: from %s to %s", text, min, max);
+        config_error(errors, where, path, "%.100s is out of range: from %s to %s%s", text, min, max,
+                     key->zero ? ", or 0s for off" : "");
         return -ERANGE;
     }
     memcpy(field(config, key), &value, sizeof(value));
@@ -141,7 +143,8 @@ static void set(struct config *config, size_t row, const char *path, const char 
         return;
     config->origins[row] = origin;
     uint64_t number;
-    bool zero = key->kind == CONFIG_SIZE && (memcpy(&number, field(config, key), sizeof(number)), number == 0);
+    bool counts = key->kind == CONFIG_SIZE || key->kind == CONFIG_DURATION;
+    bool zero = counts && (memcpy(&number, field(config, key), sizeof(number)), number == 0);
     if (key->later && !zero && strcmp(text, key->preset) != 0)
         config_error(errors, where, path, "%.100s: %s", text, key->later);
 }

@@ -176,7 +176,7 @@ static int start_exporter(struct daemon *d)
         return err;
     }
     source_attach_exporter(d->source, d->exporter);
-    if (c->plaintext_assumed)
+    if (c->transport == CONFIG_TLS_OR_PLAINTEXT)
         log_line(d->log, LOG_WARN,
                  "tracing.skip_verify: spans go to %s in plaintext; http:// in tracing.exporter_endpoint says that you "
                  "mean it",

@@ -107,9 +107,8 @@ int daemon_reload(const struct config_flags *flags, struct config *live, bool ex
         swap_text(&live->port, &fresh->port);
         swap_text(&live->token_header, &fresh->token_header);
         swap_text(&live->token_file, &fresh->token_file);
-        live->tls = fresh->tls;
+        live->transport = fresh->transport;
         live->skip_verify = fresh->skip_verify;
-        live->plaintext_assumed = fresh->plaintext_assumed;
         live->token_in_clear = fresh->token_in_clear;
     }
     config_free(fresh);

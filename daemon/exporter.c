@@ -347,7 +347,7 @@ int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *s
                    exporter_finished_cb finished_cb, void *user, struct exporter **out)
 {
     static const struct uplink_callbacks callbacks = {on_ready, on_result, on_trouble};
-    if (config->tls)
+    if (config->transport == CONFIG_TLS)
         return -ENOTSUP;
     struct exporter *exporter = calloc(1, sizeof *exporter);
     if (!exporter)

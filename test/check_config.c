@@ -127,6 +127,8 @@ static const struct {
     {AISTRACED("\"retry\": {\"initial\": \"1m\", \"max\": \"1s\"}"), {"aistraced.retry.initial: longer than"}},
     {AISTRACED("\"log\": {\"level\": \"trace\"}"), {"aistraced.log.level: \"trace\"", "error, warn, info, debug"}},
     {AISTRACED("\"log\": {\"format\": \"xml\"}"), {"aistraced.log.format: \"xml\"", "text, json"}},
+    {AISTRACED("\"keepalive\": \"9s\""), {"aistraced.keepalive: 9s is out of range: from 10s to 1h, or 0s for off"}},
+    {AISTRACED("\"max_connection_age\": \"1ms\""), {"aistraced.max_connection_age: 1ms is out of range: from 1s"}},
     {AISTRACED("\"metrics_listen\": \"localhost\""), {"aistraced.metrics_listen: the port is missing"}},
     {AISTRACED("\"metrics_listen\": \"::1:9464\""), {"aistraced.metrics_listen:", "brackets"}},
     {AISTRACED("\"metrics_listen\": \"localhost:99999\""), {"aistraced.metrics_listen: the port"}},
@@ -277,7 +279,7 @@ END_TEST
 START_TEST(defaults_are_those_of_the_table)
 {
     struct config *c = loaded(NULL, no_flags);
-    ck_assert(!c->enabled && !c->skip_verify && !c->tls && !c->plaintext_assumed);
+    ck_assert(!c->enabled && !c->skip_verify && c->transport == CONFIG_PLAINTEXT);
     ck_assert_ptr_null(c->host);
     ck_assert_ptr_null(c->token_header);
     ck_assert_ptr_null(c->token_file);
@@ -307,7 +309,7 @@ START_TEST(aistore_sample_reaches_a_plaintext_collector)
                               "\"skip_verify\": true,\n\"service_name_prefix\": \"aistore\", "
                               "\"sampler_probability\": \"1.0\"}}",
                               no_flags);
-    ck_assert(c->enabled && c->plaintext_assumed && !c->tls);
+    ck_assert(c->enabled && c->transport == CONFIG_TLS_OR_PLAINTEXT);
     ck_assert_str_eq(c->host, "localhost");
     ck_assert_str_eq(c->port, "4317");
     ck_assert_double_eq(c->probability, 1);
@@ -327,7 +329,7 @@ START_TEST(every_key_arrives_in_its_field)
         "\"retry\": {\"initial\": \"6s\", \"max\": \"2m\"}, \"drain_deadline\": \"3s\","
         "\"metrics_listen\": \"[::1]:1\", \"log\": {\"level\": \"debug\", \"format\": \"json\"}}}",
         no_flags);
-    ck_assert(c->enabled && c->skip_verify && !c->plaintext_assumed && c->token_in_clear);
+    ck_assert(c->enabled && c->skip_verify && c->transport == CONFIG_PLAINTEXT && c->token_in_clear);
     ck_assert_str_eq(c->host, "2001:db8::1");
     ck_assert_str_eq(c->port, "55");
     ck_assert_str_eq(c->service_prefix, "ours");
@@ -375,7 +377,7 @@ START_TEST(a_token_may_go_to_loopback_in_the_clear)
     struct config *c = loaded(ENABLED("\"exporter_endpoint\": \"127.0.0.1:4317\", \"skip_verify\": true, "
                                       "\"exporter_auth\": {\"token_file\": \"/t\", \"token_header\": \"x\"}"),
                               no_flags);
-    ck_assert(c->plaintext_assumed && !c->token_in_clear);
+    ck_assert(c->transport == CONFIG_TLS_OR_PLAINTEXT && !c->token_in_clear);
     config_free(c);
 }
 END_TEST
@@ -385,11 +387,11 @@ END_TEST
 START_TEST(the_endpoint_flag_alone_is_enough)
 {
     struct config *c = loaded(NULL, (struct config_flags){.endpoint = "localhost:4317"});
-    ck_assert(c->enabled && c->plaintext_assumed);
+    ck_assert(c->enabled && c->transport == CONFIG_TLS_OR_PLAINTEXT);
     ck_assert_str_eq(c->host, "localhost");
     config_free(c);
     c = loaded(NULL, (struct config_flags){.endpoint = "http://far:4317"});
-    ck_assert(c->enabled && !c->plaintext_assumed);
+    ck_assert(c->enabled && c->transport == CONFIG_PLAINTEXT);
     config_free(c);
     const char *words = refused(NULL, (struct config_flags){.endpoint = "far:4317"});
     ck_assert_ptr_nonnull(strstr(words, "--endpoint: tracing.exporter_endpoint: HOST:PORT means TLS"));
@@ -406,7 +408,7 @@ START_TEST(the_playground_environment_turns_tracing_on)
     setenv("AIS_TRACING_SAMPLING_PROBABILITY", "0.5", 1);
     setenv("AIS_TRACING_RING_DIR", "/mine", 1);
     struct config *c = loaded(TRACING("\"enabled\": false, \"service_name_prefix\": \"file\""), no_flags);
-    ck_assert(c->enabled && c->skip_verify && c->plaintext_assumed);
+    ck_assert(c->enabled && c->skip_verify && c->transport == CONFIG_TLS_OR_PLAINTEXT);
     ck_assert_str_eq(c->host, "far");
     ck_assert_str_eq(c->service_prefix, "mine");
     ck_assert_double_eq(c->probability, 0.5);
@@ -463,7 +465,7 @@ START_TEST(otel_environment_is_heeded)
     setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2500", 1);
     setenv("OTEL_RESOURCE_ATTRIBUTES", "a=1, b = x%20y%2C ,site=env", 1);
     struct config *c = loaded(TRACING("\"attributes\": {\"site\": \"file\"}"), no_flags);
-    ck_assert(c->enabled && !c->plaintext_assumed);
+    ck_assert(c->enabled && c->transport == CONFIG_PLAINTEXT);
     ck_assert_uint_eq(c->timeout_ms, 2500);
     ck_assert_uint_eq(c->attribute_count, 3);
     ck_assert_str_eq(c->attributes[0].value, "file");

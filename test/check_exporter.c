@@ -602,7 +602,7 @@ END_TEST
 START_TEST(tls_is_not_silently_left_out)
 {
     begin(NULL, 0);
-    bench.config.tls = true;
+    bench.config.transport = CONFIG_TLS;
     ck_assert_int_eq(
         exporter_start(&bench.loop, &bench.config, &bench.stats, bench.log, on_finished, &bench, &bench.exporter),
         -ENOTSUP);
