@@ -359,7 +359,7 @@ int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *s
     exporter->finished_cb = finished_cb;
     exporter->user = user;
     exporter->random = uv_hrtime() ^ (uint64_t)(uintptr_t)exporter;
-    exporter->delivery_count = EXPORTER_HELD_FACTOR * config->max_in_flight;
+    exporter->delivery_count = EXPORTER_HELD_FACTOR * EXPORTER_IN_FLIGHT_MAX; /* whatever a later configuration says */
     exporter->deliveries = calloc(exporter->delivery_count, sizeof *exporter->deliveries);
     exporter->authority = make_authority(config);
     int err = exporter->deliveries && exporter->authority ? 0 : -ENOMEM;
@@ -376,6 +376,41 @@ int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *s
     exporter->handles = 2;
     set_trouble(exporter, TROUBLE_CONNECTING, "connecting to %s", exporter->authority);
     *out = exporter;
+    return 0;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool same_way(const struct config *a, const struct config *b)
+{
+    return same_text(a->host, b->host) && same_text(a->port, b->port) && a->transport == b->transport &&
+           same_text(a->token_header, b->token_header) && same_text(a->token_file, b->token_file);
+}
+
+int exporter_reconfigure(struct exporter *exporter, const struct config *fresh)
+{
+    if (fresh->transport == CONFIG_TLS)
+        return -ENOTSUP;
+    char *authority = make_authority(fresh);
+    if (!authority)
+        return -ENOMEM;
+    bool moved = !same_way(exporter->config, fresh);
+    uplink_reconfigure(exporter->uplink, fresh, authority, moved);
+    free(exporter->authority);
+    exporter->authority = authority;
+    exporter->config = fresh;
+    for (size_t i = 0; moved && i < exporter->delivery_count; i++) {
+        struct delivery *delivery = &exporter->deliveries[i];
+        delivery->failures = 0;
+        if (delivery->state == DELIVERY_WAITING)
+            delivery->at_ms = now_of(exporter);
+    }
+    if (moved)
+        set_trouble(exporter, TROUBLE_CONNECTING, "connecting to %s", authority);
+    pump(exporter);
     return 0;
 }
 

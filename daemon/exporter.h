@@ -16,7 +16,7 @@
 
 struct exporter;
 
-enum { EXPORTER_HELD_FACTOR = 2 };
+enum { EXPORTER_HELD_FACTOR = 2, EXPORTER_IN_FLIGHT_MAX = 256 /* as configurable */ };
 
 /* The batch is settled for good; the callee finishes it (batch_finish). */
 typedef void (*exporter_finished_cb)(void *user, struct batch *batch, const struct batch_outcome *outcome);
@@ -24,6 +24,11 @@ typedef void (*exporter_finished_cb)(void *user, struct batch *batch, const stru
 /* Borrows config, stats and log. -ENOTSUP: TLS is asked for. */
 int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log,
                    exporter_finished_cb finished_cb, void *user, struct exporter **out);
+
+/* Takes over another configuration, which is borrowed from then on in place of the one before. When it names another
+ * endpoint or another way to reach it, new requests go through a new connection; those on the way finish on theirs, and
+ * those that wait for a repetition need not wait for it. -> 0, or -errno (as exporter_start): then all is as before. */
+int exporter_reconfigure(struct exporter *exporter, const struct config *fresh);
 
 /* Takes the batch until finished_cb. A batch without spans must not be given. */
 void exporter_submit(struct exporter *exporter, struct batch *batch);

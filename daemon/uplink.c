@@ -19,12 +19,13 @@ enum {
 };
 static const char EXPORT_PATH[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
-/* A connection, and what it borrows. */
+/* A connection, and what it borrows: copies, because it may outlive the configuration it was made by. */
 struct link {
     struct link *next;
     struct uplink *uplink;
     struct conn *conn;
     struct conn_settings settings;
+    char *host, *port, *authority, *token_header;
     struct h2_metadata token_field;
     char *token;
     size_t calls;
@@ -68,6 +69,10 @@ static void release(struct uplink *uplink)
 static void link_free(struct link *link)
 {
     exporter_token_free(link->token);
+    free(link->token_header);
+    free(link->authority);
+    free(link->port);
+    free(link->host);
     free(link);
 }
 
@@ -101,6 +106,17 @@ static enum link_state link_state(const struct link *link)
 static bool link_proven(const struct link *link)
 {
     return link->answered || (link->was_ready && uv_now(link->uplink->loop) - link->ready_ms >= PROVEN_MS);
+}
+
+/* Takes no more calls; closes when those it has are over. */
+static void link_retire(struct link *link)
+{
+    struct uplink *uplink = link->uplink;
+    link->retiring = true;
+    if (uplink->current == link)
+        uplink->current = NULL;
+    if (!link->calls)
+        link_close(link);
 }
 
 /* A call is over. */
@@ -137,13 +153,9 @@ static void on_goaway(void *user)
 {
     struct link *link = user;
     struct uplink *uplink = link->uplink;
-    link->retiring = true;
-    if (uplink->current == link) {
-        uplink->current = NULL;
+    if (uplink->current == link)
         schedule_connect(uplink, link_proven(link));
-    }
-    if (!link->calls)
-        link_close(link);
+    link_retire(link);
 }
 
 static void on_down(void *user, const char *why)
@@ -169,7 +181,10 @@ static int use_token(struct link *link)
     int err = exporter_token_read(config->token_file, &link->token);
     if (err)
         return err;
-    link->token_field = (struct h2_metadata){config->token_header, link->token, true};
+    link->token_header = strdup(config->token_header);
+    if (!link->token_header)
+        return -ENOMEM;
+    link->token_field = (struct h2_metadata){link->token_header, link->token, true};
     link->settings.h2.metadata = &link->token_field;
     link->settings.h2.metadata_count = 1;
     return 0;
@@ -184,16 +199,19 @@ static int link_open(struct uplink *uplink, const char **what)
     if (!link)
         return -ENOMEM;
     link->uplink = uplink;
+    link->host = strdup(uplink->config->host);
+    link->port = strdup(uplink->config->port);
+    link->authority = strdup(uplink->authority);
     link->settings = (struct conn_settings){
-        .host = uplink->config->host,
-        .port = uplink->config->port,
+        .host = link->host,
+        .port = link->port,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-        .h2 = {.scheme = "http", .authority = uplink->authority, .path = EXPORT_PATH},
+        .h2 = {.scheme = "http", .authority = link->authority, .path = EXPORT_PATH},
     };
-    int err = use_token(link);
-    if (err)
+    int err = link->host && link->port && link->authority ? use_token(link) : -ENOMEM;
+    if (err && err != -ENOMEM)
         *what = uplink->config->token_file;
-    else
+    if (!err)
         err = conn_open(uplink->loop, &link->settings, &callbacks, link, &link->conn);
     if (err) {
         link_free(link);
@@ -249,6 +267,17 @@ int uplink_start(uv_loop_t *loop, const struct config *config, const char *autho
     schedule_connect(uplink, true);
     *out = uplink;
     return 0;
+}
+
+void uplink_reconfigure(struct uplink *uplink, const struct config *config, const char *authority, bool reconnect)
+{
+    uplink->config = config;
+    uplink->authority = authority;
+    if (!reconnect)
+        return;
+    if (uplink->current)
+        link_retire(uplink->current);
+    schedule_connect(uplink, true);
 }
 
 void uplink_want(struct uplink *uplink, bool wanted)

@@ -33,6 +33,10 @@ struct uplink_callbacks {
 int uplink_start(uv_loop_t *loop, const struct config *config, const char *authority,
                  const struct uplink_callbacks *callbacks, void *user, struct uplink **out);
 
+/* From now on config and authority are borrowed in place of those before. reconnect: new calls go through a new
+ * connection, made at once; those on the way finish where they are. */
+void uplink_reconfigure(struct uplink *uplink, const struct config *config, const char *authority, bool reconnect);
+
 /* Whether spans wait for delivery. While they do, reconnecting backs off less far. */
 void uplink_want(struct uplink *uplink, bool wanted);
 

@@ -599,6 +599,82 @@ START_TEST(a_token_that_no_header_can_carry_is_an_error)
 }
 END_TEST
 
+static bool acted_on(unsigned count)
+{
+    unsigned sum = 0;
+    for (unsigned i = 0; i < bench.submitted; i++)
+        sum += bench.batches[i].sent;
+    return sum >= count;
+}
+
+START_TEST(another_endpoint_gets_what_comes_next_and_the_first_finishes_what_it_has)
+{
+    static const struct script_step steps[] = {{.kind = SCRIPT_ANSWER, .delay_ms = 300}};
+    begin(steps, 1);
+    server_start(NULL);
+    exporter_begin();
+    run_until(connected, 1);
+    submit(2);
+    run_until(acted_on, 1); /* and the other waits for its answer */
+    struct script_server *first = bench.server;
+    bench.port[0] = '\0';
+    server_start(NULL);
+    struct config fresh = bench.config;
+    char host[] = "localhost", port[16];
+    snprintf(port, sizeof port, "%d", script_server_port(bench.server));
+    fresh.host = host;
+    fresh.port = port;
+    ck_assert_int_eq(exporter_reconfigure(bench.exporter, &fresh), 0);
+    memset(&bench.config, 0xff, sizeof bench.config); /* nobody reads it any more */
+    submit(2);
+    run_until(finished, 4);
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_uint_eq(bench.batches[i].sent, 1);
+    ck_assert_uint_eq(script_server_accepted(first), 1);
+    ck_assert_uint_eq(script_server_accepted(bench.server), 1);
+    script_server_stop(first);
+    end();
+}
+END_TEST
+
+START_TEST(a_reload_that_moves_nothing_keeps_the_connection)
+{
+    begin(NULL, 0);
+    server_start(NULL);
+    exporter_begin();
+    run_until(connected, 1);
+    struct config fresh = bench.config;
+    fresh.timeout_ms = 5000;
+    fresh.max_in_flight = EXPORTER_IN_FLIGHT_MAX;
+    ck_assert_int_eq(exporter_reconfigure(bench.exporter, &fresh), 0);
+    submit(20);
+    run_until(finished, 20);
+    ck_assert_uint_eq(script_server_accepted(bench.server), 1);
+    end();
+}
+END_TEST
+
+START_TEST(a_new_endpoint_ends_the_wait_for_the_old_one)
+{
+    begin(NULL, 0);
+    bench.config.host = "127.0.0.1";
+    snprintf(bench.port, sizeof bench.port, "1");
+    bench.config.retry_initial_ms = bench.config.retry_max_ms = 600000;
+    exporter_begin();
+    submit(3);
+    run_until(in_trouble, 0);
+    char *port = bench.port;
+    struct config fresh = bench.config;
+    char old_port[] = "1";
+    bench.config.port = old_port;
+    port[0] = '\0';
+    server_start(NULL);
+    ck_assert_int_eq(exporter_reconfigure(bench.exporter, &fresh), 0);
+    run_until(finished, 3);
+    end();
+}
+END_TEST
+
 START_TEST(tls_is_not_silently_left_out)
 {
     begin(NULL, 0);
@@ -658,6 +734,9 @@ int main(void)
     tcase_add_loop_test(tcase, who_is_not_grpc_is_named_with_the_setting_that_mends_it, 0, 2);
     tcase_add_test(tcase, a_host_that_does_not_resolve_is_named);
     tcase_add_loop_test(tcase, closing_forgets_what_is_held, 0, 3);
+    tcase_add_test(tcase, another_endpoint_gets_what_comes_next_and_the_first_finishes_what_it_has);
+    tcase_add_test(tcase, a_reload_that_moves_nothing_keeps_the_connection);
+    tcase_add_test(tcase, a_new_endpoint_ends_the_wait_for_the_old_one);
     tcase_add_test(tcase, tls_is_not_silently_left_out);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("parts");
