@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "h2_session.h"
+
+static const char TLS_SPOKEN[] = "it speaks TLS, and this side does not: write exporter_endpoint with https://";
+static const char HTTP1_SPOKEN[] = "it answers in HTTP/1, not HTTP/2: exporter_endpoint must name a gRPC port "
+                                   "(OTLP: 4317 is gRPC, 4318 is HTTP; https:// if it expects TLS)";
+static const char NOT_HTTP2[] = "it does not speak HTTP/2: exporter_endpoint must name a gRPC port (OTLP: 4317)";
+
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
+{
+    (void)session;
+    (void)hd;
+    struct h2 *h2 = user;
+    h2->frames++;
+    return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_bytes,
+                     const uint8_t *value, size_t value_bytes, uint8_t flags, void *user)
+{
+    (void)flags;
+    struct h2_call *call = h2_call_of(session, frame->hd.stream_id);
+    if (!call)
+        return 0;
+    call->header_bytes += name_bytes + value_bytes;
+    if (++call->header_count > H2_HEADERS_MAX_COUNT || call->header_bytes > H2_HEADERS_MAX_BYTES) {
+        h2_call_exhaust(user, call, "the response has too many headers");
+        return 0;
+    }
+    return h2_call_keep_field(call, name, name_bytes, value, value_bytes) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *data, size_t bytes,
+                   void *user)
+{
+    (void)flags;
+    struct h2_call *call = h2_call_of(session, stream);
+    if (!call)
+        return 0;
+    if (bytes > H2_BODY_MAX_BYTES - call->body.len) {
+        h2_call_exhaust(user, call, "the response is larger than 64 KiB");
+        return 0;
+    }
+    return buf_append(&call->body, data, bytes) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct h2 *h2 = user;
+    switch (frame->hd.type) {
+    case NGHTTP2_SETTINGS:
+        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
+            h2->settled = true;
+        break;
+    case NGHTTP2_GOAWAY:
+        if (!h2->going_away) {
+            h2->going_away = true;
+            h2->callbacks.on_goaway_cb(h2->user);
+        }
+        break;
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_DATA: {
+        struct h2_call *call = h2_call_of(session, frame->hd.stream_id);
+        if (call && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+            h2_call_answered(h2, call);
+        break;
+    }
+    default:
+        break;
+    }
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t error, void *user)
+{
+    struct h2_call *call = h2_call_of(session, stream);
+    if (!call)
+        return 0;
+    char text[64];
+    bool unprocessed;
+    enum grpc_code code = grpc_code_from_h2_error(error, &unprocessed);
+    snprintf(text, sizeof text, "stream reset: %s", nghttp2_http2_strerror(error));
+    h2_call_fail(user, call, code, unprocessed, text);
+    return 0;
+}
+
+void h2_receive_callbacks(nghttp2_session_callbacks *callbacks)
+{
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+}
+
+/* A SETTINGS frame, the first there must be, begins with a zero: nobody sends 64 KiB of settings. */
+static const char *first_byte_problem(uint8_t first)
+{
+    switch (first) {
+    case 0:
+        return NULL;
+    case 0x15: /* TLS alert */
+    case 0x16: /* TLS handshake */
+        return TLS_SPOKEN;
+    case 'H':
+        return HTTP1_SPOKEN;
+    default:
+        return NOT_HTTP2;
+    }
+}
+
+int h2_receive(struct h2 *h2, const uint8_t *data, size_t bytes)
+{
+    if (h2->problem)
+        return -EPROTO;
+    if (!h2->heard && bytes) {
+        h2->heard = true;
+        h2->problem = first_byte_problem(data[0]);
+        if (h2->problem)
+            return -EPROTO;
+    }
+    ssize_t got = nghttp2_session_mem_recv(h2->session, data, bytes);
+    if (got < 0)
+        h2->problem = nghttp2_strerror((int)got);
+    return got < 0 ? -EPROTO : 0;
+}
