@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delivery.h"
+
 enum {
     BUCKETS = 256,
     CLAIMS_PER_SLAB = 64,
@@ -22,7 +24,7 @@ struct group {
 };
 
 struct batch {
-    struct batch *next; /* the owner's */
+    struct delivery delivery;
     struct batch *free_next;
     struct batch *all_next;
     struct batch_pool *pool;
@@ -155,7 +157,7 @@ int batch_open(struct batch_pool *pool, const struct batch_limits *limits, uint6
         batch->all_next = pool->all;
         pool->all = batch;
     }
-    batch->next = NULL;
+    batch->delivery = (struct delivery){0};
     batch->limits = *limits;
     batch->deadline_ns = deadline_ns;
     batch->bytes = batch->span_count = 0;
@@ -430,12 +432,7 @@ void claim_abandon(struct claim_queue *queue, struct outcome *orphaned)
     }
 }
 
-struct batch *batch_next(const struct batch *batch)
+struct delivery *batch_delivery(struct batch *batch)
 {
-    return batch->next;
-}
-
-void batch_set_next(struct batch *batch, struct batch *next)
-{
-    batch->next = next;
+    return &batch->delivery;
 }

@@ -77,11 +77,13 @@ uint64_t batch_deadline_ns(const struct batch *batch);
 const struct iovec *batch_parts(const struct batch *batch, size_t *count);
 
 /* What became of the spans of a batch: all exported but the first `rejected` in claim order (OTLP's partial success
- * does not name them: this is the stated rule), or all dropped for one reason. */
+ * does not name them: this is the stated rule), or all dropped for one reason. Or nothing yet: the exporter returns the
+ * batch as it was; then it must not be finished with this. */
 struct batch_outcome {
     bool exported;
     uint64_t rejected;
     enum drop_reason reason; /* when not exported */
+    bool returned;
 };
 
 /* Settles the claims, of a batch sealed or open. It goes back to the pool when the last of its claims has been taken
@@ -94,8 +96,7 @@ bool claim_take(struct claim_queue *queue, uint64_t *end, struct outcome *outcom
 /* Forgets a quarantined slot's claims: their outcomes still come, into `orphaned`, now or at batch_finish. */
 void claim_abandon(struct claim_queue *queue, struct outcome *orphaned);
 
-/* For the owner's queues. */
-struct batch *batch_next(const struct batch *batch);
-void batch_set_next(struct batch *batch, struct batch *next);
+/* The exporter's notes about the batch, which are in it. Pure storage: zero in a batch just opened. */
+struct delivery *batch_delivery(struct batch *batch);
 
 #endif

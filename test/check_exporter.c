@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "backoff.h"
+#include "delivery.h"
 #include "exporter.h"
 #include "exporter_token.h"
 #include "grpc.h"
@@ -21,7 +22,7 @@
 enum { BATCHES_MAX = 64, BATCH_SPANS = 10, PATIENCE_MS = 20000 };
 
 struct batch {
-    struct batch *next;
+    struct delivery delivery;
     struct iovec parts[2];
     uint32_t id;
     unsigned finished;
@@ -29,20 +30,20 @@ struct batch {
     struct batch_outcome outcome;
 };
 
-struct batch *batch_next(const struct batch *batch)
+struct delivery *batch_delivery(struct batch *batch)
 {
-    return batch->next;
-}
-
-void batch_set_next(struct batch *batch, struct batch *next)
-{
-    batch->next = next;
+    return &batch->delivery;
 }
 
 const struct iovec *batch_parts(const struct batch *batch, size_t *count)
 {
     *count = 2;
     return batch->parts;
+}
+
+size_t batch_bytes(const struct batch *batch)
+{
+    return batch->parts[0].iov_len + batch->parts[1].iov_len;
 }
 
 size_t batch_span_count(const struct batch *batch)
@@ -490,6 +491,45 @@ START_TEST(a_batch_in_backoff_holds_no_place)
 }
 END_TEST
 
+START_TEST(batches_in_backoff_keep_no_new_ones_out)
+{
+    static const struct script_step steps[] = {{.status = 14, .times = 40}};
+    begin(steps, 1);
+    server_start(NULL);
+    bench.config.retry_initial_ms = bench.config.retry_max_ms = 600000;
+    exporter_begin();
+    submit(50);
+    run_until(finished, 10);
+    ck_assert_uint_eq(bench.stats.export_requests[GRPC_UNAVAILABLE], 40);
+    ck_assert_uint_eq(exporter_held(bench.exporter), 40);
+    ck_assert(exporter_has_room(bench.exporter));
+    end();
+}
+END_TEST
+
+START_TEST(a_batch_that_is_spooled_meanwhile_comes_back_instead_of_waiting)
+{
+    static const struct script_step steps[] = {
+        {.status = 14, .delay_ms = 20}, {.kind = SCRIPT_RESET, .error = 7, .delay_ms = 20}, {.delay_ms = 20}};
+    begin(steps, 3);
+    server_start(NULL);
+    bench.config.max_in_flight = 1;
+    exporter_begin();
+    submit(3);
+    for (unsigned i = 0; i < 3; i++) {
+        run_until(sent, i);
+        ck_assert(!exporter_withdraw(bench.exporter, &bench.batches[i]));
+        exporter_mark_spooled(bench.exporter, &bench.batches[i]);
+        run_until(finished, i + 1);
+        ck_assert_int_eq(bench.batches[i].outcome.returned, i != 2);
+        ck_assert_int_eq(bench.batches[i].outcome.exported, i == 2);
+        ck_assert_uint_eq(bench.batches[i].finished, 1);
+    }
+    ck_assert_uint_eq(exporter_held(bench.exporter), 0);
+    end();
+}
+END_TEST
+
 START_TEST(who_is_not_grpc_is_named_with_the_setting_that_mends_it)
 {
     static const struct {
@@ -645,7 +685,7 @@ START_TEST(a_reload_that_moves_nothing_keeps_the_connection)
     run_until(connected, 1);
     struct config fresh = bench.config;
     fresh.timeout_ms = 5000;
-    fresh.max_in_flight = EXPORTER_IN_FLIGHT_MAX;
+    fresh.max_in_flight = 256;
     ck_assert_int_eq(exporter_reconfigure(bench.exporter, &fresh), 0);
     submit(20);
     run_until(finished, 20);
@@ -722,6 +762,8 @@ int main(void)
     tcase_add_test(tcase, refused_batches_are_given_up_with_a_reason);
     tcase_add_test(tcase, a_silent_server_is_a_deadline_and_another_try);
     tcase_add_test(tcase, a_batch_in_backoff_holds_no_place);
+    tcase_add_test(tcase, batches_in_backoff_keep_no_new_ones_out);
+    tcase_add_test(tcase, a_batch_that_is_spooled_meanwhile_comes_back_instead_of_waiting);
     tcase_add_loop_test(tcase, calls_in_flight_stay_within_both_limits, 0, 2);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("connection");

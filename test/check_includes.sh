@@ -20,7 +20,7 @@ config   daemon/config*                                                 L0 L1 co
 grpc     daemon/grpc*                                                   grpc                               protobuf-c                    $io
 h2       daemon/h2*                                                     L0 L1 h2 grpc                      nghttp2                       $io
 tls      daemon/tls*                                                    L0 L1 tls                          openssl                       -
-L1       daemon/(record_decode|sampler|batch|otlp_|key_set|utf8|backoff)*  L0 L1 record                      -                             $io
+L1       daemon/(record_decode|sampler|batch|delivery|otlp_|key_set|utf8|backoff)*  L0 L1 record                      -                             $io
 L2       daemon/(source|discovery|segment|totals|conn|uplink|exporter|spool|admin)*  L0 L1 config grpc h2 tls L2 record shmring uv              -
 L3       daemon/(daemon|aistraced)*                                     L0 L1 config grpc h2 tls L2 L3 shmring uv                        -
 store    daemon/endpoint/(store|hash|wire)*                             L0 store                           protobuf-c                    $io

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "backoff.h"
+#include "exporter_state.h"
+
+void exporter_outcome_trouble(struct exporter *exporter, enum exporter_trouble_kind kind, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(exporter->trouble, sizeof exporter->trouble, format, args);
+    va_end(args);
+    exporter->trouble_kind = kind;
+    if (!exporter->trouble_since_ms && kind != TROUBLE_CONNECTING)
+        exporter->trouble_since_ms = exporter_now_ms(exporter) ? exporter_now_ms(exporter) : 1;
+}
+
+static void delivered(struct exporter *exporter)
+{
+    uint64_t now_ms = exporter_now_ms(exporter);
+    exporter->stats->last_success_ms = now_ms ? now_ms : 1;
+    exporter->trouble_kind = TROUBLE_NONE;
+    if (exporter->trouble_since_ms)
+        log_cause(exporter->log, LOG_INFO, "recovered", now_ms, "recovered after %" PRIu64 " s: spans reach %s",
+                  (now_ms - exporter->trouble_since_ms) / 1000, exporter->authority);
+    exporter->trouble_since_ms = 0;
+}
+
+static void finish(struct exporter *exporter, struct delivery *delivery, const struct batch_outcome *outcome)
+{
+    exporter_queue_give_back(exporter, delivery);
+    exporter->finished_cb(exporter->user, delivery->batch, outcome);
+}
+
+/* An attempt that does not settle the batch. */
+static void again(struct exporter *exporter, struct delivery *delivery, uint64_t wait_ms)
+{
+    if (delivery->spooled)
+        finish(exporter, delivery, &(struct batch_outcome){.returned = true});
+    else
+        exporter_queue_wait(exporter, delivery, wait_ms);
+}
+
+uint64_t exporter_outcome_retry_ms(struct exporter *exporter, struct delivery *delivery)
+{
+    const struct backoff backoff = {exporter->config->retry_initial_ms, exporter->config->retry_max_ms, 1.5, 0.2};
+    return backoff_ms(&backoff, delivery->failures++, backoff_random(&exporter->random));
+}
+
+static void attempt_exported(struct exporter *exporter, struct delivery *delivery, const struct grpc_decision *decision)
+{
+    uint64_t spans = batch_span_count(delivery->batch);
+    uint64_t rejected = decision->rejected < spans ? decision->rejected : spans;
+    delivered(exporter);
+    if (rejected)
+        log_cause(exporter->log, LOG_WARN, "spans_rejected", exporter_now_ms(exporter),
+                  "the endpoint took a batch but rejected %" PRIu64 " of its %" PRIu64 " spans: %s", rejected, spans,
+                  decision->message);
+    else if (*decision->message)
+        log_cause(exporter->log, LOG_WARN, "endpoint_warning", exporter_now_ms(exporter),
+                  "the endpoint took a batch and warns: %s", decision->message);
+    finish(exporter, delivery, &(struct batch_outcome){.exported = true, .rejected = rejected});
+}
+
+static void attempt_refused(struct exporter *exporter, struct delivery *delivery, enum grpc_code code,
+                            const struct grpc_decision *decision)
+{
+    exporter_outcome_trouble(exporter, TROUBLE_ANSWER, "%s refuses spans: %s: %s", exporter->authority,
+                             grpc_code_name(code), decision->message);
+    log_cause(exporter->log, LOG_ERROR, "export_refused", exporter_now_ms(exporter),
+              "%s; a batch of %zu spans is dropped", exporter->trouble, batch_span_count(delivery->batch));
+    finish(exporter, delivery, &(struct batch_outcome){.reason = DROP_REFUSED});
+}
+
+static void attempt_failed(struct exporter *exporter, struct delivery *delivery, enum grpc_code code,
+                           const struct grpc_decision *decision)
+{
+    uint64_t wait_ms = exporter_outcome_retry_ms(exporter, delivery);
+    if (wait_ms < decision->retry_after_ms)
+        wait_ms = decision->retry_after_ms;
+    delivery->repeated = false;
+    if (!delivery->connection_lost) { /* else the connection's end says why */
+        exporter_outcome_trouble(exporter, TROUBLE_ANSWER, "%s does not take spans: %s: %s", exporter->authority,
+                                 grpc_code_name(code), decision->message);
+        log_cause(exporter->log, LOG_WARN, "export_retried", exporter_now_ms(exporter), "%s; trying again in %.1f s",
+                  exporter->trouble, (double)wait_ms / 1000);
+    }
+    again(exporter, delivery, wait_ms);
+}
+
+void exporter_outcome_ended(struct exporter *exporter, struct delivery *delivery, const struct grpc_result *result,
+                            enum link_state link)
+{
+    struct grpc_decision decision;
+    grpc_decide(result, &decision);
+    delivery->link = NULL;
+    delivery->connection_lost = link == LINK_LOST;
+
+    /* Free of charge when the server did not see it; but one that refuses streams on a live connection again and
+     * again would be asked without end. */
+    if (result->unprocessed && (link != LINK_WORKS || !delivery->repeated)) {
+        delivery->repeated = true;
+        again(exporter, delivery, 0);
+        return;
+    }
+    exporter->stats->export_requests[result->code]++;
+    switch (decision.verdict) {
+    case GRPC_EXPORTED:
+        attempt_exported(exporter, delivery, &decision);
+        break;
+    case GRPC_RETRY:
+        attempt_failed(exporter, delivery, result->code, &decision);
+        break;
+    case GRPC_REFUSED:
+        attempt_refused(exporter, delivery, result->code, &decision);
+        break;
+    }
+}
