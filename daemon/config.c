@@ -53,7 +53,7 @@ static void load_text(struct config *config, const struct buf *text, struct conf
 {
     unsigned deep = config_scan_too_deep((const char *)text->data, text->len);
     if (deep) {
-        config_error(errors, NULL, NULL, "line %u: nested deeper than %d levels", deep, CONFIG_DEPTH_MAX);
+        config_error(errors, NULL, NULL, "line %u: nested deeper than %d levels; flatten it", deep, CONFIG_DEPTH_MAX);
         return;
     }
     json_error_t error;
@@ -65,7 +65,7 @@ static void load_text(struct config *config, const struct buf *text, struct conf
         return;
     }
     if (!json_is_object(root)) {
-        config_error(errors, NULL, NULL, "the file is not a JSON object");
+        config_error(errors, NULL, NULL, "the file is not a JSON object; write {\"tracing\": {...}}");
     } else if (config_scan((const char *)text->data, text->len, sections, places) != 0) {
         errors->no_memory = true;
     } else {
@@ -87,7 +87,7 @@ static void load_file(struct config *config, const char *path, struct config_pla
     int err = read_file(path, &text);
     errors->file = path;
     if (err == -EFBIG)
-        config_error(errors, NULL, NULL, "the file is larger than 1 MiB");
+        config_error(errors, NULL, NULL, "the file is larger than 1 MiB; leave out what is no configuration");
     else if (err == -ENOMEM)
         errors->no_memory = true;
     else if (err)

@@ -19,8 +19,8 @@ struct buf;
 enum { CONFIG_KEYS_MAX = 48, CONFIG_FILE_BYTES_MAX = 1 << 20 };
 enum config_compression { CONFIG_COMPRESSION_NONE, CONFIG_COMPRESSION_GZIP };
 
-/* What the endpoint and skip_verify ask for: http:// is plaintext; https:// is TLS; a bare HOST:PORT or unix:PATH is
- * TLS, or with skip_verify what the peer turns out to speak. */
+/* What the endpoint and skip_verify ask for: http:// and unix: are plaintext; https:// is TLS; a bare HOST:PORT is TLS,
+ * or with skip_verify what the peer turns out to speak. */
 enum config_transport { CONFIG_PLAINTEXT, CONFIG_TLS, CONFIG_TLS_OR_PLAINTEXT };
 
 struct config_header {
@@ -44,7 +44,7 @@ struct config {
     bool unix_socket; /* not in this version yet */
     enum config_transport transport;
     bool skip_verify;     /* TLS without verification */
-    bool token_in_clear;  /* the token leaves the host unencrypted, as http:// asked for: worth a warning at start */
+    bool token_in_clear;  /* token or headers leave the host unencrypted, as asked for: worth a warning at start */
     char *service_prefix; /* without a trailing "-" */
     double probability;
     struct resource_attribute *attributes; /* owned, keys and values too */
@@ -53,6 +53,7 @@ struct config {
     char *token_file;
     struct config_header *headers; /* more request headers, of OTEL_EXPORTER_OTLP_HEADERS; owned */
     size_t header_count;
+    const char *headers_origin; /* the variable's name; static */
     /* aistraced */
     char *ring_dir;
     uint64_t flush_interval_ms;
@@ -92,8 +93,8 @@ struct config_flags {
 int config_load(const struct config_flags *flags, struct config **out, struct buf *errors);
 void config_free(struct config *config);
 
-/* Effective values, a line each: `key = value  (default | file | env NAME | flag --name)`. Secrets are never in struct
- * config: the token's file is read by who sends it. */
+/* Effective values, a line each: `key = value  (default | file | env NAME | flag --name)`; then what follows from them,
+ * as comments. No secrets: the token's file is read by who sends it, and of headers only the names are printed. */
 int config_print(const struct config *config, struct buf *out);
 
 /* Calls changed_cb for each key whose value differs. */

@@ -1,122 +1,104 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "config_schema.h"
 #include "config_value.h"
 
-static const char endpoint_path[] = "tracing.exporter_endpoint";
+static const char token_header_path[] = "tracing.exporter_auth.token_header";
+static const char token_file_path[] = "tracing.exporter_auth.token_file";
 
-/* For the error's place: where the value came from; NULL for the file. */
-static const char *place(const struct config *config, const char *path, char where[CONFIG_WHERE_BYTES])
+/* ---- files that are read while the daemon runs ---- */
+
+static const char *file_problem(const char *file)
 {
-    return config_where(&config->origins[config_key_find(path)], where);
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a pipe in its place must not stop us */
+    if (fd < 0)
+        return strerror(errno);
+    struct stat status;
+    int err = fstat(fd, &status) != 0 ? errno : 0;
+    close(fd);
+    if (err)
+        return strerror(err);
+    return !S_ISREG(status.st_mode) ? "it is not a plain file" : status.st_size == 0 ? "it is empty" : NULL;
 }
 
-/* An endpoint that a person or a deployment gave outside the file turns tracing on, and needs no second setting to
- * reach a local collector: on loopback for the flag; for AIS_TRACING_ENDPOINT always, as AIStore's own playground
- * writes skip_verify: true for it. A file that says skip_verify keeps its word. */
-static void imply_from_endpoint(struct config *config, const char *host, struct config_errors *errors)
+static void check_file(const struct config *config, const char *path, const char *file, struct config_errors *errors)
 {
-    struct config_origin origin = config->origins[config_key_find("tracing.exporter_endpoint")];
-    if (config_source_of(config, "tracing.skip_verify") == CONFIG_DEFAULT &&
-        (origin.source == CONFIG_ENV || (origin.source == CONFIG_FLAG && config_is_loopback(host))))
-        config_set_path(config, "tracing.skip_verify", "true", origin.source, origin.name, errors);
+    const char *problem = file && *file ? file_problem(file) : NULL;
+    if (problem)
+        config_error_of(errors, config, path,
+                        "\"%.300s\" cannot be used: %s; name a file that the user of aistraced can read", file,
+                        problem);
 }
 
-static void turn_on(struct config *config, struct config_errors *errors)
+static void check_files(const struct config *config, struct config_errors *errors)
 {
-    struct config_origin origin = config->origins[config_key_find("tracing.exporter_endpoint")];
-    if (origin.source >= CONFIG_ENV && *config->endpoint)
-        config_set_path(config, "tracing.enabled", "true", origin.source, origin.name, errors);
+    check_file(config, token_file_path, config->token_file, errors);
+    check_file(config, "aistraced.ca_file", config->ca_file, errors);
+    check_file(config, "aistraced.cert_file", config->cert_file, errors);
+    check_file(config, "aistraced.key_file", config->key_file, errors);
 }
 
-static void resolve_endpoint(struct config *config, bool insecure, struct config_errors *errors)
+/* ---- what keys demand of each other ---- */
+
+static void check_pair(const struct config *config, const char *path, const char *value, const char *other_name,
+                       const char *other, struct config_errors *errors)
 {
-    char where[CONFIG_WHERE_BYTES];
-    enum config_scheme scheme;
-    struct config_address address;
-    const char *problem;
-    if (!*config->endpoint) {
-        if (config->enabled)
-            config_error(errors, place(config, endpoint_path, where), endpoint_path,
-                         "tracing is enabled and has no endpoint; give HOST:PORT, such as \"http://localhost:4317\"");
-        return;
-    }
-    if (config_parse_endpoint(config->endpoint, &scheme, &address, &problem) != 0) {
-        if (config->enabled)
-            config_error(errors, place(config, endpoint_path, where), endpoint_path, "%s", problem);
-        return;
-    }
-    imply_from_endpoint(config, address.host, errors);
-    bool loopback = config_is_loopback(address.host), token = config->token_file != NULL;
-    bool bare = scheme == CONFIG_SCHEME_NONE && !insecure;
-    if (config->enabled && scheme == CONFIG_SCHEME_HTTPS)
-        config_error(errors, place(config, endpoint_path, where), endpoint_path,
-                     "https:// means TLS, which is not in this version yet; use http:// toward a plaintext endpoint");
-    else if (config->enabled && bare && !config->skip_verify)
-        config_error(errors, place(config, endpoint_path, where), endpoint_path,
-                     "HOST:PORT means TLS, which is not in this version yet; toward a plaintext endpoint use "
-                     "\"http://%s:%s\", or skip_verify: true",
-                     address.host, address.port);
-    else if (config->enabled && bare && token && !loopback)
-        config_error(errors, place(config, endpoint_path, where), endpoint_path,
-                     "skip_verify would send the token of exporter_auth to %s in plaintext; only a loopback address "
-                     "gets that. Leave exporter_auth out, or say http:// if you mean it",
-                     address.host);
-    config->transport = scheme == CONFIG_SCHEME_HTTPS || (bare && !config->skip_verify) ? CONFIG_TLS
-                        : bare                                                          ? CONFIG_TLS_OR_PLAINTEXT
-                                                                                        : CONFIG_PLAINTEXT;
-    config->token_in_clear = config->transport == CONFIG_PLAINTEXT && token && !loopback;
-    config->host = strdup(address.host);
-    config->port = strdup(address.port);
-    if (!config->host || !config->port)
-        errors->no_memory = true;
+    if (!*value && *other)
+        config_error_of(errors, config, path, "%s is set and %s is not; set both or neither", other_name,
+                        strrchr(path, '.') + 1);
 }
 
-static void check_auth(struct config *config, struct config_errors *errors)
+static void check_pairs(const struct config *config, struct config_errors *errors)
 {
-    char where[CONFIG_WHERE_BYTES];
-    bool header = *config->token_header, file = *config->token_file;
+    check_pair(config, token_file_path, config->token_file, "token_header", config->token_header, errors);
+    check_pair(config, token_header_path, config->token_header, "token_file", config->token_file, errors);
+    check_pair(config, "aistraced.key_file", config->key_file, "cert_file", config->cert_file, errors);
+    check_pair(config, "aistraced.cert_file", config->cert_file, "key_file", config->key_file, errors);
+}
+
+/* Brings the name into the form it is sent in. */
+static void check_token_header(struct config *config, struct config_errors *errors)
+{
     const char *problem;
     char *name = NULL;
-    if (config->enabled && header && !file)
-        config_error(errors, place(config, "tracing.exporter_auth.token_file", where),
-                     "tracing.exporter_auth.token_file",
-                     "token_header is set and token_file is not; set both or neither");
-    if (config->enabled && file && !header)
-        config_error(errors, place(config, "tracing.exporter_auth.token_header", where),
-                     "tracing.exporter_auth.token_header",
-                     "token_file is set and token_header is not; set both or neither");
-    int err = header ? config_parse_header_name(config->token_header, &name, &problem) : 0;
+    int err = *config->token_header ? config_parse_header_name(config->token_header, &name, &problem) : 0;
     if (err == -ENOMEM)
         errors->no_memory = true;
     else if (err)
-        config_error(errors, place(config, "tracing.exporter_auth.token_header", where),
-                     "tracing.exporter_auth.token_header", "%s", problem);
+        config_error_of(errors, config, token_header_path, "%s", problem);
     free(config->token_header);
     config->token_header = name;
-    if (!file) {
+    for (size_t i = 0; name && i < config->header_count; i++) {
+        if (strcmp(config->headers[i].name, name) == 0)
+            config_error_of(errors, config, token_header_path, "%s sets the header \"%s\" as well; keep one of them",
+                            config->headers_origin, name);
+    }
+    if (!*config->token_file) {
         free(config->token_file);
         config->token_file = NULL;
     }
 }
 
-static void check_rest(struct config *config, struct config_errors *errors)
+static void check_metrics_listen(const struct config *config, struct config_errors *errors)
 {
-    char where[CONFIG_WHERE_BYTES];
-    if (config->retry_initial_ms > config->retry_max_ms)
-        config_error(errors, place(config, "aistraced.retry.initial", where), "aistraced.retry.initial",
-                     "longer than aistraced.retry.max");
     struct config_address address;
-    const char *problem;
-    if (*config->metrics_listen && config_parse_address(config->metrics_listen, &address, &problem) != 0)
-        config_error(errors, place(config, "aistraced.metrics_listen", where), "aistraced.metrics_listen", "%s",
-                     problem);
-    else if (*config->metrics_listen && !*address.port)
-        config_error(errors, place(config, "aistraced.metrics_listen", where), "aistraced.metrics_listen",
-                     "the port is missing: HOST:PORT, [v6]:PORT or :PORT; empty turns it off");
+    const char *problem = NULL;
+    if (!*config->metrics_listen)
+        return;
+    if (config_parse_address(config->metrics_listen, &address, &problem) == 0 && !*address.port)
+        problem = "the port is missing: HOST:PORT, [v6]:PORT or :PORT; empty turns it off";
+    if (problem)
+        config_error_of(errors, config, "aistraced.metrics_listen", "%s", problem);
+}
+
+static void trim_prefix(struct config *config, struct config_errors *errors)
+{
     size_t bytes = strlen(config->service_prefix);
     if (bytes > 0 && config->service_prefix[bytes - 1] == '-')
         config->service_prefix[bytes - 1] = '\0';
@@ -126,8 +108,16 @@ static void check_rest(struct config *config, struct config_errors *errors)
 
 void config_check(struct config *config, bool insecure, struct config_errors *errors)
 {
-    turn_on(config, errors);
-    check_auth(config, errors);
-    check_rest(config, errors);
-    resolve_endpoint(config, insecure, errors);
+    trim_prefix(config, errors);
+    check_metrics_listen(config, errors);
+    if (config->retry_initial_ms > config->retry_max_ms)
+        config_error_of(errors, config, "aistraced.retry.initial",
+                        "longer than aistraced.retry.max; make it shorter, or that one longer");
+    config_turn_on(config, errors);
+    if (config->enabled)
+        check_pairs(config, errors);
+    check_token_header(config, errors);
+    if (config->enabled)
+        check_files(config, errors);
+    config_check_endpoint(config, insecure, errors);
 }

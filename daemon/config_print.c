@@ -82,6 +82,32 @@ static int print_origin(const struct config_origin *origin, struct buf *out)
     return buf_printf(out, "  (%s%s)\n", kinds[origin->source], origin->name ? origin->name : "");
 }
 
+static const char *way(const struct config *config)
+{
+    switch (config->transport) {
+    case CONFIG_TLS:
+        return config->skip_verify ? "over TLS, without verification" : "over TLS, verified";
+    case CONFIG_TLS_OR_PLAINTEXT:
+        return "over TLS, without verification, or in plaintext if it speaks that";
+    default:
+        return "in plaintext";
+    }
+}
+
+/* What follows from several keys, as comments. */
+static int print_consequences(const struct config *config, struct buf *out)
+{
+    char wire[CONFIG_VALUE_TEXT];
+    int err = 0;
+    for (size_t i = 0; i < config->header_count && !err; i++)
+        err = buf_printf(out, "# header %s: (set)  (env %s)\n", config->headers[i].name, config->headers_origin);
+    if (err || !config->enabled || !config->host)
+        return err;
+    config_format_size_bytes(config->max_in_flight * config->max_batch_bytes, wire);
+    return buf_printf(out, "# %s%s%s is reached %s; at most %s are on the wire\n", config->host,
+                      *config->port ? ":" : "", config->port, way(config), wire);
+}
+
 int config_print(const struct config *config, struct buf *out)
 {
     int err = 0;
@@ -92,7 +118,7 @@ int config_print(const struct config *config, struct buf *out)
         if (!err)
             err = print_origin(&config->origins[row], out);
     }
-    return err;
+    return err ? err : print_consequences(config, out);
 }
 
 int config_compare(const struct config *a, const struct config *b, void (*changed_cb)(void *user, const char *key),

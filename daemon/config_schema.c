@@ -21,7 +21,6 @@ static_assert(LOG_ERROR == 0 && LOG_DEBUG == 3 && LOG_TEXT == 0 && LOG_JSON == 1
 #define MINUTE      (60 * SECOND)
 #define KIB         1024ull
 #define MIB         (1024 * KIB)
-#define TLS_LATER   "TLS is not in this version yet; leave it out"
 #define AGE_LATER   "it is not in this version yet; leave it out"
 #define SPOOL_LATER "the spool is not in this version yet; leave it out"
 
@@ -54,9 +53,9 @@ const struct config_key config_keys[] = {
      .max = 24 * 60 * MINUTE, .zero = true, .later = AGE_LATER},
     {"aistraced.compression", CONFIG_NAMES, FIELD(compression), .preset = "none", .names = compression_names,
      .later = "it is not in this version yet; use \"none\""},
-    {"aistraced.ca_file", CONFIG_STRING, FIELD(ca_file), .preset = "", .later = TLS_LATER},
-    {"aistraced.cert_file", CONFIG_STRING, FIELD(cert_file), .preset = "", .later = TLS_LATER},
-    {"aistraced.key_file", CONFIG_STRING, FIELD(key_file), .preset = "", .later = TLS_LATER},
+    {"aistraced.ca_file", CONFIG_STRING, FIELD(ca_file), .preset = ""},
+    {"aistraced.cert_file", CONFIG_STRING, FIELD(cert_file), .preset = ""},
+    {"aistraced.key_file", CONFIG_STRING, FIELD(key_file), .preset = ""},
     {"aistraced.spool.dir", CONFIG_STRING, FIELD(spool_dir), .preset = "", .later = SPOOL_LATER},
     {"aistraced.spool.max_bytes", CONFIG_SIZE, FIELD(spool_max_bytes), .preset = "0", .max = UINT64_MAX,
      .later = SPOOL_LATER},
@@ -71,15 +70,13 @@ static_assert(sizeof(config_keys) / sizeof(config_keys[0]) <= CONFIG_KEYS_MAX, "
 
 /* ---- errors ---- */
 
-void config_error(struct config_errors *errors, const char *where, const char *path, const char *format, ...)
+static void add_error(struct config_errors *errors, const char *where, const char *path, const char *format,
+                      va_list args)
 {
     if (errors->count++ >= ERRORS_MAX)
         return;
     char message[1024], place[512] = "";
-    va_list args;
-    va_start(args, format);
     vsnprintf(message, sizeof(message), format, args);
-    va_end(args);
     unsigned line = errors->places && path ? config_places_line(errors->places, path) : 0;
     if (where)
         snprintf(place, sizeof(place), "%s: ", where);
@@ -94,6 +91,24 @@ void config_error(struct config_errors *errors, const char *where, const char *p
         if (errors->out->data[i] < 0x20 || errors->out->data[i] == 0x7f)
             errors->out->data[i] = '?';
     }
+}
+
+void config_error(struct config_errors *errors, const char *where, const char *path, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    add_error(errors, where, path, format, args);
+    va_end(args);
+}
+
+void config_error_of(struct config_errors *errors, const struct config *config, const char *path, const char *format,
+                     ...)
+{
+    char where[CONFIG_WHERE_BYTES];
+    va_list args;
+    va_start(args, format);
+    add_error(errors, config_where(&config->origins[config_key_find(path)], where), path, format, args);
+    va_end(args);
 }
 
 const char *config_where(const struct config_origin *origin, char text[CONFIG_WHERE_BYTES])

@@ -23,6 +23,10 @@ struct config_errors {
 void config_error(struct config_errors *errors, const char *where, const char *path, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The same about the value of a key: where it came from. */
+void config_error_of(struct config_errors *errors, const struct config *config, const char *path, const char *format,
+                     ...) __attribute__((format(printf, 4, 5)));
+
 /* What to give as where for a value of that origin; NULL when it is the file's. */
 enum { CONFIG_WHERE_BYTES = 128 };
 const char *config_where(const struct config_origin *origin, char text[CONFIG_WHERE_BYTES]);
@@ -86,5 +90,9 @@ void config_load_env(struct config *config, struct config_errors *errors);
 void config_load_flags(struct config *config, const struct config_flags *flags, struct config_errors *errors);
 void config_check(struct config *config, bool insecure,
                   struct config_errors *errors); /* what keys demand of each other */
+
+/* Parts of config_check. An endpoint that a person or a deployment gave outside the file turns tracing on. */
+void config_turn_on(struct config *config, struct config_errors *errors);
+void config_check_endpoint(struct config *config, bool insecure, struct config_errors *errors);
 
 #endif

@@ -98,11 +98,11 @@ static int set_string(struct config *config, const struct config_key *key, const
                       const char *path, struct config_errors *errors)
 {
     if (strlen(text) > STRING_BYTES_MAX) {
-        config_error(errors, where, path, "longer than %d bytes", STRING_BYTES_MAX);
+        config_error(errors, where, path, "longer than %d bytes; shorten it", STRING_BYTES_MAX);
         return -EINVAL;
     }
     if (key->not_empty && !*text) {
-        config_error(errors, where, path, "must not be empty");
+        config_error(errors, where, path, "must not be empty; leave the key out for the default, \"%s\"", key->preset);
         return -EINVAL;
     }
     char *copy = strdup(text);
@@ -216,7 +216,7 @@ static void set_attributes(struct config *config, size_t row, const char *path, 
     const char *name;
     json_t *item;
     if (json_object_size(value) > ATTRIBUTES_MAX) {
-        config_error(errors, NULL, path, "more than %d attributes", ATTRIBUTES_MAX);
+        config_error(errors, NULL, path, "more than %d attributes; leave some out", ATTRIBUTES_MAX);
         return;
     }
     json_object_foreach(value, name, item)
@@ -229,7 +229,7 @@ static void set_attributes(struct config *config, size_t row, const char *path, 
             config_error(errors, NULL, item_path, "the name of an attribute has 1 to %d bytes",
                          ATTRIBUTE_KEY_BYTES_MAX);
         else if (json_string_length(item) > STRING_BYTES_MAX)
-            config_error(errors, NULL, item_path, "longer than %d bytes", STRING_BYTES_MAX);
+            config_error(errors, NULL, item_path, "longer than %d bytes; shorten it", STRING_BYTES_MAX);
         else if (config_add_attribute(config, name, json_string_value(item)) == -ENOMEM)
             errors->no_memory = true;
     }
@@ -295,7 +295,8 @@ static void set_object(struct config *config, const char *prefix, json_t *object
             bool again = config->origins[row].source == CONFIG_FILE; /* the other spelling came first */
             set_from_json(config, (size_t)row, path, value, errors);
             if (again && (config->probability < before || config->probability > before))
-                config_error(errors, NULL, path, "both spellings of one key are there, with different values");
+                config_error(errors, NULL, path,
+                             "both spellings of one key are there, with different values; keep one");
         } else if (!config_key_is_object(prefix, name)) {
             config_unknown_key(prefix, name, path, errors);
         } else if (!json_is_object(value)) {

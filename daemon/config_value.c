@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 int config_parse_bool(const char *text, bool *out)
 {
@@ -208,6 +209,26 @@ static const struct {
     enum config_scheme scheme;
 } schemes[] = {{"http://", CONFIG_SCHEME_HTTP}, {"https://", CONFIG_SCHEME_HTTPS}};
 
+/* unix:/path, or unix:///path as gRPC writes it as well. */
+static int parse_unix(const char *text, enum config_scheme *scheme, struct config_address *out, const char **problem)
+{
+    struct config_address address = {.host = ""};
+    if (strncmp(text, "///", 3) == 0)
+        text += 2;
+    if (text[0] != '/' || text[1] == '/' || text[1] == '\0') {
+        *problem = "the path of a socket begins at the root: unix:/run/collector.sock";
+        return -EINVAL;
+    }
+    if (strlen(text) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
+        *problem = "the path of a socket has at most 107 bytes";
+        return -EINVAL;
+    }
+    snprintf(address.host, sizeof(address.host), "%s", text);
+    *scheme = CONFIG_SCHEME_UNIX;
+    *out = address;
+    return 0;
+}
+
 int config_parse_endpoint(const char *text, enum config_scheme *scheme, struct config_address *out,
                           const char **problem)
 {
@@ -219,10 +240,8 @@ int config_parse_endpoint(const char *text, enum config_scheme *scheme, struct c
             text += bytes;
         }
     }
-    if (found == CONFIG_SCHEME_NONE && strncasecmp(text, "unix:", 5) == 0) {
-        *problem = "unix: sockets are not in this version yet; use HOST:PORT";
-        return -EINVAL;
-    }
+    if (found == CONFIG_SCHEME_NONE && strncasecmp(text, "unix:", 5) == 0)
+        return parse_unix(text + 5, scheme, out, problem);
     if (strstr(text, "://")) {
         *problem = "the scheme is http:// or https://, or there is none";
         return -EINVAL;

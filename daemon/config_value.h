@@ -33,9 +33,9 @@ int config_parse_address(const char *text, struct config_address *out, const cha
 /* A loopback address, or a name that always means one. */
 bool config_is_loopback(const char *host);
 
-enum config_scheme { CONFIG_SCHEME_NONE, CONFIG_SCHEME_HTTP, CONFIG_SCHEME_HTTPS };
+enum config_scheme { CONFIG_SCHEME_NONE, CONFIG_SCHEME_HTTP, CONFIG_SCHEME_HTTPS, CONFIG_SCHEME_UNIX };
 
-/* An OTLP endpoint: address with or without scheme, port 4317 unless given. */
+/* An OTLP endpoint: address with or without scheme, port 4317 unless given; or unix:/path, which is then the host. */
 int config_parse_endpoint(const char *text, enum config_scheme *scheme, struct config_address *out,
                           const char **problem);
 
