@@ -111,21 +111,19 @@ static void on_written(uv_write_t *request, int status)
 /* -> status */
 static int make_body(struct admin *admin, enum admin_page page, struct buf *out)
 {
+    int status = 200;
     switch (page) {
     case ADMIN_METRICS:
         admin->callbacks->on_metrics_cb(admin->user, out);
         return out->len > 0 ? 200 : 500;
     case ADMIN_READYZ:
-        if (!admin->callbacks->on_ready_cb(admin->user, out)) {
-            buf_append(out, "\n", 1);
-            return 503;
-        }
-        out->len = 0;
+        status = admin->callbacks->on_ready_cb(admin->user, out) ? 200 : 503;
         break;
     case ADMIN_LIVEZ:
+        buf_append(out, "ok", 2);
         break;
     }
-    return buf_append(out, "ok\n", 3) == 0 ? 200 : 500;
+    return buf_append(out, "\n", 1) == 0 ? status : 500;
 }
 
 static void answer(struct connection *connection, const struct admin_request *request, int status)

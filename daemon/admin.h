@@ -20,7 +20,7 @@ enum {
 
 struct admin_callbacks {
     void (*on_metrics_cb)(void *user, struct buf *out);
-    /* -> true when spans can be delivered; else reason is appended to out */
+    /* -> true when spans can be delivered; the words for either are appended to out */
     bool (*on_ready_cb)(void *user, struct buf *out);
 };
 

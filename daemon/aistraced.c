@@ -105,11 +105,14 @@ static enum daemon_exit print_config(const struct config *config)
     return err ? DAEMON_EXIT_SYSTEM : DAEMON_EXIT_OK;
 }
 
+/* Takes config. */
 static enum daemon_exit run(const struct command_line *command, struct config *config)
 {
     struct log *log;
-    if (log_new(STDERR_FILENO, &log) != 0)
+    if (log_new(STDERR_FILENO, &log) != 0) {
+        config_free(config);
         return DAEMON_EXIT_SYSTEM;
+    }
     log_configure(log, config->log_level, config->log_format);
     enum daemon_exit result = daemon_run(&command->flags, config, log);
     log_free(log);
@@ -138,13 +141,13 @@ static enum daemon_exit with_config(const struct command_line *command)
             fputs("out of memory\n", stderr);
         return err == -ENOMEM ? DAEMON_EXIT_SYSTEM : DAEMON_EXIT_CONFIG;
     }
+    if (command->action == RUN)
+        return run(command, config);
     enum daemon_exit result = DAEMON_EXIT_OK;
     if (command->action == PRINT_CONFIG)
         result = print_config(config);
-    else if (command->action == CHECK_CONFIG)
-        printf("%s: valid\n", command->flags.file ? command->flags.file : "configuration");
     else
-        result = run(command, config);
+        printf("%s: valid\n", command->flags.file ? command->flags.file : "configuration");
     config_free(config);
     return result;
 }

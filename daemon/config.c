@@ -123,10 +123,20 @@ int config_load(const struct config_flags *flags, struct config **out, struct bu
     return 0;
 }
 
+struct config *config_share(struct config *config)
+{
+    config->shares++;
+    return config;
+}
+
 void config_free(struct config *config)
 {
     if (!config)
         return;
+    if (config->shares > 0) {
+        config->shares--;
+        return;
+    }
     for (size_t i = 0; i < config->attribute_count; i++) {
         free((char *)(uintptr_t)config->attributes[i].key);
         free((char *)(uintptr_t)config->attributes[i].value);

@@ -76,6 +76,7 @@ struct config {
     enum config_compression compression;
     char *spool_dir;
     uint64_t spool_max_bytes;
+    unsigned shares; /* further owners */
     /* By row of the table in config_schema.c. */
     struct config_origin origins[CONFIG_KEYS_MAX];
 };
@@ -91,7 +92,10 @@ struct config_flags {
 /* -> 0 and *out (config_free), or -EINVAL with one line per error appended to errors: where (file and line, environment
  * variable or flag), key path, what is wrong, how to mend it. All errors at once. -ENOMEM: without words. */
 int config_load(const struct config_flags *flags, struct config **out, struct buf *errors);
-void config_free(struct config *config);
+
+/* Makes the caller another owner: each calls config_free once, and the last frees. Not to be changed from then on. */
+struct config *config_share(struct config *config);
+void config_free(struct config *config); /* accepts NULL */
 
 /* Effective values, a line each: `key = value  (default | file | env NAME | flag --name)`; then what follows from them,
  * as comments. No secrets: the token's file is read by who sends it, and of headers only the names are printed. */

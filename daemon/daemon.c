@@ -4,16 +4,17 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "admin.h"
 #include "buf.h"
+#include "daemon_explain.h"
+#include "daemon_export.h"
+#include "daemon_notify.h"
 #include "daemon_reload.h"
 #include "daemon_watch.h"
-#include "exporter.h"
 #include "source.h"
 #include "stats.h"
 
@@ -29,12 +30,13 @@ struct daemon {
     uv_timer_t watch_timer; /* of the configuration's file */
     struct daemon_watch watch;
     const struct config_flags *flags;
-    struct config *config;
+    struct config *config; /* in force */
+    struct daemon_refusal refusal;
     struct log *log;
     struct stats stats;
     struct source *source;
-    struct exporter *exporter; /* NULL while tracing has never been enabled */
-    struct admin *admin;       /* NULL when metrics_listen is empty */
+    struct daemon_export export;
+    struct admin *admin; /* NULL when metrics_listen is empty */
     bool draining;
     bool closing;
     uint64_t drain_until_ms;
@@ -51,14 +53,13 @@ static void on_metrics(void *user, struct buf *out)
     stats_render(out, &snapshot);
 }
 
+/* An invalid configuration on disk is told, but hinders no delivery. */
 static bool on_ready(void *user, struct buf *out)
 {
     struct daemon *d = user;
-    const char *trouble = d->draining ? "draining" : NULL;
-    if (!trouble && d->config->enabled && d->exporter)
-        trouble = exporter_trouble(d->exporter);
-    if (trouble)
-        buf_printf(out, "%s", trouble);
+    const char *trouble = d->draining ? "draining" : d->config->enabled ? daemon_export_trouble(&d->export) : NULL;
+    buf_printf(out, "%s", trouble ? trouble : "ok");
+    daemon_reload_describe(&d->refusal, out);
     return !trouble;
 }
 
@@ -92,10 +93,9 @@ static void on_source_closed(void *user)
         on_admin_closed(d);
 }
 
-static void on_exporter_closed(void *user)
+static void on_export_closed(void *user)
 {
     struct daemon *d = user;
-    d->exporter = NULL;
     if (d->source)
         source_close(d->source, on_source_closed, d);
     else
@@ -107,10 +107,7 @@ static void close_all(struct daemon *d)
     if (d->closing)
         return;
     d->closing = true;
-    if (d->exporter)
-        exporter_close(d->exporter, on_exporter_closed, d);
-    else
-        on_exporter_closed(d);
+    daemon_export_close(&d->export, on_export_closed, d);
 }
 
 /* "invalid 3, refused 5", or "". */
@@ -144,12 +141,10 @@ static void finish(struct daemon *d, bool drained)
     close_all(d);
 }
 
-/* ---- signals ---- */
-
 static void on_drain_timer(uv_timer_t *timer)
 {
     struct daemon *d = timer->data;
-    bool drained = source_drained(d->source) && (!d->exporter || exporter_held(d->exporter) == 0);
+    bool drained = source_drained(d->source) && daemon_export_held(&d->export) == 0;
     if (!drained && uv_now(&d->loop) < d->drain_until_ms)
         return;
     if (!drained)
@@ -161,46 +156,100 @@ static void drain(struct daemon *d, int signal_number)
 {
     log_line(d->log, LOG_INFO, "SIG%s: draining for at most %" PRIu64 " ms; a second signal stops at once",
              signal_number == SIGTERM ? "TERM" : "INT", d->config->drain_deadline_ms);
+    daemon_notify("STOPPING=1\nSTATUS=draining");
     d->draining = true;
     d->drain_until_ms = uv_now(&d->loop) + d->config->drain_deadline_ms;
     source_drain(d->source);
     uv_timer_start(&d->drain_timer, on_drain_timer, 0, DRAIN_POLL_MS);
 }
 
-static int start_exporter(struct daemon *d)
+/* ---- reload: what can fail first, then the swap, which cannot ---- */
+
+static int start_admin(struct daemon *d, const struct config *config, struct admin **out)
 {
-    const struct config *c = d->config;
-    int err = exporter_start(&d->loop, c, &d->stats, d->log, source_batch_finished, d->source, &d->exporter);
+    *out = NULL;
+    if (!*config->metrics_listen)
+        return 0;
+    return admin_start(&d->loop, config->metrics_listen, &admin_callbacks, d, d->log, out);
+}
+
+/* -> 0 and *out: the admin for fresh, which is the one there is when its address is the same */
+static int admin_for(struct daemon *d, const struct config *fresh, struct admin **out)
+{
+    *out = d->admin;
+    if (strcmp(fresh->metrics_listen, d->config->metrics_listen) == 0)
+        return 0;
+    int err = start_admin(d, fresh, out);
     if (err) {
-        log_line(d->log, LOG_ERROR, "cannot start the exporter: %s", strerror(-err));
+        daemon_explain(d->log, fresh, DAEMON_METRICS_LISTEN, err);
+        daemon_reload_refuse(&d->refusal, "aistraced.metrics_listen cannot be listened on", d->log);
+    }
+    return err;
+}
+
+static int apply(struct daemon *d, struct config *fresh)
+{
+    struct admin *admin;
+    int err = admin_for(d, fresh, &admin);
+    if (err)
+        return err;
+    err = daemon_export_apply(&d->export, fresh);
+    if (err) {
+        if (admin && admin != d->admin)
+            admin_close(admin, NULL, NULL);
+        daemon_reload_refuse(&d->refusal, "tracing.exporter_endpoint cannot be sent to as configured", d->log);
         return err;
     }
-    source_attach_exporter(d->source, d->exporter);
-    if (c->transport == CONFIG_TLS_OR_PLAINTEXT)
-        log_line(d->log, LOG_WARN,
-                 "tracing.skip_verify: spans go to %s in plaintext; http:// in tracing.exporter_endpoint says that you "
-                 "mean it",
-                 c->endpoint);
-    if (c->token_in_clear)
-        log_line(d->log, LOG_WARN, "tracing.exporter_auth: the token goes to %s in plaintext", c->endpoint);
+    source_reconfigure(d->source, fresh);
+    if (!fresh->enabled)
+        daemon_export_retire(&d->export);
+    if (d->admin && admin != d->admin)
+        admin_close(d->admin, NULL, NULL);
+    d->admin = admin;
+    log_configure(d->log, fresh->log_level, fresh->log_format);
+    config_free(d->config);
+    d->config = fresh;
     return 0;
+}
+
+static void notify_ready(const struct daemon *d)
+{
+    struct buf status = {.data = NULL};
+    buf_printf(&status, "%s%s", d->config->enabled ? "sending to " : "tracing is disabled",
+               d->config->enabled ? d->config->endpoint : "");
+    daemon_reload_describe(&d->refusal, &status);
+    daemon_notify("READY=1\nSTATUS=%.*s", (int)status.len, (const char *)status.data);
+    buf_done(&status);
 }
 
 static void reload(struct daemon *d)
 {
-    bool was_enabled = d->config->enabled;
+    struct config *fresh;
+    daemon_notify_reloading();
     if (d->flags->file)
         daemon_watch_taken(&d->watch, d->flags->file);
-    int err = daemon_reload(d->flags, d->config, d->exporter != NULL, d->log);
-    if (!err && d->config->enabled && !d->exporter)
-        err = start_exporter(d);
-    if (err) {
-        d->config->enabled = was_enabled;
-        d->stats.config_reloads_failed++;
-        return;
+    int err = daemon_reload_load(d->flags, d->config, d->log, &d->refusal, &fresh);
+    if (!err) {
+        err = apply(d, fresh);
+        if (err)
+            config_free(fresh);
     }
-    d->stats.config_reloads_ok++;
-    source_publish(d->source);
+    if (!err) {
+        d->refusal.refused = false;
+        log_line(d->log, LOG_INFO, "reload: the configuration is in force");
+    }
+    d->stats.config_reloads_ok += !err;
+    d->stats.config_reloads_failed += !!err;
+    notify_ready(d);
+}
+
+static void on_watch_timer(uv_timer_t *timer)
+{
+    struct daemon *d = timer->data;
+    if (d->draining || d->closing || !daemon_watch_due(&d->watch, d->flags->file))
+        return;
+    log_line(d->log, LOG_INFO, "%s has changed", d->flags->file);
+    reload(d);
 }
 
 static void on_signal(uv_signal_t *handle, int signal_number)
@@ -219,57 +268,11 @@ static void on_signal(uv_signal_t *handle, int signal_number)
     }
 }
 
-static void on_watch_timer(uv_timer_t *timer)
-{
-    struct daemon *d = timer->data;
-    if (d->draining || d->closing || !daemon_watch_due(&d->watch, d->flags->file))
-        return;
-    log_line(d->log, LOG_INFO, "%s has changed", d->flags->file);
-    reload(d);
-}
-
 /* ---- start ---- */
 
-/* A start that failed because of a setting, in words: which, from where, and the mend. */
-struct start_problem {
-    int err;
-    const char *text;
-};
-
-static const struct start_problem ring_dir_problems[] = {
-    {-EWOULDBLOCK, "another aistraced reads it; stop that one, or give this one a directory of its own"},
-    {-EPERM, "it belongs to another user; run as its owner, or name another directory"},
-    {-EACCES, "no permission; run as its owner, or name another directory"},
-    {-ENOTDIR, "it is not a directory; name another"},
-    {-ELOOP, "it is a symbolic link, which is not followed; name the directory itself"},
-    {-ENOENT, "the directory above it does not exist; create that, or name another"},
-    {-ENOSPC, "its file system is full; free some, or mount a larger tmpfs"},
-    {-EROFS, "its file system is read-only; name a directory on a tmpfs"},
-    {0, "it cannot be used"},
-};
-
-static const struct start_problem metrics_problems[] = {
-    {-EADDRINUSE, "the address is in use; stop who has it, choose another, or \"\" for none"},
-    {-EADDRNOTAVAIL, "this machine has no such address; choose another, or \"\" for none"},
-    {-EACCES, "no permission for this port; choose one from 1024 up"},
-    {0, "it cannot be listened on"},
-};
-
-static enum daemon_exit explain(struct daemon *d, const char *key, const char *value, const char *flag,
-                                const struct start_problem *problem, int err)
+static enum daemon_exit explain(const struct daemon *d, enum daemon_setting setting, int err)
 {
-    char place[CONFIG_PLACE_BYTES];
-    if (err == -ENOMEM || err == -EMFILE || err == -ENFILE) {
-        log_line(d->log, LOG_ERROR, "cannot start: %s", strerror(-err));
-        return DAEMON_EXIT_SYSTEM;
-    }
-    while (problem->err != 0 && problem->err != err)
-        problem++;
-    const char *from = config_place(d->config, key, place);
-    bool flagged = strcmp(from, flag) == 0;
-    log_line(d->log, LOG_ERROR, "%s \"%s\" (%s%s%s): %s (%s)", key, value, from, flagged ? "" : "; the flag is ",
-             flagged ? "" : flag, problem->text, strerror(-err));
-    return DAEMON_EXIT_CONFIG;
+    return daemon_explain(d->log, d->config, setting, err) ? DAEMON_EXIT_CONFIG : DAEMON_EXIT_SYSTEM;
 }
 
 static enum daemon_exit start(struct daemon *d)
@@ -277,23 +280,25 @@ static enum daemon_exit start(struct daemon *d)
     const struct config *c = d->config;
     int err = source_start(&d->loop, c, &d->stats, d->log, &d->source);
     if (err)
-        return explain(d, "aistraced.ring_dir", c->ring_dir, "--ring-dir", ring_dir_problems, err);
-    if (c->enabled && start_exporter(d) != 0)
+        return explain(d, DAEMON_RING_DIR, err);
+    d->export.source = d->source;
+    if (daemon_export_apply(&d->export, d->config) != 0)
         return DAEMON_EXIT_SYSTEM;
-    if (*c->metrics_listen) {
-        err = admin_start(&d->loop, c->metrics_listen, &admin_callbacks, d, d->log, &d->admin);
-        if (err)
-            return explain(d, "aistraced.metrics_listen", c->metrics_listen, "--metrics-listen", metrics_problems, err);
-    }
-    source_publish(d->source);
+    err = start_admin(d, c, &d->admin);
+    if (err)
+        return explain(d, DAEMON_METRICS_LISTEN, err);
+    source_reconfigure(d->source, c);
     log_line(d->log, LOG_INFO, "aistraced %s: reading %s, %s%s", AISTRACE_BUILD_VERSION, c->ring_dir,
              c->enabled ? "sending to " : "tracing is disabled", c->enabled ? c->endpoint : "");
+    notify_ready(d);
     return DAEMON_EXIT_OK;
 }
 
 static int init_handles(struct daemon *d)
 {
-    int err = uv_timer_init(&d->loop, &d->drain_timer);
+    int err = daemon_export_init(&d->export, &d->loop, &d->stats, d->log);
+    if (!err)
+        err = uv_timer_init(&d->loop, &d->drain_timer);
     if (!err)
         err = uv_timer_init(&d->loop, &d->watch_timer);
     d->drain_timer.data = d->watch_timer.data = d;
@@ -318,6 +323,7 @@ enum daemon_exit daemon_run(const struct config_flags *flags, struct config *con
         err = init_handles(&d);
     if (err) { /* the process ends: its handles need no care */
         log_line(log, LOG_ERROR, "cannot start: %s", uv_strerror(err));
+        config_free(config);
         return DAEMON_EXIT_SYSTEM;
     }
     d.result = start(&d);
@@ -327,5 +333,7 @@ enum daemon_exit daemon_run(const struct config_flags *flags, struct config *con
     uv_run(&d.loop, UV_RUN_NOWAIT); /* the last handles close */
     if (uv_loop_close(&d.loop) == UV_EBUSY)
         _exit((int)d.result); /* exit() would wait for the look-up, and the name servers may be silent for long */
+    config_free(d.export.config);
+    config_free(d.config);
     return d.result;
 }

@@ -17,8 +17,7 @@ enum daemon_exit {
     DAEMON_EXIT_CONFIG = 78, /* a setting that cannot be used; the message names it */
 };
 
-/* Runs until TERM or INT and what follows. flags: to load the configuration again at HUP. config is the daemon's to
- * change, and stays the caller's to free. */
+/* Runs until TERM or INT and what follows. flags: to load the configuration again at HUP. Takes config. */
 enum daemon_exit daemon_run(const struct config_flags *flags, struct config *config, struct log *log);
 
 #endif

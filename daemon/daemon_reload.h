@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The configuration at HUP, or when its file has changed: loaded anew, compared, and what can change in a running
- * daemon is taken over.
+ * The configuration at HUP, or when its file has changed: loaded anew and compared. One that is not put in force is
+ * remembered for those who ask.
  */
 #ifndef DAEMON_RELOAD_H
 #define DAEMON_RELOAD_H
@@ -9,9 +9,25 @@
 #include "config.h"
 #include "log.h"
 
-/* Loads the configuration again. Valid: live gets the values that may change while source and exporter read them, log
- * its level and format; each other key that changed is named in the log as waiting for a restart. exporting: an
- * exporter runs, so that live keeps its endpoint. Invalid: nothing changes, each error is logged. -> 0 or -errno */
-int daemon_reload(const struct config_flags *flags, struct config *live, bool exporting, struct log *log);
+struct buf;
+
+/* Why the configuration on disk is not the one in force. */
+struct daemon_refusal {
+    bool refused;
+    char since[32];  /* UTC, ISO 8601 */
+    char words[768]; /* the first error */
+};
+
+/* Loads the configuration again, and names each key that differs from live in the log. ring_dir, which only a start can
+ * change, keeps its live value. Invalid: each error is logged, and the first kept in refusal.
+ * -> 0 and *out (config_free), or -errno */
+int daemon_reload_load(const struct config_flags *flags, const struct config *live, struct log *log,
+                       struct daemon_refusal *refusal, struct config **out);
+
+/* Notes, and logs, that a valid configuration could not be put in force. */
+void daemon_reload_refuse(struct daemon_refusal *refusal, const char *words, struct log *log);
+
+/* "; the configuration on disk is not in force since ...: ...", if it is so. */
+void daemon_reload_describe(const struct daemon_refusal *refusal, struct buf *out);
 
 #endif

@@ -139,10 +139,17 @@ void source_attach_exporter(struct source *source, struct exporter *exporter)
     source->exporter = exporter;
 }
 
-void source_publish(struct source *s)
+void source_reconfigure(struct source *s, const struct config *fresh)
 {
-    source_read_seal(s); /* what was read before goes with the resources of before */
+    source_read_seal(s); /* what was read before goes with the resources and limits of before */
+    s->config = fresh;
     source_segments_publish(s);
+    source_schedule(s, 0);
+}
+
+bool source_sending(const struct source *s)
+{
+    return s->open && batch_span_count(s->open) > 0;
 }
 
 void source_drain(struct source *s)

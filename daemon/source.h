@@ -20,14 +20,18 @@ struct source;
 int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log,
                  struct source **out);
 
-/* Where sealed batches go; before the loop runs. */
+/* Where sealed batches go. NULL: nowhere, which must not be while enabled, nor while source_sending. */
 void source_attach_exporter(struct source *source, struct exporter *exporter);
 
 /* exporter_finished_cb: settles the batch and releases what it can; user is the source. */
 void source_batch_finished(void *user, struct batch *batch, const struct batch_outcome *outcome);
 
-/* Publishes enabled and probability to all segments, now and to come. */
-void source_publish(struct source *source);
+/* Takes over another configuration, which is borrowed from then on; its ring_dir must be the same. What was read before
+ * goes by the configuration of before; enabled and probability are published to all segments, now and to come. */
+void source_reconfigure(struct source *source, const struct config *fresh);
+
+/* Whether a batch is open that has to be sent. */
+bool source_sending(const struct source *source);
 
 /* At TERM: reads what is there, seals at once. source_drained: nothing unread, nothing held. */
 void source_drain(struct source *source);

@@ -142,7 +142,7 @@ static void relieve_pressure(struct source *s, struct segment *segment, uint32_t
 
 static bool has_room(const struct source *s)
 {
-    return !s->exporter || exporter_has_room(s->exporter);
+    return !s->config->enabled || !s->exporter || exporter_has_room(s->exporter);
 }
 
 /* -> bytes taken from the slot */

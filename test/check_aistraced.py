@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The daemon as a process: flags, exit codes, signals, start errors. No endpoint: delivery is tested in e2e/."""
+"""The daemon as a process: flags, exit codes, signals, start errors. No endpoint: delivery is tested in e2e/, reload in
+check_reload.py."""
 
 import json
 import os
@@ -123,7 +124,6 @@ def test_the_endpoint_flag_alone_is_enough(scene):
     sidecar = scene.start("flags", [AISTRACED, "--endpoint", f"localhost:{dead_port(scene)}", "--ring-dir", scene.ring_dir,
                                     "--metrics-listen", ""])
     seen(sidecar, "sending to localhost")
-    check_equal(sidecar.stderr().count("in plaintext"), 1, "warnings that it is plaintext")
     check("metrics at" not in sidecar.stderr(), "metrics were turned off")
     check_equal(oct(os.stat(scene.ring_dir).st_mode & 0o777), "0o700", "mode of the ring directory")
     check_equal(sidecar.terminate(5), 0, "exit")
@@ -229,62 +229,6 @@ def test_what_programs_drop_is_told(scene):
     check_equal(generator.wait(30), 0, "exit of gen")
     check(json.loads(generator.stdout())["dropped"]["ring_full"] > 0, "a small ring is full")
     seen(sidecar, "spans (ring_full): their rings are full")
-
-
-# ---- reload
-
-
-def rewrite(sidecar, change):
-    config = json.loads(json.dumps(sidecar.config))
-    change(config)
-    with open(sidecar.argv[-1], "w", encoding="utf-8") as file:
-        json.dump(config, file)
-
-
-def reloaded(sidecar, result, count):
-    sidecar.signal(signal.SIGHUP)
-    wait_for(lambda: sidecar.metrics().value("aistrace_config_reloads_total", result=result) == count,
-             what=f"{count} reloads {result}")
-
-
-def test_hup_takes_over_what_can_change(scene):
-    sidecar = scene.sidecar(dead_port(scene), tracing={"enabled": False, "exporter_endpoint": ""})
-
-    def enable(config):
-        config["tracing"].update(enabled=True, exporter_endpoint=f"http://127.0.0.1:{dead_port(scene)}")
-        config["aistraced"]["max_in_flight"] = 3
-        config["aistraced"]["log"] = {"level": "debug"}
-    rewrite(sidecar, enable)
-    reloaded(sidecar, "ok", 1)
-    wait_for(lambda: http_get(f"http://{sidecar.metrics_listen}/readyz")[0] == 503, what="an exporter that tries")
-    check("aistraced.max_in_flight has changed; it takes effect at the next start" in sidecar.stderr(), sidecar.stderr())
-    check("tracing.exporter_endpoint has changed\n" in sidecar.stderr(), sidecar.stderr())
-
-    def elsewhere(config):
-        enable(config)
-        config["tracing"]["enabled"] = False
-    rewrite(sidecar, elsewhere)
-    reloaded(sidecar, "ok", 2)
-    check("tracing.exporter_endpoint has changed; it takes effect at the next start" in sidecar.stderr(), sidecar.stderr())
-    check_equal(http_get(f"http://{sidecar.metrics_listen}/readyz")[0], 200, "/readyz when disabled")
-    write_spans(scene, 10)
-    wait_for(lambda: "segment" in sidecar.stderr(), what="a line of level debug")
-
-
-def test_hup_with_an_invalid_file_changes_nothing(scene):
-    sidecar = scene.sidecar(dead_port(scene), tracing={"enabled": False})
-
-    def spoil(config):
-        config["tracing"].update(enabled=True, sampler_probability="often")
-    rewrite(sidecar, spoil)
-    reloaded(sidecar, "failed", 1)
-    check("tracing.sampler_probability: \"often\"" in sidecar.stderr(), sidecar.stderr())
-    check_equal(http_get(f"http://{sidecar.metrics_listen}/readyz")[0], 200, "still disabled")
-    os.unlink(sidecar.argv[-1])
-    reloaded(sidecar, "failed", 2)
-    rewrite(sidecar, lambda config: None)
-    reloaded(sidecar, "ok", 1)
-    check_equal(sidecar.terminate(5), 0, "exit")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The exporter's life as configurations come and go: started when tracing is enabled, reconfigured while it runs, and
+ * when tracing is disabled closed, once it has delivered what it holds.
+ */
+#ifndef DAEMON_EXPORT_H
+#define DAEMON_EXPORT_H
+
+#include <uv.h>
+
+#include "config.h"
+#include "exporter.h"
+#include "source.h"
+
+struct daemon_export {
+    uv_loop_t *loop;
+    struct stats *stats;
+    struct log *log;
+    struct source *source;
+    struct exporter *exporter; /* NULL: tracing is disabled, and nothing is left to deliver */
+    struct config *config;     /* what the exporter borrows; shared */
+    uv_timer_t timer;          /* runs while an exporter delivers its last */
+};
+
+/* Borrows all but the configurations. -> 0 or -errno */
+int daemon_export_init(struct daemon_export *e, uv_loop_t *loop, struct stats *stats, struct log *log);
+
+/* Brings the exporter into line with config, and shares it. When it is no longer enabled, the source must have read
+ * under it (source_reconfigure) before daemon_export_retire is called. -> 0 or -errno with a line in the log: then all
+ * is as before. */
+int daemon_export_apply(struct daemon_export *e, struct config *config);
+void daemon_export_retire(struct daemon_export *e);
+
+size_t daemon_export_held(const struct daemon_export *e);         /* batches not yet delivered */
+const char *daemon_export_trouble(const struct daemon_export *e); /* as exporter_trouble */
+
+/* Gives up what is held. */
+void daemon_export_close(struct daemon_export *e, void (*closed_cb)(void *user), void *user);
+
+#endif
