@@ -33,7 +33,7 @@ static int open_in(int dir_fd, const char *name)
     return errno == ELOOP || errno == EXDEV || errno == EISDIR || errno == ENXIO ? -EBADMSG : -errno;
 }
 
-static int read_exactly(int fd, void *out, size_t bytes, uint64_t offset)
+int shmring__read_exactly(int fd, void *out, size_t bytes, uint64_t offset)
 {
     uint8_t *at = out;
 
@@ -116,7 +116,7 @@ static int check_header(const struct shmring_header *header, const char *name, u
 
 static int read_header(int fd, const char *name, uint64_t file_bytes, struct shmring_header *header)
 {
-    int err = file_bytes < SHMRING_PAGE ? -EBADMSG : read_exactly(fd, header, sizeof(*header), 0);
+    int err = file_bytes < SHMRING_PAGE ? -EBADMSG : shmring__read_exactly(fd, header, sizeof(*header), 0);
     bool unwritten = file_bytes < SHMRING_PAGE || (err == 0 && all_zero(header->magic, sizeof(header->magic)));
 
     /* a producer links a finished file; another way of making one may still be at it while it holds the lock */
@@ -128,7 +128,8 @@ static int read_header(int fd, const char *name, uint64_t file_bytes, struct shm
 static int read_resource(int fd, const struct shmring_header *header, uint8_t **out)
 {
     uint8_t *resource = malloc(header->resource_bytes + 1);
-    int err = resource == NULL ? -ENOMEM : read_exactly(fd, resource, header->resource_bytes, SHMRING_RESOURCE_OFFSET);
+    int err = resource == NULL ? -ENOMEM
+                               : shmring__read_exactly(fd, resource, header->resource_bytes, SHMRING_RESOURCE_OFFSET);
 
     if (err == 0 && header->resource_crc != shmring_crc32c(0, resource, header->resource_bytes))
         err = -EBADMSG;

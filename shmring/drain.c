@@ -107,8 +107,9 @@ void shmring__restore(struct shmring_reader *reader, uint32_t index)
     struct shmring__slot *slot = &reader->slots[index];
     uint64_t group_offset = shmring_producer_offset(index - index % SHMRING_GROUP_SLOTS);
 
+    uint64_t data_offset = header->data_offset + index * header->ring_bytes;
     if (!allocated(reader, group_offset, SHMRING_GROUP_BYTES) ||
-        !allocated(reader, header->data_offset + index * header->ring_bytes, header->ring_bytes)) {
+        (reader->data != NULL && !allocated(reader, data_offset, header->ring_bytes))) {
         quarantine(slot, "slot is in use but not allocated", 0);
         return;
     }
@@ -149,16 +150,31 @@ static const char *end_problem(const struct shmring_reader *reader, const struct
     return NULL;
 }
 
-static void copy_out(const struct shmring_reader *reader, uint32_t slot, uint64_t position, uint8_t *to, size_t bytes)
+/* Lengths and offset lie within the ring. */
+static int copy_part(const struct shmring_reader *reader, uint32_t slot, uint64_t offset, uint8_t *to, size_t bytes)
+{
+    uint64_t at = slot * reader->header.ring_bytes + offset;
+
+    if (reader->data == NULL)
+        return shmring__read_exactly(reader->fd, to, bytes, reader->header.data_offset + at);
+    memcpy(to, reader->data + at, bytes);
+    forget_source();
+    return 0;
+}
+
+static int copy_out(struct shmring_reader *reader, uint32_t slot, uint64_t position, uint8_t *to, size_t bytes)
 {
     uint64_t ring_bytes = reader->header.ring_bytes;
     uint64_t offset = position & (ring_bytes - 1);
-    const uint8_t *data = reader->data + slot * ring_bytes;
     size_t first = bytes < ring_bytes - offset ? bytes : (size_t)(ring_bytes - offset);
+    int err = copy_part(reader, slot, offset, to, first);
 
-    memcpy(to, data + offset, first);
-    memcpy(to + first, data, bytes - first);
-    forget_source();
+    if (err == 0)
+        err = copy_part(reader, slot, 0, to + first, bytes - first);
+    if (err < 0)
+        shmring_reader_quarantine(reader,
+                                  err == -EBADMSG ? "file was truncated while it was read" : "file cannot be read");
+    return shmring__still_there(reader);
 }
 
 int shmring_reader_look(struct shmring_reader *reader, uint32_t index)
@@ -170,6 +186,8 @@ int shmring_reader_look(struct shmring_reader *reader, uint32_t index)
         return -EBADMSG;
     /* acquire: what the producer wrote before this position is there */
     uint64_t end = atomic_load_explicit(&shmring__producer(reader, index)->wpos, memory_order_acquire);
+    if (shmring__still_there(reader) < 0)
+        return -EBADMSG;
     const char *problem = end_problem(reader, &slot->status, end);
     if (problem != NULL)
         return quarantine(slot, problem, end);
@@ -189,9 +207,11 @@ ssize_t shmring_reader_fill(struct shmring_reader *reader, uint32_t index, struc
     uint64_t unread = status->end - status->read;
     window->bytes = unread < window->capacity ? (size_t)unread : window->capacity;
     window->at = 0;
+    err = copy_out(reader, index, status->read, window->memory, window->bytes);
+    if (err < 0)
+        return err;
     window->reader = reader;
     window->slot = index;
-    copy_out(reader, index, status->read, window->memory, window->bytes);
     return (ssize_t)window->bytes;
 }
 
@@ -320,6 +340,17 @@ void shmring_reader_unread(struct shmring_reader *reader, uint32_t index, const 
     slot->status.read_records = view->ordinal;
 }
 
+/* Only this reader writes these words; whoever else does wants to be counted wrongly after a restart. */
+static bool ledger_untouched(const struct shmring__slot *slot, struct shmring_consumer *consumer)
+{
+    struct shmring_ledger ledger = consumer->ledger[slot->selector];
+
+    forget_source();
+    return atomic_load_explicit(&consumer->selector, memory_order_relaxed) == slot->selector &&
+           atomic_load_explicit(&consumer->cpos_pub, memory_order_relaxed) == ledger.cpos &&
+           memcmp(&ledger, &slot->status.ledger, sizeof(ledger)) == 0;
+}
+
 void shmring_reader_commit(struct shmring_reader *reader, uint32_t index, const struct shmring_ledger *ledger)
 {
     if (index >= reader->used)
@@ -331,6 +362,14 @@ void shmring_reader_commit(struct shmring_reader *reader, uint32_t index, const 
         ledger->cpos - committed > status->read - committed)
         return;
     struct shmring_consumer *consumer = shmring__consumer(reader, index);
+    bool untouched = ledger_untouched(slot, consumer);
+    status->ledger = *ledger; /* what became of the records is known, wherever it cannot be written */
+    if (shmring__still_there(reader) < 0)
+        return;
+    if (!untouched) {
+        quarantine(slot, "ledger was changed by another", committed);
+        return;
+    }
     uint32_t spare = slot->selector ^ 1;
     consumer->ledger[spare] = *ledger;
     /* release: the copy is whole before a restart would read it */
@@ -338,5 +377,5 @@ void shmring_reader_commit(struct shmring_reader *reader, uint32_t index, const 
     /* release: never ahead of the selected copy, or a producer overwrites what a restart still has to read */
     atomic_store_explicit(&consumer->cpos_pub, ledger->cpos, memory_order_release);
     slot->selector = spare;
-    status->ledger = *ledger;
+    shmring__still_there(reader);
 }

@@ -13,22 +13,25 @@ static struct shmring_counters *counters(const struct shmring_reader *reader)
     return (struct shmring_counters *)(reader->base + SHMRING_COUNTERS_OFFSET);
 }
 
+/* One mapping, so that the guard has one to cover. */
 static int map_segment(struct shmring_reader *reader)
 {
     uint64_t base_bytes = reader->header.data_offset;
-    uint64_t data_bytes = reader->header.file_bytes - base_bytes;
+    bool foreign = reader->uid != geteuid();
+    uint64_t bytes = foreign ? base_bytes : reader->header.file_bytes;
 
-    void *base = mmap(NULL, base_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, reader->fd, 0);
+    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, reader->fd, 0);
     if (base == MAP_FAILED)
         return -errno;
     reader->base = base;
-    reader->base_bytes = base_bytes;
-    void *data = mmap(NULL, data_bytes, PROT_READ, MAP_SHARED, reader->fd, (off_t)base_bytes);
-    if (data == MAP_FAILED)
-        return -errno;
-    reader->data = data;
-    reader->data_bytes = data_bytes;
-    return 0;
+    reader->mapped_bytes = bytes;
+    reader->guarded = shmring__guard_add(base, bytes);
+    if (reader->guarded == NULL)
+        return -ENFILE;
+    if (foreign)
+        return 0;
+    reader->data = reader->base + base_bytes;
+    return mprotect(reader->base + base_bytes, bytes - base_bytes, PROT_READ) < 0 ? -errno : 0;
 }
 
 int shmring_reader_open(int dir_fd, const char *name, struct shmring_reader **out)
@@ -52,10 +55,9 @@ void shmring_reader_close(struct shmring_reader *reader)
 {
     if (reader == NULL)
         return;
-    if (reader->data != NULL)
-        munmap((void *)reader->data, reader->data_bytes);
+    shmring__guard_remove(reader->guarded);
     if (reader->base != NULL)
-        munmap(reader->base, reader->base_bytes);
+        munmap(reader->base, reader->mapped_bytes);
     close(reader->fd);
     free(reader->resource);
     free(reader);
@@ -93,6 +95,7 @@ void shmring_reader_publish(struct shmring_reader *reader, uint64_t flags, uint6
     atomic_store_explicit(&control->sampling_threshold, sampling_threshold, memory_order_relaxed);
     /* release: whoever sees PUBLISHED sees the threshold */
     atomic_store_explicit(&control->flags, flags, memory_order_release);
+    shmring__still_there(reader);
 }
 
 uint32_t shmring_reader_slots(struct shmring_reader *reader)
@@ -105,6 +108,7 @@ uint32_t shmring_reader_slots(struct shmring_reader *reader)
         used = reader->header.slot_count;
     while (reader->used < used)
         shmring__restore(reader, reader->used++);
+    shmring__still_there(reader);
     return reader->used;
 }
 
@@ -123,6 +127,30 @@ void shmring_reader_producer(const struct shmring_reader *reader, uint32_t slot,
     for (uint32_t reason = 0; reason < SHMRING_DROP_REASONS; reason++)
         out->dropped[reason] = atomic_load_explicit(&producer->dropped[reason], memory_order_acquire);
     out->begun = atomic_load_explicit(&producer->begun, memory_order_relaxed);
+    if (shmring__poisoned(reader))
+        memset(out, 0, sizeof(*out));
+}
+
+void shmring_reader_audit(struct shmring_reader *reader)
+{
+    for (uint32_t slot = 0; slot < reader->used; slot++) {
+        struct shmring_slot_status *status = &reader->slots[slot].status;
+        struct shmring_producer_status producer;
+        uint64_t ended;
+        if (status->health != SHMRING_SLOT_SOUND)
+            continue;
+        shmring_reader_producer(reader, slot, &producer);
+        if (shmring__still_there(reader) < 0)
+            return;
+        /* whatever has ended had been counted as begun before */
+        if (!__builtin_add_overflow(producer.dropped[SHMRING_DROP_RING_FULL], producer.dropped[SHMRING_DROP_OVERSIZE],
+                                    &ended) &&
+            !__builtin_add_overflow(ended, status->read_records, &ended) && ended <= producer.begun)
+            continue;
+        status->health = SHMRING_SLOT_QUARANTINED;
+        status->problem = "counters contradict the records";
+        status->problem_position = status->read;
+    }
 }
 
 void shmring_reader_counters(const struct shmring_reader *reader, uint64_t dropped[SHMRING_DROP_REASONS])
@@ -131,6 +159,18 @@ void shmring_reader_counters(const struct shmring_reader *reader, uint64_t dropp
         dropped[reason] = reader->problem != NULL
                               ? 0
                               : atomic_load_explicit(&counters(reader)->dropped[reason], memory_order_relaxed);
+}
+
+int shmring__still_there(struct shmring_reader *reader)
+{
+    if (shmring__poisoned(reader))
+        shmring_reader_quarantine(reader, "file was truncated while it was read");
+    return reader->problem == NULL ? 0 : -EBADMSG;
+}
+
+const char *shmring_reader_problem(const struct shmring_reader *reader)
+{
+    return reader->problem;
 }
 
 void shmring_reader_quarantine(struct shmring_reader *reader, const char *problem)

@@ -5,6 +5,7 @@
 #ifndef SHMRING_READER_H
 #define SHMRING_READER_H
 
+#include "guard.h"
 #include "shmring.h"
 
 struct shmring__slot {
@@ -20,19 +21,31 @@ struct shmring_reader {
     uid_t uid;
     bool dead;           /* this reader holds the lock */
     const char *problem; /* of the whole segment, when quarantined */
-    uint8_t *base;       /* header up to the last slot group, writable */
-    uint64_t base_bytes;
-    const uint8_t *data; /* all rings, read-only */
-    uint64_t data_bytes;
-    uint32_t used; /* slots [0, used) are restored */
+    uint8_t *base;       /* header up to the last slot group, writable; then the rings, read-only, unless foreign */
+    uint64_t mapped_bytes;
+    struct shmring__guarded *guarded; /* the mapping, for the handler of SIGBUS */
+    const uint8_t *data;              /* all rings; NULL: foreign, to be read with pread */
+    uint32_t used;                    /* slots [0, used) are restored */
     struct shmring__slot slots[];
 };
 
 /* Opens, checks and copies header and resource; maps nothing. Fills header, resource, fd, uid, dead. */
 int shmring__attach(int dir_fd, const char *name, struct shmring_reader **out);
 
+/* pread of all of it. -> 0, -EBADMSG: the file ends before, or -errno. */
+int shmring__read_exactly(int fd, void *out, size_t bytes, uint64_t offset);
+
 /* Takes a slot up from its ledger. */
 void shmring__restore(struct shmring_reader *reader, uint32_t slot);
+
+/* True: the file shrank under the mapping. What has been read since is zeros, and what has been written is lost. */
+static inline bool shmring__poisoned(const struct shmring_reader *reader)
+{
+    return atomic_load_explicit(&reader->guarded->poisoned, memory_order_relaxed);
+}
+
+/* To be called after the mapping was touched, before what was read is believed. -> 0, or -EBADMSG: quarantined now. */
+int shmring__still_there(struct shmring_reader *reader);
 
 static inline struct shmring_producer *shmring__producer(const struct shmring_reader *reader, uint32_t slot)
 {

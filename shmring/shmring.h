@@ -93,10 +93,19 @@ struct shmring_reader; /* an attached segment */
  * -EWOULDBLOCK: another consumer holds it. */
 int shmring_dir_lock(int dir_fd);
 
+/* Installs a process-wide handler of SIGBUS, for programs with readers: whoever can write a segment's file can truncate
+ * it, and then the next access to its mapping is that signal. The handler puts zeroed memory in the mapping's place,
+ * and the reader quarantines the segment; a SIGBUS of any other origin goes to the handler found here, or kills as
+ * before. Again: does nothing. -> 0 or -errno. */
+int shmring_guard_install(void);
+enum { SHMRING_GUARD_MAX = 4096 }; /* segments attached at a time */
+
 /* Attaches the segment `name` in dir_fd. Follows no symlink; wants a regular file on the directory's own file system,
  * of exactly the declared geometry, with an intact header. Restores each used slot from its ledger and republishes
- * cpos_pub. -> -EAGAIN: still being created; -EPROTONOSUPPORT: another major, mode or incompatible feature (left
- * untouched); -EBADMSG: not a sound segment, or one whose owner is not its file's; -ENOENT. */
+ * cpos_pub. What another user owns is mapped no further than its control pages, and its rings are read with pread:
+ * these reads neither allocate holes at the reader's expense nor fault. -> -EAGAIN: still being created;
+ * -EPROTONOSUPPORT: another major, mode or incompatible feature (left untouched); -EBADMSG: not a sound segment, or one
+ * whose owner is not its file's; -ENFILE: SHMRING_GUARD_MAX are attached; -ENOENT. */
 int shmring_reader_open(int dir_fd, const char *name, struct shmring_reader **out);
 
 /* Unmaps; the file and its state stay. Accepts NULL. */
@@ -183,6 +192,13 @@ void shmring_reader_counters(const struct shmring_reader *reader, uint64_t dropp
 
 /* Stops touching the whole segment. */
 void shmring_reader_quarantine(struct shmring_reader *reader, const char *problem);
+
+/* Why the whole segment is quarantined, a static text; NULL: it is not, though slots of it may be. */
+const char *shmring_reader_problem(const struct shmring_reader *reader);
+
+/* Quarantines the sound slots whose producer's counters contradict the records it has written. For now and then: it
+ * reads what producers write all the time. */
+void shmring_reader_audit(struct shmring_reader *reader);
 
 /* ---- shared ------------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A segment's file can be truncated and scribbled over while it is read, and can belong to anybody: it costs that
+ * segment, and nothing else.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "guard.h"
+#include "support/ring_fixture.h"
+
+enum { RING_BYTES = 8192, STRANGER = 4711, RECORDS = 4, RECORD_BYTES = 80 };
+
+static struct ring_fixture fixture;
+static struct shmring *ring, *neighbour;
+static struct shmring_writer *writer, *neighbour_writer;
+static struct shmring_reader *reader, *neighbour_reader;
+static int fd;
+
+static struct shmring *start(struct shmring_writer **out)
+{
+    struct shmring *started = ring_fixture_create(&fixture, 3, RING_BYTES, 0);
+
+    ck_assert_int_eq(shmring_attach(started, out), 0);
+    for (uint64_t seed = 0; seed < RECORDS; seed++)
+        ck_assert(ring_write(*out, seed, 40));
+    return started;
+}
+
+/* What a sanitizer has installed before is not wanted here. */
+static void only_the_guard(void)
+{
+    struct sigaction none = {.sa_handler = SIG_DFL};
+
+    ck_assert_int_eq(sigaction(SIGBUS, &none, NULL), 0);
+    ck_assert_int_eq(shmring_guard_install(), 0);
+    ck_assert_int_eq(shmring_guard_install(), 0);
+}
+
+static void setup(void)
+{
+    only_the_guard();
+    ring_fixture_init(&fixture);
+    ring = start(&writer);
+    neighbour = start(&neighbour_writer);
+    reader = ring_fixture_open(&fixture, shmring_name(ring));
+    neighbour_reader = ring_fixture_open(&fixture, shmring_name(neighbour));
+    fd = openat(fixture.dir_fd, shmring_name(ring), O_RDWR | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+}
+
+static void teardown(void)
+{
+    close(fd);
+    shmring_reader_close(reader);
+    shmring_reader_close(neighbour_reader);
+    shmring_close(ring);
+    shmring_close(neighbour);
+    ring_fixture_done(&fixture);
+}
+
+static void expect_sound_neighbour(void)
+{
+    ck_assert_int_eq(ring_drain(&fixture, neighbour_reader, 0, 0), RECORDS);
+    ring_release(neighbour_reader, 0);
+    ck_assert_ptr_null(shmring_reader_problem(neighbour_reader));
+    ck_assert_int_eq(shmring_reader_slot(neighbour_reader, 0)->health, SHMRING_SLOT_SOUND);
+}
+
+/* ---- truncation ---- */
+
+static void fill_it(void)
+{
+    ck_assert_int_eq(shmring_reader_fill(reader, 0, fixture.window), -EBADMSG);
+}
+
+static void look_at_it(void)
+{
+    ck_assert_int_eq(shmring_reader_look(reader, 0), -EBADMSG);
+}
+
+static void commit_to_it(void)
+{
+    struct shmring_ledger ledger = {.cpos = RECORDS * RECORD_BYTES, .exported = RECORDS};
+
+    shmring_reader_commit(reader, 0, &ledger);
+    ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.exported, RECORDS);
+}
+
+static void publish_to_it(void)
+{
+    shmring_reader_publish(reader, 1, 2);
+}
+
+static void ask_for_slots(void)
+{
+    ck_assert_uint_eq(shmring_reader_slots(reader), 1);
+}
+
+static void ask_the_producer(void)
+{
+    struct shmring_producer_status status;
+
+    shmring_reader_producer(reader, 0, &status);
+    ck_assert_uint_eq(status.begun, 0);
+    shmring_reader_audit(reader);
+}
+
+static void ask_the_counters(void)
+{
+    uint64_t dropped[SHMRING_DROP_REASONS];
+
+    shmring_reader_counters(reader, dropped);
+    ck_assert_uint_eq(dropped[0], 0);
+    shmring_reader_slots(reader);
+}
+
+static void (*const touches[])(void) = {fill_it,       look_at_it,       commit_to_it,    publish_to_it,
+                                        ask_for_slots, ask_the_producer, ask_the_counters};
+
+START_TEST(truncated_segment_is_quarantined_whoever_notices)
+{
+    static const char problem[] = "file was truncated while it was read";
+
+    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), RECORDS);
+    ck_assert_int_eq(ftruncate(fd, 0), 0);
+    touches[_i]();
+    ck_assert_str_eq(shmring_reader_problem(reader), problem);
+    ck_assert_str_eq(shmring_reader_slot(reader, 0)->problem, problem);
+    for (size_t i = 0; i < sizeof(touches) / sizeof(touches[0]); i++) /* nor does anything later */
+        if (touches[i] != commit_to_it)
+            touches[i]();
+    expect_sound_neighbour();
+}
+END_TEST
+
+START_TEST(rings_that_are_cut_off_are_not_read_as_zeros)
+{
+    ck_assert_int_eq(ftruncate(fd, (off_t)shmring_data_offset(3)), 0);
+    fill_it();
+    ck_assert_str_eq(shmring_reader_problem(reader), "file was truncated while it was read");
+    expect_sound_neighbour();
+}
+END_TEST
+
+START_TEST(segment_truncated_before_its_slots_are_known_is_quarantined)
+{
+    struct shmring_writer *second;
+
+    ck_assert_int_eq(shmring_attach(ring, &second), 0);
+    ck_assert_int_eq(ftruncate(fd, SHMRING_SLOTS_OFFSET), 0);
+    ck_assert_uint_eq(shmring_reader_slots(reader), 2);
+    look_at_it();
+    ck_assert_int_eq(shmring_reader_slot(reader, 1)->health, SHMRING_SLOT_QUARANTINED);
+    expect_sound_neighbour();
+}
+END_TEST
+
+START_TEST(segment_that_grows_again_stays_quarantined)
+{
+    ck_assert_int_eq(ftruncate(fd, 0), 0);
+    fill_it();
+    ck_assert_int_eq(ftruncate(fd, (off_t)shmring_file_bytes(3, RING_BYTES)), 0);
+    fill_it();
+    ck_assert_int_eq(shmring_reader_fill(reader, 2, fixture.window), -EBADMSG);
+}
+END_TEST
+
+/* ---- what is not ours ---- */
+
+/* An address of the test's own that is a SIGBUS. */
+static volatile uint8_t *broken_page(void)
+{
+    int own = openat(fixture.dir_fd, "own", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    ck_assert_int_eq(ftruncate(own, SHMRING_PAGE), 0);
+    uint8_t *page = mmap(NULL, SHMRING_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, own, 0);
+    ck_assert_ptr_ne(page, MAP_FAILED);
+    ck_assert_int_eq(ftruncate(own, 0), 0);
+    close(own);
+    return page;
+}
+
+START_TEST(other_addresses_kill_as_before)
+{
+    volatile uint8_t *page = broken_page();
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        prctl(PR_SET_DUMPABLE, 0);
+        page[0] = 1;
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+}
+END_TEST
+
+START_TEST(signal_that_was_sent_kills_as_before)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        prctl(PR_SET_DUMPABLE, 0);
+        kill(getpid(), SIGBUS);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+}
+END_TEST
+
+static sigjmp_buf back;
+
+static void jump_back(int number)
+{
+    siglongjmp(back, number);
+}
+
+static void jump_back_with(int number, siginfo_t *info, void *context)
+{
+    siglongjmp(back, info != NULL && context != NULL ? number : -1);
+}
+
+START_TEST(earlier_handler_gets_what_is_not_ours)
+{
+    struct sigaction plain = {.sa_handler = jump_back};
+    struct sigaction informed = {.sa_sigaction = jump_back_with, .sa_flags = SA_SIGINFO};
+    volatile uint8_t *page = broken_page();
+
+    ck_assert_int_eq(sigaction(SIGBUS, _i == 0 ? &plain : &informed, NULL), 0);
+    ck_assert_int_eq(shmring_guard_install(), 0);
+    int number = sigsetjmp(back, 1);
+    if (number == 0) {
+        page[0] = 1;
+        ck_abort_msg("the page can be written");
+    }
+    ck_assert_int_eq(number, SIGBUS);
+    ck_assert_int_eq(ftruncate(fd, 0), 0);
+    fill_it();
+}
+END_TEST
+
+START_TEST(more_segments_than_can_be_guarded_are_refused)
+{
+    struct shmring_reader *more = NULL;
+    struct shmring__guarded *last = NULL, *one;
+
+    while ((one = shmring__guard_add((void *)16, 16)) != NULL)
+        last = one;
+    ck_assert_int_eq(shmring_reader_open(fixture.dir_fd, shmring_name(ring), &more), -ENFILE);
+    shmring__guard_remove(last);
+    ck_assert_int_eq(shmring_reader_open(fixture.dir_fd, shmring_name(ring), &more), 0);
+    shmring_reader_close(more);
+    ck_assert_int_eq(shmring_reader_open(fixture.dir_fd, shmring_name(ring), &more), 0);
+    shmring_reader_close(more);
+}
+END_TEST
+
+/* ---- a segment of another user ---- */
+
+/* -> false, told: only root can give files away. */
+static bool give_away(const char *test)
+{
+    if (geteuid() != 0) {
+        printf("SKIP %s: needs root\n", test);
+        return false;
+    }
+    ck_assert_int_eq(fchown(fd, STRANGER, STRANGER), 0);
+    shmring_reader_close(reader);
+    reader = ring_fixture_open(&fixture, shmring_name(ring));
+    ck_assert_uint_eq(shmring_reader_uid(reader), STRANGER);
+    return true;
+}
+
+static blkcnt_t blocks(void)
+{
+    struct stat st;
+
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    return st.st_blocks;
+}
+
+START_TEST(strangers_records_are_read_across_laps)
+{
+    if (!give_away("strangers_records_are_read_across_laps"))
+        return;
+    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), RECORDS);
+    ring_release(reader, 0);
+    for (uint64_t seed = RECORDS; seed < 1000; seed++) {
+        ck_assert(ring_write(writer, seed, (uint32_t)(seed % 300)));
+        ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 1);
+        ring_release(reader, 0);
+    }
+}
+END_TEST
+
+START_TEST(strangers_holes_are_not_filled_by_reading)
+{
+    off_t data = (off_t)shmring_data_offset(3);
+
+    if (!give_away("strangers_holes_are_not_filled_by_reading"))
+        return;
+    ck_assert_int_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, data, RING_BYTES), 0);
+    blkcnt_t before = blocks();
+    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), -EBADMSG);
+    ck_assert_int_eq(blocks(), before);
+    expect_sound_neighbour();
+}
+END_TEST
+
+START_TEST(strangers_truncation_is_a_short_read)
+{
+    struct sigaction none = {.sa_handler = SIG_DFL};
+
+    if (!give_away("strangers_truncation_is_a_short_read"))
+        return;
+    ck_assert_int_eq(sigaction(SIGBUS, &none, NULL), 0);
+    ck_assert_int_eq(ftruncate(fd, (off_t)shmring_data_offset(3) + RECORD_BYTES), 0);
+    fill_it();
+    ck_assert_str_eq(shmring_reader_problem(reader), "file was truncated while it was read");
+    expect_sound_neighbour();
+}
+END_TEST
+
+START_TEST(strangers_truncated_control_pages_are_guarded)
+{
+    if (!give_away("strangers_truncated_control_pages_are_guarded"))
+        return;
+    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), RECORDS);
+    ck_assert_int_eq(ftruncate(fd, 0), 0);
+    touches[_i]();
+    ck_assert_str_eq(shmring_reader_problem(reader), "file was truncated while it was read");
+    expect_sound_neighbour();
+}
+END_TEST
+
+/* ---- forgery ---- */
+
+static struct shmring_consumer *consumer_page(uint8_t *segment)
+{
+    return (struct shmring_consumer *)(segment + shmring_consumer_offset(0));
+}
+
+START_TEST(ledger_changed_by_another_is_found_out_and_left_alone)
+{
+    struct shmring_consumer before, *shared = consumer_page(ring_fixture_map(&fixture, shmring_name(ring)));
+
+    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), RECORDS);
+    switch (_i) {
+    case 0:
+        shared->ledger[0].exported = 1000000;
+        break;
+    case 1:
+        atomic_store(&shared->selector, 1);
+        break;
+    default:
+        atomic_store(&shared->cpos_pub, RECORD_BYTES);
+    }
+    memcpy(&before, shared, sizeof(before));
+    ring_release(reader, 0);
+    const struct shmring_slot_status *status = shmring_reader_slot(reader, 0);
+    ck_assert_int_eq(status->health, SHMRING_SLOT_QUARANTINED);
+    ck_assert_str_eq(status->problem, "ledger was changed by another");
+    ck_assert_uint_eq(status->ledger.exported, RECORDS);
+    ck_assert_mem_eq(&before, shared, sizeof(before));
+    expect_sound_neighbour();
+}
+END_TEST
+
+START_TEST(counters_that_contradict_the_records_are_found_out)
+{
+    uint8_t *segment = ring_fixture_map(&fixture, shmring_name(ring));
+    struct shmring_producer *producer = (struct shmring_producer *)(segment + shmring_producer_offset(0));
+    const struct shmring_slot_status *status = shmring_reader_slot(reader, 0);
+
+    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), RECORDS);
+    shmring_reader_audit(reader);
+    ck_assert_int_eq(status->health, SHMRING_SLOT_SOUND);
+    if (_i == 0)
+        atomic_store(&producer->begun, RECORDS - 1);
+    else
+        atomic_store(&producer->dropped[SHMRING_DROP_OVERSIZE], _i == 1 ? 1 : UINT64_MAX);
+    shmring_reader_audit(reader);
+    ck_assert_int_eq(status->health, SHMRING_SLOT_QUARANTINED);
+    ck_assert_str_eq(status->problem, "counters contradict the records");
+    expect_sound_neighbour();
+}
+END_TEST
+
+/* ---- at the same time ---- */
+
+enum { ROUNDS = 3000 };
+
+static uint64_t step(uint64_t *random)
+{
+    *random ^= *random << 13, *random ^= *random >> 7, *random ^= *random << 17;
+    return *random;
+}
+
+static pid_t start_vandal(void (*act)(uint8_t *segment, uint64_t random))
+{
+    uint8_t *segment = ring_fixture_map(&fixture, shmring_name(ring));
+    uint64_t random = 88172645463325252ull;
+    pid_t pid = fork();
+
+    ck_assert_int_ge(pid, 0);
+    if (pid > 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;)
+        act(segment, step(&random));
+}
+
+static void scribble(uint8_t *segment, uint64_t random)
+{
+    uint64_t slots = shmring_producer_offset(0), data = shmring_data_offset(3);
+    uint64_t where = random % 4 == 0 ? slots + (random >> 8) % 2048 : data + (random >> 8) % (RECORDS * RECORD_BYTES);
+
+    *(volatile uint8_t *)(segment + where) = (uint8_t)(random >> 40);
+}
+
+static void truncate_and_mend(uint8_t *segment, uint64_t random)
+{
+    off_t whole = (off_t)shmring_file_bytes(3, RING_BYTES);
+
+    (void)segment;
+    if (ftruncate(fd, (off_t)(random % (uint64_t)whole)) < 0 || ftruncate(fd, whole) < 0)
+        _exit(1);
+}
+
+/* Reads all that a reader can, and returns what it came to: so that no access is optimised away. */
+static uint64_t use(struct shmring_reader *victim)
+{
+    struct shmring_view view;
+    uint64_t sum = 0, filled_bytes = 0;
+
+    for (ssize_t n; (n = shmring_reader_fill(victim, 0, fixture.window)) > 0;) {
+        filled_bytes += (uint64_t)n;
+        ck_assert_uint_le(filled_bytes, RING_BYTES);
+        while (shmring_reader_next(fixture.window, &view) > 0)
+            for (uint32_t i = 0; i < view.payload_bytes; i++)
+                sum += view.payload[i];
+    }
+    shmring_reader_publish(victim, SHMRING_CONTROL_PUBLISHED, 1);
+    shmring_reader_audit(victim);
+    if (shmring_reader_slots(victim) > 0)
+        ring_release(victim, 0);
+    return sum;
+}
+
+static void (*const acts[])(uint8_t *, uint64_t) = {scribble, truncate_and_mend};
+
+START_TEST(live_vandal_costs_no_more_than_his_segment)
+{
+    bool foreign = _i >= 2 && give_away("live_vandal_costs_no_more_than_his_segment");
+    uint64_t sum = 0, opened = 0;
+    char header[SHMRING_SLOTS_OFFSET];
+
+    if (_i >= 2 && !foreign)
+        return;
+    ck_assert_int_eq(pread(fd, header, sizeof(header), 0), sizeof(header));
+    pid_t pid = start_vandal(acts[_i % 2]);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct shmring_reader *victim = NULL;
+        if (pwrite(fd, header, sizeof(header), 0) != sizeof(header))
+            continue;
+        if (shmring_reader_open(fixture.dir_fd, shmring_name(ring), &victim) == 0 && ++opened > 0)
+            sum += use(victim);
+        shmring_reader_close(victim);
+    }
+    ck_assert_uint_gt(opened, 0);
+    ck_assert_uint_lt(sum, UINT64_MAX);
+    kill(pid, SIGKILL);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    expect_sound_neighbour();
+}
+END_TEST
+
+#define COUNT(array) (int)(sizeof(array) / sizeof((array)[0]))
+
+int main(void)
+{
+    Suite *suite = suite_create("shmring_guard");
+    TCase *tcase = tcase_create("guard");
+    SRunner *runner = srunner_create(suite);
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_loop_test(tcase, truncated_segment_is_quarantined_whoever_notices, 0, COUNT(touches));
+    tcase_add_test(tcase, rings_that_are_cut_off_are_not_read_as_zeros);
+    tcase_add_test(tcase, segment_truncated_before_its_slots_are_known_is_quarantined);
+    tcase_add_test(tcase, segment_that_grows_again_stays_quarantined);
+    tcase_add_test(tcase, other_addresses_kill_as_before);
+    tcase_add_test(tcase, signal_that_was_sent_kills_as_before);
+    tcase_add_loop_test(tcase, earlier_handler_gets_what_is_not_ours, 0, 2);
+    tcase_add_test(tcase, more_segments_than_can_be_guarded_are_refused);
+    tcase_add_test(tcase, strangers_records_are_read_across_laps);
+    tcase_add_test(tcase, strangers_holes_are_not_filled_by_reading);
+    tcase_add_test(tcase, strangers_truncation_is_a_short_read);
+    tcase_add_loop_test(tcase, strangers_truncated_control_pages_are_guarded, 0, COUNT(touches));
+    tcase_add_loop_test(tcase, ledger_changed_by_another_is_found_out_and_left_alone, 0, 3);
+    tcase_add_loop_test(tcase, counters_that_contradict_the_records_are_found_out, 0, 3);
+    tcase_add_loop_test(tcase, live_vandal_costs_no_more_than_his_segment, 0, 4);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
