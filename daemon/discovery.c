@@ -15,6 +15,12 @@
 
 #include "shmring_format.h"
 
+enum {
+    SCAN_NAMES = 512,  /* read in one portion */
+    SCAN_PAUSE_MS = 5, /* between portions */
+    EVENT_READS = 4,   /* of 4 KiB, in one turn of the loop */
+};
+
 struct discovery {
     struct discovery_callbacks callbacks;
     void *user;
@@ -24,8 +30,10 @@ struct discovery {
     int dir_watch;
     struct timespec scanned_mtime;
     bool rescan_due;
+    DIR *scan; /* NULL: none under way */
     uv_poll_t poll;
     uv_timer_t timer;
+    uv_timer_t scan_timer;
     int open_handles;
     void (*closed_cb)(void *user);
     void *closed_user;
@@ -38,22 +46,41 @@ static bool is_segment_name(const char *name)
     return name[0] != '.' && length > suffix && strcmp(name + length - suffix, SHMRING_SUFFIX) == 0;
 }
 
-static int scan(struct discovery *d)
+static int scan_begin(struct discovery *d)
 {
     int fd = openat(d->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    DIR *dir = fdopendir(fd);
-    if (!dir) {
-        int err = -errno;
-        close(fd);
-        return err;
-    }
-    for (struct dirent *entry; (entry = readdir(dir));)
+    d->scan = fdopendir(fd);
+    if (d->scan)
+        return 0;
+    int err = -errno;
+    close(fd);
+    return err;
+}
+
+static void scan_end(struct discovery *d)
+{
+    if (d->scan)
+        closedir(d->scan);
+    d->scan = NULL;
+    uv_timer_stop(&d->scan_timer);
+}
+
+static void scan_on(uv_timer_t *timer)
+{
+    struct discovery *d = timer->data;
+    for (unsigned n = 0; n < SCAN_NAMES; n++) {
+        const struct dirent *entry = readdir(d->scan);
+        if (!entry) {
+            scan_end(d);
+            d->callbacks.on_scan_cb(d->user, true);
+            return;
+        }
         if (is_segment_name(entry->d_name))
             d->callbacks.on_found_cb(d->user, entry->d_name);
-    closedir(dir);
-    return 0;
+    }
+    uv_timer_start(timer, scan_on, SCAN_PAUSE_MS, 0);
 }
 
 /* A directory whose time stamp is older than two ticks and was seen by the last scan has nothing new. A younger stamp
@@ -63,17 +90,18 @@ void discovery_rescan(struct discovery *d)
     struct stat st;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    if (fstat(d->dir_fd, &st) != 0)
+    if (d->scan || fstat(d->dir_fd, &st) != 0)
         return;
     bool same = st.st_mtim.tv_sec == d->scanned_mtime.tv_sec && st.st_mtim.tv_nsec == d->scanned_mtime.tv_nsec;
     bool settled = now.tv_sec - st.st_mtim.tv_sec > 2 * DISCOVERY_RESCAN_MS / 1000 || now.tv_sec < st.st_mtim.tv_sec;
     if (same && settled && !d->rescan_due)
         return;
+    if (scan_begin(d) != 0)
+        return;
     d->rescan_due = false; /* until a callback asks for another */
-    if (scan(d) == 0)
-        d->scanned_mtime = st.st_mtim;
-    else
-        d->rescan_due = true;
+    d->scanned_mtime = st.st_mtim;
+    d->callbacks.on_scan_cb(d->user, false);
+    scan_on(&d->scan_timer);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -100,7 +128,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)events;
     if (status < 0)
         return;
-    for (ssize_t n; (n = read(d->inotify_fd, bytes, sizeof(bytes))) > 0;) {
+    for (unsigned reads = 0; reads < EVENT_READS; reads++) {
+        ssize_t n = read(d->inotify_fd, bytes, sizeof(bytes));
+        if (n <= 0)
+            return;
         for (ssize_t at = 0; at < n;) {
             const struct inotify_event *event = (const struct inotify_event *)(const void *)(bytes + at);
             on_event(d, event);
@@ -139,8 +170,9 @@ int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct 
     if (err)
         goto fail;
     uv_timer_init(loop, &d->timer);
-    d->poll.data = d->timer.data = d;
-    d->open_handles = 2;
+    uv_timer_init(loop, &d->scan_timer);
+    d->poll.data = d->timer.data = d->scan_timer.data = d;
+    d->open_handles = 3;
     uv_poll_start(&d->poll, UV_READABLE, on_readable);
     uv_timer_start(&d->timer, on_timer, DISCOVERY_RESCAN_MS, DISCOVERY_RESCAN_MS);
     *out = d;
@@ -155,6 +187,7 @@ fail:
 int discovery_move(struct discovery *d, int dir_fd)
 {
     discovery_unwatch(d, d->dir_watch);
+    scan_end(d);
     d->dir_fd = dir_fd;
     d->rescan_due = true;
     return watch_directory(d);
@@ -198,6 +231,8 @@ void discovery_close(struct discovery *d, void (*closed_cb)(void *user), void *u
 {
     d->closed_cb = closed_cb;
     d->closed_user = user;
+    scan_end(d);
     uv_close((uv_handle_t *)&d->poll, on_closed);
     uv_close((uv_handle_t *)&d->timer, on_closed);
+    uv_close((uv_handle_t *)&d->scan_timer, on_closed);
 }

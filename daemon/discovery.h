@@ -6,6 +6,7 @@
 #ifndef DISCOVERY_H
 #define DISCOVERY_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 struct discovery;
@@ -15,6 +16,8 @@ enum { DISCOVERY_RESCAN_MS = 1000 };
 struct discovery_callbacks {
     /* A file with the name of a segment is there. */
     void (*on_found_cb)(void *user, const char *name);
+    /* A scan begins, and when done, has reported all there is. */
+    void (*on_scan_cb)(void *user, bool done);
     /* Somebody closed the watched file: its owner may be gone. The lock may be freed only a moment later. */
     void (*on_closed_cb)(void *user, int watch);
     /* Once every DISCOVERY_RESCAN_MS, after the rescan. */
@@ -22,7 +25,7 @@ struct discovery_callbacks {
 };
 
 /* dir_fd and path are the same directory; both are borrowed. What is there already is reported by the first
- * rescan. */
+ * rescan. Whoever floods the directory gets a bounded part of the loop's time: it is read in portions. */
 int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct discovery_callbacks *callbacks,
                     void *user, struct discovery **out);
 
@@ -34,7 +37,8 @@ int discovery_move(struct discovery *discovery, int dir_fd);
 int discovery_watch(struct discovery *discovery, const char *name);
 void discovery_unwatch(struct discovery *discovery, int watch); /* accepts a negative watch */
 
-/* Reads the directory now, unless it looks unchanged since it was last read. Done at every tick by itself. */
+/* Begins to read the directory, unless it is being read or looks unchanged since it was. Done at every tick by itself.
+ */
 void discovery_rescan(struct discovery *discovery);
 
 /* The next rescan reads the directory even if it looks unchanged. */

@@ -101,9 +101,10 @@ bool segment_release(struct segment *s)
     uint32_t slots = shmring_reader_slots(s->reader);
     for (uint32_t i = 0; i < slots; i++) {
         struct claim_queue *queue = &s->slots[i].claims;
-        if (!queue->head || !queue->head->settled)
+        const struct shmring_slot_status *status = shmring_reader_slot(s->reader, i);
+        if (!queue->head || !queue->head->settled || status->health == SHMRING_SLOT_QUARANTINED)
             continue;
-        struct shmring_ledger ledger = shmring_reader_slot(s->reader, i)->ledger;
+        struct shmring_ledger ledger = status->ledger;
         struct outcome outcome = {0};
         while (claim_take(queue, &ledger.cpos, &outcome))
             continue;
@@ -117,8 +118,9 @@ bool segment_release(struct segment *s)
 static bool slot_quiet(const struct segment *s, uint32_t slot)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(s->reader, slot);
-    return status->health == SHMRING_SLOT_QUARANTINED ||
-           (status->read == status->end && status->ledger.cpos == status->read && !s->slots[slot].claims.head);
+    if (status->health == SHMRING_SLOT_QUARANTINED)
+        return s->slots[slot].quarantine_seen; /* else a batch may still have claims in its queue */
+    return status->read == status->end && status->ledger.cpos == status->read && !s->slots[slot].claims.head;
 }
 
 bool segment_quiet(const struct segment *s)
@@ -149,6 +151,22 @@ bool segment_drained(const struct segment *s)
     return true;
 }
 
+static void count_quarantine(struct segment *s, struct stats *stats)
+{
+    stats->segments_quarantined += !s->quarantine_counted;
+    s->quarantine_counted = true;
+}
+
+const char *segment_audit(struct segment *s, struct stats *stats)
+{
+    shmring_reader_audit(s->reader);
+    const char *problem = shmring_reader_problem(s->reader);
+    if (!problem || s->quarantine_counted)
+        return NULL;
+    count_quarantine(s, stats);
+    return problem;
+}
+
 void segment_note_quarantine(struct segment *s, uint32_t slot, struct stats *stats, struct outcome *orphaned)
 {
     if (s->slots[slot].quarantine_seen)
@@ -157,7 +175,7 @@ void segment_note_quarantine(struct segment *s, uint32_t slot, struct stats *sta
     const struct shmring_slot_status *status = shmring_reader_slot(s->reader, slot);
     uint64_t ring_bytes = shmring_reader_header(s->reader)->ring_bytes;
     uint64_t unread = status->end - status->read;
-    stats->segments_quarantined++;
+    count_quarantine(s, stats);
     stats->unreadable_bytes += unread < ring_bytes ? unread : ring_bytes;
     claim_abandon(&s->slots[slot].claims, orphaned);
 }
@@ -177,18 +195,25 @@ static uint64_t slot_unread(const struct segment *s, uint32_t slot)
     return unread < most ? unread : most;
 }
 
+/* What a producer says of itself may be anything, but must not turn a total around. */
+static void add_claimed(uint64_t *total, uint64_t claimed)
+{
+    if (__builtin_add_overflow(*total, claimed, total))
+        *total = UINT64_MAX;
+}
+
 static void add_producer_drops(const struct segment *s, uint64_t out[PRODUCER_REASONS])
 {
     uint64_t dropped[SHMRING_DROP_REASONS];
     shmring_reader_counters(s->reader, dropped);
     for (unsigned i = 0; i < SHMRING_DROP_REASONS; i++)
-        out[i] += dropped[i];
+        add_claimed(&out[i], dropped[i]);
     uint32_t slots = shmring_reader_slots(s->reader);
     for (uint32_t slot = 0; slot < slots; slot++) {
         struct shmring_producer_status producer;
         shmring_reader_producer(s->reader, slot, &producer);
         for (unsigned i = 0; i < SHMRING_DROP_REASONS; i++)
-            out[i] += producer.dropped[i];
+            add_claimed(&out[i], producer.dropped[i]);
     }
 }
 

@@ -21,12 +21,15 @@ struct segment_slot {
 
 struct segment {
     struct segment *next;
+    struct tenant *tenant;     /* whose it is; NULL until it has a place */
+    struct segment *turn_next; /* the tenant's */
     struct shmring_reader *reader;
     struct segment_slot *slots; /* one per slot of the segment */
     uint32_t next_slot;         /* where the next pass begins, for fairness */
     struct buf resource;        /* encoded ResourceSpans.resource */
     int watch;                  /* discovery's, or negative */
     bool owner_dead;            /* final: nothing more will be written */
+    bool quarantine_counted;    /* it, or one of its slots */
     unsigned probes_left;       /* a close was seen: look at the lock again soon */
     uint64_t probe_at_ms;
     char instance[TOTALS_INSTANCE_HEX + 1];
@@ -52,6 +55,10 @@ bool segment_drained(const struct segment *segment);
 
 /* The slot's reader gave up: counts what cannot be read and leaves batches in flight to `orphaned`. Once per slot. */
 void segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats, struct outcome *orphaned);
+
+/* Looks for figures that cannot be true, whose slots are then quarantined. -> why the whole segment is given up, once
+ * and counted, or NULL. */
+const char *segment_audit(struct segment *segment, struct stats *stats);
 
 /* Adds the segment's figures. */
 void segment_snapshot(const struct segment *segment, struct stats_snapshot *out);

@@ -81,8 +81,8 @@ static void free_source(struct source *s)
 static size_t most_segments(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        return SIZE_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > SHMRING_GUARD_MAX + OTHER_DESCRIPTORS)
+        return SHMRING_GUARD_MAX;
     return limit.rlim_cur > 2 * OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : limit.rlim_cur / 2;
 }
 
@@ -96,9 +96,8 @@ int source_start(uv_loop_t *loop, const struct config *config, struct stats *sta
     s->config = config;
     s->stats = stats;
     s->log = log;
-    s->tail = &s->segments;
     s->poll_ms = SOURCE_POLL_MIN_MS;
-    s->segments_max = most_segments();
+    s->tenants = (struct tenants){.own_uid = geteuid(), .segments_max = most_segments()};
     s->last_pass_ns = uv_hrtime();
     s->dir_fd = s->lock_fd = -1;
     int err = s->dir_fd = shmring_dir_open(config->ring_dir, (uid_t)-1);

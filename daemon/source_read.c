@@ -112,9 +112,11 @@ static void note_quarantine(struct source *s, struct segment *segment, uint32_t 
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
     if (segment->slots[slot].quarantine_seen)
         return;
-    log_line(s->log, LOG_ERROR,
-             "segment %s slot %" PRIu32 " position %" PRIu64 ": %s; slot quarantined, %" PRIu64 " bytes unreadable",
-             segment->name, slot, status->problem_position, status->problem, status->end - status->read);
+    log_cause(s->log, LOG_ERROR, "quarantine", uv_now(s->loop),
+              "segment %s (uid %u) slot %" PRIu32 " position %" PRIu64 ": %s; slot quarantined, %" PRIu64
+              " bytes unreadable",
+              segment->name, (unsigned)shmring_reader_uid(segment->reader), slot, status->problem_position,
+              status->problem, status->end - status->read);
     segment_note_quarantine(segment, slot, s->stats, &s->orphaned);
 }
 
@@ -177,42 +179,49 @@ static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t s
     return status->read - begin;
 }
 
-static void rotate(struct source *s)
+/* -> bytes read, about most at most */
+static uint64_t read_segment(struct source *s, struct segment *segment, uint64_t most, bool *more)
 {
-    struct segment *first = s->segments;
-    if (!first->next)
-        return;
-    s->segments = first->next;
-    first->next = NULL;
-    *s->tail = first;
-    s->tail = &first->next;
+    uint32_t slots = shmring_reader_slots(segment->reader);
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < slots && !s->stalled && total < most; i++) {
+        uint32_t slot = segment->next_slot < slots ? segment->next_slot : 0;
+        uint64_t bytes = drain_slot(s, segment, slot);
+        if (!s->stalled || bytes > 0)
+            segment->next_slot = slot + 1;
+        total += bytes;
+        *more |= bytes >= SOURCE_WINDOW_BYTES / 2;
+    }
+    return total;
 }
 
-/* For fairness the list of segments rotates, and within a segment the slot after the last one read is the next one's
- * first, so that a pass that runs out of its budget, or of the exporter's room, goes on where it stopped.
- * -> bytes read; *more when data was left for the next pass. */
-uint64_t source_read_pass(struct source *s, bool *more)
+static uint64_t read_tenant(struct source *s, struct tenant *tenant, uint64_t most, bool *more)
 {
     uint64_t total = 0;
-    bool spent = false;
+    for (size_t n = tenant->segment_count; n > 0 && !s->stalled && total < most; n--) {
+        uint64_t bytes = read_segment(s, tenant->segments, most - total, more);
+        if (!s->stalled || bytes > 0)
+            tenant_rotate(tenant);
+        total += bytes;
+    }
+    *more |= total >= most;
+    return total;
+}
+
+/* For fairness users take turns, and share what is read in a pass; so do a user's segments, and within a segment the
+ * slot after the last one read is the next one's first. A pass that runs out of its budget, or of the exporter's room,
+ * is gone on with where it stopped. -> bytes read; *more when data was left for the next pass. */
+uint64_t source_read_pass(struct source *s, bool *more)
+{
+    size_t tenants = s->tenants.count;
+    uint64_t share = PASS_BYTES / (tenants > 0 ? tenants : 1), total = 0;
     s->stalled = false;
     *more = false;
-    for (size_t n = s->segment_count; n > 0 && !s->stalled && !spent; n--) {
-        struct segment *segment = s->segments;
-        uint32_t slots = shmring_reader_slots(segment->reader);
-        uint64_t before = total;
-        for (uint32_t i = 0; i < slots && !s->stalled && !spent; i++) {
-            uint32_t slot = segment->next_slot < slots ? segment->next_slot : 0;
-            uint64_t bytes = drain_slot(s, segment, slot);
-            if (!s->stalled || bytes > 0)
-                segment->next_slot = slot + 1;
-            total += bytes;
-            *more |= bytes >= SOURCE_WINDOW_BYTES / 2;
-            spent = total >= PASS_BYTES;
-        }
-        if (!s->stalled || total > before)
-            rotate(s);
+    for (size_t n = tenants; n > 0 && !s->stalled; n--) {
+        uint64_t bytes = read_tenant(s, s->tenants.first, share, more);
+        if (!s->stalled || bytes > 0)
+            tenants_rotate(&s->tenants);
+        total += bytes;
     }
-    *more |= spent;
     return total;
 }

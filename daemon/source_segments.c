@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +16,7 @@ enum { STATE_RETRY_MS = 1000 }; /* a state file that cannot be written is tried 
 /* A name that is not to be opened again as long as it is there: it was no segment of ours. */
 struct skipped {
     struct skipped *next;
+    struct tenant *tenant;
     char name[];
 };
 
@@ -40,23 +43,36 @@ static void unlink_noted(struct source *s, const struct segment *segment)
                   s->config->ring_dir, strerror(errno));
 }
 
-static bool is_skipped(const struct source *s, const char *name)
+static int by_name(const void *a, const void *b)
 {
-    for (const struct skipped *skipped = s->skipped; skipped; skipped = skipped->next)
-        if (strcmp(skipped->name, name) == 0)
-            return true;
-    return false;
+    return strcmp(a, b);
 }
 
-static void skip(struct source *s, const char *name, int err)
+static bool is_known(const struct source *s, const char *name)
+{
+    return tfind(name, &s->names, by_name) != NULL;
+}
+
+static void remember_skipped(struct source *s, struct tenant *tenant, const char *name)
 {
     size_t bytes = strlen(name) + 1;
     struct skipped *skipped = malloc(sizeof(*skipped) + bytes);
-    if (skipped) {
-        memcpy(skipped->name, name, bytes);
-        skipped->next = s->skipped;
-        s->skipped = skipped;
+    if (!skipped)
+        return;
+    memcpy(skipped->name, name, bytes);
+    if (!tsearch(skipped->name, &s->names, by_name)) {
+        free(skipped);
+        return;
     }
+    skipped->next = s->skipped;
+    s->skipped = skipped;
+    skipped->tenant = tenant;
+    tenant->skipped_count++;
+}
+
+static void skip(struct source *s, struct tenant *tenant, const char *name, int err)
+{
+    remember_skipped(s, tenant, name);
     s->stats->segments_skipped++;
     if (err == -EPROTONOSUPPORT)
         log_cause(s->log, LOG_WARN, "segment_version", uv_now(s->loop),
@@ -68,6 +84,14 @@ static void skip(struct source *s, const char *name, int err)
                   name, s->config->ring_dir, strerror(-err));
 }
 
+static void forget_skipped(struct source *s, struct skipped *skipped)
+{
+    tdelete(skipped->name, &s->names, by_name);
+    skipped->tenant->skipped_count--;
+    tenant_tidy(&s->tenants, skipped->tenant);
+    free(skipped);
+}
+
 static void forget_removed(struct source *s)
 {
     for (struct skipped **at = &s->skipped, *skipped; (skipped = *at);) {
@@ -76,54 +100,104 @@ static void forget_removed(struct source *s)
             continue;
         }
         *at = skipped->next;
-        free(skipped);
+        forget_skipped(s, skipped);
     }
+}
+
+/* It is looked at again by the next scan. */
+static void wait_for_place(struct source *s, const char *name, int err)
+{
+    s->waiting++;
+    discovery_force_rescan(s->discovery);
+    if (err != -EAGAIN) /* still being created */
+        log_cause(s->log, LOG_WARN, "segment_waits", uv_now(s->loop),
+                  "segment %s has to wait, %zu are attached: %s; spans stay in its rings meanwhile", name,
+                  s->tenants.segment_count, strerror(-err));
+}
+
+static void wait_for_share(struct source *s, const struct tenant *tenant)
+{
+    s->waiting++;
+    discovery_force_rescan(s->discovery);
+    log_cause(s->log, LOG_WARN, "user_limit", uv_now(s->loop),
+              "uid %u has %zu segments with %" PRIu64 " slots and %" PRIu64
+              " bytes, and %zu files that are none, in %s: "
+              "no more of this user are attached until some are gone; spans stay in their rings",
+              (unsigned)tenant->uid, tenant->segment_count, tenant->slots, tenant->bytes, tenant->skipped_count,
+              s->config->ring_dir);
+}
+
+/* What has been attached already, and its final figures noted, is not read again. */
+static bool was_noted(struct source *s, struct segment *segment)
+{
+    if (!totals_noted(&s->totals, segment->instance))
+        return false;
+    if (!shmring_reader_owner_alive(segment->reader))
+        unlink_noted(s, segment);
+    return true;
+}
+
+/* -> 0, 1: nothing to do with it, -EDQUOT: the user's share is used up, or as segment_open. */
+static int attach(struct source *s, struct tenant *tenant, const char *name)
+{
+    struct segment *segment;
+    struct resource_settings settings = resource_settings(s->config);
+    int err = s->tenants.segment_count < s->tenants.segments_max ? segment_open(s->dir_fd, name, &segment) : -EMFILE;
+    if (err)
+        return err;
+    if (was_noted(s, segment))
+        err = 1;
+    else if (shmring_reader_uid(segment->reader) != tenant->uid) /* another file by now */
+        err = -EAGAIN;
+    else if (segment_encode_resource(segment, &settings, &s->stats->invalid_text) != 0 ||
+             !tsearch(segment->name, &s->names, by_name))
+        err = -ENOMEM;
+    else if (!tenant_add(&s->tenants, tenant, segment)) {
+        tdelete(segment->name, &s->names, by_name);
+        err = -EDQUOT;
+    }
+    if (err) {
+        segment_close(segment);
+        return err;
+    }
+    publish(s, segment);
+    segment->watch = discovery_watch(s->discovery, name);
+    segment->next = s->segments;
+    s->segments = segment;
+    log_line(s->log, LOG_DEBUG, "attached segment %s (uid %u)", name, (unsigned)shmring_reader_uid(segment->reader));
+    s->poll_ms = SOURCE_POLL_MIN_MS; /* its producer is about to write */
+    source_schedule(s, 0);
+    return 0;
 }
 
 static void on_found(void *user, const char *name)
 {
     struct source *s = user;
-    for (struct segment *segment = s->segments; segment; segment = segment->next)
-        if (strcmp(segment->name, name) == 0)
-            return;
-    if (is_skipped(s, name))
+    struct stat st;
+    if (is_known(s, name) || fstatat(s->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return;
-    struct segment *segment;
-    int err = s->segment_count < s->segments_max ? segment_open(s->dir_fd, name, &segment) : -EMFILE;
-    if (err == -ENOENT)
-        return;
-    if (err == -EAGAIN || err == -ENOMEM || err == -EMFILE || err == -ENFILE) {
-        if (err != -EAGAIN)
-            log_cause(s->log, LOG_WARN, "segment_waits", uv_now(s->loop),
-                      "segment %s has to wait, %zu are attached: %s; spans stay in its rings meanwhile", name,
-                      s->segment_count, strerror(-err));
-        discovery_force_rescan(s->discovery);
+    struct tenant *tenant = tenant_of(&s->tenants, st.st_uid);
+    if (!tenant) {
+        wait_for_place(s, name, s->tenants.count < TENANTS_MAX ? -ENOMEM : -EUSERS);
         return;
     }
-    if (err) {
-        skip(s, name, err);
-        return;
-    }
-    if (totals_noted(&s->totals, segment->instance)) {
-        if (!shmring_reader_owner_alive(segment->reader))
-            unlink_noted(s, segment);
-        segment_close(segment);
-        return;
-    }
-    struct resource_settings settings = resource_settings(s->config);
-    if (segment_encode_resource(segment, &settings, &s->stats->invalid_text) != 0) {
-        segment_close(segment);
-        discovery_force_rescan(s->discovery);
-        return;
-    }
-    publish(s, segment);
-    segment->watch = discovery_watch(s->discovery, name);
-    *s->tail = segment;
-    s->tail = &segment->next;
-    s->segment_count++;
-    log_line(s->log, LOG_DEBUG, "attached segment %s (uid %u)", name, (unsigned)shmring_reader_uid(segment->reader));
-    s->poll_ms = SOURCE_POLL_MIN_MS; /* its producer is about to write */
-    source_schedule(s, 0);
+    int err = tenant_has_place(&s->tenants, tenant) ? attach(s, tenant, name) : -EDQUOT;
+    if (err == -EDQUOT)
+        wait_for_share(s, tenant);
+    else if (err == -EAGAIN || err == -ENOMEM || err == -EMFILE || err == -ENFILE)
+        wait_for_place(s, name, err);
+    else if (err < 0 && err != -ENOENT)
+        skip(s, tenant, name, err);
+    tenant_tidy(&s->tenants, tenant);
+}
+
+static void on_scan(void *user, bool done)
+{
+    struct source *s = user;
+    if (done)
+        s->stats->segments_waiting = s->waiting;
+    else
+        s->waiting = 0;
 }
 
 void source_segments_probe(struct source *s, struct segment *segment)
@@ -214,14 +288,24 @@ static void keep_lock(struct source *s)
     s->lock_fd = lock_fd;
 }
 
+static void audit(struct source *s, struct segment *segment)
+{
+    const char *problem = segment_audit(segment, s->stats);
+    if (problem)
+        log_cause(s->log, LOG_ERROR, "quarantine", uv_now(s->loop), "segment %s (uid %u): %s; quarantined",
+                  segment->name, (unsigned)shmring_reader_uid(segment->reader), problem);
+}
+
 static void on_tick(void *user)
 {
     struct source *s = user;
     follow_directory(s);
     keep_lock(s);
     forget_removed(s);
-    for (struct segment *segment = s->segments; segment; segment = segment->next)
+    for (struct segment *segment = s->segments; segment; segment = segment->next) {
         source_segments_probe(s, segment);
+        audit(s, segment);
+    }
     tell_drops(s);
     log_flush(s->log, uv_now(s->loop), false);
 }
@@ -230,6 +314,9 @@ static void on_tick(void *user)
 static bool bid_farewell(struct source *s, struct segment *segment)
 {
     if (!segment->owner_dead || !segment_quiet(segment) || uv_now(s->loop) < s->state_retry_ms)
+        return false;
+    audit(s, segment); /* before its figures become final */
+    if (!segment_quiet(segment))
         return false;
     struct totals before = s->totals;
     segment_farewell(segment, &s->totals);
@@ -249,6 +336,15 @@ static bool bid_farewell(struct source *s, struct segment *segment)
     return true;
 }
 
+static void let_go(struct source *s, struct segment *segment)
+{
+    struct tenant *tenant = segment->tenant;
+    tdelete(segment->name, &s->names, by_name);
+    tenant_remove(&s->tenants, tenant, segment);
+    tenant_tidy(&s->tenants, tenant);
+    segment_close(segment);
+}
+
 /* A batch still open may borrow the resource of a segment that goes. */
 void source_segments_dismiss(struct source *s)
 {
@@ -259,14 +355,11 @@ void source_segments_dismiss(struct source *s)
             continue;
         }
         *at = segment->next;
-        if (!segment->next)
-            s->tail = at;
-        s->segment_count--;
-        segment_close(segment);
+        let_go(s, segment);
     }
 }
 
-const struct discovery_callbacks source_segments_callbacks = {on_found, on_segment_closed, on_tick};
+const struct discovery_callbacks source_segments_callbacks = {on_found, on_scan, on_segment_closed, on_tick};
 
 void source_segments_publish(struct source *s)
 {
@@ -285,10 +378,10 @@ void source_segments_free(struct source *s)
         for (uint32_t i = 0; i < slots; i++)
             claim_abandon(&segment->slots[i].claims, &s->orphaned);
         s->segments = segment->next;
-        segment_close(segment);
+        let_go(s, segment);
     }
     for (struct skipped *skipped; (skipped = s->skipped);) {
         s->skipped = skipped->next;
-        free(skipped);
+        forget_skipped(s, skipped);
     }
 }

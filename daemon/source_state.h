@@ -10,6 +10,7 @@
 #include "segment.h"
 #include "source.h"
 #include "source_drops.h"
+#include "tenant.h"
 #include "totals.h"
 
 struct source {
@@ -29,10 +30,10 @@ struct source {
     bool draining;
     bool stalled; /* the last pass left data behind because the exporter had no room */
     struct segment *segments;
-    struct segment **tail;
-    size_t segment_count;
-    size_t segments_max; /* each costs a descriptor, and others need some too */
+    struct tenants tenants; /* the same segments by their users, in order of turns; each costs a descriptor */
+    void *names;            /* tsearch(3) tree of the names of segments and skipped files */
     struct skipped *skipped;
+    uint64_t waiting; /* found by the scan under way, and not attached */
     struct shmring_window *window;
     struct batch_pool *pool;
     struct batch *open;

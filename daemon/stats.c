@@ -106,6 +106,8 @@ static const struct metric metrics[] = {
     {"aistrace_spans_unread", "gauge", "Spans in the rings, not yet read.", SNAPSHOT(unread)},
     {"aistrace_spool_bytes", "gauge", "Bytes in the spool.", SNAPSHOT(spool_bytes)},
     {"aistrace_segments", "gauge", "Segments attached.", SNAPSHOT(segments)},
+    {"aistrace_segments_waiting", "gauge",
+     "Segments that wait for a place: their user, or the daemon, has as many as may be.", STATS(segments_waiting)},
     {"aistrace_segments_skipped_total", "counter", "Segments left alone because their version is not understood.",
      STATS(segments_skipped)},
     {"aistrace_segments_quarantined_total", "counter", "Segments given up because their content is not sound.",

@@ -42,8 +42,9 @@ struct stats {
     uint64_t export_requests[STATS_GRPC_CODES]; /* finished attempts by gRPC status code */
     uint64_t invalid_text;                      /* strings whose bytes were not UTF-8 and were mended */
     uint64_t segments_skipped;                  /* of another version */
-    uint64_t segments_quarantined;
-    uint64_t unreadable_bytes; /* given up with quarantined slots */
+    uint64_t segments_quarantined;              /* as a whole, or with a slot */
+    uint64_t segments_waiting;                  /* at the last scan of the ring directory; not a sum */
+    uint64_t unreadable_bytes;                  /* given up with quarantined slots */
     uint64_t config_reloads_ok;
     uint64_t config_reloads_failed;
     uint64_t last_success_ms; /* monotonic; 0: none yet */

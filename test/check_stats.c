@@ -31,6 +31,7 @@ static void setup(void)
         .invalid_text = 51,
         .segments_skipped = 52,
         .segments_quarantined = 53,
+        .segments_waiting = 60,
         .unreadable_bytes = 54,
         .config_reloads_ok = 55,
         .config_reloads_failed = 56,
@@ -77,6 +78,7 @@ static const char *const expected[] = {
     "aistrace_spans_spooled 34",
     "aistrace_spool_bytes 35",
     "aistrace_segments 36",
+    "aistrace_segments_waiting 60",
     "aistrace_segments_skipped_total 52",
     "aistrace_segments_quarantined_total 53",
     "aistrace_unreadable_bytes_total 54",
@@ -129,8 +131,8 @@ START_TEST(each_name_has_help_and_type_before_its_values)
             values++;
         }
     }
-    ck_assert_uint_eq(names, 19);
-    ck_assert_uint_eq(values, 31 + STATS_GRPC_CODES - 3);
+    ck_assert_uint_eq(names, 20);
+    ck_assert_uint_eq(values, 32 + STATS_GRPC_CODES - 3);
 }
 END_TEST
 

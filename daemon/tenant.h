@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Who the segments belong to: each user's share of what the daemon can look after, and of its turns, so that one who
+ * floods the ring directory is in nobody else's way. Pure. One thread.
+ */
+#ifndef TENANT_H
+#define TENANT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct segment;
+
+/* Of one user other than the daemon's own, which is bounded by the daemon's descriptors alone. */
+enum {
+    TENANT_SEGMENTS_MAX = 512, /* attached, or files that are none; never more than half of what the daemon can hold */
+    TENANT_SLOTS_MAX = TENANT_SEGMENTS_MAX * 128, /* each is looked at in every pass */
+    TENANTS_MAX = 64,                             /* users at a time */
+};
+#define TENANT_BYTES_MAX (256ull << 30) /* of the sizes the segments declare: address space */
+
+struct tenant {
+    struct tenant *next; /* in order of turns */
+    uid_t uid;
+    bool own;                 /* the daemon's user */
+    struct segment *segments; /* in order of turns, by segment.turn_next */
+    struct segment **tail;
+    size_t segment_count;
+    size_t skipped_count; /* files that are no sound segments */
+    uint64_t slots;
+    uint64_t bytes;
+};
+
+/* Zero-initialised but for own_uid and segments_max. */
+struct tenants {
+    struct tenant *first;
+    size_t count;
+    uid_t own_uid;
+    size_t segments_max; /* that the daemon can hold of all users */
+    size_t segment_count;
+};
+
+/* The user's account, made when missing. -> NULL: no memory, or too many users. */
+struct tenant *tenant_of(struct tenants *tenants, uid_t uid);
+
+/* Forgets an account that is empty. Accepts NULL. */
+void tenant_tidy(struct tenants *tenants, struct tenant *tenant);
+
+/* True while the user may have one more file looked into. */
+bool tenant_has_place(const struct tenants *tenants, const struct tenant *tenant);
+
+/* Adds a segment at the end of the user's turns. -> false: it would pass the user's slots or bytes. */
+bool tenant_add(struct tenants *tenants, struct tenant *tenant, struct segment *segment);
+void tenant_remove(struct tenants *tenants, struct tenant *tenant, struct segment *segment);
+
+/* The first in turn becomes the last. */
+void tenants_rotate(struct tenants *tenants);
+void tenant_rotate(struct tenant *tenant);
+
+#endif

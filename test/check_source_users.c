@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Many users, one daemon: whoever floods the ring directory, truncates his rings or forges his figures is in nobody
+ * else's way.
+ */
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support/source_fixture.h"
+#include "tenant.h"
+
+enum { STRANGER = 4711, ANOTHER = 4712, FLOOD = 30, FEW_DESCRIPTORS = 80, SHARE = FEW_DESCRIPTORS / 4 };
+
+static struct source_fixture *const f = &source_fixture;
+static struct shmring *rings[FLOOD];
+
+static void setup(void)
+{
+    ck_assert_int_eq(shmring_guard_install(), 0);
+    source_fixture_init();
+}
+
+static bool is_root(const char *test)
+{
+    if (geteuid() != 0)
+        printf("SKIP %s: needs root\n", test);
+    return geteuid() == 0;
+}
+
+static int open_file(const char *name, int flags)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/%s", f->dir, name);
+    int fd = open(path, flags | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    return fd;
+}
+
+static void give(const char *name, uid_t uid)
+{
+    int fd = open_file(name, O_RDWR);
+    ck_assert_int_eq(fchown(fd, uid, uid), 0);
+    close(fd);
+}
+
+static void truncate_file(const char *name)
+{
+    int fd = open_file(name, O_RDWR);
+    ck_assert_int_eq(ftruncate(fd, 0), 0);
+    close(fd);
+}
+
+static struct shmring *create(uid_t uid, uint32_t slots, uint64_t ring_bytes)
+{
+    struct shmring *ring;
+    struct shmring_options options = {
+        .dir = f->dir, .trusted_uid = (uid_t)-1, .slot_count = slots, .ring_bytes = ring_bytes};
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    give(shmring_name(ring), uid);
+    return ring;
+}
+
+/* A segment of that user; what is written next goes there. */
+static struct shmring *start_user(uid_t uid)
+{
+    struct shmring *ring = create(uid, 4, SOURCE_RING_BYTES);
+    ck_assert_int_eq(shmring_attach(ring, &f->writer), 0);
+    return ring;
+}
+
+static void start_flood(uid_t uid)
+{
+    for (size_t i = 0; i < FLOOD; i++)
+        rings[i] = start_user(uid);
+}
+
+static void end_flood(void)
+{
+    for (size_t i = 0; i < FLOOD; i++)
+        shmring_close(rings[i]);
+}
+
+static void make_junk(unsigned from, unsigned to, uid_t uid)
+{
+    for (unsigned i = from; i < to; i++) {
+        char name[64];
+        snprintf(name, sizeof(name), "junk%u%s", i, SHMRING_SUFFIX);
+        close(open_file(name, O_CREAT | O_RDWR));
+        if (uid != geteuid())
+            give(name, uid);
+    }
+}
+
+static void leave_few_places(void)
+{
+    struct rlimit few = {.rlim_cur = FEW_DESCRIPTORS, .rlim_max = FEW_DESCRIPTORS};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+}
+
+static bool exported(uint64_t spans)
+{
+    source_fixture_finish_all();
+    return source_fixture_snapshot().outcome.exported == spans;
+}
+
+/* ---- caps ---- */
+
+START_TEST(flood_of_segments_leaves_places_to_other_users)
+{
+    if (!is_root("flood_of_segments_leaves_places_to_other_users"))
+        return;
+    start_flood(STRANGER);
+    source_fixture_write_spans(1, AISTRACE_SAMPLED); /* to one of them */
+    shmring_close(f->ring);
+    f->ring = start_user(ANOTHER);
+    source_fixture_write_spans(3, AISTRACE_SAMPLED);
+    leave_few_places();
+    source_fixture_start();
+    source_fixture_run_until(f->stats.segments_waiting == FLOOD - SHARE);
+    source_fixture_run_until(source_fixture_snapshot().segments == SHARE + 1);
+    end_flood();
+    source_fixture_run_until(exported(4));
+    source_fixture_run_until(source_fixture_segment_files() == 1);
+    source_fixture_run_until(f->stats.segments_waiting == 0);
+}
+END_TEST
+
+START_TEST(files_that_are_no_segments_count_against_their_user)
+{
+    if (!is_root("files_that_are_no_segments_count_against_their_user"))
+        return;
+    make_junk(0, FLOOD, STRANGER);
+    leave_few_places();
+    source_fixture_start();
+    source_fixture_run_until(f->stats.segments_waiting > 0);
+    uint64_t skipped = f->stats.segments_skipped;
+    ck_assert_uint_lt(skipped, FLOOD);
+    source_fixture_write_spans(1, AISTRACE_SAMPLED);
+    source_fixture_run_until(exported(1));
+    shmring_close(f->ring);
+    f->ring = start_user(STRANGER);
+    source_fixture_write_spans(1, AISTRACE_SAMPLED);
+    source_fixture_run_for(1500); /* a scan */
+    ck_assert_uint_eq(f->stats.segments_skipped, skipped);
+    ck_assert(exported(1));
+    for (unsigned i = 0; i < FLOOD; i++) {
+        char path[128];
+        snprintf(path, sizeof(path), "%s/junk%u%s", f->dir, i, SHMRING_SUFFIX);
+        ck_assert_int_eq(unlink(path), 0);
+    }
+    source_fixture_run_until(exported(2));
+}
+END_TEST
+
+/* Segments of that shape, of which so many are attached. */
+static const struct {
+    uint32_t slots;
+    uint64_t ring_bytes;
+    unsigned made;
+    unsigned attached;
+} shapes[] = {
+    {SHMRING_SLOTS_MAX, SHMRING_RING_MIN, TENANT_SLOTS_MAX / SHMRING_SLOTS_MAX + 2,
+     TENANT_SLOTS_MAX / SHMRING_SLOTS_MAX},
+    {SHMRING_SLOTS_MAX, SHMRING_RING_MAX, 2, 0},
+    {100, SHMRING_RING_MAX, 4, 2},
+    {4, SHMRING_RING_MIN, 40, 40},
+};
+
+START_TEST(slots_and_bytes_of_a_user_are_bounded)
+{
+    struct shmring *made[TENANT_SLOTS_MAX / SHMRING_SLOTS_MAX + 2];
+    if (!is_root("slots_and_bytes_of_a_user_are_bounded"))
+        return;
+    for (unsigned i = 0; i < shapes[_i].made; i++)
+        made[i] = create(STRANGER, shapes[_i].slots, shapes[_i].ring_bytes);
+    source_fixture_start();
+    source_fixture_run_until(source_fixture_snapshot().segments == shapes[_i].attached + 1);
+    source_fixture_run_until(f->stats.segments_waiting == shapes[_i].made - shapes[_i].attached);
+    for (unsigned i = 0; i < shapes[_i].made; i++)
+        shmring_close(made[i]);
+    unsigned never = shapes[_i].attached == 0 ? shapes[_i].made : 0;
+    source_fixture_run_until(source_fixture_segment_files() == never + 1);
+}
+END_TEST
+
+START_TEST(more_users_than_accounts_wait)
+{
+    struct shmring *made[TENANTS_MAX + 1];
+    if (!is_root("more_users_than_accounts_wait"))
+        return;
+    for (unsigned i = 0; i <= TENANTS_MAX; i++)
+        made[i] = create(STRANGER + i, 1, SHMRING_RING_MIN);
+    source_fixture_start();
+    source_fixture_run_until(f->stats.segments_waiting > 0);
+    ck_assert_uint_eq(source_fixture_snapshot().segments + f->stats.segments_waiting, TENANTS_MAX + 2);
+    for (unsigned i = 0; i <= TENANTS_MAX; i++)
+        shmring_close(made[i]);
+    source_fixture_run_until(source_fixture_segment_files() == 1);
+}
+END_TEST
+
+START_TEST(loop_gets_its_turn_in_a_full_directory)
+{
+    make_junk(0, 2000, geteuid());
+    source_fixture_start();
+    ck_assert_uint_lt(f->stats.segments_skipped, 1000);
+    source_fixture_run_until(f->stats.segments_skipped == 2000);
+    source_fixture_write_spans(1, AISTRACE_SAMPLED);
+    source_fixture_run_until(exported(1));
+}
+END_TEST
+
+/* ---- turns ---- */
+
+static bool holds(const struct batch *batch, const char name[4])
+{
+    size_t count;
+    const struct iovec *parts = batch_parts(batch, &count);
+    for (size_t i = 0; i < count; i++)
+        if (memmem(parts[i].iov_base, parts[i].iov_len, name, 4))
+            return true;
+    return false;
+}
+
+START_TEST(full_rings_of_one_user_do_not_keep_others_waiting)
+{
+    static const struct batch_outcome sent = {.exported = true};
+    unsigned before = 0;
+    if (!is_root("full_rings_of_one_user_do_not_keep_others_waiting"))
+        return;
+    start_flood(STRANGER);
+    for (size_t i = 0; i < FLOOD; i++) {
+        shmring_close(rings[i]);
+        rings[i] = start_user(STRANGER);
+        while (source_fixture_write("name", AISTRACE_SAMPLED))
+            continue;
+    }
+    shmring_close(f->ring);
+    f->room = 1;
+    f->ring = start_user(ANOTHER);
+    ck_assert(source_fixture_write("mine", AISTRACE_SAMPLED));
+    source_fixture_start();
+    source_fixture_run_until(f->held_count > 0);
+    for (; before < 1000 && !holds(f->held[0], "mine"); before++) {
+        source_fixture_finish(0, &sent);
+        source_fixture_run_until(f->held_count > 0);
+    }
+    ck_assert_uint_lt(before, 10);
+    end_flood();
+}
+END_TEST
+
+/* ---- hostile memory ---- */
+
+START_TEST(truncated_segment_costs_nothing_else)
+{
+    bool foreign = _i == 1 && is_root("truncated_segment_costs_nothing_else");
+    if (_i == 1 && !foreign)
+        return;
+    struct shmring *victim = start_user(foreign ? STRANGER : geteuid());
+    source_fixture_start();
+    source_fixture_write_spans(5, AISTRACE_SAMPLED);
+    source_fixture_run_until(f->held_count == 1);
+    truncate_file(shmring_name(victim));
+    source_fixture_finish_all(); /* its claims are to be committed to a file that is gone */
+    source_fixture_run_until(f->stats.segments_quarantined == 1);
+    ck_assert(exported(5));
+    ck_assert_int_eq(shmring_attach(f->ring, &f->writer), 0);
+    source_fixture_write_spans(2, AISTRACE_SAMPLED);
+    source_fixture_run_until(exported(7));
+    shmring_close(victim);
+    source_fixture_run_until(source_fixture_segment_files() == 1);
+    ck_assert_uint_eq(f->stats.segments_quarantined, 1);
+    ck_assert(exported(7));
+}
+END_TEST
+
+START_TEST(batch_in_flight_outlives_its_quarantined_segment)
+{
+    struct shmring *victim = start_user(geteuid());
+    source_fixture_start();
+    source_fixture_write_spans(5, AISTRACE_SAMPLED);
+    source_fixture_run_until(f->held_count == 1);
+    truncate_file(shmring_name(victim));
+    shmring_close(victim);
+    source_fixture_run_until(source_fixture_segment_files() == 1);
+    ck_assert_uint_eq(f->held_count, 1);
+    ck_assert(exported(5));
+}
+END_TEST
+
+START_TEST(truncated_segment_without_slots_is_counted)
+{
+    struct shmring *victim = create(geteuid(), 4, SOURCE_RING_BYTES);
+    source_fixture_start();
+    source_fixture_run_until(source_fixture_snapshot().segments == 2);
+    truncate_file(shmring_name(victim));
+    source_fixture_run_until(f->stats.segments_quarantined == 1);
+    shmring_close(victim);
+    source_fixture_run_until(source_fixture_segment_files() == 1);
+    ck_assert_uint_eq(f->stats.segments_quarantined, 1);
+}
+END_TEST
+
+static uint8_t *map(const struct shmring *ring)
+{
+    int fd = open_file(shmring_name(ring), O_RDWR);
+    void *base = mmap(NULL, shmring_data_offset(4), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    ck_assert_ptr_ne(base, MAP_FAILED);
+    close(fd);
+    return base;
+}
+
+START_TEST(figures_that_cannot_be_true_are_kept_out_of_the_totals)
+{
+    struct shmring *forger = start_user(geteuid());
+    struct shmring_producer *producer = (struct shmring_producer *)(map(forger) + shmring_producer_offset(0));
+    source_fixture_start();
+    source_fixture_write_spans(5, AISTRACE_SAMPLED);
+    source_fixture_run_until(exported(5));
+    atomic_store(&producer->dropped[SHMRING_DROP_RING_FULL], 1ull << 40);
+    if (_i == 1)
+        shmring_close(forger); /* at its farewell at the latest */
+    source_fixture_run_until(f->stats.segments_quarantined == 1);
+    if (_i == 0)
+        shmring_close(forger);
+    source_fixture_run_until(source_fixture_segment_files() == 1);
+    struct stats_snapshot now = source_fixture_snapshot();
+    ck_assert_uint_eq(now.producer_dropped[SHMRING_DROP_RING_FULL], 0);
+    ck_assert_uint_eq(now.outcome.exported, 5);
+    ck_assert_uint_eq(now.producer_dropped[PRODUCER_INTERRUPTED], 0);
+}
+END_TEST
+
+START_TEST(counters_of_producers_do_not_turn_a_total_around)
+{
+    struct shmring *forgers[2];
+    for (size_t i = 0; i < 2; i++) {
+        forgers[i] = start_user(geteuid());
+        struct shmring_producer *producer = (struct shmring_producer *)(map(forgers[i]) + shmring_producer_offset(0));
+        atomic_store(&producer->dropped[SHMRING_DROP_NESTED], UINT64_MAX - 1);
+    }
+    source_fixture_start();
+    source_fixture_run_until(source_fixture_snapshot().segments == 3);
+    ck_assert_uint_eq(source_fixture_snapshot().producer_dropped[SHMRING_DROP_NESTED], UINT64_MAX);
+    for (size_t i = 0; i < 2; i++)
+        shmring_close(forgers[i]);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("source_users");
+    TCase *tcase = tcase_create("users");
+    tcase_set_timeout(tcase, 30);
+    tcase_add_checked_fixture(tcase, setup, source_fixture_done);
+    tcase_add_test(tcase, flood_of_segments_leaves_places_to_other_users);
+    tcase_add_test(tcase, files_that_are_no_segments_count_against_their_user);
+    tcase_add_loop_test(tcase, slots_and_bytes_of_a_user_are_bounded, 0, sizeof(shapes) / sizeof(shapes[0]));
+    tcase_add_test(tcase, more_users_than_accounts_wait);
+    tcase_add_test(tcase, loop_gets_its_turn_in_a_full_directory);
+    tcase_add_test(tcase, full_rings_of_one_user_do_not_keep_others_waiting);
+    tcase_add_loop_test(tcase, truncated_segment_costs_nothing_else, 0, 2);
+    tcase_add_test(tcase, batch_in_flight_outlives_its_quarantined_segment);
+    tcase_add_test(tcase, truncated_segment_without_slots_is_counted);
+    tcase_add_loop_test(tcase, figures_that_cannot_be_true_are_kept_out_of_the_totals, 0, 2);
+    tcase_add_test(tcase, counters_of_producers_do_not_turn_a_total_around);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

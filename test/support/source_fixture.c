@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#include "source_fixture.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct source_fixture source_fixture;
+static struct source_fixture *const f = &source_fixture;
+static uv_timer_t ticker;
+
+void exporter_submit(struct exporter *exporter, struct batch *batch)
+{
+    (void)exporter;
+    ck_assert_uint_gt(batch_span_count(batch), 0);
+    ck_assert_uint_lt(f->held_count, SOURCE_BATCHES_MAX);
+    f->held[f->held_count++] = batch;
+}
+
+bool exporter_has_room(const struct exporter *exporter)
+{
+    (void)exporter;
+    return f->held_count < f->room;
+}
+
+void source_fixture_start(void)
+{
+    ck_assert_int_eq(source_start(&f->loop, &f->config, &f->stats, f->log, &f->source), 0);
+    source_attach_exporter(f->source, (struct exporter *)&f->held);
+}
+
+void source_fixture_start_producer(void)
+{
+    struct shmring_options options = {
+        .dir = f->dir, .trusted_uid = (uid_t)-1, .slot_count = 4, .ring_bytes = SOURCE_RING_BYTES};
+    ck_assert_int_eq(shmring_create(&options, &f->ring), 0);
+    ck_assert_int_eq(shmring_attach(f->ring, &f->writer), 0);
+}
+
+void source_fixture_close_producer(void)
+{
+    shmring_close(f->ring);
+    f->ring = NULL;
+}
+
+void source_fixture_init(void)
+{
+    *f = (struct source_fixture){.dir = "/dev/shm/check_source.XXXXXX", .room = SOURCE_BATCHES_MAX};
+    ck_assert_ptr_nonnull(mkdtemp(f->dir));
+    f->config = (struct config){.enabled = true,
+                                .service_prefix = "aistore",
+                                .probability = 1,
+                                .ring_dir = f->dir,
+                                .flush_interval_ms = 5,
+                                .max_batch_spans = 10,
+                                .max_batch_bytes = 1 << 20};
+    ck_assert_int_eq(uv_loop_init(&f->loop), 0);
+    ck_assert_int_eq(log_new(STDERR_FILENO, &f->log), 0);
+    source_fixture_start_producer();
+}
+
+static void closed(void *user)
+{
+    *(bool *)user = true;
+}
+
+void source_fixture_stop(void)
+{
+    bool done = false;
+    source_close(f->source, closed, &done);
+    while (!done)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    f->source = NULL;
+}
+
+void source_fixture_done(void)
+{
+    if (f->source)
+        source_fixture_stop();
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&f->loop), 0);
+    shmring_close(f->ring);
+    log_free(f->log);
+    char command[128];
+    snprintf(command, sizeof(command), "rm -rf %s", f->dir);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void tick(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+uint64_t source_fixture_tick_begin(void)
+{
+    uv_timer_init(&f->loop, &ticker);
+    uv_timer_start(&ticker, tick, 1, 1);
+    uv_update_time(&f->loop);
+    return uv_hrtime() + SOURCE_DEADLINE_MS * 1000000ull;
+}
+
+void source_fixture_tick_end(void)
+{
+    uv_close((uv_handle_t *)&ticker, NULL);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+void source_fixture_run_for(uint64_t ms)
+{
+    uint64_t end_ns = uv_hrtime() + ms * 1000000;
+    source_fixture_run_until(uv_hrtime() >= end_ns);
+}
+
+bool source_fixture_write(const char name[4], uint16_t flags)
+{
+    static uint64_t id;
+    struct aistrace_item item = {.tag = AISTRACE_ITEM_NAME, .value_bytes = 4};
+    struct aistrace_span_record span = {.kind = 1, .start_unix_ns = 1, .duration_ns = 1};
+    span.trace_id[0] = span.span_id[0] = 1;
+    id++;
+    memcpy(span.span_id + 1, &id, 7);
+    uint32_t bytes = sizeof(span) + sizeof(item) + 4;
+    uint8_t *at = shmring_reserve(f->writer, bytes, AISTRACE_RECORD_SPAN, flags);
+    if (!at)
+        return false;
+    memcpy(at, &span, sizeof(span));
+    memcpy(at + sizeof(span), &item, sizeof(item));
+    memcpy(at + sizeof(span) + sizeof(item), name, 4);
+    shmring_commit(f->writer);
+    return true;
+}
+
+void source_fixture_write_spans(unsigned count, uint16_t flags)
+{
+    for (unsigned i = 0; i < count; i++)
+        ck_assert(source_fixture_write("name", flags));
+}
+
+struct stats_snapshot source_fixture_snapshot(void)
+{
+    struct stats_snapshot s;
+    source_snapshot(f->source, &s);
+    ck_assert_uint_eq(s.committed, outcome_sum(&s.outcome) + s.in_flight + s.unread);
+    return s;
+}
+
+void source_fixture_finish(size_t index, const struct batch_outcome *outcome)
+{
+    struct batch *batch = f->held[index];
+    memmove(f->held + index, f->held + index + 1, (--f->held_count - index) * sizeof(*f->held));
+    source_batch_finished(f->source, batch, outcome);
+}
+
+void source_fixture_finish_all(void)
+{
+    static const struct batch_outcome exported = {.exported = true};
+    while (f->held_count > 0)
+        source_fixture_finish(0, &exported);
+}
+
+unsigned source_fixture_segment_files(void)
+{
+    unsigned n = 0;
+    DIR *d = opendir(f->dir);
+    for (struct dirent *entry; (entry = readdir(d));)
+        n += strstr(entry->d_name, SHMRING_SUFFIX) != NULL;
+    closedir(d);
+    return n;
+}

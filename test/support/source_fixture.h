@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * For tests of the source: a ring directory, a producer of this process in it, a loop, and an exporter that the test
+ * plays: it takes the place of the daemon's. Failures abort the calling test (libcheck).
+ */
+#ifndef SOURCE_FIXTURE_H
+#define SOURCE_FIXTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+#include "shmring.h"
+#include "source.h"
+#include "span_format.h"
+
+enum { SOURCE_BATCHES_MAX = 1024, SOURCE_DEADLINE_MS = 5000, SOURCE_RING_BYTES = 64 << 10 };
+
+struct source_fixture {
+    char dir[64];
+    uv_loop_t loop;
+    struct config config;
+    struct stats stats;
+    struct log *log;
+    struct source *source;
+    struct shmring *ring;
+    struct shmring_writer *writer;          /* who writes the spans below */
+    struct batch *held[SOURCE_BATCHES_MAX]; /* what the exporter was given and the test has not settled */
+    size_t held_count;
+    size_t room; /* how many it holds before it has none */
+};
+extern struct source_fixture source_fixture;
+
+/* Everything but the source, which the test starts when it likes. */
+void source_fixture_init(void);
+void source_fixture_done(void);
+
+void source_fixture_start(void);
+void source_fixture_stop(void);
+void source_fixture_start_producer(void);
+void source_fixture_close_producer(void);
+
+/* One span of a name of four letters. -> false: dropped. */
+bool source_fixture_write(const char name[4], uint16_t flags);
+void source_fixture_write_spans(unsigned count, uint16_t flags);
+
+/* Settles the batch at that place, or all. */
+void source_fixture_finish(size_t index, const struct batch_outcome *outcome);
+void source_fixture_finish_all(void);
+
+/* The figures, after a look whether they add up. */
+struct stats_snapshot source_fixture_snapshot(void);
+
+unsigned source_fixture_segment_files(void);
+
+/* Runs the loop for that long, or until the condition holds; fails after SOURCE_DEADLINE_MS. */
+void source_fixture_run_for(uint64_t ms);
+#define source_fixture_run_until(condition)                                                                            \
+    do {                                                                                                               \
+        uint64_t until_ns = source_fixture_tick_begin();                                                               \
+        while (!(condition) && uv_hrtime() < until_ns)                                                                 \
+            uv_run(&source_fixture.loop, UV_RUN_ONCE);                                                                 \
+        source_fixture_tick_end();                                                                                     \
+        ck_assert_msg((condition), "not within the deadline: %s", #condition);                                         \
+    } while (0)
+uint64_t source_fixture_tick_begin(void); /* -> the deadline */
+void source_fixture_tick_end(void);
+
+#endif
