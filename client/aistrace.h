@@ -139,6 +139,7 @@ struct aistrace_options {
     const char *ring_dir;  /* NULL: AIS_TRACING_RING_DIR, else /dev/shm/aistrace */
     uint64_t ring_bytes;   /* per thread; 0: AIS_TRACING_RING_SIZE, else 1 MiB, less on a small tmpfs */
     uint32_t thread_slots; /* 0: 128; how many threads may trace at the same time */
+    uint32_t ring_uid;     /* who else than root and this user may own ring_dir; 0: AIS_TRACING_RING_UID, else nobody */
 };
 
 /* The process's own view of the identity. */

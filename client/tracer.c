@@ -25,6 +25,7 @@ static struct {
     char *ring_dir;
     uint64_t ring_bytes;
     uint32_t thread_slots;
+    uid_t ring_uid;
     struct aistrace__resource resource;
     struct aistrace_counters last; /* at aistrace_stop */
     pthread_key_t exit_key;
@@ -113,7 +114,7 @@ static int create(void)
 {
     struct shmring_options options = {
         .dir = tracer.ring_dir,
-        .trusted_uid = (uid_t)-1,
+        .trusted_uid = tracer.ring_uid,
         .slot_count = tracer.thread_slots,
         .ring_bytes = tracer.ring_bytes,
         .resource = tracer.resource.data,
@@ -276,6 +277,23 @@ static uint64_t ring_bytes_of_environment(void)
     return 0;
 }
 
+/* Root's is trusted anyhow: 0 is for nobody else. */
+static uid_t ring_uid_of_environment(void)
+{
+    const char *text = getenv("AIS_TRACING_RING_UID");
+    unsigned long long value;
+    char *end;
+
+    if (!text || !*text)
+        return 0;
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (*text >= '0' && *text <= '9' && !errno && !*end && value < (uid_t)-1)
+        return (uid_t)value;
+    aistrace__debug(AISTRACE__CAUSE_RING_UID, "AIS_TRACING_RING_UID ignored: not the number of a user", 0);
+    return 0;
+}
+
 static int start(const struct aistrace_options *options)
 {
     const char *dir = options->ring_dir ? options->ring_dir : getenv("AIS_TRACING_RING_DIR");
@@ -292,6 +310,7 @@ static int start(const struct aistrace_options *options)
         return -ENOMEM;
     tracer.ring_bytes = options->ring_bytes ? options->ring_bytes : ring_bytes_of_environment();
     tracer.thread_slots = options->thread_slots;
+    tracer.ring_uid = options->ring_uid ? options->ring_uid : ring_uid_of_environment();
     atomic_store(&tracer.refused, false);
     atomic_store(&aistrace__tracer.no_segment, 0);
     memset(&tracer.last, 0, sizeof(tracer.last));

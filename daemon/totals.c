@@ -125,12 +125,32 @@ static void forget_unlinked(struct totals *t, int dir_fd)
     }
 }
 
+/* In a directory that producers of other users share, one of them may have put his figures in ours' place. */
+static bool strangers(const struct stat *st)
+{
+    return st->st_uid != geteuid() && st->st_uid != 0;
+}
+
+static int open_file(int dir_fd)
+{
+    struct stat st;
+    int fd = openat(dir_fd, TOTALS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) {
+        int err = -errno;
+        return fstatat(dir_fd, TOTALS_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 && strangers(&st) ? -EBADMSG : err;
+    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !strangers(&st))
+        return fd;
+    close(fd);
+    return -EBADMSG;
+}
+
 int totals_load(int dir_fd, struct totals *out)
 {
     *out = (struct totals){0};
-    int fd = openat(dir_fd, TOTALS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = open_file(dir_fd);
     if (fd < 0)
-        return errno == ENOENT ? 0 : -errno;
+        return fd == -ENOENT ? 0 : fd;
     struct buf text = {0};
     int err = read_all(fd, &text);
     close(fd);

@@ -40,12 +40,36 @@ int shmring_dir_open(const char *path, uid_t trusted_uid)
     return fd;
 }
 
+static const char lock_name[] = "aistraced.lock";
+
+static bool strangers(const struct stat *st)
+{
+    return st->st_uid != geteuid() && st->st_uid != 0;
+}
+
+static int open_lock(int dir_fd)
+{
+    struct stat st;
+    int fd = openat(dir_fd, lock_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    int err = fd < 0 || fstat(fd, &st) < 0 ? -errno : strangers(&st) ? -EPERM : 0;
+
+    if (err == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
+
 int shmring_dir_lock(int dir_fd)
 {
-    int fd = openat(dir_fd, "aistraced.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    struct stat st;
+    int fd = open_lock(dir_fd);
 
+    if (fd < 0 && fstatat(dir_fd, lock_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && strangers(&st) &&
+        unlinkat(dir_fd, lock_name, 0) == 0)
+        fd = open_lock(dir_fd);
     if (fd < 0)
-        return -errno;
+        return fd;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         int err = -errno;
         close(fd);

@@ -89,8 +89,9 @@ void shmring_writer_count_drop(struct shmring_writer *writer, enum shmring_drop 
 
 struct shmring_reader; /* an attached segment */
 
-/* Locks the directory for one consumer (file "aistraced.lock", mode 0600). -> a descriptor to keep open, or -errno;
- * -EWOULDBLOCK: another consumer holds it. */
+/* Locks the directory for one consumer (file "aistraced.lock", mode 0600; one that neither the caller nor root owns is
+ * removed: made by a producer, it would keep the consumer out). -> a descriptor to keep open, or -errno; -EWOULDBLOCK:
+ * another consumer holds it. */
 int shmring_dir_lock(int dir_fd);
 
 /* Installs a process-wide handler of SIGBUS, for programs with readers: whoever can write a segment's file can truncate

@@ -24,6 +24,7 @@ static void start(void)
     dir = span_set_dir_new();
     unsetenv("AIS_TRACING_RING_DIR");
     unsetenv("AIS_TRACING_RING_SIZE");
+    unsetenv("AIS_TRACING_RING_UID");
     unsetenv("AIS_TRACING_DEBUG");
     unsetenv("MY_POD");
 }
@@ -203,6 +204,36 @@ START_TEST(a_foreign_directory_is_refused)
     ck_assert_int_eq(chown(dir, 0, 0), 0);
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), 0);
     aistrace_stop();
+}
+END_TEST
+
+static const struct {
+    uint32_t option;
+    const char *environment;
+    int result;
+} ring_uids[] = {
+    {12345, "", 0},
+    {0, "12345", 0},
+    {12345, "4711", 0},
+    {12346, "12345", -EPERM},
+    {0, "12346", -EPERM},
+    {0, "root", -EPERM},
+    {0, "-12345", -EPERM},
+    {0, "12345x", -EPERM},
+    {0, "4294967295", -EPERM},
+    {0, "4294979641", -EPERM},
+};
+
+START_TEST(a_directory_of_the_named_user_is_trusted)
+{
+    if (geteuid() != 0)
+        return;
+    ck_assert_int_eq(chown(dir, 12345, 12345), 0);
+    setenv("AIS_TRACING_RING_UID", ring_uids[_i].environment, 1);
+    struct aistrace_options options = {.role = "proxy", .ring_dir = dir, .ring_uid = ring_uids[_i].option};
+    ck_assert_int_eq(aistrace_start(&options), ring_uids[_i].result);
+    if (ring_uids[_i].result == 0)
+        aistrace_stop();
 }
 END_TEST
 
@@ -511,6 +542,7 @@ int main(void)
     tcase_add_test(tcase, a_span_left_open_over_stop_records_nothing);
     tcase_add_test(tcase, a_missing_directory_is_created_for_its_owner_alone);
     tcase_add_test(tcase, a_foreign_directory_is_refused);
+    tcase_add_loop_test(tcase, a_directory_of_the_named_user_is_trusted, 0, sizeof(ring_uids) / sizeof(ring_uids[0]));
     tcase_add_test(tcase, a_directory_that_cannot_be_is_refused);
     tcase_add_test(tcase, a_full_tmpfs_has_no_segment);
     tcase_add_test(tcase, a_tmpfs_without_room_for_a_ring_counts_no_memory);

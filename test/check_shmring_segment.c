@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -315,6 +316,32 @@ START_TEST(second_consumer_is_turned_away)
 }
 END_TEST
 
+/* In a directory that several users share, one could make the lock file first and hold it for ever. */
+START_TEST(lock_of_a_stranger_does_not_keep_the_consumer_out)
+{
+    char path[128];
+    struct stat st;
+
+    if (not_root("lock_of_a_stranger_does_not_keep_the_consumer_out"))
+        return;
+    ck_assert_int_eq(chmod(fixture.dir, 03770), 0);
+    snprintf(path, sizeof(path), "%s/aistraced.lock", fixture.dir);
+    if (_i == 0) {
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        ck_assert_int_eq(flock(fd, LOCK_EX), 0);
+    } else {
+        ck_assert_int_eq(symlink("/dev/null", path), 0);
+    }
+    ck_assert_int_eq(lchown(path, 4711, 4711), 0);
+    int lock = shmring_dir_lock(fixture.dir_fd);
+    ck_assert_int_ge(lock, 0);
+    ck_assert_int_eq(fstat(lock, &st), 0);
+    ck_assert_uint_eq(st.st_uid, 0);
+    ck_assert_int_eq(shmring_dir_lock(fixture.dir_fd), -EWOULDBLOCK);
+    close(lock);
+}
+END_TEST
+
 /* ---- no room ---- */
 
 static bool small_tmpfs(uint64_t bytes)
@@ -590,6 +617,7 @@ int main(void)
     tcase_add_test(tcase, directory_of_a_stranger_is_refused);
     tcase_add_test(tcase, default_acl_of_a_shared_directory_admits_its_consumer);
     tcase_add_test(tcase, second_consumer_is_turned_away);
+    tcase_add_loop_test(tcase, lock_of_a_stranger_does_not_keep_the_consumer_out, 0, 2);
     tcase_add_test(tcase, full_tmpfs_is_an_error_at_creation);
     tcase_add_test(tcase, full_tmpfs_is_an_error_at_attach_and_the_others_go_on);
     tcase_add_test(tcase, small_tmpfs_gets_small_rings);

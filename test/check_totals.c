@@ -121,6 +121,34 @@ START_TEST(damaged_file_is_refused_whole)
 }
 END_TEST
 
+START_TEST(figures_of_another_user_are_not_taken_over)
+{
+    struct totals totals = {.outcome = {.exported = 1}};
+    char path[64];
+    if (geteuid() != 0) {
+        printf("SKIP figures_of_another_user_are_not_taken_over: needs root\n");
+        return;
+    }
+    ck_assert_int_eq(fchmod(dir_fd, 03770), 0);
+    ck_assert_int_eq(totals_note(&totals, dir_fd, instance_a), 0);
+    totals_done(&totals);
+    ck_assert_int_eq(totals_load(dir_fd, &totals), 0);
+    totals_done(&totals);
+    snprintf(path, sizeof(path), "%s/%s", dir, TOTALS_FILE);
+    ck_assert_int_eq(chown(path, 4711, 4711), 0);
+    ck_assert_int_eq(totals_load(dir_fd, &totals), -EBADMSG);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(symlink("/dev/null", path), 0);
+    ck_assert_int_eq(lchown(path, 4711, 4711), 0);
+    ck_assert_int_eq(totals_load(dir_fd, &totals), -EBADMSG);
+    ck_assert_uint_eq(totals.outcome.exported, 0);
+    ck_assert_int_eq(totals_note(&totals, dir_fd, instance_a), 0); /* takes its place */
+    totals_done(&totals);
+    ck_assert_int_eq(totals_load(dir_fd, &totals), 0);
+    totals_done(&totals);
+}
+END_TEST
+
 START_TEST(symlink_is_not_followed)
 {
     struct totals totals;
@@ -139,6 +167,7 @@ int main(void)
     tcase_add_test(tcase, noted_segment_is_known_while_its_file_is_there);
     tcase_add_test(tcase, unlinked_segment_is_forgotten);
     tcase_add_loop_test(tcase, damaged_file_is_refused_whole, 0, (int)(sizeof(damaged) / sizeof(*damaged)));
+    tcase_add_test(tcase, figures_of_another_user_are_not_taken_over);
     tcase_add_test(tcase, symlink_is_not_followed);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
