@@ -7,12 +7,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "support/source_fixture.h"
@@ -219,6 +222,102 @@ START_TEST(loop_gets_its_turn_in_a_full_directory)
 }
 END_TEST
 
+/* ---- a directory that several users share ---- */
+
+enum { DAEMON = 4713, SPANS = 3 };
+
+/* Owned by the daemon, mode 3770, and its default ACL gives the daemon alone read and write. */
+static bool share_directory(void)
+{
+    const struct {
+        uint32_t version;
+        struct {
+            uint16_t tag, permissions;
+            uint32_t id;
+        } entries[5];
+    } acl = {2, {{1, 7, ~0u}, {2, 6, DAEMON}, {4, 0, ~0u}, {0x10, 7, ~0u}, {0x20, 0, ~0u}}};
+    ck_assert_int_eq(chown(f->dir, DAEMON, DAEMON), 0);
+    ck_assert_int_eq(chmod(f->dir, 03770), 0);
+    if (setxattr(f->dir, "system.posix_acl_default", &acl, sizeof(acl), 0) == 0)
+        return true;
+    printf("SKIP several_users_share_a_directory_of_the_daemon: no ACLs on /dev/shm\n");
+    return false;
+}
+
+static const char *become_producer(uid_t uid)
+{
+    static const gid_t group = DAEMON;
+    umask(022);
+    return setgroups(1, &group) == 0 && setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0 ? NULL
+                                                                                                       : "setuid";
+}
+
+/* In a process of that user -> NULL, or what went wrong. */
+static const char *produce(uid_t uid, const char *neighbour)
+{
+    struct shmring_options options = {
+        .dir = f->dir, .trusted_uid = (uid_t)-1, .slot_count = 4, .ring_bytes = SOURCE_RING_BYTES};
+    struct shmring *ring;
+    const char *problem = become_producer(uid);
+    if (problem)
+        return problem;
+    if (shmring_create(&options, &ring) != -EPERM)
+        return "a directory of nobody it knows is trusted";
+    options.trusted_uid = DAEMON;
+    if (shmring_create(&options, &ring) != 0 || shmring_attach(ring, &f->writer) != 0)
+        return "no segment";
+    for (int i = 0; i < SPANS; i++)
+        if (!source_fixture_write("name", AISTRACE_SAMPLED))
+            return "span dropped";
+    if (neighbour && (open(neighbour, O_RDONLY | O_CLOEXEC) >= 0 || errno != EACCES))
+        return "the neighbour's segment can be read";
+    if (neighbour && (unlink(neighbour) == 0 || errno != EPERM))
+        return "the neighbour's segment can be removed";
+    return NULL;
+}
+
+static void run_producer(uid_t uid, const char *neighbour)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        const char *problem = produce(uid, neighbour);
+        if (problem)
+            fprintf(stderr, "user %u: %s\n", (unsigned)uid, problem);
+        _exit(problem != NULL);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+
+static void find_segment(char path[320])
+{
+    DIR *d = opendir(f->dir);
+    for (struct dirent *entry; (entry = readdir(d));)
+        if (strstr(entry->d_name, SHMRING_SUFFIX))
+            snprintf(path, 320, "%s/%s", f->dir, entry->d_name);
+    closedir(d);
+}
+
+START_TEST(several_users_share_a_directory_of_the_daemon)
+{
+    char path[320] = "";
+    if (!is_root("several_users_share_a_directory_of_the_daemon") || !share_directory())
+        return;
+    source_fixture_close_producer();
+    ck_assert_int_eq(unlink((find_segment(path), path)), 0);
+    run_producer(STRANGER, NULL);
+    find_segment(path);
+    run_producer(ANOTHER, path);
+    ck_assert_int_eq(seteuid(DAEMON), 0);
+    source_fixture_start();
+    source_fixture_run_until(exported(2 * SPANS));
+    source_fixture_run_until(source_fixture_segment_files() == 0);
+    ck_assert_uint_eq(f->stats.segments_quarantined + f->stats.segments_skipped, 0);
+    ck_assert_int_eq(seteuid(0), 0);
+}
+END_TEST
+
 /* ---- turns ---- */
 
 static bool holds(const struct batch *batch, const char name[4])
@@ -368,6 +467,7 @@ int main(void)
     tcase_add_loop_test(tcase, slots_and_bytes_of_a_user_are_bounded, 0, sizeof(shapes) / sizeof(shapes[0]));
     tcase_add_test(tcase, more_users_than_accounts_wait);
     tcase_add_test(tcase, loop_gets_its_turn_in_a_full_directory);
+    tcase_add_test(tcase, several_users_share_a_directory_of_the_daemon);
     tcase_add_test(tcase, full_rings_of_one_user_do_not_keep_others_waiting);
     tcase_add_loop_test(tcase, truncated_segment_costs_nothing_else, 0, 2);
     tcase_add_test(tcase, batch_in_flight_outlives_its_quarantined_segment);
