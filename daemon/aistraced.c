@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "config.h"
 #include "daemon.h"
+#include "harden.h"
 #include "log.h"
 
 enum action { RUN, CHECK_CONFIG, PRINT_CONFIG, PRINT_VERSION, PRINT_HELP };
@@ -114,6 +115,7 @@ static enum daemon_exit run(const struct command_line *command, struct config *c
         return DAEMON_EXIT_SYSTEM;
     }
     log_configure(log, config->log_level, config->log_format);
+    harden_process(log);
     enum daemon_exit result = daemon_run(&command->flags, config, log);
     log_free(log);
     return result;
