@@ -21,6 +21,8 @@
 #include "support/source_fixture.h"
 #include "tenant.h"
 
+SOURCE_FIXTURE_PLAYS_EXPORTER
+
 enum { STRANGER = 4711, ANOTHER = 4712, FLOOD = 30, FEW_DESCRIPTORS = 80, SHARE = FEW_DESCRIPTORS / 4 };
 
 static struct source_fixture *const f = &source_fixture;

@@ -12,17 +12,15 @@ struct source_fixture source_fixture;
 static struct source_fixture *const f = &source_fixture;
 static uv_timer_t ticker;
 
-void exporter_submit(struct exporter *exporter, struct batch *batch)
+void source_fixture_submit(struct batch *batch)
 {
-    (void)exporter;
     ck_assert_uint_gt(batch_span_count(batch), 0);
     ck_assert_uint_lt(f->held_count, SOURCE_BATCHES_MAX);
     f->held[f->held_count++] = batch;
 }
 
-bool exporter_has_room(const struct exporter *exporter)
+bool source_fixture_has_room(void)
 {
-    (void)exporter;
     return f->held_count < f->room;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * For tests of the source: a ring directory, a producer of this process in it, a loop, and an exporter that the test
- * plays: it takes the place of the daemon's. Failures abort the calling test (libcheck).
+ * plays: SOURCE_FIXTURE_PLAYS_EXPORTER, in the test's own file, takes the place of the daemon's. Failures abort the
+ * calling test (libcheck).
  */
 #ifndef SOURCE_FIXTURE_H
 #define SOURCE_FIXTURE_H
@@ -43,6 +44,20 @@ void source_fixture_close_producer(void);
 /* One span of a name of four letters. -> false: dropped. */
 bool source_fixture_write(const char name[4], uint16_t flags);
 void source_fixture_write_spans(unsigned count, uint16_t flags);
+
+void source_fixture_submit(struct batch *batch);
+bool source_fixture_has_room(void);
+#define SOURCE_FIXTURE_PLAYS_EXPORTER                                                                                  \
+    void exporter_submit(struct exporter *exporter, struct batch *batch)                                               \
+    {                                                                                                                  \
+        (void)exporter;                                                                                                \
+        source_fixture_submit(batch);                                                                                  \
+    }                                                                                                                  \
+    bool exporter_has_room(const struct exporter *exporter)                                                            \
+    {                                                                                                                  \
+        (void)exporter;                                                                                                \
+        return source_fixture_has_room();                                                                              \
+    }
 
 /* Settles the batch at that place, or all. */
 void source_fixture_finish(size_t index, const struct batch_outcome *outcome);
