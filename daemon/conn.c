@@ -411,11 +411,11 @@ bool conn_down(const struct conn *conn)
     return conn->down;
 }
 
-int conn_submit(struct conn *conn, void *call, const struct iovec *parts, size_t part_count, uint64_t timeout_ms)
+int conn_submit(struct conn *conn, void *call, const struct h2_request *request)
 {
     if (!conn_ready(conn))
         return -EAGAIN;
-    int err = h2_submit(conn->h2, call, parts, part_count, timeout_ms);
+    int err = h2_submit(conn->h2, call, request);
     if (!err)
         flush_later(conn);
     return err;

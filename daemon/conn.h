@@ -32,7 +32,7 @@ int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struc
               struct conn **out);
 bool conn_ready(const struct conn *conn); /* connected, and h2_ready */
 bool conn_down(const struct conn *conn);  /* on_down_cb was or is about to be called */
-int conn_submit(struct conn *conn, void *call, const struct iovec *parts, size_t part_count, uint64_t timeout_ms);
+int conn_submit(struct conn *conn, void *call, const struct h2_request *request);
 void conn_cancel(struct conn *conn, void *call);
 /* No callbacks after it but closed_cb (may be NULL); frees itself. */
 void conn_close(struct conn *conn, void (*closed_cb)(void *user), void *user);

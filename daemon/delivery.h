@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
+
+#include "buf.h"
 
 struct batch;
 struct link;
@@ -18,6 +21,14 @@ enum delivery_state {
     DELIVERY_QUEUED,  /* never tried */
     DELIVERY_ON_WIRE, /* an attempt runs */
     DELIVERY_WAITING, /* tried; its next attempt is due at at_ms */
+};
+
+/* What is sent. Decided at the first attempt. */
+enum delivery_form {
+    DELIVERY_UNDECIDED,
+    DELIVERY_PLAIN,
+    DELIVERY_GZIPPED,
+    DELIVERY_UNPACKED, /* plain after all: the server did not take it gzipped */
 };
 
 /* A delivery is in two lists at a time: of its state, and of all that are held. */
@@ -35,6 +46,10 @@ struct delivery {
     bool repeated;        /* once more for free already, since the last attempt that counted */
     bool connection_lost; /* waiting because of that, not of the server's word */
     bool spooled;         /* its owner wants it back rather than have it wait */
+    enum delivery_form form;
+    struct iovec packed_part;
+    struct buf packed;    /* gzipped: kept for the next attempt */
+    size_t waiting_bytes; /* what it holds while it waits */
 };
 
 /* Zero-initialised but for its order is empty. */

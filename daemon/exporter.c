@@ -9,6 +9,7 @@
 
 #include "config_value.h"
 #include "exporter_state.h"
+#include "gzip.h"
 
 static void pump(struct exporter *exporter);
 
@@ -18,6 +19,7 @@ static void release(struct exporter *exporter)
         return;
     void (*closed_cb)(void *user) = exporter->closed_cb;
     void *user = exporter->closed_user;
+    gzip_free(exporter->gzip);
     free(exporter->authority);
     free(exporter);
     if (closed_cb)
@@ -34,8 +36,10 @@ static void on_ready(void *user, bool fresh)
         if (!exporter_held(exporter))
             exporter->trouble_since_ms = 0;
     }
-    if (fresh)
+    if (fresh) {
+        exporter->gzip_refused = false;
         exporter_queue_connected(exporter);
+    }
     pump(exporter);
 }
 
@@ -68,17 +72,16 @@ static void expire(struct exporter *exporter)
 
 static void submit(struct exporter *exporter, struct delivery *delivery)
 {
-    size_t part_count;
-    const struct iovec *parts = batch_parts(delivery->batch, &part_count);
-    uint64_t timeout_ms = exporter->config->timeout_ms;
-    int err = uplink_submit(exporter->uplink, delivery, parts, part_count, timeout_ms, &delivery->link);
+    struct h2_request request;
+    exporter_request(exporter, delivery, &request);
+    int err = uplink_submit(exporter->uplink, delivery, &request, &delivery->link);
     if (err) {
         log_cause(exporter->log, LOG_ERROR, "submit_failed", exporter_now_ms(exporter), "cannot send a batch: %s",
                   strerror(-err));
         exporter_queue_wait(exporter, delivery, exporter_outcome_retry_ms(exporter, delivery));
         return;
     }
-    exporter_queue_send(exporter, delivery, exporter_now_ms(exporter) + timeout_ms);
+    exporter_queue_send(exporter, delivery, exporter_now_ms(exporter) + request.timeout_ms);
 }
 
 static bool can_submit(const struct exporter *exporter)
@@ -232,5 +235,7 @@ void exporter_close(struct exporter *exporter, void (*closed_cb)(void *user), vo
     exporter->closed_cb = closed_cb;
     exporter->closed_user = user;
     uplink_close(exporter->uplink, uplink_closed, exporter);
+    while (exporter->held.head)
+        exporter_queue_give_back(exporter, exporter->held.head);
     uv_close((uv_handle_t *)&exporter->timer, timer_closed);
 }

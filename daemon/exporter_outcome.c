@@ -54,6 +54,12 @@ static void attempt_exported(struct exporter *exporter, struct delivery *deliver
     uint64_t spans = batch_span_count(delivery->batch);
     uint64_t rejected = decision->rejected < spans ? decision->rejected : spans;
     delivered(exporter);
+    if (delivery->form == DELIVERY_UNPACKED && !exporter->gzip_refused) {
+        exporter->gzip_refused = true;
+        log_cause(exporter->log, LOG_WARN, "gzip_refused", exporter_now_ms(exporter),
+                  "%s does not take gzip: sending uncompressed; set aistraced.compression to \"none\"",
+                  exporter->authority);
+    }
     if (rejected)
         log_cause(exporter->log, LOG_WARN, "spans_rejected", exporter_now_ms(exporter),
                   "the endpoint took a batch but rejected %" PRIu64 " of its %" PRIu64 " spans: %s", rejected, spans,
@@ -106,6 +112,10 @@ void exporter_outcome_ended(struct exporter *exporter, struct delivery *delivery
         return;
     }
     exporter->stats->export_requests[result->code]++;
+    if (result->code == GRPC_UNIMPLEMENTED && exporter_request_unpack(delivery)) {
+        again(exporter, delivery, 0); /* an encoding that is not known is answered with this code, too */
+        return;
+    }
     switch (decision.verdict) {
     case GRPC_EXPORTED:
         attempt_exported(exporter, delivery, &decision);

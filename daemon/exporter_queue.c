@@ -7,11 +7,6 @@ void exporter_queue_init(struct exporter *exporter)
     exporter->queued.order = exporter->waiting.order = exporter->on_wire.order = DELIVERY_BY_STATE;
 }
 
-static size_t cost(const struct delivery *delivery)
-{
-    return batch_bytes(delivery->batch) + EXPORTER_BATCH_COST_BYTES;
-}
-
 static void leave_state(struct exporter *exporter, struct delivery *delivery)
 {
     switch (delivery->state) {
@@ -23,7 +18,7 @@ static void leave_state(struct exporter *exporter, struct delivery *delivery)
         break;
     case DELIVERY_WAITING:
         delivery_remove(&exporter->waiting, delivery);
-        exporter->waiting_bytes -= cost(delivery);
+        exporter->waiting_bytes -= delivery->waiting_bytes;
         break;
     case DELIVERY_NONE:
         break;
@@ -45,7 +40,8 @@ void exporter_queue_wait(struct exporter *exporter, struct delivery *delivery, u
     delivery->state = DELIVERY_WAITING;
     delivery->at_ms = exporter_now_ms(exporter) + wait_ms;
     delivery_insert_by_time(&exporter->waiting, delivery);
-    exporter->waiting_bytes += cost(delivery);
+    delivery->waiting_bytes = batch_bytes(delivery->batch) + delivery->packed.cap + EXPORTER_BATCH_COST_BYTES;
+    exporter->waiting_bytes += delivery->waiting_bytes;
 }
 
 void exporter_queue_send(struct exporter *exporter, struct delivery *delivery, uint64_t deadline_ms)
@@ -60,6 +56,7 @@ void exporter_queue_give_back(struct exporter *exporter, struct delivery *delive
 {
     leave_state(exporter, delivery);
     delivery_remove(&exporter->held, delivery);
+    buf_done(&delivery->packed);
 }
 
 void exporter_queue_connected(struct exporter *exporter)

@@ -8,6 +8,7 @@
 #include "delivery.h"
 #include "exporter.h"
 #include "grpc.h"
+#include "h2.h"
 #include "uplink.h"
 
 enum { EXPORTER_TROUBLE_BYTES = 768 };
@@ -33,6 +34,9 @@ struct exporter {
     struct delivery_list on_wire; /* by deadline */
     size_t waiting_bytes;
     bool retry_was_last; /* whose turn it is when both are due */
+
+    struct gzip *gzip; /* NULL: not used so far */
+    bool gzip_refused; /* on this connection */
 
     enum exporter_trouble_kind trouble_kind;
     char trouble[EXPORTER_TROUBLE_BYTES];
@@ -65,6 +69,11 @@ void exporter_queue_moved(struct exporter *exporter);
 
 /* Whose turn it is to be sent; NULL: nobody's. */
 struct delivery *exporter_queue_next(struct exporter *exporter);
+
+/* ---- exporter_request.c: what a batch looks like on the wire */
+
+void exporter_request(struct exporter *exporter, struct delivery *delivery, struct h2_request *out);
+bool exporter_request_unpack(struct delivery *delivery); /* -> false: it was not packed */
 
 /* ---- exporter_outcome.c: how attempts end, and the words for it */
 

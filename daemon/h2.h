@@ -29,6 +29,13 @@ struct h2_settings {
     size_t metadata_count;
 };
 
+struct h2_request {
+    const struct iovec *parts; /* of the message, without gRPC's framing */
+    size_t part_count;
+    bool gzipped; /* the message is */
+    uint64_t timeout_ms;
+};
+
 struct h2_callbacks {
     /* A call ended: with the server's answer, or because its stream or the connection did. */
     void (*on_result_cb)(void *user, void *call, const struct grpc_result *result);
@@ -52,9 +59,9 @@ void h2_free(struct h2 *h2); /* no callbacks; the caller deals with calls that a
  * below its MAX_CONCURRENT_STREAMS. */
 bool h2_ready(const struct h2 *h2);
 
-/* Starts a call. The message's parts (without gRPC framing) and the array stay valid until its result. -> 0 or -errno;
- * -EAGAIN: not h2_ready. */
-int h2_submit(struct h2 *h2, void *call, const struct iovec *parts, size_t part_count, uint64_t timeout_ms);
+/* Starts a call. The request's parts and their array stay valid until its result; the struct itself is read at once.
+ * -> 0 or -errno; -EAGAIN: not h2_ready. */
+int h2_submit(struct h2 *h2, void *call, const struct h2_request *request);
 
 /* Ends a call that has passed its deadline: RST_STREAM(CANCEL). Its result callback is not made. */
 void h2_cancel(struct h2 *h2, void *call);

@@ -10,7 +10,9 @@ enum {
     FRAME_HEADER_BYTES = 9,
     DATA_FRAME_MAX_BYTES = 64 << 10,
     FIXED_FIELDS = 10,
-    TIMEOUT_FIELD = 4, /* its place among them: right after the pseudo-headers */
+    /* The places of those that differ from request to request. */
+    TIMEOUT_FIELD = 4, /* right after the pseudo-headers */
+    ENCODING_FIELD = 7,
 };
 
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
@@ -137,7 +139,7 @@ int h2_send_fields_new(struct h2 *h2)
         [TIMEOUT_FIELD] = field("grpc-timeout", "", NGHTTP2_NV_FLAG_NONE),
         field("te", "trailers", NGHTTP2_NV_FLAG_NONE),
         field("content-type", "application/grpc", NGHTTP2_NV_FLAG_NONE),
-        field("grpc-encoding", "identity", NGHTTP2_NV_FLAG_NONE),
+        [ENCODING_FIELD] = field("grpc-encoding", "", NGHTTP2_NV_FLAG_NONE),
         field("grpc-accept-encoding", "identity", NGHTTP2_NV_FLAG_NONE),
         field("user-agent", "aistrace/" AISTRACE_BUILD_VERSION " OTel-OTLP-Exporter-C/" AISTRACE_BUILD_VERSION,
               NGHTTP2_NV_FLAG_NONE),
@@ -160,29 +162,35 @@ void h2_send_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_send_data_callback(callbacks, write_data);
 }
 
-int h2_submit(struct h2 *h2, void *owner, const struct iovec *parts, size_t part_count, uint64_t timeout_ms)
+static void set_value(nghttp2_nv *field, const char *value)
+{
+    field->value = (uint8_t *)value;
+    field->valuelen = strlen(value);
+}
+
+int h2_submit(struct h2 *h2, void *owner, const struct h2_request *request)
 {
     if (!h2_ready(h2))
         return -EAGAIN;
     size_t bytes = 0;
-    for (size_t i = 0; i < part_count; i++)
-        bytes += parts[i].iov_len;
+    for (size_t i = 0; i < request->part_count; i++)
+        bytes += request->parts[i].iov_len;
     if (bytes > UINT32_MAX)
         return -EMSGSIZE;
     struct h2_call *call = calloc(1, sizeof *call);
     if (!call)
         return -ENOMEM;
     call->owner = owner;
-    call->parts = parts;
+    call->parts = request->parts;
     call->remaining = H2_PREFIX_BYTES + bytes;
+    call->prefix[0] = request->gzipped;
     for (size_t i = 1; i < H2_PREFIX_BYTES; i++)
         call->prefix[i] = (uint8_t)(bytes >> (8 * (H2_PREFIX_BYTES - 1 - i)));
 
     char timeout[GRPC_TIMEOUT_MAX];
-    grpc_format_timeout(timeout_ms, timeout);
-    nghttp2_nv *field_timeout = &h2->fields[TIMEOUT_FIELD];
-    field_timeout->value = (uint8_t *)timeout;
-    field_timeout->valuelen = strlen(timeout);
+    grpc_format_timeout(request->timeout_ms, timeout);
+    set_value(&h2->fields[TIMEOUT_FIELD], timeout);
+    set_value(&h2->fields[ENCODING_FIELD], request->gzipped ? "gzip" : "identity");
     const nghttp2_data_provider provider = {.read_callback = read_data};
     int32_t stream = nghttp2_submit_request(h2->session, NULL, h2->fields, h2->field_count, &provider, call);
     if (stream < 0) {

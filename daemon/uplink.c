@@ -293,12 +293,11 @@ bool uplink_ready(const struct uplink *uplink)
     return uplink->current && conn_ready(uplink->current->conn);
 }
 
-int uplink_submit(struct uplink *uplink, void *call, const struct iovec *parts, size_t part_count, uint64_t timeout_ms,
-                  struct link **link)
+int uplink_submit(struct uplink *uplink, void *call, const struct h2_request *request, struct link **link)
 {
     if (!uplink->current)
         return -EAGAIN;
-    int err = conn_submit(uplink->current->conn, call, parts, part_count, timeout_ms);
+    int err = conn_submit(uplink->current->conn, call, request);
     if (err)
         return err;
     uplink->current->calls++;

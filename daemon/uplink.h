@@ -42,9 +42,9 @@ void uplink_want(struct uplink *uplink, bool wanted);
 
 bool uplink_ready(const struct uplink *uplink);
 
-/* Makes no callback. parts stay valid until the result, or uplink_cancel. -> 0 and *link, or -errno. */
-int uplink_submit(struct uplink *uplink, void *call, const struct iovec *parts, size_t part_count, uint64_t timeout_ms,
-                  struct link **link);
+/* Makes no callback. The request's parts stay valid until the result, or uplink_cancel. -> 0 and *link, or -errno. */
+struct h2_request;
+int uplink_submit(struct uplink *uplink, void *call, const struct h2_request *request, struct link **link);
 
 /* Ends a call without a result; makes no callback. -> the state of its connection. */
 enum link_state uplink_cancel(struct link *link, void *call);

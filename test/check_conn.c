@@ -144,6 +144,7 @@ static void run_until(const unsigned *count)
 }
 
 static struct iovec HELLO = {"hello", 5};
+static const struct h2_request HELLO_REQUEST = {.parts = &HELLO, .part_count = 1, .timeout_ms = 1000};
 
 START_TEST(every_address_of_a_name_is_tried)
 {
@@ -151,7 +152,7 @@ START_TEST(every_address_of_a_name_is_tried)
     ck_assert(!conn_ready(bench.conn));
     run_until(&bench.ready);
     ck_assert(conn_ready(bench.conn));
-    ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &HELLO, 1, 1000), 0);
+    ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &HELLO_REQUEST), 0);
     ck_assert_uint_eq(bench.results, 0);
     run_until(&bench.results);
     ck_assert_int_eq(bench.result.code, GRPC_OK);
@@ -211,12 +212,12 @@ START_TEST(a_lost_connection_ends_its_calls_first)
     bench.script = (struct script){.steps = &close_it, .count = 1};
     begin("127.0.0.1", &(struct script_server_options){0});
     run_until(&bench.ready);
-    ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &HELLO, 1, 1000), 0);
+    ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &HELLO_REQUEST), 0);
     run_until(&bench.downs);
     ck_assert_uint_eq(bench.results, 1);
     ck_assert_int_eq(bench.result.code, GRPC_UNAVAILABLE);
     ck_assert(!bench.result.unprocessed);
-    ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &HELLO, 1, 1000), -EAGAIN);
+    ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &HELLO_REQUEST), -EAGAIN);
     end();
 }
 END_TEST
@@ -238,12 +239,14 @@ START_TEST(closing_is_possible_at_any_moment)
     case 2: /* within a callback */
         bench.close_on_result = true;
         run_until(&bench.ready);
-        ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &HELLO, 1, 1000), 0);
+        ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &HELLO_REQUEST), 0);
         run_until(&bench.results);
         break;
     default: /* with a write under way */
         run_until(&bench.ready);
-        ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &much, 1, 1000), 0);
+        ck_assert_int_eq(conn_submit(bench.conn, &bench.result,
+                                     &(struct h2_request){.parts = &much, .part_count = 1, .timeout_ms = 1000}),
+                         0);
         uv_run(&bench.loop, UV_RUN_NOWAIT);
         break;
     }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "backoff.h"
 #include "delivery.h"
@@ -19,7 +20,7 @@
 #include "grpc.h"
 #include "support/script_server.h"
 
-enum { BATCHES_MAX = 64, BATCH_SPANS = 10, PATIENCE_MS = 20000 };
+enum { BATCHES_MAX = 64, BATCH_SPANS = 10, FILLER_BYTES = 100000, BATCH_BYTES = 4 + FILLER_BYTES, PATIENCE_MS = 20000 };
 
 struct batch {
     struct delivery delivery;
@@ -63,7 +64,7 @@ static struct bench {
     struct script script;
     char port[16];
     struct batch batches[BATCHES_MAX];
-    unsigned submitted, finished;
+    unsigned submitted, finished, gzipped;
     bool closed;
     char last_headers[4096];
     char log_text[16384];
@@ -77,6 +78,22 @@ static void on_finished(void *user, struct batch *batch, const struct batch_outc
     bench.finished++;
 }
 
+/* The batch's id, when all of its message comes out of what was sent gzipped. */
+static uint32_t unpack_id(const struct buf *body)
+{
+    static uint8_t message[BATCH_BYTES + 1];
+    uint32_t id;
+    z_stream stream = {.next_in = body->data + 5, .avail_in = (uInt)(body->len - 5), .next_out = message};
+    stream.avail_out = sizeof message;
+    ck_assert_int_eq(inflateInit2(&stream, 15 + 16), Z_OK);
+    ck_assert_int_eq(inflate(&stream, Z_FINISH), Z_STREAM_END);
+    ck_assert_uint_eq(stream.total_out, BATCH_BYTES);
+    inflateEnd(&stream);
+    memcpy(&id, message, sizeof id);
+    bench.gzipped++;
+    return id;
+}
+
 static void on_act(void *user, const struct script_request *request)
 {
     (void)user;
@@ -84,7 +101,10 @@ static void on_act(void *user, const struct script_request *request)
     snprintf(bench.last_headers, sizeof bench.last_headers, "%s", (const char *)request->headers.data);
     if (request->body.len < 5 + sizeof id)
         return;
-    memcpy(&id, request->body.data + 5, sizeof id);
+    if (request->body.data[0] == 1)
+        id = unpack_id(&request->body);
+    else
+        memcpy(&id, request->body.data + 5, sizeof id);
     ck_assert_uint_lt(id, BATCHES_MAX);
     bench.batches[id].sent++;
     if (request->step.kind == SCRIPT_ANSWER && request->step.status == 0)
@@ -145,7 +165,7 @@ static void end(void)
 
 static void submit(unsigned count)
 {
-    static uint8_t filler[100000];
+    static uint8_t filler[FILLER_BYTES];
     while (count--) {
         struct batch *batch = &bench.batches[bench.submitted];
         batch->id = bench.submitted++;
@@ -530,6 +550,61 @@ START_TEST(a_batch_that_is_spooled_meanwhile_comes_back_instead_of_waiting)
 }
 END_TEST
 
+START_TEST(a_batch_goes_gzipped_also_when_it_is_repeated)
+{
+    static const struct script_step steps[] = {{.status = 14, .times = 2}};
+    begin(steps, 1);
+    server_start(NULL);
+    bench.config.compression = CONFIG_COMPRESSION_GZIP;
+    exporter_begin();
+    submit(6);
+    run_until(finished, 6);
+    check_all_exported();
+    ck_assert_uint_eq(bench.gzipped, 8);
+    ck_assert_ptr_nonnull(strstr(bench.last_headers, "\ngrpc-encoding: gzip\n"));
+    end();
+}
+END_TEST
+
+START_TEST(a_server_that_does_not_know_gzip_gets_it_plain_and_is_named)
+{
+    static const struct script_step steps[] = {{.status = 12, .message = "unknown encoding"}};
+    begin(steps, 1);
+    server_start(NULL);
+    bench.config.compression = CONFIG_COMPRESSION_GZIP;
+    bench.config.max_in_flight = 1;
+    exporter_begin();
+    submit(5);
+    run_until(finished, 5);
+    check_all_exported();
+    /* The first, whose second attempt had its turn before the others. */
+    ck_assert_uint_eq(bench.gzipped, 1);
+    ck_assert_ptr_nonnull(strstr(bench.last_headers, "\ngrpc-encoding: identity\n"));
+    ck_assert_ptr_nonnull(strstr(log_text(), "set aistraced.compression to \"none\""));
+    end();
+}
+END_TEST
+
+START_TEST(a_service_that_is_not_there_refuses_gzipped_and_plain)
+{
+    static const struct script_step steps[] = {{.status = 12, .times = 2}};
+    begin(steps, 1);
+    server_start(NULL);
+    bench.config.compression = CONFIG_COMPRESSION_GZIP;
+    bench.config.max_in_flight = 1;
+    exporter_begin();
+    submit(1);
+    run_until(finished, 1);
+    ck_assert(!bench.batches[0].outcome.exported);
+    ck_assert_uint_eq(bench.batches[0].sent, 2);
+    ck_assert_uint_eq(bench.stats.export_requests[GRPC_UNIMPLEMENTED], 2);
+    submit(1);
+    run_until(finished, 2);
+    ck_assert_uint_eq(bench.gzipped, 2);
+    end();
+}
+END_TEST
+
 START_TEST(who_is_not_grpc_is_named_with_the_setting_that_mends_it)
 {
     static const struct {
@@ -765,6 +840,9 @@ int main(void)
     tcase_add_test(tcase, batches_in_backoff_keep_no_new_ones_out);
     tcase_add_test(tcase, a_batch_that_is_spooled_meanwhile_comes_back_instead_of_waiting);
     tcase_add_loop_test(tcase, calls_in_flight_stay_within_both_limits, 0, 2);
+    tcase_add_test(tcase, a_batch_goes_gzipped_also_when_it_is_repeated);
+    tcase_add_test(tcase, a_server_that_does_not_know_gzip_gets_it_plain_and_is_named);
+    tcase_add_test(tcase, a_service_that_is_not_there_refuses_gzipped_and_plain);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("connection");
     tcase_set_timeout(tcase, 60);

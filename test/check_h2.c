@@ -144,7 +144,8 @@ static struct iovec SMALL[] = {{"hello", 5}};
 
 static int submit(struct pair *pair, size_t call, struct iovec *parts, size_t count)
 {
-    return h2_submit(pair->h2, &pair->calls[call], parts, count, 10000);
+    const struct h2_request request = {.parts = parts, .part_count = count, .timeout_ms = 10000};
+    return h2_submit(pair->h2, &pair->calls[call], &request);
 }
 
 /* One call of a small message through a script of one step. */
@@ -178,6 +179,22 @@ START_TEST(a_call_carries_its_headers_and_message)
     ck_assert_uint_eq(pair->calls[0].body.len, 8);
     ck_assert_mem_eq(pair->calls[0].body.data, "\x0a\x06\x08\x03\x12\x02no", 8);
     ck_assert_uint_eq(pair->resets, 0);
+    pair_free(pair);
+}
+END_TEST
+
+START_TEST(a_gzipped_message_is_marked_as_such)
+{
+    const struct h2_request request = {.parts = SMALL, .part_count = 1, .gzipped = true, .timeout_ms = 10000};
+    struct pair *pair = pair_new(&(struct script_limits){0}, NULL, 0);
+    ck_assert_int_eq(talk(pair), 0);
+    ck_assert_int_eq(h2_submit(pair->h2, &pair->calls[0], &request), 0);
+    ck_assert_int_eq(submit(pair, 1, SMALL, 1), 0);
+    ck_assert_int_eq(talk(pair), 0);
+    ck_assert_ptr_nonnull(strstr((char *)pair->requests[0].headers.data, "\ngrpc-encoding: gzip\n"));
+    ck_assert_mem_eq(pair->requests[0].body.data, "\1\0\0\0\5hello", 10);
+    ck_assert_ptr_nonnull(strstr((char *)pair->requests[1].headers.data, "\ngrpc-encoding: identity\n"));
+    ck_assert_mem_eq(pair->requests[1].body.data, "\0\0\0\0\5hello", 10);
     pair_free(pair);
 }
 END_TEST
@@ -534,6 +551,7 @@ int main(void)
     Suite *suite = suite_create("h2");
     TCase *tcase = tcase_create("requests");
     tcase_add_test(tcase, a_call_carries_its_headers_and_message);
+    tcase_add_test(tcase, a_gzipped_message_is_marked_as_such);
     tcase_add_test(tcase, nothing_is_submitted_before_the_servers_settings);
     tcase_add_loop_test(tcase, a_message_arrives_whole_through_any_window, 0, sizeof WINDOWS / sizeof WINDOWS[0]);
     tcase_add_test(tcase, bytes_may_come_one_at_a_time);
