@@ -45,6 +45,7 @@ struct delivery {
     unsigned failures;    /* attempts that count */
     bool repeated;        /* once more for free already, since the last attempt that counted */
     bool connection_lost; /* waiting because of that, not of the server's word */
+    bool reauthorized;    /* tried again with another token */
     bool spooled;         /* its owner wants it back rather than have it wait */
     enum delivery_form form;
     struct iovec packed_part;

@@ -86,7 +86,9 @@ static void submit(struct exporter *exporter, struct delivery *delivery)
 
 static bool can_submit(const struct exporter *exporter)
 {
-    return exporter->on_wire.count < exporter->config->max_in_flight && uplink_ready(exporter->uplink);
+    /* While the token is denied, one batch at a time finds out whether it still is. */
+    size_t most = exporter->denials ? 1 : exporter->config->max_in_flight;
+    return exporter->on_wire.count < most && uplink_ready(exporter->uplink);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -98,11 +100,16 @@ static void on_timer(uv_timer_t *timer)
 
 static void arm(struct exporter *exporter)
 {
-    uint64_t at_ms = exporter->on_wire.head ? exporter->on_wire.head->at_ms : UINT64_MAX;
-    /* One that is due and cannot be sent waits for an event, not for time. */
-    if (exporter->waiting.head && exporter->waiting.head->at_ms < at_ms && can_submit(exporter))
-        at_ms = exporter->waiting.head->at_ms;
     uint64_t now_ms = exporter_now_ms(exporter);
+    uint64_t at_ms = exporter->on_wire.head ? exporter->on_wire.head->at_ms : UINT64_MAX;
+    /* What could be sent, but for the time. What cannot be sent waits for an event. */
+    if (can_submit(exporter) && (exporter->queued.head || exporter->waiting.head)) {
+        uint64_t due_ms = exporter->queued.head ? now_ms : exporter->waiting.head->at_ms;
+        if (due_ms < exporter->denied_until_ms)
+            due_ms = exporter->denied_until_ms;
+        if (due_ms < at_ms)
+            at_ms = due_ms;
+    }
     if (at_ms == UINT64_MAX)
         uv_timer_stop(&exporter->timer);
     else
@@ -115,7 +122,7 @@ static void pump(struct exporter *exporter)
     if (exporter->closing)
         return;
     uplink_want(exporter->uplink, exporter_held(exporter) > 0);
-    while (can_submit(exporter)) {
+    while (can_submit(exporter) && exporter_now_ms(exporter) >= exporter->denied_until_ms) {
         struct delivery *delivery = exporter_queue_next(exporter);
         if (!delivery)
             break;

@@ -43,10 +43,15 @@ static void again(struct exporter *exporter, struct delivery *delivery, uint64_t
         exporter_queue_wait(exporter, delivery, wait_ms);
 }
 
-uint64_t exporter_outcome_retry_ms(struct exporter *exporter, struct delivery *delivery)
+static uint64_t retry_ms(struct exporter *exporter, unsigned failures)
 {
     const struct backoff backoff = {exporter->config->retry_initial_ms, exporter->config->retry_max_ms, 1.5, 0.2};
-    return backoff_ms(&backoff, delivery->failures++, backoff_random(&exporter->random));
+    return backoff_ms(&backoff, failures, backoff_random(&exporter->random));
+}
+
+uint64_t exporter_outcome_retry_ms(struct exporter *exporter, struct delivery *delivery)
+{
+    return retry_ms(exporter, delivery->failures++);
 }
 
 static void attempt_exported(struct exporter *exporter, struct delivery *delivery, const struct grpc_decision *decision)
@@ -54,6 +59,8 @@ static void attempt_exported(struct exporter *exporter, struct delivery *deliver
     uint64_t spans = batch_span_count(delivery->batch);
     uint64_t rejected = decision->rejected < spans ? decision->rejected : spans;
     delivered(exporter);
+    exporter->denials = 0;
+    exporter->denied_until_ms = 0;
     if (delivery->form == DELIVERY_UNPACKED && !exporter->gzip_refused) {
         exporter->gzip_refused = true;
         log_cause(exporter->log, LOG_WARN, "gzip_refused", exporter_now_ms(exporter),
@@ -68,6 +75,24 @@ static void attempt_exported(struct exporter *exporter, struct delivery *deliver
         log_cause(exporter->log, LOG_WARN, "endpoint_warning", exporter_now_ms(exporter),
                   "the endpoint took a batch and warns: %s", decision->message);
     finish(exporter, delivery, &(struct batch_outcome){.exported = true, .rejected = rejected});
+}
+
+/* A token that has been replaced meanwhile is tried once. A link that retires may have been left for that reason. */
+static bool authorize_again(struct exporter *exporter, struct delivery *delivery, enum link_state link)
+{
+    if (delivery->reauthorized || !(uplink_refresh_token(exporter->uplink) || link == LINK_RETIRING))
+        return false;
+    delivery->reauthorized = true;
+    return true;
+}
+
+/* Whatever is sent next would be refused as well, and lost: it waits in the rings. Calls that ran side by side are one
+ * denial. */
+static void deny(struct exporter *exporter)
+{
+    uint64_t now_ms = exporter_now_ms(exporter);
+    if (now_ms >= exporter->denied_until_ms)
+        exporter->denied_until_ms = now_ms + retry_ms(exporter, exporter->denials++);
 }
 
 static void attempt_refused(struct exporter *exporter, struct delivery *delivery, enum grpc_code code,
@@ -115,6 +140,13 @@ void exporter_outcome_ended(struct exporter *exporter, struct delivery *delivery
     if (result->code == GRPC_UNIMPLEMENTED && exporter_request_unpack(delivery)) {
         again(exporter, delivery, 0); /* an encoding that is not known is answered with this code, too */
         return;
+    }
+    if (result->code == GRPC_UNAUTHENTICATED || result->code == GRPC_PERMISSION_DENIED) {
+        if (authorize_again(exporter, delivery, link)) {
+            again(exporter, delivery, 0);
+            return;
+        }
+        deny(exporter);
     }
     switch (decision.verdict) {
     case GRPC_EXPORTED:

@@ -35,6 +35,9 @@ struct exporter {
     size_t waiting_bytes;
     bool retry_was_last; /* whose turn it is when both are due */
 
+    unsigned denials;         /* of the token, in a row */
+    uint64_t denied_until_ms; /* nothing is sent until then */
+
     struct gzip *gzip; /* NULL: not used so far */
     bool gzip_refused; /* on this connection */
 

@@ -288,6 +288,21 @@ void uplink_want(struct uplink *uplink, bool wanted)
         uv_timer_start(&uplink->connect_timer, on_connect_timer, RECONNECT_WANTED_MAX_MS, 0);
 }
 
+bool uplink_refresh_token(struct uplink *uplink)
+{
+    struct link *link = uplink->current;
+    char *token;
+    if (!link || !link->token || exporter_token_read(uplink->config->token_file, &token))
+        return false;
+    bool changed = strcmp(token, link->token) != 0;
+    exporter_token_free(token);
+    if (changed) {
+        schedule_connect(uplink, true);
+        link_retire(link);
+    }
+    return changed;
+}
+
 bool uplink_ready(const struct uplink *uplink)
 {
     return uplink->current && conn_ready(uplink->current->conn);

@@ -40,6 +40,10 @@ void uplink_reconfigure(struct uplink *uplink, const struct config *config, cons
 /* Whether spans wait for delivery. While they do, reconnecting backs off less far. */
 void uplink_want(struct uplink *uplink, bool wanted);
 
+/* The endpoint does not accept the token. Reads its file again. -> true when it differs from the one that new calls
+ * have gone out with: a connection with the new one is on its way. */
+bool uplink_refresh_token(struct uplink *uplink);
+
 bool uplink_ready(const struct uplink *uplink);
 
 /* Makes no callback. The request's parts stay valid until the result, or uplink_cancel. -> 0 and *link, or -errno. */

@@ -693,6 +693,72 @@ START_TEST(without_its_token_nothing_is_sent)
 }
 END_TEST
 
+START_TEST(a_denied_token_that_was_replaced_meanwhile_loses_nothing)
+{
+    static const struct script_step steps[] = {{.status = 16}, {.status = 7}, {.status = 16}};
+    begin(steps, 3);
+    server_start(NULL);
+    bench.config.max_in_flight = 3;
+    bench.config.token_header = "x-auth";
+    bench.config.token_file = write_token("old", 3);
+    exporter_begin();
+    run_until(connected, 1);
+    int fd = open(bench.config.token_file, O_WRONLY | O_TRUNC);
+    ck_assert_int_eq(write(fd, "new", 3), 3);
+    close(fd);
+    submit(5);
+    run_until(finished, 5);
+    unlink(bench.config.token_file);
+    check_all_exported();
+    ck_assert_uint_eq(bench.stats.export_requests[GRPC_UNAUTHENTICATED], 2);
+    ck_assert_uint_eq(bench.stats.export_requests[GRPC_PERMISSION_DENIED], 1);
+    ck_assert_ptr_nonnull(strstr(bench.last_headers, "\nx-auth: new "));
+    ck_assert_uint_eq(script_server_accepted(bench.server), 2);
+    end();
+}
+END_TEST
+
+START_TEST(a_new_token_that_is_denied_too_is_tried_once)
+{
+    static const struct script_step steps[] = {{.status = 16, .times = 2}};
+    begin(steps, 1);
+    server_start(NULL);
+    bench.config.token_header = "x-auth";
+    bench.config.token_file = write_token("old", 3);
+    exporter_begin();
+    run_until(connected, 1);
+    int fd = open(bench.config.token_file, O_WRONLY | O_TRUNC);
+    ck_assert_int_eq(write(fd, "new", 3), 3);
+    close(fd);
+    submit(1);
+    run_until(finished, 1);
+    unlink(bench.config.token_file);
+    ck_assert_int_eq(bench.batches[0].outcome.reason, DROP_REFUSED);
+    ck_assert_uint_eq(bench.batches[0].sent, 2);
+    end();
+}
+END_TEST
+
+START_TEST(a_denied_token_makes_no_storm_and_costs_few_batches)
+{
+    enum { WAIT_MS = 100, OBSERVED_MS = 600 };
+    static const struct script_step steps[] = {{.status = 16, .times = SCRIPT_FOR_EVER}};
+    begin(steps, 1);
+    server_start(NULL);
+    bench.config.retry_initial_ms = bench.config.retry_max_ms = WAIT_MS;
+    exporter_begin();
+    submit(40);
+    run_until(finished, (unsigned)bench.config.max_in_flight);
+    uint64_t from_ms = uv_now(&bench.loop);
+    while (uv_now(&bench.loop) < from_ms + OBSERVED_MS)
+        uv_run(&bench.loop, UV_RUN_ONCE);
+    unsigned denied = bench.finished - (unsigned)bench.config.max_in_flight;
+    ck_assert_uint_ge(denied, 1);
+    ck_assert_uint_le(denied, (uv_now(&bench.loop) - from_ms) / (WAIT_MS * 8 / 10) + 1);
+    end();
+}
+END_TEST
+
 START_TEST(a_token_that_no_header_can_carry_is_an_error)
 {
     static char large[EXPORTER_TOKEN_MAX_BYTES + 1];
@@ -862,6 +928,9 @@ int main(void)
     tcase = tcase_create("parts");
     tcase_add_test(tcase, the_token_goes_with_each_request_unindexed);
     tcase_add_test(tcase, without_its_token_nothing_is_sent);
+    tcase_add_test(tcase, a_denied_token_that_was_replaced_meanwhile_loses_nothing);
+    tcase_add_test(tcase, a_new_token_that_is_denied_too_is_tried_once);
+    tcase_add_test(tcase, a_denied_token_makes_no_storm_and_costs_few_batches);
     tcase_add_loop_test(tcase, a_token_that_no_header_can_carry_is_an_error, 0, 8);
     tcase_add_test(tcase, backoff_grows_to_its_cap_within_its_jitter);
     suite_add_tcase(suite, tcase);
