@@ -11,21 +11,25 @@ static const char SAID_NOTHING[] = "no HTTP/2 was spoken: if it expects TLS, wri
 
 static int open_session(struct h2 *h2)
 {
-    nghttp2_session_callbacks *callbacks;
-    if (nghttp2_session_callbacks_new(&callbacks))
-        return -ENOMEM;
-    h2_receive_callbacks(callbacks);
-    h2_send_callbacks(callbacks);
-    int err = nghttp2_session_client_new(&h2->session, callbacks, h2);
-    nghttp2_session_callbacks_del(callbacks);
-    if (err)
-        return -ENOMEM;
-
-    const nghttp2_settings_entry settings[] = {
+    static const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEADERS_MAX_BYTES},
     };
-    err = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof settings[0]);
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *options = NULL;
+    int err = nghttp2_session_callbacks_new(&callbacks);
+    if (!err)
+        err = nghttp2_option_new(&options);
+    if (!err) {
+        h2_receive_callbacks(callbacks);
+        h2_send_callbacks(callbacks);
+        nghttp2_option_set_max_outbound_ack(options, H2_ACKS_MAX);
+        err = nghttp2_session_client_new2(&h2->session, callbacks, h2, options);
+    }
+    nghttp2_session_callbacks_del(callbacks);
+    nghttp2_option_del(options);
+    if (!err)
+        err = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof settings[0]);
     return err ? -ENOMEM : 0;
 }
 

@@ -43,12 +43,19 @@ struct h2_callbacks {
     void (*on_goaway_cb)(void *user);
 };
 
-/* Bounds on what one answer may cost. Past them the call ends with RESOURCE_EXHAUSTED. */
+/* Bounds on what one answer may cost. Past the first three the call ends with RESOURCE_EXHAUSTED. */
 enum {
     H2_BODY_MAX_BYTES = 64 << 10,
-    H2_HEADERS_MAX_BYTES = 16 << 10, /* of one answer, headers and trailers together */
-    H2_HEADERS_MAX_COUNT = 64,
-    H2_MESSAGE_MAX_BYTES = 1 << 10, /* of grpc-message; what is longer is cut */
+    H2_HEADERS_MAX_BYTES = 16 << 10, /* of one answer: informational headers, headers and trailers together */
+    H2_HEADERS_MAX_COUNT = 64,       /* likewise */
+    H2_MESSAGE_MAX_BYTES = 1 << 10,  /* of grpc-message; what is longer is cut */
+    H2_DETAILS_MAX_BYTES = 8 << 10,  /* of grpc-status-details-bin; what is longer is left out */
+};
+
+/* Past these the connection is beyond use. */
+enum {
+    H2_CONTINUATIONS_MAX = 8, /* in a row */
+    H2_ACKS_MAX = 256,        /* of PING and SETTINGS, while the peer does not take them */
 };
 
 /* settings and what they point to are borrowed until h2_free. */
@@ -77,7 +84,8 @@ int h2_send(struct h2 *h2, struct buf *out, size_t max);
 /* Why the connection is beyond use, or what to suspect when the peer closes it now. A static text, or NULL. */
 const char *h2_problem(const struct h2 *h2);
 
-/* Frames received so far, for a budget in time. */
+/* Frames received so far, for a budget in time. One counts again for each full H2_FRAME_UNIT_BYTES of its payload. */
+enum { H2_FRAME_UNIT_BYTES = 4 << 10 };
 uint64_t h2_frames_received(const struct h2 *h2);
 
 /* The connection is gone: every open call gets its result (UNAVAILABLE; unprocessed when never sent, or refused by

@@ -98,6 +98,12 @@ static bool name_is(const uint8_t *name, size_t bytes, const char *wanted)
     return bytes == strlen(wanted) && memcmp(name, wanted, bytes) == 0;
 }
 
+void h2_call_forget_fields(struct h2_call *call)
+{
+    call->has_status = false;
+    call->message.len = call->details.len = 0;
+}
+
 int h2_call_keep_field(struct h2_call *call, const uint8_t *name, size_t name_bytes, const uint8_t *value,
                        size_t value_bytes)
 {
@@ -116,6 +122,8 @@ int h2_call_keep_field(struct h2_call *call, const uint8_t *name, size_t name_by
         call->message.data[call->message.len] = '\0';
     } else if (name_is(name, name_bytes, "grpc-status-details-bin")) {
         call->details.len = 0;
+        if (value_bytes > H2_DETAILS_MAX_BYTES)
+            return 0;
         if (buf_append(&call->details, value, value_bytes))
             return -ENOMEM;
         if (grpc_base64_decode(call->details.data, value_bytes, &call->details.len))

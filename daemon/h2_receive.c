@@ -8,16 +8,9 @@
 static const char TLS_SPOKEN[] = "it speaks TLS, and this side does not: write exporter_endpoint with https://";
 static const char HTTP1_SPOKEN[] = "it answers in HTTP/1, not HTTP/2: exporter_endpoint must name a gRPC port "
                                    "(OTLP: 4317 is gRPC, 4318 is HTTP; https:// if it expects TLS)";
+static const char ACKS_FLOODED[] = "the server floods the connection with PING or SETTINGS frames";
+static const char CONTINUATIONS_FLOODED[] = "the server floods the connection with CONTINUATION frames";
 static const char NOT_HTTP2[] = "it does not speak HTTP/2: exporter_endpoint must name a gRPC port (OTLP: 4317)";
-
-static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
-{
-    (void)session;
-    (void)hd;
-    struct h2 *h2 = user;
-    h2->frames++;
-    return 0;
-}
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_bytes,
                      const uint8_t *value, size_t value_bytes, uint8_t flags, void *user)
@@ -67,6 +60,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         struct h2_call *call = h2_call_of(session, frame->hd.stream_id);
         if (call && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
             h2_call_answered(h2, call);
+        else if (call && call->http_status / 100 == 1)
+            h2_call_forget_fields(call);
         break;
     }
     default:
@@ -90,7 +85,6 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t er
 
 void h2_receive_callbacks(nghttp2_session_callbacks *callbacks)
 {
-    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
@@ -113,6 +107,37 @@ static const char *first_byte_problem(uint8_t first)
     }
 }
 
+static void count_frame(struct h2 *h2)
+{
+    const uint8_t *header = h2->frame_header;
+    h2->payload_left = (size_t)header[0] << 16 | (size_t)header[1] << 8 | header[2];
+    h2->frames += 1 + h2->payload_left / H2_FRAME_UNIT_BYTES;
+    h2->continuations = header[3] == NGHTTP2_CONTINUATION ? h2->continuations + 1 : 0;
+}
+
+/* Counted here and not by nghttp2's callbacks: those do not tell of CONTINUATION, of types they do not know, and of
+ * DATA that nobody waits for. -> false: too many CONTINUATIONs */
+static bool count_frames(struct h2 *h2, const uint8_t *data, size_t bytes)
+{
+    while (bytes) {
+        size_t skipped = h2->payload_left < bytes ? h2->payload_left : bytes;
+        h2->payload_left -= skipped;
+        data += skipped;
+        bytes -= skipped;
+        if (!bytes)
+            break;
+        h2->frame_header[h2->frame_header_bytes++] = *data++;
+        bytes--;
+        if (h2->frame_header_bytes < H2_FRAME_HEADER_BYTES)
+            continue;
+        h2->frame_header_bytes = 0;
+        count_frame(h2);
+        if (h2->continuations > H2_CONTINUATIONS_MAX)
+            return false;
+    }
+    return true;
+}
+
 int h2_receive(struct h2 *h2, const uint8_t *data, size_t bytes)
 {
     if (h2->problem)
@@ -123,8 +148,12 @@ int h2_receive(struct h2 *h2, const uint8_t *data, size_t bytes)
         if (h2->problem)
             return -EPROTO;
     }
+    if (!count_frames(h2, data, bytes)) {
+        h2->problem = CONTINUATIONS_FLOODED;
+        return -EPROTO;
+    }
     ssize_t got = nghttp2_session_mem_recv(h2->session, data, bytes);
     if (got < 0)
-        h2->problem = nghttp2_strerror((int)got);
+        h2->problem = got == NGHTTP2_ERR_FLOODED ? ACKS_FLOODED : nghttp2_strerror((int)got);
     return got < 0 ? -EPROTO : 0;
 }

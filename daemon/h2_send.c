@@ -7,7 +7,6 @@
 #include "h2_session.h"
 
 enum {
-    FRAME_HEADER_BYTES = 9,
     DATA_FRAME_MAX_BYTES = 64 << 10,
     FIXED_FIELDS = 10,
     /* The places of those that differ from request to request. */
@@ -103,12 +102,12 @@ static int write_data(nghttp2_session *session, nghttp2_frame *frame, const uint
     if (!call)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     struct buf *out = h2->out;
-    h2->out_err = buf_reserve(out, FRAME_HEADER_BYTES + bytes);
+    h2->out_err = buf_reserve(out, H2_FRAME_HEADER_BYTES + bytes);
     if (h2->out_err)
         return NGHTTP2_ERR_WOULDBLOCK;
-    memcpy(out->data + out->len, header, FRAME_HEADER_BYTES);
-    copy_request(call, out->data + out->len + FRAME_HEADER_BYTES, bytes);
-    out->len += FRAME_HEADER_BYTES + bytes;
+    memcpy(out->data + out->len, header, H2_FRAME_HEADER_BYTES);
+    copy_request(call, out->data + out->len + H2_FRAME_HEADER_BYTES, bytes);
+    out->len += H2_FRAME_HEADER_BYTES + bytes;
     return out->len < h2->out_max ? 0 : NGHTTP2_ERR_PAUSE;
 }
 

@@ -10,7 +10,10 @@
 #include "buf.h"
 #include "h2.h"
 
-enum { H2_PREFIX_BYTES = 5 }; /* of gRPC's message framing: a flag, and the length */
+enum {
+    H2_PREFIX_BYTES = 5, /* of gRPC's message framing: a flag, and the length */
+    H2_FRAME_HEADER_BYTES = 9,
+};
 
 struct h2_call {
     struct h2_call *previous;
@@ -52,7 +55,12 @@ struct h2 {
     bool heard; /* any byte */
     bool settled;
     bool going_away;
+
     uint64_t frames;
+    unsigned continuations; /* in a row, up to now */
+    uint8_t frame_header[H2_FRAME_HEADER_BYTES];
+    size_t frame_header_bytes; /* of it there */
+    size_t payload_left;       /* of the frame that is coming in */
 };
 
 /* ---- h2_call.c: a call's life, and what the server says about it */
@@ -70,6 +78,9 @@ void h2_call_exhaust(struct h2 *h2, struct h2_call *call, const char *message);
 void h2_call_answered(struct h2 *h2, struct h2_call *call);
 
 void h2_call_reset(struct h2 *h2, const struct h2_call *call); /* RST_STREAM(CANCEL) */
+
+/* The headers were informational (1xx): what they said besides is no answer. */
+void h2_call_forget_fields(struct h2_call *call);
 
 /* One header or trailer field. -> 0 or -ENOMEM */
 int h2_call_keep_field(struct h2_call *call, const uint8_t *name, size_t name_bytes, const uint8_t *value,

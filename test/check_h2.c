@@ -326,6 +326,15 @@ static const struct {
     {{.body = "\0\0\0\0\2x", .body_bytes = 6}, GRPC_OK, false, "the response holds no message", ""},
     {{.body_zeros = H2_BODY_MAX_BYTES + 1}, GRPC_RESOURCE_EXHAUSTED, false, "the response is larger than 64 KiB", ""},
     {{.extra_headers = 62}, GRPC_RESOURCE_EXHAUSTED, false, "the response has too many headers", ""},
+    {{.kind = SCRIPT_RESET, .error = 1}, GRPC_INTERNAL, false, "stream reset: PROTOCOL_ERROR", ""},
+    {{.kind = SCRIPT_RESET, .error = 3}, GRPC_INTERNAL, false, "stream reset: FLOW_CONTROL_ERROR", ""},
+    {{.kind = SCRIPT_RESET, .error = 4}, GRPC_INTERNAL, false, "stream reset: SETTINGS_TIMEOUT", ""},
+    {{.kind = SCRIPT_RESET, .error = 5}, GRPC_INTERNAL, false, "stream reset: STREAM_CLOSED", ""},
+    {{.kind = SCRIPT_RESET, .error = 6}, GRPC_INTERNAL, false, "stream reset: FRAME_SIZE_ERROR", ""},
+    {{.kind = SCRIPT_RESET, .error = 9}, GRPC_INTERNAL, false, "stream reset: COMPRESSION_ERROR", ""},
+    {{.kind = SCRIPT_RESET, .error = 10}, GRPC_INTERNAL, false, "stream reset: CONNECT_ERROR", ""},
+    {{.kind = SCRIPT_RESET, .error = 12}, GRPC_INTERNAL, false, "stream reset: INADEQUATE_SECURITY", ""},
+    {{.kind = SCRIPT_RESET, .error = 13}, GRPC_INTERNAL, false, "stream reset: HTTP_1_1_REQUIRED", ""},
 };
 
 START_TEST(each_answer_becomes_a_result)
@@ -533,15 +542,121 @@ START_TEST(whoever_does_not_speak_http2_is_named)
 }
 END_TEST
 
-START_TEST(frames_are_counted)
+static void receive(struct pair *pair, const void *bytes, size_t count)
 {
-    struct pair *pair = pair_new(&(struct script_limits){0}, NULL, 0);
-    ck_assert_int_eq(talk(pair), 0);
+    ck_assert_int_eq(h2_receive(pair->h2, bytes, count), 0);
+}
+
+/* Also those that nghttp2 does not tell of: of a type it does not know, and DATA on a stream that is over. */
+START_TEST(every_frame_is_counted_and_a_large_one_as_several)
+{
+    static const uint8_t pings[] = "\0\0\x08\6\0\0\0\0\0........\0\0\x08\6\0\0\0\0\0........";
+    static const uint8_t unknown[] = "\0\0\1\x63\0\0\0\0\0.";
+    static const uint8_t late_data[9 + 2 * H2_FRAME_UNIT_BYTES] = "\0\x20\0\0\0\0\0\0\1";
+    struct script_step step = {0};
+    struct pair *pair = one_call(&step);
     ck_assert_ptr_null(h2_problem(pair->h2));
     uint64_t before = h2_frames_received(pair->h2);
-    static const uint8_t pings[] = "\0\0\x08\6\0\0\0\0\0........\0\0\x08\6\0\0\0\0\0........";
-    ck_assert_int_eq(h2_receive(pair->h2, pings, sizeof pings - 1), 0);
+    receive(pair, pings, sizeof pings - 1);
     ck_assert_uint_eq(h2_frames_received(pair->h2), before + 2);
+    for (size_t i = 0; i < sizeof unknown - 1; i++)
+        receive(pair, unknown + i, 1);
+    ck_assert_uint_eq(h2_frames_received(pair->h2), before + 3);
+    receive(pair, late_data, sizeof late_data);
+    ck_assert_uint_eq(h2_frames_received(pair->h2), before + 6);
+    pair_free(pair);
+}
+END_TEST
+
+/* HEADERS of no fields, then CONTINUATIONs of none. */
+START_TEST(continuations_are_bounded)
+{
+    static const uint8_t headers[] = "\0\0\0\1\0\0\0\0\1";
+    static const uint8_t continuation[] = "\0\0\0\x09\0\0\0\0\1";
+    struct script_step step = {.kind = SCRIPT_HOLD};
+    struct pair *pair = one_call(&step);
+    receive(pair, headers, 9);
+    int err = 0;
+    unsigned count = 0;
+    while (!err && count < 1000) {
+        err = h2_receive(pair->h2, continuation, 9);
+        count += !err;
+    }
+    ck_assert_int_eq(err, -EPROTO);
+    ck_assert_uint_le(count, H2_CONTINUATIONS_MAX);
+    ck_assert_ptr_nonnull(strstr(h2_problem(pair->h2), "CONTINUATION"));
+    pair_free(pair);
+}
+END_TEST
+
+START_TEST(acknowledgements_to_a_peer_that_does_not_read_are_bounded)
+{
+    static const uint8_t frames[][17] = {"\0\0\x08\6\0\0\0\0\0.......", "\0\0\0\4\0\0\0\0"};
+    static const size_t bytes[] = {17, 9};
+    struct pair *pair = pair_new(&(struct script_limits){0}, NULL, 0);
+    ck_assert_int_eq(talk(pair), 0);
+    int err = 0;
+    unsigned count = 0;
+    for (; !err && count < 10000; count++)
+        err = h2_receive(pair->h2, frames[_i], bytes[_i]);
+    ck_assert_int_eq(err, -EPROTO);
+    ck_assert_uint_le(count, H2_ACKS_MAX + 2);
+    ck_assert_ptr_nonnull(strstr(h2_problem(pair->h2), "floods"));
+    pair_free(pair);
+}
+END_TEST
+
+START_TEST(what_informational_headers_say_besides_is_no_answer)
+{
+    /* :status 103, grpc-status 0; then :status 200; then an end of the stream without trailers */
+    static const uint8_t early[] = "\0\0\x14\1\4\0\0\0\1\x08\3"
+                                   "103\0\x0b"
+                                   "grpc-status\1"
+                                   "0";
+    static const uint8_t final[] = "\0\0\1\1\4\0\0\0\1\x88\0\0\0\0\1\0\0\0\1";
+    struct script_step step = {.kind = SCRIPT_HOLD};
+    struct pair *pair = one_call(&step);
+    receive(pair, early, sizeof early - 1);
+    receive(pair, final, sizeof final - 1);
+    ck_assert_uint_eq(pair->calls[0].results, 1);
+    ck_assert_int_eq(pair->calls[0].code, GRPC_UNKNOWN);
+    ck_assert_str_eq(pair->calls[0].message, "HTTP status 200 without grpc-status");
+    pair_free(pair);
+}
+END_TEST
+
+/* 30 times :status 103 and a field; then headers of five fields, as many as the bound allows, or one more in trailers.
+ */
+START_TEST(headers_are_summed_over_all_there_are)
+{
+    static const uint8_t early[] = "\0\0\x09\1\4\0\0\0\1\x08\3"
+                                   "103\0\1"
+                                   "x\0";
+    struct script_step step = {.kind = SCRIPT_HOLD};
+    struct pair *pair = one_call(&step);
+    for (int i = 0; i < H2_HEADERS_MAX_COUNT / 2; i++) {
+        ck_assert_uint_eq(pair->calls[0].results, 0);
+        receive(pair, early, sizeof early - 1);
+    }
+    static const uint8_t final[] = "\0\0\1\1\4\0\0\0\1\x88";
+    receive(pair, final, sizeof final - 1);
+    ck_assert_uint_eq(pair->calls[0].results, 1);
+    ck_assert_int_eq(pair->calls[0].code, GRPC_RESOURCE_EXHAUSTED);
+    ck_assert_str_eq(pair->calls[0].message, "the response has too many headers");
+    pair_free(pair);
+}
+END_TEST
+
+START_TEST(long_words_of_the_server_are_cut_or_left_out)
+{
+    static char message[H2_MESSAGE_MAX_BYTES + 2], details[H2_DETAILS_MAX_BYTES + 5];
+    memset(message, 'm', sizeof message - 1);
+    memset(details, 'A', H2_DETAILS_MAX_BYTES + (_i ? 4 : 0));
+    struct script_step step = {.status = 8, .message = message, .details = details};
+    struct pair *pair = one_call(&step);
+    ck_assert_int_eq(pair->calls[0].code, GRPC_RESOURCE_EXHAUSTED);
+    ck_assert_uint_eq(strlen(pair->calls[0].message), sizeof pair->calls[0].message - 1);
+    ck_assert_uint_eq(pair->calls[0].details.len, _i ? 0 : H2_DETAILS_MAX_BYTES / 4 * 3);
     pair_free(pair);
 }
 END_TEST
@@ -568,7 +683,14 @@ int main(void)
     tcase_add_test(tcase, abort_tells_what_was_never_sent);
     tcase_add_test(tcase, a_cancelled_call_has_no_result);
     tcase_add_test(tcase, whoever_does_not_speak_http2_is_named);
-    tcase_add_test(tcase, frames_are_counted);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("bounds");
+    tcase_add_test(tcase, every_frame_is_counted_and_a_large_one_as_several);
+    tcase_add_test(tcase, continuations_are_bounded);
+    tcase_add_loop_test(tcase, acknowledgements_to_a_peer_that_does_not_read_are_bounded, 0, 2);
+    tcase_add_test(tcase, what_informational_headers_say_besides_is_no_answer);
+    tcase_add_test(tcase, headers_are_summed_over_all_there_are);
+    tcase_add_loop_test(tcase, long_words_of_the_server_are_cut_or_left_out, 0, 2);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
