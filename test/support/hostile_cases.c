@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char HOSTILE_PRELUDE[] = "settings settings_ack request ok";
+const char HOSTILE_PRELUDE[] = "settings:4=1000000 window:0:100000000 settings_ack request ok";
 
 #define H200  "headers::status=200;content-type=application/grpc"
 #define CODES "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 0xffffffff"
