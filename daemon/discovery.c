@@ -24,7 +24,7 @@ enum {
 struct discovery {
     struct discovery_callbacks callbacks;
     void *user;
-    const char *path;
+    char *path;
     int dir_fd;
     int inotify_fd;
     int dir_watch;
@@ -154,16 +154,11 @@ int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct 
         return -ENOMEM;
     d->callbacks = *callbacks;
     d->user = user;
-    d->path = path;
+    d->path = strdup(path);
     d->dir_fd = dir_fd;
     d->rescan_due = true;
-    int err = 0;
     d->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (d->inotify_fd < 0) {
-        err = -errno;
-        goto fail;
-    }
-    err = watch_directory(d);
+    int err = d->inotify_fd < 0 ? -errno : d->path ? watch_directory(d) : -ENOMEM;
     if (err)
         goto fail;
     err = uv_poll_init(loop, &d->poll, d->inotify_fd);
@@ -180,6 +175,7 @@ int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct 
 fail:
     if (d->inotify_fd >= 0)
         close(d->inotify_fd);
+    free(d->path);
     free(d);
     return err;
 }
@@ -222,6 +218,7 @@ static void on_closed(uv_handle_t *handle)
     close(d->inotify_fd);
     void (*closed_cb)(void *) = d->closed_cb;
     void *user = d->closed_user;
+    free(d->path);
     free(d);
     if (closed_cb)
         closed_cb(user);

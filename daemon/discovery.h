@@ -24,7 +24,7 @@ struct discovery_callbacks {
     void (*on_tick_cb)(void *user);
 };
 
-/* dir_fd and path are the same directory; both are borrowed. What is there already is reported by the first
+/* dir_fd, which is borrowed, and path are the same directory. What is there already is reported by the first
  * rescan. Whoever floods the directory gets a bounded part of the loop's time: it is read in portions. */
 int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct discovery_callbacks *callbacks,
                     void *user, struct discovery **out);
