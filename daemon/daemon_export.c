@@ -62,6 +62,8 @@ static void on_retire_timer(uv_timer_t *timer)
     exporter_close(e->exporter, on_retired, e->config);
     e->exporter = NULL;
     e->config = NULL;
+    if (e->stats->outage_ended_ms == 0)
+        e->stats->outage_began_ms = 0; /* nobody waits for its end */
 }
 
 void daemon_export_retire(struct daemon_export *e)

@@ -34,7 +34,7 @@ static void on_ready(void *user, bool fresh)
     if (fresh && exporter->trouble_kind != TROUBLE_ANSWER) {
         exporter->trouble_kind = TROUBLE_NONE;
         if (!exporter_held(exporter))
-            exporter->trouble_since_ms = 0;
+            exporter_outcome_recovered(exporter);
     }
     if (fresh) {
         exporter->gzip_refused = false;

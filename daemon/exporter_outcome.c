@@ -13,8 +13,19 @@ void exporter_outcome_trouble(struct exporter *exporter, enum exporter_trouble_k
     vsnprintf(exporter->trouble, sizeof exporter->trouble, format, args);
     va_end(args);
     exporter->trouble_kind = kind;
-    if (!exporter->trouble_since_ms && kind != TROUBLE_CONNECTING)
-        exporter->trouble_since_ms = exporter_now_ms(exporter) ? exporter_now_ms(exporter) : 1;
+    if (kind == TROUBLE_CONNECTING) /* not worth a word when it ends */
+        return;
+    struct stats *stats = exporter->stats;
+    stats->outage_ended_ms = 0;
+    if (!stats->outage_began_ms)
+        stats->outage_began_ms = exporter_now_ms(exporter) ? exporter_now_ms(exporter) : 1;
+}
+
+void exporter_outcome_recovered(struct exporter *exporter)
+{
+    struct stats *stats = exporter->stats;
+    if (stats->outage_began_ms && !stats->outage_ended_ms)
+        stats->outage_ended_ms = exporter_now_ms(exporter);
 }
 
 static void delivered(struct exporter *exporter)
@@ -22,10 +33,7 @@ static void delivered(struct exporter *exporter)
     uint64_t now_ms = exporter_now_ms(exporter);
     exporter->stats->last_success_ms = now_ms ? now_ms : 1;
     exporter->trouble_kind = TROUBLE_NONE;
-    if (exporter->trouble_since_ms)
-        log_cause(exporter->log, LOG_INFO, "recovered", now_ms, "recovered after %" PRIu64 " s: spans reach %s",
-                  (now_ms - exporter->trouble_since_ms) / 1000, exporter->authority);
-    exporter->trouble_since_ms = 0;
+    exporter_outcome_recovered(exporter);
 }
 
 static void finish(struct exporter *exporter, struct delivery *delivery, const struct batch_outcome *outcome)

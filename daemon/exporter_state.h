@@ -43,7 +43,6 @@ struct exporter {
 
     enum exporter_trouble_kind trouble_kind;
     char trouble[EXPORTER_TROUBLE_BYTES];
-    uint64_t trouble_since_ms; /* 0: none worth a word when it ends */
 
     bool closing;
     unsigned handles; /* the timer and the uplink */
@@ -83,6 +82,9 @@ bool exporter_request_unpack(struct delivery *delivery); /* -> false: it was not
 /* The one place where an attempt ends, however it does. */
 void exporter_outcome_ended(struct exporter *exporter, struct delivery *delivery, const struct grpc_result *result,
                             enum link_state link);
+
+/* The trouble is over: the endpoint can be reached. */
+void exporter_outcome_recovered(struct exporter *exporter);
 
 uint64_t exporter_outcome_retry_ms(struct exporter *exporter, struct delivery *delivery);
 

@@ -170,6 +170,8 @@ static void write_line(int fd, const char *text, size_t bytes)
 static void emit(struct log *log, enum log_level level, const char *cause, uint64_t held_back, const char *message)
 {
     struct line line = {.bytes = 0};
+    if (log->journal) /* which takes it off again */
+        put_escape(&line, "<%u>", (unsigned)levels[level].priority);
     if (log->format == LOG_JSON) {
         put_string(&line, "{\"time\":\"");
         put_time(&line);
@@ -186,9 +188,7 @@ static void emit(struct log *log, enum log_level level, const char *cause, uint6
         }
         put_string(&line, "}");
     } else {
-        if (log->journal) {
-            put_escape(&line, "<%u>", (unsigned)levels[level].priority);
-        } else {
+        if (!log->journal) {
             put_time(&line);
             put_string(&line, " ");
             put_string(&line, levels[level].name);

@@ -125,6 +125,7 @@ int source_start(uv_loop_t *loop, const struct config *config, struct stats *sta
     uv_idle_init(loop, &s->again);
     s->timer.data = s->again.data = s;
     discovery_rescan(s->discovery);
+    source_segments_tell_losses(s); /* what outages cost is counted from here */
     source_schedule(s, 0);
     *out = s;
     return 0;

@@ -265,11 +265,12 @@ static void follow_directory(struct source *s)
               s->config->ring_dir);
 }
 
-static void tell_drops(struct source *s)
+void source_segments_tell_losses(struct source *s)
 {
     struct stats_snapshot now;
     source_snapshot(s, &now);
     source_drops_tell(&s->drops, now.producer_dropped, now.now_ms, s->log);
+    source_outage_tell(&s->outage, &now, s->config->endpoint, s->stats, s->log);
 }
 
 /* A lock file that somebody removed keeps nobody out: another takes its place, before another daemon does. */
@@ -306,7 +307,7 @@ static void on_tick(void *user)
         source_segments_probe(s, segment);
         audit(s, segment);
     }
-    tell_drops(s);
+    source_segments_tell_losses(s);
     log_flush(s->log, uv_now(s->loop), false);
 }
 

@@ -10,6 +10,7 @@
 #include "segment.h"
 #include "source.h"
 #include "source_drops.h"
+#include "source_outage.h"
 #include "tenant.h"
 #include "totals.h"
 
@@ -39,6 +40,7 @@ struct source {
     struct batch *open;
     struct totals totals;
     struct source_drops drops;
+    struct source_outage outage;
     struct outcome orphaned; /* of batches in flight when their slot was quarantined */
     void (*closed_cb)(void *user);
     void *closed_user;
@@ -73,6 +75,9 @@ extern const struct discovery_callbacks source_segments_callbacks; /* user: the 
 
 /* Tells all producers what is in force, and composes the resources anew. */
 void source_segments_publish(struct source *source);
+
+/* Writes to the log what was lost, if there is news. */
+void source_segments_tell_losses(struct source *source);
 
 /* Asks whether the segment's owner lives. */
 void source_segments_probe(struct source *source, struct segment *segment);

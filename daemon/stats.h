@@ -48,6 +48,8 @@ struct stats {
     uint64_t config_reloads_ok;
     uint64_t config_reloads_failed;
     uint64_t last_success_ms; /* monotonic; 0: none yet */
+    uint64_t outage_began_ms; /* since then nothing is delivered; 0: no outage */
+    uint64_t outage_ended_ms; /* until then, and not told yet; 0: it lasts */
 };
 
 /* A reading of everything at one instant, from which the metrics are rendered. The source fills the span figures from

@@ -285,7 +285,7 @@ START_TEST(retryable_answers_are_retried_until_acknowledged_once)
     ck_assert_uint_eq(bench.stats.export_requests[GRPC_UNAVAILABLE], 5);
     ck_assert_uint_eq(bench.stats.export_requests[GRPC_CANCELLED], 2);
     ck_assert_uint_eq(bench.stats.export_requests[GRPC_DATA_LOSS], 1);
-    ck_assert_ptr_nonnull(strstr(log_text(), "recovered after"));
+    ck_assert(bench.stats.outage_began_ms > 0 && bench.stats.outage_ended_ms >= bench.stats.outage_began_ms);
     ck_assert_ptr_null(exporter_trouble(bench.exporter));
     end();
 }
@@ -397,7 +397,7 @@ START_TEST(a_server_that_dies_and_returns_gets_what_it_missed)
     run_until(finished, 7);
     check_all_exported();
     ck_assert_uint_eq(bench.stats.export_requests[GRPC_UNAVAILABLE], 2);
-    ck_assert_ptr_nonnull(strstr(log_text(), "recovered after"));
+    ck_assert(bench.stats.outage_began_ms > 0 && bench.stats.outage_ended_ms >= bench.stats.outage_began_ms);
     end();
 }
 END_TEST

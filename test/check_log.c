@@ -202,8 +202,11 @@ START_TEST(the_journal_gets_a_priority_and_no_time)
     ck_assert_int_eq(log_new(fd, &journal), 0);
     log_line(journal, LOG_ERROR, "bad");
     log_line(journal, LOG_INFO, "good");
-    log_free(journal);
     ck_assert_str_eq(written(), "<3>bad\n<6>good\n");
+    log_configure(journal, LOG_INFO, LOG_JSON);
+    log_line(journal, LOG_WARN, "odd");
+    log_free(journal);
+    ck_assert_ptr_nonnull(strstr(written(), "<4>{\"time\":\""));
 }
 END_TEST
 

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "source_outage.h"
+
+enum { SECOND = 1000 };
+
+static struct log *sink;
+static int fd;
+static struct stats stats;
+static struct stats_snapshot now;
+static struct source_outage outage;
+
+static void setup(void)
+{
+    fd = memfd_create("log", 0);
+    ck_assert_int_eq(log_new(fd, &sink), 0);
+    memset(&stats, 0, sizeof(stats));
+    memset(&outage, 0, sizeof(outage));
+    now = (struct stats_snapshot){.now_ms = 100 * SECOND, .stats = &stats};
+}
+
+static void teardown(void)
+{
+    log_free(sink);
+    close(fd);
+}
+
+/* A second passes. -> all that has been written since the last call */
+static const char *tick(void)
+{
+    static char text[4096];
+    now.now_ms += SECOND;
+    source_outage_tell(&outage, &now, "localhost:4317", &stats, sink);
+    memset(text, 0, sizeof(text));
+    ck_assert_int_ge(pread(fd, text, sizeof(text) - 1, 0), 0);
+    ck_assert_int_eq(ftruncate(fd, 0), 0);
+    ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+    return text;
+}
+
+static void begin_outage(void)
+{
+    if (!stats.outage_began_ms)
+        stats.outage_began_ms = now.now_ms;
+    stats.outage_ended_ms = 0;
+}
+
+static void end_outage(void)
+{
+    stats.outage_ended_ms = now.now_ms + 500;
+}
+
+START_TEST(an_outage_without_loss_says_so)
+{
+    now.producer_dropped[SHMRING_DROP_RING_FULL] = 1000; /* long ago */
+    ck_assert_str_eq(tick(), "");
+    begin_outage();
+    for (int i = 0; i < 12; i++)
+        ck_assert_str_eq(tick(), "");
+    end_outage();
+    const char *text = tick();
+    ck_assert_msg(strstr(text, " info recovered after 12.5 s: localhost:4317 can be reached; nothing was lost\n"), "%s",
+                  text);
+    ck_assert_str_eq(tick(), "");
+    ck_assert_uint_eq(stats.outage_began_ms, 0);
+}
+END_TEST
+
+START_TEST(what_was_lost_is_told_by_whom_and_why)
+{
+    now.producer_dropped[SHMRING_DROP_RING_FULL] = 5;
+    now.outcome.dropped[DROP_REFUSED] = 7;
+    tick();
+    begin_outage();
+    now.producer_dropped[SHMRING_DROP_RING_FULL] = 205;
+    tick();
+    now.outcome.dropped[DROP_REFUSED] = 10;
+    now.producer_dropped[SHMRING_DROP_DISABLED] = 99;
+    now.outcome.dropped[DROP_DISABLED] = 99;
+    end_outage();
+    const char *text = tick();
+    ck_assert_msg(strstr(text, "spans lost meanwhile: 200 by programs (ring_full), 3 by aistraced (refused)\n"), "%s",
+                  text);
+}
+END_TEST
+
+START_TEST(an_outage_between_two_looks_is_told)
+{
+    tick();
+    begin_outage();
+    now.producer_dropped[SHMRING_DROP_RING_FULL] = 1;
+    end_outage();
+    const char *text = tick();
+    ck_assert_msg(strstr(text, "recovered after 0.5 s") && strstr(text, "1 by programs (ring_full)"), "%s", text);
+}
+END_TEST
+
+START_TEST(a_flapping_endpoint_is_a_line_an_interval_and_no_loss_is_forgotten)
+{
+    unsigned lines = 0;
+    char last[4096] = "";
+    tick();
+    for (int i = 0; i < 25; i++) {
+        begin_outage();
+        now.producer_dropped[SHMRING_DROP_RING_FULL] += 10;
+        end_outage();
+        const char *text = tick();
+        lines += *text != '\0';
+        if (*text)
+            snprintf(last, sizeof(last), "%s", text);
+    }
+    ck_assert_uint_eq(lines, 3);
+    ck_assert_msg(strstr(last, "100 by programs (ring_full)"), "%s", last);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("source_outage");
+    TCase *tc = tcase_create("outage");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, an_outage_without_loss_says_so);
+    tcase_add_test(tc, what_was_lost_is_told_by_whom_and_why);
+    tcase_add_test(tc, an_outage_between_two_looks_is_told);
+    tcase_add_test(tc, a_flapping_endpoint_is_a_line_an_interval_and_no_loss_is_forgotten);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
