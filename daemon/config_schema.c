@@ -164,8 +164,23 @@ bool config_key_is_object(const char *prefix, const char *name)
     return false;
 }
 
+/* The path of a key of that name elsewhere, or NULL. */
+static const char *elsewhere(const char *name)
+{
+    for (size_t row = 0; row < config_key_count; row++) {
+        if (strcmp(strrchr(config_keys[row].path, '.') + 1, name) == 0)
+            return config_keys[row].path;
+    }
+    return NULL;
+}
+
 void config_unknown_key(const char *prefix, const char *name, const char *path, struct config_errors *errors)
 {
+    const char *there = elsewhere(name);
+    if (there) {
+        config_error(errors, NULL, path, "unknown key here; known is \"%s\"", there);
+        return;
+    }
     char nearest[64] = "";
     size_t least = SIZE_MAX;
     for (size_t row = 0; row < config_key_count; row++) {

@@ -204,9 +204,14 @@ int config_add_attribute(struct config *config, const char *key, const char *val
 
 static const char *type_name(const json_t *value)
 {
-    static const char *const names[] = {
-        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array", [JSON_STRING] = "a string", [JSON_INTEGER] = "a number",
-        [JSON_REAL] = "a number",    [JSON_TRUE] = "true",      [JSON_FALSE] = "false",     [JSON_NULL] = "null"};
+    static const char *const names[] = {[JSON_OBJECT] = "an object",
+                                        [JSON_ARRAY] = "an array",
+                                        [JSON_STRING] = "a string",
+                                        [JSON_INTEGER] = "a number",
+                                        [JSON_REAL] = "a fractional number",
+                                        [JSON_TRUE] = "true",
+                                        [JSON_FALSE] = "false",
+                                        [JSON_NULL] = "null"};
     return names[json_typeof(value)];
 }
 
@@ -254,6 +259,16 @@ static bool type_fits(const struct config_key *key, const json_t *value)
     }
 }
 
+/* As short as it can be and still mean the same number. */
+enum { REAL_TEXT = 48 };
+static void format_real(double value, char text[REAL_TEXT])
+{
+    double again;
+    snprintf(text, REAL_TEXT, "%.15g", value);
+    if (config_parse_double(text, &again) != 0 || again < value || again > value)
+        snprintf(text, REAL_TEXT, "%.17g", value);
+}
+
 static void set_from_json(struct config *config, size_t row, const char *path, json_t *value,
                           struct config_errors *errors)
 {
@@ -266,14 +281,14 @@ static void set_from_json(struct config *config, size_t row, const char *path, j
         set_attributes(config, row, path, value, errors);
         return;
     }
-    char text[48];
+    char text[REAL_TEXT];
     const char *given = json_string_value(value);
     if (json_is_boolean(value))
         given = json_is_true(value) ? "true" : "false";
     else if (json_is_integer(value))
         snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_real(value))
-        snprintf(text, sizeof(text), "%.17g", json_real_value(value));
+        format_real(json_real_value(value), text);
     struct config_origin origin = {CONFIG_FILE, NULL};
     if (key->kind == CONFIG_COUNT && json_integer_value(value) < 0)
         config_error(errors, NULL, path, "%s is out of range: from %" PRIu64 " to %" PRIu64, text, key->min, key->max);

@@ -163,7 +163,7 @@ int config_parse_address(const char *text, struct config_address *out, const cha
     const char *port = bracketed ? end + 1 : end;
     size_t bytes = (size_t)(end - host);
     if (bytes >= sizeof(address.host)) {
-        *problem = "the host name is too long";
+        *problem = "the host name is too long; names have at most 255 bytes";
         return -EINVAL;
     }
     memcpy(address.host, host, bytes);
@@ -180,7 +180,7 @@ int config_parse_address(const char *text, struct config_address *out, const cha
         return -EINVAL;
     }
     if (bracketed ? !is_ipv6(address.host) : !is_name(address.host, bytes)) {
-        *problem = bracketed ? "what is in the brackets is not an IPv6 address"
+        *problem = bracketed ? "what is in the brackets is not an IPv6 address, as in [::1]:4317"
                              : "a host is a name or an address; it is written HOST:PORT";
         return -EINVAL;
     }
@@ -257,7 +257,7 @@ int config_parse_endpoint(const char *text, enum config_scheme *scheme, struct c
         return -EINVAL;
     }
     if (bytes >= sizeof(address)) {
-        *problem = "the host name is too long";
+        *problem = "the host name is too long; names have at most 255 bytes";
         return -EINVAL;
     }
     memcpy(address, text, bytes);
@@ -299,7 +299,7 @@ int config_parse_header_name(const char *text, char **out, const char **problem)
     for (size_t i = 0; i < sizeof(reserved_headers) / sizeof(reserved_headers[0]); i++)
         reserved |= strcasecmp(text, reserved_headers[i]) == 0;
     if (reserved) {
-        *problem = "this header belongs to gRPC itself; name another, such as authorization";
+        *problem = "this header belongs to HTTP or gRPC itself; name another, such as authorization";
         return -EINVAL;
     }
     char *name = strdup(text);

@@ -160,9 +160,9 @@ START_TEST(a_bad_header_is_refused_and_not_repeated)
         {"a=s3cret%C3%A4", "visible ASCII"},
         {"a=s3cret%20", "ends with a blank"},
         {"s3cret bearer=1", "header 1: a header name is made of letters"},
-        {"grpc-timeout=s3cret", "belongs to gRPC"},
-        {"te=s3cret", "belongs to gRPC"},
-        {"trace-bin=s3cret", "belongs to gRPC"},
+        {"grpc-timeout=s3cret", "belongs to HTTP or gRPC"},
+        {"te=s3cret", "belongs to HTTP or gRPC"},
+        {"trace-bin=s3cret", "belongs to HTTP or gRPC"},
         {"a=s3cret,A=s3cret", "header 2: a header of this name is there already"},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
