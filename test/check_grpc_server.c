@@ -111,9 +111,10 @@ static void submit(struct outcome *outcome, const void *message, size_t bytes)
     static struct iovec parts[CALLS_MAX];
     struct iovec *part = &parts[outcome - outcomes];
     *part = (struct iovec){(void *)(uintptr_t)message, bytes};
+    struct h2_request request = {.parts = part, .part_count = 1, .timeout_ms = TIMEOUT_MS};
     if (!h2_ready(client))
         exchange(65536);
-    ck_assert_int_eq(h2_submit(client, outcome, part, 1, TIMEOUT_MS), 0);
+    ck_assert_int_eq(h2_submit(client, outcome, &request), 0);
 }
 
 static void check_code(size_t index, enum grpc_code code)
