@@ -18,6 +18,10 @@ SANITIZE_asan := -fsanitize=address -fno-omit-frame-pointer
 SANITIZE_tsan := -fsanitize=thread
 SANITIZE_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SANITIZE_coverage := --coverage
+SANITIZE_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+ifeq ($(VARIANT),fuzz)
+CC := clang
+endif
 SANITIZE := $(SANITIZE_$(VARIANT))
 B := build$(if $(filter-out release,$(VARIANT)),/$(VARIANT))
 O := $(B)/obj
@@ -27,6 +31,8 @@ HARDEN := $(if $(SANITIZE),,-D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack
 CFLAGS ?= -O2 -g
 # Sanitizers hide from the compiler what it otherwise knows of lengths.
 WARN_VARIANT := $(if $(SANITIZE),-Wno-format-truncation -Wno-stringop-overflow -Wno-maybe-uninitialized)
+# gcc is the compiler whose warnings count.
+WARN_VARIANT := $(if $(filter fuzz,$(VARIANT)),-Wno-everything,$(WARN_VARIANT))
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WARN_VARIANT) $(WERROR)
 INCLUDE := -Ishmring -Iclient -Idaemon -I$(GEN)
 BASE := -std=c17 -D_GNU_SOURCE -DAISTRACE_BUILD_VERSION='"$(VERSION)"' -fPIC -pthread -fvisibility=hidden \
@@ -52,6 +58,7 @@ NODE_C     := $(wildcard test/playground/node/*.c)
 AIS_C      := $(wildcard test/playground/cli/*.c) test/playground/node/names.c test/playground/node/checksum.c
 SUPPORT_O  := $(call objects,test/support/*.c)
 CHECKS     := $(patsubst test/%.c,$(B)/test/%,$(wildcard test/check_*.c))
+FUZZERS    := $(patsubst test/fuzz/%.c,$(B)/test/%,$(wildcard test/fuzz/fuzz_*.c))
 HELPERS    := $(patsubst test/helpers/%.c,$(B)/test/%,$(wildcard test/helpers/*.c))
 
 PROTOS  := $(shell find proto -name '*.proto')
@@ -147,11 +154,15 @@ $(B)/test/check_%: $(O)/test/check_%.o $(LIB)/libsupport.a $(LIB)/libcli.a $(LIB
 	$(call link,$(LIBS_CHECK) $(LIBS_CLI))
 $(B)/test/%: $(O)/test/helpers/%.o $(LIB)/libsupport.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
 	$(call link,$(LIBS_DAEMON))
+$(B)/test/fuzz_%: LINK += -fsanitize=fuzzer
+$(B)/test/fuzz_%: $(O)/test/fuzz/fuzz_%.o $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
+	$(call link,$(LIBS_DAEMON))
 .SECONDARY:
 
-.PHONY: checks tests-built
+.PHONY: checks tests-built fuzz fuzzers
 checks: $(CHECKS) $(HELPERS)
 tests-built: all checks
+fuzzers: $(FUZZERS) # with VARIANT=fuzz
 
 deps: ## installs what building and running needs (Debian packages)
 	$(Q)test/playground/deploy/deps run
@@ -161,6 +172,7 @@ deps-test: ## installs what the tests need as well
 test: ## the whole test suite
 	$(Q)$(MAKE) --no-print-directory deps-test
 	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing tests-built
+	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
 	$(Q)test/run all
 test-quick: ## the unit tests: under a minute
 	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing tests-built
@@ -169,6 +181,11 @@ asan tsan ubsan: ## the unit tests under a sanitizer
 	$(Q)$(MAKE) --no-print-directory deps-test
 	$(Q)$(MAKE) --no-print-directory VARIANT=$@ TAGS=oteltracing tests-built
 	$(Q)VARIANT=$@ test/run quick
+
+fuzz: ## looks for inputs that break the parsers: FUZZ_SECONDS (60) for each; corpora stay in build/fuzz/
+	$(Q)$(MAKE) --no-print-directory deps-test
+	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
+	$(Q)test/fuzz/run $(or $(FUZZ_SECONDS),60)
 
 coverage: ## the share of lines that the unit tests run
 	$(Q)$(MAKE) --no-print-directory deps-test
