@@ -51,6 +51,10 @@ static void check_duplicates(const struct config_places *places, struct config_e
 static void load_text(struct config *config, const struct buf *text, struct config_places *places,
                       struct config_errors *errors)
 {
+    if (text->data && memchr(text->data, '\0', text->len)) { /* jansson takes it for the end of a number */
+        config_error(errors, NULL, NULL, "the file has a byte of 0: it is not text, or was not written out");
+        return;
+    }
     unsigned deep = config_scan_too_deep((const char *)text->data, text->len);
     if (deep) {
         config_error(errors, NULL, NULL, "line %u: nested deeper than %d levels; flatten it", deep, CONFIG_DEPTH_MAX);

@@ -110,6 +110,17 @@ START_TEST(a_file_that_is_too_large_is_refused)
 }
 END_TEST
 
+START_TEST(a_byte_of_0_is_refused)
+{
+    static const char text[] = "{\"tracing\": {\"a\": 1\0}}";
+    struct config *config = NULL;
+    buf_done(&errors);
+    struct config_flags flags = {.file = file_of(text, sizeof(text) - 1)};
+    ck_assert_int_eq(config_load(&flags, &config, &errors), -EINVAL);
+    ck_assert_ptr_nonnull(memmem(errors.data, errors.len, "a byte of 0", 11));
+}
+END_TEST
+
 START_TEST(a_missing_file_is_named)
 {
     ck_assert_ptr_nonnull(strstr(refused(NULL, (struct config_flags){.file = "/nowhere/a.json"}),
@@ -446,6 +457,7 @@ int main(void)
     tcase_add_test(tc, all_errors_come_at_once);
     tcase_add_test(tc, errors_are_bounded_and_free_of_control_characters);
     tcase_add_test(tc, a_file_that_is_too_large_is_refused);
+    tcase_add_test(tc, a_byte_of_0_is_refused);
     tcase_add_test(tc, a_missing_file_is_named);
     tcase_add_test(tc, defaults_are_those_of_the_table);
     tcase_add_test(tc, aistore_sample_reaches_a_plaintext_collector);
