@@ -22,8 +22,8 @@ struct totals {
     size_t noted_count;
 };
 
-/* Reads the state file of the ring directory. No file: all zero. -> -EBADMSG when it is damaged or another user's (out is then all
- * zero), -errno. */
+/* Reads the state file of the ring directory. No file: all zero. -> -EBADMSG when it is damaged or another user's (out
+ * is then all zero), -errno. */
 int totals_load(int dir_fd, struct totals *out);
 void totals_done(struct totals *totals);
 

@@ -350,37 +350,6 @@ END_TEST
 
 /* ---- forgery ---- */
 
-static struct shmring_consumer *consumer_page(uint8_t *segment)
-{
-    return (struct shmring_consumer *)(segment + shmring_consumer_offset(0));
-}
-
-START_TEST(ledger_changed_by_another_is_found_out_and_left_alone)
-{
-    struct shmring_consumer before, *shared = consumer_page(ring_fixture_map(&fixture, shmring_name(ring)));
-
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), RECORDS);
-    switch (_i) {
-    case 0:
-        shared->ledger[0].exported = 1000000;
-        break;
-    case 1:
-        atomic_store(&shared->selector, 1);
-        break;
-    default:
-        atomic_store(&shared->cpos_pub, RECORD_BYTES);
-    }
-    memcpy(&before, shared, sizeof(before));
-    ring_release(reader, 0);
-    const struct shmring_slot_status *status = shmring_reader_slot(reader, 0);
-    ck_assert_int_eq(status->health, SHMRING_SLOT_QUARANTINED);
-    ck_assert_str_eq(status->problem, "ledger was changed by another");
-    ck_assert_uint_eq(status->ledger.exported, RECORDS);
-    ck_assert_mem_eq(&before, shared, sizeof(before));
-    expect_sound_neighbour();
-}
-END_TEST
-
 START_TEST(counters_that_contradict_the_records_are_found_out)
 {
     uint8_t *segment = ring_fixture_map(&fixture, shmring_name(ring));
@@ -512,7 +481,6 @@ int main(void)
     tcase_add_test(tcase, strangers_holes_are_not_filled_by_reading);
     tcase_add_test(tcase, strangers_truncation_is_a_short_read);
     tcase_add_loop_test(tcase, strangers_truncated_control_pages_are_guarded, 0, COUNT(touches));
-    tcase_add_loop_test(tcase, ledger_changed_by_another_is_found_out_and_left_alone, 0, 3);
     tcase_add_loop_test(tcase, counters_that_contradict_the_records_are_found_out, 0, 3);
     tcase_add_loop_test(tcase, live_vandal_costs_no_more_than_his_segment, 0, 4);
     suite_add_tcase(suite, tcase);

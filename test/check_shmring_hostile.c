@@ -407,6 +407,28 @@ START_TEST(quarantined_segment_is_left_alone)
 }
 END_TEST
 
+/* ---- forgery ---- */
+
+START_TEST(ledger_changed_by_another_is_found_out_and_left_alone)
+{
+    struct shmring_consumer before, *shared = (struct shmring_consumer *)(segment + shmring_consumer_offset(0));
+
+    write_four();
+    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 4);
+    if (_i == 0)
+        shared->ledger[0].exported = 1000000;
+    else if (_i == 1)
+        atomic_store(&shared->selector, 1);
+    else
+        atomic_store(&shared->cpos_pub, 80);
+    memcpy(&before, shared, sizeof(before));
+    ring_release(reader, 0);
+    ck_assert_mem_eq(&before, shared, sizeof(before));
+    ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.exported, 4); /* what is true is known */
+    expect_quarantine("ledger was changed by another", 0);
+}
+END_TEST
+
 /* Random damage anywhere: whatever happens, it ends, and what is handed out lies within the window. */
 START_TEST(random_damage_never_escapes)
 {
@@ -463,6 +485,7 @@ int main(void)
     tcase_add_test(tcase, write_position_ahead_of_any_record_quarantines_its_slot);
     tcase_add_test(tcase, slots_claimed_but_not_allocated_stay_unread);
     tcase_add_test(tcase, quarantined_segment_is_left_alone);
+    tcase_add_loop_test(tcase, ledger_changed_by_another_is_found_out_and_left_alone, 0, 3);
     tcase_add_loop_test(tcase, random_damage_never_escapes, 0, 5);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
