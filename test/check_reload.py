@@ -59,11 +59,15 @@ def test_every_setting_but_the_ring_directory_changes_at_once(scene):
     waiting = re.findall(r"reload: ([a-z_.]+) has changed; it takes effect at the next start", sidecar.stderr())
     check_equal(waiting, ["aistraced.ring_dir"], "settings that wait")
     check_equal(len(re.findall(r"reload: [a-z_.]+ has changed", sidecar.stderr())), 16, "settings that changed")
-    check(not os.path.exists(moved), "the new ring directory is not there yet")
     write_spans(scene, 10)
     seen(sidecar, '"level":"debug"')
     reloaded(sidecar, "ok", 2)
     check_equal(sidecar.stderr().count("aistraced.ring_dir has changed"), 2, "times it was said")
+    inode = os.stat(sidecar.config["aistraced"]["ring_dir"]).st_ino
+    os.rename(sidecar.config["aistraced"]["ring_dir"], scene.path("away"))
+    seen(sidecar, "was removed; reading the new one")  # which it does at each look at the directory
+    check(os.stat(sidecar.config["aistraced"]["ring_dir"]).st_ino != inode, "the directory of the start is made anew")
+    check(not os.path.exists(moved), "the new ring directory is not there yet")
 
 
 def test_another_endpoint_is_connected_to_at_once(scene):
