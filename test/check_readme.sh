@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Tests that test/README.md names as `PROGRAM: TEST` are there: in PROGRAM.c, .py, a script, or as a file of a directory.
+set -uo pipefail
+cd "$(dirname "$0")"
+
+named() { # README -> "PROGRAM TEST" lines
+    grep -oE '`(check_|e2e/|configs/)[a-z0-9_/]+: [a-z0-9_]+`' "$1" | tr -d '`:'
+}
+
+missing() { # README: prints what is named and not there
+    named "$1" | while read -r program name; do
+        [ -e "$program/$name.json" ] && continue
+        grep -qsE "(START_TEST\(|def )$name[()]" "$program" "$program.c" "$program.py" 2>/dev/null && continue
+        echo "$program: $name"
+    done
+}
+
+passed=0 failed=0
+verdict() { # NAME PROBLEMS
+    if [ -z "$2" ]; then
+        passed=$((passed + 1))
+        echo "ok   $1"
+    else
+        failed=$((failed + 1))
+        printf 'FAIL %s\n%s\n' "$1" "$2"
+    fi
+}
+
+verdict "tests that are named are there" "$(missing README.md)"
+verdict "the table is read" "$([ "$(named README.md | wc -l)" -ge 40 ] || echo "only $(named README.md | wc -l) names")"
+
+planted=$(mktemp)
+trap 'rm -f "$planted"' EXIT
+echo '| fact | `check_config: no_such_test`, `configs/sound: empty_object`, `e2e/test_reload: test_nothing` |' >"$planted"
+verdict "a test that is missing is found" \
+    "$(diff <(missing "$planted") <(printf 'check_config: no_such_test\ne2e/test_reload: test_nothing\n'))"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
