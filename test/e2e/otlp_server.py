@@ -10,8 +10,10 @@ otlp_scan and requests() read such files afterwards.
 
 import argparse
 import concurrent.futures
+import hashlib
 import importlib
 import os
+import random
 import signal
 import struct
 import subprocess
@@ -124,14 +126,21 @@ def serve(options):
     out = os.open(options.out, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     lock = threading.Lock()
     failures = options.fail_count
+    acknowledged = set()
+    repeats = 0
     decode = message_module("trace_service").ExportTraceServiceRequest.FromString if options.mode == "parse" else None
 
     def export(request, context):
-        nonlocal failures
+        nonlocal failures, repeats
         arrival = time.time_ns()
         with lock:
-            refuse = failures > 0
-            failures -= refuse
+            refuse = failures > 0 or random.random() < options.fail_share
+            failures -= failures > 0
+            if options.fail_share:
+                name = hashlib.sha1(request).digest()
+                repeats += name in acknowledged
+                if not refuse:
+                    acknowledged.add(name)
         if refuse:
             context.abort(getattr(grpc.StatusCode, options.fail), "as the test wants")
         if decode:
@@ -163,6 +172,8 @@ def serve(options):
     server.start()
     print(f"listening {port}", flush=True)
     stopped.wait()
+    if options.fail_share:
+        print(f"repeats {repeats}", flush=True)
     server.stop(grace=2).wait()
 
 
@@ -174,6 +185,8 @@ def arguments():
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--fail", default="UNAVAILABLE", help="status of the first --fail-count requests")
     parser.add_argument("--fail-count", type=int, default=0)
+    parser.add_argument("--fail-share", type=float, default=0,
+                        help="of all requests, by chance; at its end the server says how often it was sent what it had taken")
     parser.add_argument("--delay-ms", type=int, default=0)
     parser.add_argument("--max-message-bytes", type=int, default=0, help="0: gRPC's default of 4 MiB")
     return parser.parse_args()

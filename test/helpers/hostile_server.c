@@ -2,6 +2,7 @@
  *
  * hostile_server PORT cases FIRST STEP     every STEP-th case of support/hostile_cases.c from FIRST, then the end
  * hostile_server PORT always NAME          this case for ever
+ * hostile_server PORT sound                behaves: every request has its answer
  *
  * A server on the loopback interface that misbehaves: each connection plays the next case. One that breaks a connection
  * before it has answered anything comes after a connection that answers, so that the client does not back off further.
@@ -15,14 +16,14 @@
 #include "../support/hostile_cases.h"
 #include "../support/hostile_peer.h"
 
-enum { PATIENCE_MS = 400, LINGER_MS = 100, OUTPUT_BYTES = 64 << 10 };
+enum { SOUND_REQUESTS = 100000, PATIENCE_MS = 400, LINGER_MS = 100, OUTPUT_BYTES = 64 << 10 };
 
 static struct server {
     uv_loop_t loop;
     uv_tcp_t listener;
     struct hostile_case *cases;
     size_t count, at, step;
-    bool always;
+    bool always, sound;
     bool proven; /* the connection before this one has answered */
 } server;
 
@@ -94,7 +95,7 @@ static void do_act(struct connection *c)
         uv_timer_start(&c->timer, on_timer, c->pause_ms, 0);
         break;
     case HOSTILE_WAIT:
-        if (!c->waiting)
+        if (!c->waiting && !server.sound)
             uv_timer_start(&c->timer, on_timer, PATIENCE_MS, 0);
         c->waiting = true;
         break;
@@ -171,11 +172,26 @@ static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
         run(c);
 }
 
+static char *sound_script(const char **name)
+{
+    static const char answer[] = " request ok";
+    char *script = malloc(strlen(HOSTILE_PRELUDE) + SOUND_REQUESTS * strlen(answer) + 1);
+    if (!script)
+        abort();
+    char *at = stpcpy(script, HOSTILE_PRELUDE);
+    for (size_t i = 0; i < SOUND_REQUESTS; i++)
+        at = stpcpy(at, answer);
+    *name = "sound";
+    return script;
+}
+
 /* The next connection's script; NULL: there are no more. */
 static char *next_script(const char **name)
 {
     if (server.at >= server.count)
         return NULL;
+    if (server.sound)
+        return sound_script(name);
     const struct hostile_case *hostile = &server.cases[server.at];
     bool prove = hostile->whole && !server.proven && !server.always;
     char *script;
@@ -217,6 +233,9 @@ static void choose(char **arguments)
         return;
     }
     server.always = true;
+    server.sound = strcmp(arguments[0], "sound") == 0;
+    if (server.sound)
+        return;
     while (server.at < server.count && arguments[1] && strcmp(server.cases[server.at].name, arguments[1]) != 0)
         server.at++;
     if (server.at == server.count) {
@@ -229,8 +248,9 @@ int main(int argc, char **argv)
 {
     struct sockaddr_in address;
     int bytes = sizeof address;
-    if (argc < 4) {
-        fprintf(stderr, "usage: hostile_server PORT cases FIRST STEP | hostile_server PORT always NAME\n");
+    if (argc < 3) {
+        fprintf(stderr, "usage: hostile_server PORT cases FIRST STEP | hostile_server PORT always NAME | "
+                        "hostile_server PORT sound\n");
         return 64;
     }
     server.count = hostile_cases_new(&server.cases);

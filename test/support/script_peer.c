@@ -31,7 +31,7 @@ struct script_peer {
     struct script_peer_callbacks callbacks;
     void *user;
     struct stream *streams;
-    int32_t last_stream;
+    int32_t last_done;
     bool closed;
 };
 
@@ -212,6 +212,8 @@ void script_peer_act(struct script_peer *peer, int32_t id, const struct script_s
 
 static void request_there(struct script_peer *peer, struct stream *stream)
 {
+    if (stream->request.stream > peer->last_done)
+        peer->last_done = stream->request.stream;
     peer->callbacks.on_request_cb(peer->user, peer, &stream->request);
 }
 
@@ -224,7 +226,6 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     stream->request.stream = frame->hd.stream_id;
     stream->next = peer->streams;
     peer->streams = stream;
-    peer->last_stream = frame->hd.stream_id;
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream);
     return 0;
 }
@@ -355,6 +356,11 @@ int script_peer_send(struct script_peer *peer, struct buf *out)
         if (err)
             return err;
     }
+}
+
+int32_t script_peer_last_done(const struct script_peer *peer)
+{
+    return peer->last_done;
 }
 
 bool script_peer_closed(const struct script_peer *peer)

@@ -86,5 +86,6 @@ bool script_peer_closed(const struct script_peer *peer);                        
 /* Raises MAX_CONCURRENT_STREAMS and the like while running. */
 void script_peer_limit(struct script_peer *peer, const struct script_limits *limits);
 void script_peer_goaway(struct script_peer *peer, int32_t last_stream);
+int32_t script_peer_last_done(const struct script_peer *peer); /* the last stream whose request was there, or 0 */
 
 #endif

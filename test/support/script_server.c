@@ -19,6 +19,7 @@ struct connection {
     struct script_server *server;
     struct script_peer *peer;
     struct late *late;
+    bool going_away;
     uv_tcp_t tcp;
     char read_buffer[64 << 10];
 };
@@ -253,6 +254,21 @@ unsigned script_server_accepted(const struct script_server *server)
 unsigned script_server_resets(const struct script_server *server)
 {
     return server->resets;
+}
+
+unsigned script_server_goaway(struct script_server *server)
+{
+    unsigned count = 0;
+    for (struct connection *connection = server->connections, *next; connection; connection = next) {
+        next = connection->next;
+        if (connection->going_away || !connection->peer)
+            continue;
+        connection->going_away = true;
+        script_peer_goaway(connection->peer, script_peer_last_done(connection->peer));
+        flush(connection);
+        count++;
+    }
+    return count;
 }
 
 void script_server_stop(struct script_server *server)
