@@ -69,12 +69,10 @@ static void attempt_exported(struct exporter *exporter, struct delivery *deliver
     delivered(exporter);
     exporter->denials = 0;
     exporter->denied_until_ms = 0;
-    if (delivery->form == DELIVERY_UNPACKED && !exporter->gzip_refused) {
-        exporter->gzip_refused = true;
+    if (delivery->form == DELIVERY_UNPACKED)
         log_cause(exporter->log, LOG_WARN, "gzip_refused", exporter_now_ms(exporter),
                   "%s does not take gzip: sending uncompressed; set aistraced.compression to \"none\"",
                   exporter->authority);
-    }
     if (rejected)
         log_cause(exporter->log, LOG_WARN, "spans_rejected", exporter_now_ms(exporter),
                   "the endpoint took a batch but rejected %" PRIu64 " of its %" PRIu64 " spans: %s", rejected, spans,
@@ -145,9 +143,13 @@ void exporter_outcome_ended(struct exporter *exporter, struct delivery *delivery
         return;
     }
     exporter->stats->export_requests[result->code]++;
-    if (result->code == GRPC_UNIMPLEMENTED && exporter_request_unpack(delivery)) {
-        again(exporter, delivery, 0); /* an encoding that is not known is answered with this code, too */
-        return;
+    if (result->code == GRPC_UNIMPLEMENTED) {
+        /* So is answered an encoding that is not known, or a service that is not there: then the plain one will be. */
+        exporter->gzip_refused = exporter_request_unpack(delivery);
+        if (exporter->gzip_refused) {
+            again(exporter, delivery, 0);
+            return;
+        }
     }
     if (result->code == GRPC_UNAUTHENTICATED || result->code == GRPC_PERMISSION_DENIED) {
         if (authorize_again(exporter, delivery, link)) {

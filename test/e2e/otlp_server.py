@@ -162,6 +162,8 @@ def serve(options):
     arguments = [("grpc.so_reuseport", 0)]
     if options.max_message_bytes:
         arguments.append(("grpc.max_receive_message_length", options.max_message_bytes))
+    if options.no_gzip:  # all but identity are off
+        arguments.append(("grpc.compression_enabled_algorithms_bitset", 1))
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=options.workers), options=arguments)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
     port = server.add_insecure_port(f"127.0.0.1:{options.port}")
@@ -187,6 +189,7 @@ def arguments():
     parser.add_argument("--fail-count", type=int, default=0)
     parser.add_argument("--fail-share", type=float, default=0,
                         help="of all requests, by chance; at its end the server says how often it was sent what it had taken")
+    parser.add_argument("--no-gzip", default="")
     parser.add_argument("--delay-ms", type=int, default=0)
     parser.add_argument("--max-message-bytes", type=int, default=0, help="0: gRPC's default of 4 MiB")
     return parser.parse_args()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * export_batches HOST PORT BATCHES SPANS IN_FLIGHT TIMEOUT_MS VALUE_BYTES
+ * export_batches HOST PORT BATCHES SPANS IN_FLIGHT TIMEOUT_MS VALUE_BYTES none|gzip
  *
  * Sends batches of spans through the daemon's exporter, without rings. Span ids count from 1. Ends when every batch is
  * finished, with what became of them on stdout, a figure a line. The exporter's log goes to stderr.
@@ -125,21 +125,23 @@ static void on_finished(void *user, struct batch *batch, const struct batch_outc
 
 int main(int argc, char **argv)
 {
-    if (argc != 8) {
-        fprintf(stderr, "usage: export_batches HOST PORT BATCHES SPANS IN_FLIGHT TIMEOUT_MS VALUE_BYTES\n");
+    if (argc != 9) {
+        fprintf(stderr, "usage: export_batches HOST PORT BATCHES SPANS IN_FLIGHT TIMEOUT_MS VALUE_BYTES none|gzip\n");
         return 64;
     }
     static struct run run;
     struct log *log;
     run.batches = strtoull(argv[3], NULL, 10);
     run.spans_per_batch = strtoull(argv[4], NULL, 10);
-    run.config = (struct config){.enabled = true,
-                                 .host = argv[1],
-                                 .port = argv[2],
-                                 .max_in_flight = strtoull(argv[5], NULL, 10),
-                                 .timeout_ms = strtoull(argv[6], NULL, 10),
-                                 .retry_initial_ms = 50,
-                                 .retry_max_ms = 1000};
+    run.config =
+        (struct config){.enabled = true,
+                        .host = argv[1],
+                        .port = argv[2],
+                        .max_in_flight = strtoull(argv[5], NULL, 10),
+                        .timeout_ms = strtoull(argv[6], NULL, 10),
+                        .compression = strcmp(argv[8], "gzip") == 0 ? CONFIG_COMPRESSION_GZIP : CONFIG_COMPRESSION_NONE,
+                        .retry_initial_ms = 50,
+                        .retry_max_ms = 1000};
     make_record(&run, strtoull(argv[7], NULL, 10));
     must(batch_pool_new(&run.pool), "batch_pool_new");
     must(log_new(STDERR_FILENO, &log), "log_new");
