@@ -109,11 +109,17 @@ static void fail_lost(struct conn *conn, const char *what)
     fail(conn, "%s%s%s", what, suspicion ? "; " : "", suspicion ? suspicion : "");
 }
 
+static void on_connect_timeout(uv_timer_t *timer);
+
 static void tell_ready(struct conn *conn)
 {
     bool ready = conn_ready(conn);
-    if (ready && !conn->was_ready) {
+    /* One that has no calls and allows none is of no use: it has as long to allow one as it had at first. */
+    if (ready || h2_open_calls(conn->h2))
         uv_timer_stop(&conn->connect_timer);
+    else if (!uv_is_active((uv_handle_t *)&conn->connect_timer))
+        uv_timer_start(&conn->connect_timer, on_connect_timeout, conn->settings->connect_timeout_ms, 0);
+    if (ready && !conn->was_ready) {
         conn->was_ready = true;
         conn->callbacks.on_ready_cb(conn->user);
     }

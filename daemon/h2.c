@@ -72,6 +72,11 @@ bool h2_ready(const struct h2 *h2)
            nghttp2_session_check_request_allowed(h2->session);
 }
 
+size_t h2_open_calls(const struct h2 *h2)
+{
+    return h2->call_count;
+}
+
 void h2_cancel(struct h2 *h2, void *owner)
 {
     struct h2_call *call = h2->calls;

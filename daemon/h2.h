@@ -66,6 +66,8 @@ void h2_free(struct h2 *h2); /* no callbacks; the caller deals with calls that a
  * below its MAX_CONCURRENT_STREAMS. */
 bool h2_ready(const struct h2 *h2);
 
+size_t h2_open_calls(const struct h2 *h2);
+
 /* Starts a call. The request's parts and their array stay valid until its result; the struct itself is read at once.
  * -> 0 or -errno; -EAGAIN: not h2_ready. */
 int h2_submit(struct h2 *h2, void *call, const struct h2_request *request);

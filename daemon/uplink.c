@@ -15,6 +15,7 @@ enum {
     RECONNECT_INITIAL_MS = 1000,
     RECONNECT_MAX_MS = 120 * 1000,
     RECONNECT_WANTED_MAX_MS = 5 * 1000,
+    SILENT_CALLS = 8,      /* that passed their deadlines in a row: the connection leads nowhere */
     PROVEN_MS = 10 * 1000, /* a connection that lived so long, or answered, has proven itself */
 };
 static const char EXPORT_PATH[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -32,6 +33,7 @@ struct link {
     bool was_ready;
     uint64_t ready_ms; /* when it was */
     bool answered;
+    unsigned silent_calls; /* since the last answer */
     bool retiring;
 };
 
@@ -143,8 +145,10 @@ static void on_result(void *user, void *call, const struct grpc_result *result)
     struct link *link = user;
     struct uplink *uplink = link->uplink;
     enum link_state state = link_state(link);
-    if (!result->unprocessed && state != LINK_LOST)
+    if (!result->unprocessed && state != LINK_LOST) {
         link->answered = true;
+        link->silent_calls = 0;
+    }
     link_drop_call(link);
     uplink->callbacks.on_result_cb(uplink->user, call, result, state);
 }
@@ -324,6 +328,11 @@ enum link_state uplink_cancel(struct link *link, void *call)
 {
     conn_cancel(link->conn, call);
     enum link_state state = link_state(link);
+    if (++link->silent_calls >= SILENT_CALLS && link->uplink->current == link) {
+        schedule_connect(link->uplink, false);
+        link->retiring = true;
+        link->uplink->current = NULL;
+    }
     link_drop_call(link);
     return state;
 }

@@ -50,7 +50,8 @@ bool uplink_ready(const struct uplink *uplink);
 struct h2_request;
 int uplink_submit(struct uplink *uplink, void *call, const struct h2_request *request, struct link **link);
 
-/* Ends a call without a result; makes no callback. -> the state of its connection. */
+/* Ends a call that has passed its deadline, without a result; makes no callback. A connection on which that happens
+ * several times in a row is left for another. -> the state of its connection. */
 enum link_state uplink_cancel(struct link *link, void *call);
 
 /* No callbacks after it but closed_cb; frees itself. */

@@ -51,7 +51,7 @@ static struct bench {
     struct script_server *server;
     struct script script;
     char port[16];
-    unsigned ready, results, downs, goaways;
+    unsigned ready, results, downs, goaways, requests;
     struct grpc_result result;
     char why[512];
     bool close_on_result;
@@ -182,6 +182,30 @@ START_TEST(a_silent_peer_is_given_up_in_time)
 }
 END_TEST
 
+static void on_request(void *user, const struct script_request *request)
+{
+    (void)request;
+    ++*(unsigned *)user;
+}
+
+START_TEST(a_peer_that_allows_no_more_calls_is_given_up_when_the_last_is_over)
+{
+    static const struct script_step steps[] = {{.delay_ms = 300}};
+    bench.script = (struct script){.steps = steps, .count = 1};
+    begin("127.0.0.1", &(struct script_server_options){.on_act_cb = on_request, .user = &bench.requests});
+    run_until(&bench.ready);
+    ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &HELLO_REQUEST), 0);
+    run_until(&bench.requests);
+    script_server_limit(bench.server, &(struct script_limits){.max_concurrent_streams = SCRIPT_NO_STREAMS});
+    run_until(&bench.results);
+    ck_assert_int_eq(bench.result.code, GRPC_OK);
+    ck_assert_uint_eq(bench.downs, 0);
+    run_until(&bench.downs);
+    ck_assert_ptr_nonnull(strstr(bench.why, "allowed no call in time"));
+    end();
+}
+END_TEST
+
 START_TEST(a_flood_of_frames_ends_the_connection)
 {
     enum { PINGS = 20000, PING_BYTES = 17 };
@@ -265,6 +289,7 @@ int main(void)
     tcase_add_test(tcase, every_address_of_a_name_is_tried);
     tcase_add_test(tcase, localhost_is_found_without_a_hosts_file);
     tcase_add_test(tcase, a_silent_peer_is_given_up_in_time);
+    tcase_add_test(tcase, a_peer_that_allows_no_more_calls_is_given_up_when_the_last_is_over);
     tcase_add_test(tcase, a_flood_of_frames_ends_the_connection);
     tcase_add_test(tcase, a_refused_connection_is_said);
     tcase_add_test(tcase, a_lost_connection_ends_its_calls_first);

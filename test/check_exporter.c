@@ -379,6 +379,23 @@ START_TEST(a_silent_server_is_a_deadline_and_another_try)
 }
 END_TEST
 
+START_TEST(a_connection_that_only_keeps_silent_is_left_for_another)
+{
+    static const struct script_step steps[] = {{.kind = SCRIPT_HOLD, .times = 8}};
+    begin(steps, 1);
+    server_start(NULL);
+    bench.config.timeout_ms = 50;
+    exporter_begin();
+    run_until(connected, 1);
+    submit(4);
+    run_until(finished, 4);
+    check_all_exported();
+    ck_assert_uint_eq(bench.stats.export_requests[GRPC_DEADLINE_EXCEEDED], 8);
+    ck_assert_uint_eq(script_server_accepted(bench.server), 2);
+    end();
+}
+END_TEST
+
 START_TEST(a_server_that_dies_and_returns_gets_what_it_missed)
 {
     static const struct script_step steps[] = {{.times = 2}, {.kind = SCRIPT_HOLD, .times = 2}};
@@ -912,6 +929,7 @@ int main(void)
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("connection");
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, a_connection_that_only_keeps_silent_is_left_for_another);
     tcase_add_test(tcase, a_server_that_dies_and_returns_gets_what_it_missed);
     tcase_add_test(tcase, an_endpoint_that_is_not_there_yet_is_found_later);
     tcase_add_test(tcase, goaway_moves_the_rest_to_a_new_connection_and_lets_the_old_one_finish);

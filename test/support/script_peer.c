@@ -285,10 +285,12 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 void script_peer_limit(struct script_peer *peer, const struct script_limits *limits)
 {
     nghttp2_settings_entry settings[3];
+    const uint32_t none = (uint32_t)SCRIPT_NO_STREAMS;
     size_t count = 0;
     if (limits->max_concurrent_streams)
         settings[count++] =
-            (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits->max_concurrent_streams};
+            (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+                                     limits->max_concurrent_streams + (limits->max_concurrent_streams == none)};
     if (limits->initial_window_bytes)
         settings[count++] =
             (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits->initial_window_bytes};

@@ -51,7 +51,8 @@ struct script {
 };
 struct script_step script_next(struct script *script);
 
-struct script_limits { /* 0: HTTP/2's default */
+enum { SCRIPT_NO_STREAMS = 0xffffffff };
+struct script_limits { /* 0: HTTP/2's default; SCRIPT_NO_STREAMS: none are allowed */
     uint32_t max_concurrent_streams;
     uint32_t initial_window_bytes;
     uint32_t max_frame_bytes;

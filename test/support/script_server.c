@@ -256,6 +256,15 @@ unsigned script_server_resets(const struct script_server *server)
     return server->resets;
 }
 
+void script_server_limit(struct script_server *server, const struct script_limits *limits)
+{
+    for (struct connection *connection = server->connections, *next; connection; connection = next) {
+        next = connection->next;
+        script_peer_limit(connection->peer, limits);
+        flush(connection);
+    }
+}
+
 unsigned script_server_goaway(struct script_server *server)
 {
     unsigned count = 0;

@@ -27,6 +27,8 @@ int script_server_start(uv_loop_t *loop, const struct script_server_options *opt
 int script_server_port(const struct script_server *server);
 unsigned script_server_accepted(const struct script_server *server); /* connections so far */
 unsigned script_server_resets(const struct script_server *server);   /* requests the client gave up */
+/* Other limits, on every connection there is. */
+void script_server_limit(struct script_server *server, const struct script_limits *limits);
 /* GOAWAY on every connection that has had none: what is not yet there is not taken any more. -> how many */
 unsigned script_server_goaway(struct script_server *server);
 /* Dies: listener and connections are gone at once. Frees itself when the loop has closed them. */
