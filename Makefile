@@ -103,7 +103,7 @@ $(LIB)/libaistrace.so: $(CLIENT_O) $(SHMRING_O) client/libaistrace.map
 define link
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(LINK) -o $@ $(filter %.o %.a,$^) $(1)
+	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(1)
 endef
 
 $(BIN)/aistraced: $(O)/daemon/aistraced.o $(LIB)/libdaemon.a $(LIB)/libshmring.a
@@ -196,6 +196,47 @@ coverage: ## the share of lines that the unit tests run
 
 lint: ## clang-tidy, cppcheck and the include rules
 	$(Q)test/lint
+
+# ---- benchmarks
+
+# Peers are built where Debian's packages for them are; test/bench/run says which are not there.
+BENCH_PARTS := bench sink_session lttng_span lttng_provider
+there = $(shell { $(1); } >/dev/null 2>&1 && echo yes)
+BENCH_PEERS := $(if $(call there,pkg-config --exists lttng-ust),lttng_span) \
+               $(if $(call there,pkg-config --exists grpc++ && command -v grpc_cpp_plugin && command -v g++),grpc_client)
+BENCH := $(filter-out $(BENCH_PARTS),$(patsubst test/bench/%.c,%,$(wildcard test/bench/*.c))) $(BENCH_PEERS)
+BENCH_LIBS := $(addprefix $(O)/test/,bench/bench.o support/span_model.o support/span_set.o) $(LIB)/libdaemon.a \
+              $(LIB)/libaistrace.a
+GEN_CXX := build/gen/cxx
+OTLP_PROTOS := $(filter proto/opentelemetry/%,$(PROTOS))
+
+$(B)/bench/%: $(O)/test/bench/%.o $(BENCH_LIBS)
+	$(call link,$(LIBS_DAEMON))
+$(B)/bench/sink: $(O)/test/bench/sink.o $(O)/test/bench/sink_session.o $(BENCH_LIBS)
+	$(call link,$(LIBS_DAEMON) $(call pkg,openssl))
+$(B)/bench/lttng_span: $(O)/test/bench/lttng_span.o $(O)/test/bench/lttng_provider.o $(BENCH_LIBS)
+	$(call link,$(call pkg,lttng-ust) -ldl)
+$(O)/test/bench/lttng_%.o: MODULE_FLAGS := -Itest/bench
+$(B)/bench/grpc_client: test/bench/grpc_client.cc $(OTLP_PROTOS)
+	$(call say,CXX,$<)
+	$(Q)mkdir -p $(GEN_CXX) $(@D)
+	$(Q)protoc --proto_path=proto --cpp_out=$(GEN_CXX) --grpc_out=$(GEN_CXX) \
+	    --plugin=protoc-gen-grpc=$$(command -v grpc_cpp_plugin) $(OTLP_PROTOS)
+	$(Q)g++ -std=c++17 -O2 -I$(GEN_CXX) -o $@ $< $(patsubst proto/%.proto,$(GEN_CXX)/%.pb.cc,$(OTLP_PROTOS)) \
+	    $(GEN_CXX)/opentelemetry/proto/collector/trace/v1/trace_service.grpc.pb.cc $(call pkg,grpc++ protobuf)
+
+.PHONY: bench bench-quick bench-ready bench-built
+bench-ready:
+	$(Q)test/playground/deploy/deps bench
+	$(Q)test/playground/deploy/deps peers || echo "bench: goes on without the peers that could not be installed"
+	$(Q)$(MAKE) --no-print-directory bench-built
+bench-built: $(BIN)/aistraced $(patsubst %,$(B)/bench/%,$(BENCH))
+bench: ## measures every figure beside its floor and its peers: a table, and build/bench.json
+	$(Q)$(MAKE) --no-print-directory bench-ready
+	$(Q)test/bench/run
+bench-quick: ## the same with fewer repetitions, within 5 minutes
+	$(Q)$(MAKE) --no-print-directory bench-ready
+	$(Q)test/bench/run --quick
 
 # ---- playground
 
