@@ -160,7 +160,7 @@ $(B)/test/fuzz_%: $(O)/test/fuzz/fuzz_%.o $(LIB)/libendpoint.a $(LIB)/libdaemon.
 .SECONDARY:
 
 .PHONY: checks tests-built fuzz fuzzers
-checks: $(CHECKS) $(HELPERS)
+checks: $(CHECKS) $(HELPERS) $(B)/bench/instructions
 tests-built: all checks
 fuzzers: $(FUZZERS) # with VARIANT=fuzz
 

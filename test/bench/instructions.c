@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ *   instructions RING_DIR SPANS
+ *
+ * Writes spans, then drains and encodes them as the sidecar does, each in a function that callgrind can be told to
+ * watch: bench_span and bench_drain. test/check_instructions.py runs it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../support/span_set.h"
+#include "batch.h"
+#include "bench.h"
+
+enum { RING_BYTES = 8 << 20, WINDOW_BYTES = 256 << 10, BATCH_SPANS = 2048, BATCH_BYTES = 1 << 20 };
+
+struct drain {
+    struct shmring_reader *reader;
+    struct shmring_window *window;
+    struct batch_pool *pool;
+    struct batch *batch;
+    struct claim_queue claims;
+    struct buf resource;
+    uint64_t invalid_text;
+    long spans;
+};
+
+/* Seals and settles the open batch and releases what it answers for. */
+static void finish_batch(struct drain *drain)
+{
+    struct shmring_ledger ledger = shmring_reader_slot(drain->reader, 0)->ledger;
+    struct outcome outcome = {0};
+    if (batch_seal(drain->batch) != 0)
+        bench_die("seal", -ENOMEM);
+    batch_finish(drain->batch, &(struct batch_outcome){.exported = true});
+    drain->batch = NULL;
+    while (claim_take(&drain->claims, &ledger.cpos, &outcome))
+        ;
+    ledger.exported += outcome.exported;
+    shmring_reader_commit(drain->reader, 0, &ledger);
+}
+
+static void take(struct drain *drain, const struct shmring_view *view)
+{
+    static const struct batch_limits limits = {BATCH_SPANS, BATCH_BYTES};
+    struct span_view span;
+    const char *problem;
+    if (record_decode(view->payload, view->payload_bytes, view->type, view->flags, &span, &problem) != 0)
+        bench_die(problem, 0);
+    for (;;) {
+        if (!drain->batch && batch_open(drain->pool, &limits, 0, &drain->batch) != 0)
+            bench_die("batch", -ENOMEM);
+        struct claim *claim = batch_claim(drain->batch, &drain->claims, view->begin);
+        if (!claim)
+            bench_die("claim", -ENOMEM);
+        if (batch_add(drain->batch, drain, &drain->resource, &span, &drain->invalid_text) == BATCH_ADDED) {
+            claim->spans++;
+            claim->end = view->end;
+            drain->spans++;
+            return;
+        }
+        finish_batch(drain);
+    }
+}
+
+static __attribute__((noinline)) void bench_drain(struct drain *drain)
+{
+    struct shmring_view view;
+    while (shmring_reader_fill(drain->reader, 0, drain->window) > 0)
+        while (shmring_reader_next(drain->window, &view) == 1)
+            take(drain, &view);
+    finish_batch(drain);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3)
+        return 64;
+    long spans = strtol(argv[2], NULL, 10);
+    bench_tracer_start(argv[1], RING_BYTES);
+    bench_attach();
+    for (long i = 0; i < spans; i++)
+        bench_span();
+    bench_check_committed();
+    struct drain drain = {.reader = span_set_open(argv[1])};
+    if (shmring_window_new(WINDOW_BYTES, &drain.window) != 0 || batch_pool_new(&drain.pool) != 0)
+        bench_die("window", -ENOMEM);
+    bench_drain(&drain);
+    printf("%ld\n", drain.spans);
+    return drain.spans == spans ? 0 : 1;
+}
