@@ -84,21 +84,30 @@ def check_received_once(log, server):
 
 
 class RingState:
-    """What the segments of a ring directory hold now, by a reader of the tests' own."""
+    """What segments hold now, by a reader of the tests' own: those of a scene's ring directory, or of given files."""
 
-    def __init__(self, scene):
-        paths = [os.path.join(scene.ring_dir, name) for name in scene.segments()]
-        result = subprocess.run([harness.helper("ring_state"), *paths], capture_output=True, check=False)
-        check_equal(result.returncode, 0, f"ring_state ({result.stderr.decode()})")
+    def __init__(self, scene=None, paths=None, fds=()):
+        if paths is None:
+            paths = [os.path.join(scene.ring_dir, name) for name in scene.segments()]
+        self.segments = []
         self.slots = []
         self.unreleased = set()  # span ids between the shared position and the producer's
+        for first in range(0, len(paths), 500):
+            self._read(paths[first:first + 500], fds[first:first + 500])
+
+    def _read(self, paths, fds):
+        result = subprocess.run([harness.helper("ring_state"), *paths], capture_output=True, check=False, pass_fds=fds)
+        check_equal(result.returncode, 0, f"ring_state ({result.stderr.decode()})")
         for line in result.stdout.split(b"\n"):
             fields = line.split()
-            if fields and fields[0] == b"slot":
-                self.slots.append({"segment": fields[1].decode(),
-                                   **dict(zip((f.decode() for f in fields[3::2]), map(int, fields[4::2])))})
-            elif fields:
+            if not fields:
+                continue
+            if fields[0] == b"record":
                 self.unreleased.add(fields[4])
+                continue
+            rest = fields[3:] if fields[0] == b"slot" else fields[2:]
+            values = {"segment": fields[1].decode(), **dict(zip((f.decode() for f in rest[::2]), map(int, rest[1::2])))}
+            (self.slots if fields[0] == b"slot" else self.segments).append(values)
 
     def committed(self):
         return sum(slot["committed"] for slot in self.slots)

@@ -211,6 +211,7 @@ class Scene:
         self.ring_dir = os.path.join(self.directory, "rings")  # whoever comes first creates it
         self.processes = []
         self.names = {}
+        self.oracles = []
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -252,6 +253,12 @@ class Scene:
         from otlp_server import OtlpServer
         return OtlpServer(self, mode, port, out, options)
 
+    def oracle(self):
+        """An oracle.Oracle that watches the ring directory from now on."""
+        from oracle import Oracle
+        self.oracles.append(Oracle(self))
+        return self.oracles[-1]
+
     def gen(self, log=True, ring_dir=None, **options):
         """Starts `aistrace gen`; underscores in option names become hyphens."""
         argv = [AISTRACE, "gen", "--ring-dir", ring_dir or self.ring_dir]
@@ -286,6 +293,8 @@ class Scene:
             if process.running():
                 process.signal(signal.SIGCONT)
                 process.kill()
+        for oracle in self.oracles:
+            oracle.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

@@ -3,11 +3,17 @@
  *   ring_state FILE...
  *
  * What segment files hold, read straight from the layout in shmring_format.h, without the reader that is under test.
- * Per used slot one line
+ * NAME is the one the segment was linked as, also where FILE is a descriptor (/proc/self/fd/N). Per segment
  *
- *   slot NAME N wpos W cpos C cpos_pub P records R released L committed M
+ *   segment NAME pid P ring_bytes B drop.0 D ... drop.7 D
  *
- * with R whole records between cpos and wpos, L the ledger's sum, M = L + R; then a line for each of those records:
+ * with what threads without a slot dropped, by enum shmring_drop; per used slot
+ *
+ *   slot NAME N wpos W cpos C cpos_pub P records R released L committed M begun G drop.0 D ... drop.7 D
+ *        exported E sampled_out S rejected J spooled O ledger.0 D ... ledger.7 D
+ *
+ * on one line, with R whole records between cpos and wpos, L the ledger's sum, M = L + R, and the ledger's own figures;
+ * then a line for each of those records:
  *
  *   record NAME N POSITION SPAN_ID
  *
@@ -26,8 +32,10 @@
 #include "shmring_format.h"
 #include "span_format.h"
 
+enum { NAME_BYTES = 32 + sizeof SHMRING_SUFFIX };
+
 struct segment {
-    const char *name;
+    char name[NAME_BYTES];
     const uint8_t *data;
     const struct shmring_header *header;
 };
@@ -77,6 +85,23 @@ static int walk(const struct segment *segment, uint32_t slot, uint64_t from, uin
     return 0;
 }
 
+static void print_each(const char *name, const _Atomic uint64_t counts[SHMRING_DROP_REASONS])
+{
+    for (unsigned i = 0; i < SHMRING_DROP_REASONS; i++)
+        printf(" %s.%u %" PRIu64, name, i, atomic_load_explicit(&counts[i], memory_order_relaxed));
+}
+
+static void print_counts(const struct shmring_producer *producer, const struct shmring_ledger *ledger)
+{
+    printf(" begun %" PRIu64, atomic_load_explicit(&producer->begun, memory_order_relaxed));
+    print_each("drop", producer->dropped);
+    printf(" exported %" PRIu64 " sampled_out %" PRIu64 " rejected %" PRIu64 " spooled %" PRIu64, ledger->exported,
+           ledger->sampled_out, ledger->rejected, ledger->spooled);
+    for (unsigned i = 0; i < SHMRING_LEDGER_REASONS; i++)
+        printf(" ledger.%u %" PRIu64, i, ledger->dropped[i]);
+    putchar('\n');
+}
+
 static int print_slot(const struct segment *segment, uint32_t slot)
 {
     const struct shmring_producer *producer = (const void *)(segment->data + shmring_producer_offset(slot));
@@ -94,20 +119,40 @@ static int print_slot(const struct segment *segment, uint32_t slot)
     if (walk(segment, slot, cpos, wpos, &ordinal, false))
         return 1;
     printf("slot %s %u wpos %" PRIu64 " cpos %" PRIu64 " cpos_pub %" PRIu64 " records %" PRIu64 " released %" PRIu64
-           " committed %" PRIu64 "\n",
+           " committed %" PRIu64,
            segment->name, slot, wpos, cpos, atomic_load(&consumer->cpos_pub), ordinal - released, released, ordinal);
+    print_counts(producer, ledger);
     ordinal = released;
     return walk(segment, slot, cpos, wpos, &ordinal, true);
 }
 
+static int print_slots(const struct segment *segment)
+{
+    const struct shmring_counters *counters = (const void *)(segment->data + SHMRING_COUNTERS_OFFSET);
+    uint32_t used = atomic_load_explicit(&counters->slots_used, memory_order_acquire);
+    int result = 0;
+    printf("segment %s pid %u ring_bytes %" PRIu64, segment->name, segment->header->pid, segment->header->ring_bytes);
+    print_each("drop", counters->dropped);
+    putchar('\n');
+    for (uint32_t slot = 0; slot < used && slot < segment->header->slot_count; slot++)
+        result |= print_slot(segment, slot);
+    return result;
+}
+
+static void take_name(struct segment *segment)
+{
+    for (unsigned i = 0; i < sizeof segment->header->instance; i++)
+        snprintf(segment->name + 2 * (size_t)i, 3, "%02x", segment->header->instance[i]);
+    memcpy(segment->name + NAME_BYTES - sizeof SHMRING_SUFFIX, SHMRING_SUFFIX, sizeof SHMRING_SUFFIX);
+}
+
 static int print_segment(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    struct segment segment = {.name = slash ? slash + 1 : path};
+    struct segment segment = {.name = "?"};
     struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT ? 0 : complain(&segment, 0, "cannot be opened");
+        return errno == ENOENT ? 0 : complain(&segment, 0, path);
     if (fstat(fd, &info) < 0 || info.st_size < SHMRING_SLOTS_OFFSET) {
         close(fd);
         return complain(&segment, 0, "is too short");
@@ -119,15 +164,13 @@ static int print_segment(const char *path)
         return complain(&segment, 0, "cannot be mapped");
     segment.data = data;
     segment.header = data;
-    int result = 0;
+    int result = 1;
     if (memcmp(segment.header->magic, SHMRING_MAGIC, sizeof segment.header->magic) != 0 ||
         segment.header->file_bytes != bytes) {
-        result = complain(&segment, 0, "is no segment");
+        complain(&segment, 0, "is no segment");
     } else {
-        const struct shmring_counters *counters = (const void *)(segment.data + SHMRING_COUNTERS_OFFSET);
-        uint32_t used = atomic_load_explicit(&counters->slots_used, memory_order_acquire);
-        for (uint32_t slot = 0; slot < used && slot < segment.header->slot_count; slot++)
-            result |= print_slot(&segment, slot);
+        take_name(&segment);
+        result = print_slots(&segment);
     }
     munmap(data, bytes);
     return result;
