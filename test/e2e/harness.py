@@ -171,15 +171,15 @@ class Process:
 
 
 class Sidecar(Process):
-    """aistraced with a configuration file of its own."""
+    """aistraced with a configuration file of its own. prefix: a command that becomes, or runs, the daemon."""
 
-    def __init__(self, name, directory, config):
+    def __init__(self, name, directory, config, prefix=(), env=None):
         self.config = config
         self.metrics_listen = config["aistraced"]["metrics_listen"]
         path = os.path.join(directory, name + ".json")
         with open(path, "w", encoding="utf-8") as file:
             json.dump(config, file, indent=2)
-        super().__init__(name, [AISTRACED, "--config", path], directory)
+        super().__init__(name, [*prefix, AISTRACED, "--config", path], directory, env)
 
     def metrics(self):
         status, text = http_get(f"http://{self.metrics_listen}/metrics")
@@ -209,6 +209,8 @@ class Scene:
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="aistrace-e2e-", dir="/dev/shm")
         self.ring_dir = os.path.join(self.directory, "rings")  # whoever comes first creates it
+        self.held_dir = os.path.join(self.directory, "held")  # second links to segments, for an oracle
+        os.mkdir(self.held_dir)
         self.processes = []
         self.names = {}
         self.oracles = []
@@ -234,10 +236,10 @@ class Scene:
                           **(aistraced or {})},
         }
 
-    def sidecar(self, port, tracing=None, aistraced=None, config=None, up=True):
+    def sidecar(self, port, tracing=None, aistraced=None, config=None, up=True, prefix=(), env=None):
         """Starts aistraced towards 127.0.0.1:port, and waits until it answers /livez."""
         sidecar = Sidecar(self._unique("aistraced"), self.directory,
-                          config or self.config(port, tracing, aistraced))
+                          config or self.config(port, tracing, aistraced), prefix, env)
         self.processes.append(sidecar)
         if up:
             def alive():
@@ -334,50 +336,52 @@ def _alarm(_number, _frame):
     raise TimedOut(f"test still ran after {TEST_TIMEOUT_S} s")
 
 
+def run_test(name, function, timeout_s=TEST_TIMEOUT_S):
+    """Runs function(scene), prints how it went. -> "passed", "failed" or "skipped"."""
+    scene = Scene()
+    started = time.monotonic()
+    problem = None
+    signal.signal(signal.SIGALRM, _alarm)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are taken along
+    signal.alarm(timeout_s)
+    try:
+        function(scene)
+        scene.end_well()
+    except Skip as reason:
+        print(f"SKIP {name}: {reason}", flush=True)
+        return "skipped"
+    except Exception as error:  # pylint: disable=broad-except
+        problem = error
+        signal.alarm(0)
+        for process in scene.processes:
+            process.running()
+    finally:
+        signal.alarm(0)
+        tails = [process.tail() for process in scene.processes] if problem else []
+        scene.done()
+    took = time.monotonic() - started
+    if problem is None:
+        print(f"ok   {name} ({took:.1f} s)", flush=True)
+        return "passed"
+    print(f"FAIL {name} ({took:.1f} s): {problem}", flush=True)
+    if isinstance(problem, Failure):
+        frames = traceback.extract_tb(problem.__traceback__)
+        print("      at " + " < ".join(f"{os.path.basename(f.filename)}:{f.lineno}" for f in reversed(frames)))
+    else:
+        traceback.print_exception(problem, file=sys.stdout)
+    for tail in tails:
+        if tail:
+            print(tail)
+    sys.stdout.flush()
+    return "failed"
+
+
 def main():
     """Runs the test_ functions of the calling program in order; arguments select by part of the name. Exits."""
     module = sys.modules["__main__"]
     tests = [(name, f) for name, f in vars(module).items() if name.startswith("test_") and inspect.isfunction(f)]
     tests = [(name, f) for name, f in tests if not sys.argv[1:] or any(part in name for part in sys.argv[1:])]
-    signal.signal(signal.SIGALRM, _alarm)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are taken along
-    passed = failed = skipped = 0
-    for name, function in tests:
-        scene = Scene()
-        started = time.monotonic()
-        problem = None
-        signal.alarm(TEST_TIMEOUT_S)
-        try:
-            function(scene)
-            scene.end_well()
-        except Skip as reason:
-            skipped += 1
-            print(f"SKIP {name}: {reason}", flush=True)
-            continue
-        except Exception as error:  # pylint: disable=broad-except
-            problem = error
-            signal.alarm(0)
-            for process in scene.processes:
-                process.running()
-        finally:
-            signal.alarm(0)
-            tails = [process.tail() for process in scene.processes] if problem else []
-            scene.done()
-        took = time.monotonic() - started
-        if problem is None:
-            passed += 1
-            print(f"ok   {name} ({took:.1f} s)", flush=True)
-            continue
-        failed += 1
-        print(f"FAIL {name} ({took:.1f} s): {problem}", flush=True)
-        if isinstance(problem, Failure):
-            frames = traceback.extract_tb(problem.__traceback__)
-            print("      at " + " < ".join(f"{os.path.basename(f.filename)}:{f.lineno}" for f in reversed(frames)))
-        else:
-            traceback.print_exception(problem, file=sys.stdout)
-        for tail in tails:
-            if tail:
-                print(tail)
-        sys.stdout.flush()
+    results = [run_test(name, function) for name, function in tests]
+    passed, failed, skipped = map(results.count, ("passed", "failed", "skipped"))
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
     sys.exit(0 if failed == 0 and passed > 0 else 1)

@@ -144,10 +144,11 @@ class Report:
 
 
 class Oracle:
-    """Watches a ring directory from the start of a test. Segments are known by the pid of their producer."""
+    """Watches a ring directory from the start of a test. Segments are known by the pid of their producer. Those that may
+    come and go between two looks are linked into the scene's held_dir by the helper that starts their producers."""
 
     def __init__(self, scene):
-        self.directory = scene.ring_dir
+        self.directories = (scene.held_dir, scene.ring_dir)
         self.held = {}  # name -> descriptor
         self.stopping = threading.Event()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -164,17 +165,16 @@ class Oracle:
     def hold(self):
         """Opens the segments that are new."""
         with self.lock:
-            try:
-                names = os.listdir(self.directory)
-            except FileNotFoundError:
-                return
-            for name in names:
-                if not name.endswith(".ring") or name in self.held:
-                    continue
-                try:
-                    self.held[name] = os.open(os.path.join(self.directory, name), os.O_RDONLY | os.O_NOFOLLOW)
-                except OSError:
-                    continue
+            for directory in self.directories:
+                for name in os.listdir(directory) if os.path.isdir(directory) else ():
+                    if name.endswith(".ring") and name not in self.held:
+                        self._open(name, os.path.join(directory, name))
+
+    def _open(self, name, path):
+        try:
+            self.held[name] = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            pass
 
     def state(self):
         """What all segments ever seen hold now, removed or not."""

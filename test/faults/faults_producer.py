@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""Faults 1, 2 and 13: producers that are killed, stopped, that fork, exec, and come and go."""
+
+import os
+import random
+import re
+import signal
+
+import harness
+from accounting import RingState, wait_settled
+from harness import Skip, check, check_equal, gen_result, wait_for
+from inject import at, injected, symbols
+from oracle import Producer
+from rows import FULL, fault
+
+POINTS = ("logged", "begun", "middle", "filled", "published")
+
+
+def stepped_producers(process):
+    """-> ([Producer], {pid: (begun, published)}, {"steps": N, "begun": B, "published": P}) of its log and output."""
+    lines = process.stdout().splitlines()
+    course = dict(zip(lines[0].split()[::2], map(int, lines[0].split()[1::2])))
+    stepped = {int(pid): (int(begun), int(published)) for pid, _, begun, published in map(str.split, lines[1:])}
+    logs = {pid: {} for pid in stepped}
+    with open(process.log_path, "rb") as file:
+        for line in file:
+            pid, span_id = line.split()
+            logs[int(pid)][span_id] = True
+    learner = next(iter(stepped))
+    return ([Producer(f"stepped {pid}", [pid], log, killed_threads=0 if pid == learner else 1)
+             for pid, log in logs.items()], stepped, course)
+
+
+def start_stepper(scene, *arguments):
+    scene.steppers = getattr(scene, "steppers", 0) + 1
+    log_path = scene.path(f"step-{scene.steppers}.log")
+    process = scene.start("stepper", [harness.helper("step_producer"), scene.ring_dir, scene.held_dir, log_path, *arguments])
+    process.log_path = log_path
+    return process
+
+
+def end_of_stepper(process, deadline_s=120):
+    status = process.wait(deadline_s)
+    if status == 77:
+        raise Skip("ptrace is not allowed here")
+    check_equal(status, 0, f"exit of the stepper ({process.stderr()})")
+
+
+def check_whole(server):
+    """No torn span: each that was stepped through has all it was given."""
+    for _, request in server.requests():
+        for block in request.resource_spans:
+            for span in block.scope_spans[0].spans:
+                values = {a.key: a.value for a in span.attributes}
+                check(span.name == "stepped" and values["text"].string_value == "some thirty bytes of payload.." and
+                      values["number"].int_value == 7 and span.end_time_unix_nano >= span.start_time_unix_nano,
+                      f"a torn span: {span}")
+
+
+def check_course(report, stepped):
+    """Each producer's figures are those of the instruction it was killed at: that is, all three kinds."""
+    kinds = set()
+    for account in report.accounts:
+        begun, published = stepped[int(account.name.split()[1])]
+        kinds.add((begun, published))
+        check_equal((account.committed, account.dropped["interrupted"]), (2 + published, begun - published),
+                    f"committed and interrupted of {account.name}, killed with begun {begun}, published {published}")
+    check_equal(kinds, {(0, 0), (1, 0), (1, 1)}, "how far producers were when they were killed")
+
+
+@fault(1)
+def test_a_producer_killed_at_any_instruction_of_a_span_leaves_exact_counts(scene, row):
+    server = scene.server("parse")
+    oracle = scene.oracle()
+    sidecar = scene.sidecar(server.port, aistraced={"flush_interval": "20ms"})
+    stepper = start_stepper(scene, "kill", "every", 1)
+    end_of_stepper(stepper)
+    wait_for(lambda: not scene.segments(), 30, "the dead producers' segments are gone")
+    producers, stepped, course = stepped_producers(stepper)
+    report = oracle.report(producers, [server], sidecar.metrics())
+    row.attempts = len(producers) - 1
+    row.notes = course
+    row.add(report)
+    check_course(report, stepped)
+    check_whole(server)
+
+
+# Where a daemon is killed while it books and removes what a dead producer left.
+DAEMON_POINTS = ("shmring_reader_fill", "batch_seal", "shmring_reader_commit", "segment_farewell", "totals_note")
+
+
+@fault(1)
+def test_producer_and_daemon_killed_in_pairs_at_named_points_lose_and_tear_nothing(scene, row):
+    server = scene.server("parse")
+    oracle = scene.oracle()
+    config = scene.config(server.port, aistraced={"flush_interval": "10ms"})
+    steppers, may_repeat = [], set()
+    for daemon_point in DAEMON_POINTS:
+        for point in POINTS:
+            prefix, _ = injected(scene, *at(daemon_point))
+            sidecar = scene.sidecar(server.port, config=config, up=False, prefix=prefix)
+            stepper = start_stepper(scene, "kill", point)
+            end_of_stepper(stepper)
+            check_equal(sidecar.wait(20), -signal.SIGKILL, f"end of the daemon at {daemon_point}")
+            may_repeat |= RingState(scene).unreleased
+            steppers.append(stepper)
+            row.attempts += 1
+    sidecar = scene.sidecar(server.port, config=config)
+    wait_for(lambda: not scene.segments(), 30, "the dead producers' segments are gone")
+    producers = [producer for stepper in steppers for producer in stepped_producers(stepper)[0]]
+    row.add(oracle.report(producers, [server], sidecar.metrics(), may_repeat))
+    check_whole(server)
+
+
+@fault(2)
+def test_a_producer_stopped_in_mid_write_disturbs_no_other(scene, row):
+    server = scene.server("count")
+    oracle = scene.oracle()
+    sidecar = scene.sidecar(server.port)
+    steppers = []
+    for point in POINTS:
+        stepper = start_stepper(scene, "stop", point)
+        stepper.stopped = int(wait_for(lambda s=stepper: s.stdout().splitlines()[2:], 20, "stopped")[0].split()[0])
+        steppers.append(stepper)
+    other = scene.gen(threads=2, rate=20_000, count=40_000)
+    gen_result(other)
+    wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") >= 40_000 + 5 * 5, 20,
+             "the other's spans are exported while the producers are stopped")
+    check_equal(set(other_ids := server.span_ids()) >= set(harness.gen_log(other)), True, "the other's spans arrived")
+    check_equal(len(set(other_ids)), len(other_ids), "distinct spans")
+    for stepper in steppers:
+        check(stepper.running(), "a producer is still stopped")
+        os.kill(stepper.stopped, signal.SIGCONT)
+        end_of_stepper(stepper, 20)
+    metrics = wait_settled(sidecar, 40_000 + 5 * 6)
+    wait_for(lambda: not scene.segments(), 20, "the segments are gone")
+    row.attempts = len(POINTS)
+    producers = [p for stepper in steppers for p in stepped_producers(stepper)[0]]
+    for producer in producers:
+        producer.killed_threads = 0
+    row.add(oracle.report([Producer.of_gen(other), *producers], [server], metrics))
