@@ -11,9 +11,20 @@ from accounting import RingState, wait_settled
 from harness import Skip, check, check_equal, gen_result, wait_for
 from inject import at, injected, symbols
 from oracle import Producer
-from rows import FULL, fault
+from rows import check_nothing_dropped, fault
 
+LINE_BYTES = 28  # of attempt_log.h
 POINTS = ("logged", "begun", "middle", "filled", "published")
+
+
+def logged_producers(process, killed=()):
+    """-> [Producer] of a log of attempt_log.h, one a pid; of the killed the last span may not have begun."""
+    logs = {}
+    with open(process.log_path, "rb") as file:
+        for line in file:
+            pid, span_id = line[-LINE_BYTES:].split()  # a kill may have torn the line before, whose call never began
+            logs.setdefault(int(pid), {})[span_id] = True
+    return [Producer(f"process {pid}", [pid], log, killed_threads=int(pid in killed)) for pid, log in logs.items()]
 
 
 def stepped_producers(process):
@@ -21,22 +32,22 @@ def stepped_producers(process):
     lines = process.stdout().splitlines()
     course = dict(zip(lines[0].split()[::2], map(int, lines[0].split()[1::2])))
     stepped = {int(pid): (int(begun), int(published)) for pid, _, begun, published in map(str.split, lines[1:])}
-    logs = {pid: {} for pid in stepped}
-    with open(process.log_path, "rb") as file:
-        for line in file:
-            pid, span_id = line.split()
-            logs[int(pid)][span_id] = True
     learner = next(iter(stepped))
-    return ([Producer(f"stepped {pid}", [pid], log, killed_threads=0 if pid == learner else 1)
-             for pid, log in logs.items()], stepped, course)
+    producers = logged_producers(process, killed=stepped.keys() - {learner})
+    return producers, stepped, course
+
+
+def start_logged(scene, program, *arguments):
+    """step_producer or storm_producer, with a log of its own."""
+    scene.logged = getattr(scene, "logged", 0) + 1
+    log_path = scene.path(f"{program}-{scene.logged}.log")
+    process = scene.start(program, [harness.helper(program), scene.ring_dir, scene.held_dir, log_path, *arguments])
+    process.log_path = log_path
+    return process
 
 
 def start_stepper(scene, *arguments):
-    scene.steppers = getattr(scene, "steppers", 0) + 1
-    log_path = scene.path(f"step-{scene.steppers}.log")
-    process = scene.start("stepper", [harness.helper("step_producer"), scene.ring_dir, scene.held_dir, log_path, *arguments])
-    process.log_path = log_path
-    return process
+    return start_logged(scene, "step_producer", *arguments)
 
 
 def end_of_stepper(process, deadline_s=120):
@@ -139,3 +150,63 @@ def test_a_producer_stopped_in_mid_write_disturbs_no_other(scene, row):
     for producer in producers:
         producer.killed_threads = 0
     row.add(oracle.report([Producer.of_gen(other), *producers], [server], metrics))
+
+
+def storm(scene, row, mode, count, spans, all_killed=False, aistraced=None):
+    """A storm_producer with the daemon at work. -> Report"""
+    server = scene.server("count")
+    oracle = scene.oracle()
+    sidecar = scene.sidecar(server.port, aistraced=aistraced)
+    process = start_logged(scene, "storm_producer", mode, count, spans)
+    check_equal(process.wait(120), 0, f"exit of the producers ({process.stderr()})")
+    producers = logged_producers(process)
+    for producer in producers:
+        producer.killed_threads = int(all_killed)
+    wait_for(lambda: not scene.segments(), 30, "the segments are gone")
+    row.attempts += count
+    report = oracle.report(producers, [server], sidecar.metrics())
+    row.add(report)
+    return report, oracle.state()
+
+
+@fault(13)
+def test_children_of_a_fork_are_counted_each_on_its_own(scene, row):
+    report, _ = storm(scene, row, "fork", 200, 50)
+    check_nothing_dropped(report)
+    check_equal(sorted({account.committed for account in report.accounts}), [50, 200 * 51 + 50],
+                "committed by children and parent")
+
+
+@fault(13)
+def test_children_killed_while_they_write_are_counted_each_on_its_own(scene, row):
+    report, _ = storm(scene, row, "killed", 200, 20, all_killed=True)
+    check(report.dropped().get("interrupted", 0) <= 200, "at most one interrupted span a child")
+
+
+@fault(13)
+def test_a_program_that_executes_itself_begins_a_new_segment_and_loses_none(scene, row):
+    report, state = storm(scene, row, "exec", 20, 50)
+    check_nothing_dropped(report)
+    check_equal(sorted(slot["committed"] for slot in state.slots), [50] * 21, "committed in each segment")
+
+
+@fault(13)
+def test_more_threads_than_slots_are_counted_to_the_span(scene, row):
+    report, _ = storm(scene, row, "threads", 400, 100)
+    check_equal(report.total("attempted"), 40_000, "attempted")
+    check(set(report.dropped()) in ({"no_slot"}, {"no_slot", "ring_full"}), f"dropped {report.dropped()}")
+
+
+@fault(13)
+def test_threads_one_after_another_share_a_slot(scene, row):
+    report, state = storm(scene, row, "short", 1000, 20)
+    check_nothing_dropped(report)
+    check_equal(len(state.slots), 1, "slots used")
+
+
+@fault(13, namespaces=("pid",))
+def test_a_pid_that_comes_round_again_is_another_producer(scene, row):
+    report, state = storm(scene, row, "reuse", 50, 40)
+    check_nothing_dropped(report)
+    check_equal(len(report.accounts), 1, "pids")
+    check_equal([slot["committed"] for slot in state.slots], [40] * 50, "committed in each segment")

@@ -20,24 +20,20 @@
  * of the stepped span, then `PID STEP BEGUN PUBLISHED` per producer: how far it was, 0 or 1 each. Status 77: ptrace is
  * not allowed.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "aistrace.h"
-#include "shmring_format.h"
+#include "../support/attempt_log.h"
 
 enum {
     RING_BYTES = 4096,
@@ -52,7 +48,7 @@ struct stage {
     const char *held_dir;
     int log_fd;
     bool learning;
-    char pid[PID_BYTES + 1]; /* the child's, as it begins its lines */
+    pid_t pid; /* the child's, in the child */
 };
 
 struct course {
@@ -67,27 +63,14 @@ static void die(const char *what)
 
 /* ---- the child ---- */
 
-/* In few instructions: they are stepped through. */
-static void log_attempt(const struct stage *stage, const struct aistrace_span *span)
-{
-    static const char digits[] = "0123456789abcdef";
-    const uint8_t *id = aistrace_span_context(span)->span_id;
-    char line[PID_BYTES + 17];
-    memcpy(line, stage->pid, PID_BYTES);
-    for (unsigned i = 0; i < 16; i++)
-        line[PID_BYTES + i] = digits[id[i / 2] >> (i % 2 ? 0 : 4) & 15];
-    line[PID_BYTES + 16] = '\n';
-    if (write(stage->log_fd, line, sizeof line) != sizeof line)
-        _exit(3);
-}
-
 static void one_span(const struct stage *stage)
 {
     struct aistrace_span span;
     aistrace_span_start(&span, "stepped", NULL);
     aistrace_span_set_string(&span, "text", "some thirty bytes of payload..");
     aistrace_span_set_int(&span, "number", 7);
-    log_attempt(stage, &span);
+    if (attempt_log_write(stage->log_fd, stage->pid, &span) != 0)
+        _exit(3);
     aistrace_span_end(&span);
 }
 
@@ -99,7 +82,7 @@ static pid_t start_child(struct stage *stage)
     if (pid > 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    snprintf(stage->pid, sizeof stage->pid, "%10d ", (int)getpid());
+    stage->pid = getpid();
     struct aistrace_options options = {
         .service_name = "stepped", .ring_dir = stage->ring_dir, .ring_bytes = RING_BYTES, .thread_slots = 1};
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
@@ -139,32 +122,12 @@ static pid_t start_stopped(struct stage *stage)
     return pid;
 }
 
-/* Finds the producer's segment, and links it into the held directory. */
 static const struct shmring_producer *map_slot(const struct stage *stage, pid_t pid)
 {
-    DIR *dir = opendir(stage->ring_dir);
-    if (!dir)
-        die(stage->ring_dir);
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        int fd = strstr(entry->d_name, SHMRING_SUFFIX) ? openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC) : -1;
-        const uint8_t *data = fd < 0 ? MAP_FAILED : mmap(NULL, MAPPED_BYTES, PROT_READ, MAP_SHARED, fd, 0);
-        if (fd >= 0)
-            close(fd);
-        if (data == MAP_FAILED)
-            continue;
-        if (((const struct shmring_header *)data)->pid == (uint32_t)pid) {
-            char held[PATH_MAX];
-            snprintf(held, sizeof held, "%s/%s", stage->held_dir, entry->d_name);
-            if (linkat(dirfd(dir), entry->d_name, AT_FDCWD, held, 0) < 0)
-                die(held);
-            closedir(dir);
-            return (const struct shmring_producer *)(data + shmring_producer_offset(0));
-        }
-        munmap((void *)data, MAPPED_BYTES);
-    }
-    errno = ENOENT;
-    die("the producer's segment");
-    return NULL;
+    const struct shmring_producer *slot = held_segment_map(stage->ring_dir, stage->held_dir, pid);
+    if (!slot)
+        die("the producer's segment");
+    return slot;
 }
 
 static void resume_to_its_end(pid_t pid)
@@ -231,7 +194,7 @@ static pid_t start_at(struct stage *stage, long steps)
         step(pid);
     printf("%d %ld %d %d\n", (int)pid, steps, atomic_load(&slot->begun) != begun, atomic_load(&slot->wpos) != wpos);
     fflush(stdout);
-    munmap((void *)((uintptr_t)slot - SHMRING_SLOTS_OFFSET), MAPPED_BYTES);
+    held_segment_unmap(slot);
     return pid;
 }
 
@@ -264,7 +227,7 @@ int main(int argc, char **argv)
         return usage();
     struct stage stage = {.ring_dir = argv[1], .held_dir = argv[2]};
     const char *log = argv[3], *mode = argv[4], *point = argv[5];
-    stage.log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    stage.log_fd = attempt_log_open(log);
     if (stage.log_fd < 0)
         die(log);
     struct course course = learn(&stage);
