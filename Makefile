@@ -157,6 +157,7 @@ $(B)/test/%: $(O)/test/helpers/%.o $(LIB)/libsupport.a $(LIB)/libdaemon.a $(LIB)
 $(B)/test/fuzz_%: LINK += -fsanitize=fuzzer
 $(B)/test/fuzz_%: $(O)/test/fuzz/fuzz_%.o $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
 	$(call link,$(LIBS_DAEMON))
+$(B)/test/wrap_producer: LINK += -Wl,--wrap=shmring_create,--wrap=shmring_attach
 .SECONDARY:
 
 .PHONY: checks tests-built fuzz fuzzers
