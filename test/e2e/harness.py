@@ -261,7 +261,7 @@ class Scene:
         self.oracles.append(Oracle(self))
         return self.oracles[-1]
 
-    def gen(self, log=True, ring_dir=None, **options):
+    def gen(self, log=True, ring_dir=None, env=None, **options):
         """Starts `aistrace gen`; underscores in option names become hyphens."""
         argv = [AISTRACE, "gen", "--ring-dir", ring_dir or self.ring_dir]
         for key, value in options.items():
@@ -270,7 +270,7 @@ class Scene:
         log_path = self.path(name + ".log")
         if log:
             argv += ["--log", log_path]
-        process = Process(name, [str(arg) for arg in argv], self.directory)
+        process = Process(name, [str(arg) for arg in argv], self.directory, env)
         process.log_path = log_path
         self.processes.append(process)
         return process
@@ -309,21 +309,31 @@ def gen_result(process, deadline_s=60):
 LOG_LINE_BYTES = 69  # of `aistrace gen --log`; the log of a killed generator has gaps of NUL bytes
 
 
+NO_SPAN = b"0" * 16  # the id of a span that is not recorded: tracing is off, or there is no segment
+
+
+def gen_log_lines(process):
+    """The whole lines of a generator's log, each an attempt."""
+    with open(process.log_path, "rb") as file:
+        data = file.read()
+    for at in range(0, len(data), LOG_LINE_BYTES):
+        line = data[at:at + LOG_LINE_BYTES]
+        if line.endswith(b"\n"):
+            yield line
+        else:
+            check(process.popen.returncode == -signal.SIGKILL, f"a torn line in {process.name}'s log")
+
+
 def gen_log(*processes):
     """What generators say they attempted: {span_id: (trace_id, parent or b"", sampled)}, ids as hex bytes."""
     spans = {}
     count = 0
     for process in processes:
-        with open(process.log_path, "rb") as file:
-            data = file.read()
-        for at in range(0, len(data), LOG_LINE_BYTES):
-            line = data[at:at + LOG_LINE_BYTES]
-            if not line.endswith(b"\n"):
-                check(process.popen.returncode == -signal.SIGKILL, f"a torn line in {process.name}'s log")
-                continue
+        for line in gen_log_lines(process):
             trace_id, span_id, parent, sampled = line.split()
-            spans[span_id] = (trace_id, b"" if parent == b"0" * 16 else parent, sampled == b"1")
-            count += 1
+            if span_id != NO_SPAN:
+                spans[span_id] = (trace_id, b"" if parent == NO_SPAN else parent, sampled == b"1")
+                count += 1
     check_equal(len(spans), count, "distinct span ids in the generators' logs")
     return spans
 

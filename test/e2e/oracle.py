@@ -15,32 +15,37 @@ a producer that ended well.
 """
 
 import collections
+import json
 import os
 import resource
 import threading
 
 from accounting import DAEMON_REASONS, RingState, daemon_dropped, producer_dropped
-from harness import Failure, check, gen_log
+from harness import Failure, check, gen_log, gen_log_lines
 
 SLOT_REASONS = ("ring_full", "oversize", "nested", "disabled", "no_slot", "no_memory")  # enum shmring_drop
 HOLD_INTERVAL_S = 0.01
+PID_OFFSET = 120  # in shmring_header
 
 
 class Producer:
     """A process that writes spans, and its log."""
 
-    def __init__(self, name, pids, log, killed_threads=0, attempted=None):
+    def __init__(self, name, pids, log, killed_threads=0, attempted=None, no_segment=0):
         self.name = name
         self.pids = set(pids)
         self.log = log  # {span id: ...}
         self.killed_threads = killed_threads  # that SIGKILL may have caught between log and call
         self.attempted = len(log) if attempted is None else attempted
+        self.no_segment = no_segment  # what it says it recorded nowhere, for want of a segment
 
     @classmethod
     def of_gen(cls, process, threads=1):
         """A generator of harness.Scene.gen; killed or ended."""
         killed = process.popen.returncode is not None and process.popen.returncode < 0
-        return cls(process.name, [process.pid], gen_log(process), threads if killed else 0)
+        no_segment = 0 if killed else json.loads(process.stdout() or "{}").get("dropped", {}).get("no_segment", 0)
+        attempted = sum(1 for _ in gen_log_lines(process))
+        return cls(process.name, [process.pid], gen_log(process), threads if killed else 0, attempted, no_segment)
 
 
 class Account:
@@ -55,6 +60,7 @@ class Account:
         for place in slots + segments:
             for number, reason in enumerate(SLOT_REASONS):
                 self.dropped[reason] += place[f"drop.{number}"]
+        self.dropped["no_segment"] = producer.no_segment
         self.committed = self._sum("committed")
         self.exported, self.sampled_out, self.rejected, self.spooled, self.in_ring = map(
             self._sum, ("exported", "sampled_out", "rejected", "spooled", "records"))
@@ -176,11 +182,12 @@ class Oracle:
         except FileNotFoundError:
             pass
 
-    def state(self):
-        """What all segments ever seen hold now, removed or not."""
+    def state(self, exempt=()):
+        """What all segments ever seen hold now, removed or not; but not those of the pids in exempt."""
         self.hold()
         with self.lock:
             fds = sorted(self.held.values())
+        fds = [fd for fd in fds if not exempt or int.from_bytes(os.pread(fd, 4, PID_OFFSET), "little") not in exempt]
         return RingState(paths=[f"/proc/self/fd/{fd}" for fd in fds], fds=fds)
 
     def close(self):
@@ -190,13 +197,14 @@ class Oracle:
             os.close(fd)
         self.held.clear()
 
-    def report(self, producers, servers, metrics=None, may_repeat=None, others=()):
+    def report(self, producers, servers, metrics=None, may_repeat=None, hostile=()):
         """-> Report. servers: what received (anything with span_ids()). metrics: of the sidecar, once settled.
-        may_repeat: span ids that may arrive twice; None: none. others: pids whose segments are exempt."""
+        may_repeat: span ids that may arrive twice; None: none. hostile: pids of producers whose segments have been
+        damaged: nothing is asked of them, and as they can make any span up, nothing of what is no producer's."""
         received = collections.Counter()
         for server in servers:
             received.update(server.span_ids())
-        state = self.state()
+        state = self.state(exempt=set(hostile))
         of_pid = collections.defaultdict(lambda: ([], []))
         pid_of = {segment["segment"]: segment["pid"] for segment in state.segments}
         for segment in state.segments:
@@ -208,9 +216,9 @@ class Oracle:
             slots = [slot for pid in producer.pids for slot in of_pid[pid][0]]
             segments = [segment for pid in producer.pids for segment in of_pid[pid][1]]
             accounts.append(Account(producer, slots, segments, received))
-        known = set(others).union(*(producer.pids for producer in producers))
+        known = set().union(*(producer.pids for producer in producers))
         problems = [f"a segment of pid {pid}, which is no producer's" for pid in sorted(set(pid_of.values()) - known)]
-        strangers = received.keys() - set().union(*(producer.log.keys() for producer in producers))
+        strangers = set() if hostile else received.keys() - set().union(*(producer.log.keys() for producer in producers))
         problems += [f"span {span_id.decode()} was received and never attempted" for span_id in sorted(strangers)[:5]]
         report = Report(accounts, problems)
         problems = compare_repeated(report, may_repeat or set())

@@ -22,7 +22,7 @@ class Aged:
         self.records = records
         self.drops = drops
         state = oracle.state
-        oracle.state = lambda: self.younger(state())
+        oracle.state = lambda **options: self.younger(state(**options))
 
     def younger(self, state):
         for slot in state.slots:
