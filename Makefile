@@ -157,6 +157,11 @@ $(B)/test/%: $(O)/test/helpers/%.o $(LIB)/libsupport.a $(LIB)/libdaemon.a $(LIB)
 $(B)/test/fuzz_%: LINK += -fsanitize=fuzzer
 $(B)/test/fuzz_%: $(O)/test/fuzz/fuzz_%.o $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
 	$(call link,$(LIBS_DAEMON))
+# The daemon with allocations that fail (test/faults/failing_alloc.c): those of its own code.
+FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf __asprintf_chk
+$(B)/test/aistraced_failing: LINK += $(FAILING_CALLS:%=-Wl,--wrap=%)
+$(B)/test/aistraced_failing: $(O)/daemon/aistraced.o $(O)/test/faults/failing_alloc.o $(LIB)/libdaemon.a $(LIB)/libshmring.a
+	$(call link,$(LIBS_DAEMON))
 $(B)/test/wrap_producer: LINK += -Wl,--wrap=shmring_create,--wrap=shmring_attach
 .SECONDARY:
 

@@ -171,15 +171,15 @@ class Process:
 
 
 class Sidecar(Process):
-    """aistraced with a configuration file of its own. prefix: a command that becomes, or runs, the daemon."""
+    """aistraced with a configuration file of its own. prefix: a command that becomes it; program: another build."""
 
-    def __init__(self, name, directory, config, prefix=(), env=None):
+    def __init__(self, name, directory, config, prefix=(), env=None, program=None):
         self.config = config
         self.metrics_listen = config["aistraced"]["metrics_listen"]
         path = os.path.join(directory, name + ".json")
         with open(path, "w", encoding="utf-8") as file:
             json.dump(config, file, indent=2)
-        super().__init__(name, [*prefix, AISTRACED, "--config", path], directory, env)
+        super().__init__(name, [*prefix, program or AISTRACED, "--config", path], directory, env)
 
     def metrics(self):
         status, text = http_get(f"http://{self.metrics_listen}/metrics")
@@ -236,10 +236,10 @@ class Scene:
                           **(aistraced or {})},
         }
 
-    def sidecar(self, port, tracing=None, aistraced=None, config=None, up=True, prefix=(), env=None):
+    def sidecar(self, port, tracing=None, aistraced=None, config=None, up=True, **how):
         """Starts aistraced towards 127.0.0.1:port, and waits until it answers /livez."""
         sidecar = Sidecar(self._unique("aistraced"), self.directory,
-                          config or self.config(port, tracing, aistraced), prefix, env)
+                          config or self.config(port, tracing, aistraced), **how)
         self.processes.append(sidecar)
         if up:
             def alive():

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""Fault 11: every allocation and every system call of the daemon's own code fails, once, and for a while."""
+
+import concurrent.futures
+import os
+import shutil
+import signal
+
+import harness
+from accounting import RingState
+from harness import Failure, Scene, check, check_equal, gen_result, http_get, wait_for
+from inject import injected, told
+from oracle import Producer
+from rows import FULL, fault
+
+LANES = 3
+AFTER_S = 15  # a fault is forgotten by then
+FOR_A_WHILE_MS = 300
+FIRST, SECOND = 120, 80  # spans before and after the reload
+START_CODES = {71: "system", 78: "configuration"}  # exits allowed before the daemon runs
+SANITIZED = os.path.join(harness.ROOT, "build", "asan", "test", "aistraced_failing")
+
+
+class Since:
+    """What a server has received from now on."""
+
+    def __init__(self, server):
+        self.server = server
+        self.before = len(server.span_ids())
+
+    def span_ids(self):
+        return self.server.span_ids()[self.before:]
+
+
+class Lane:
+    """Runs sessions one after another; a daemon that is ill is watched by nobody but the test."""
+
+    def __init__(self, number, row):
+        self.number = number
+        self.row = row
+        self.scene = Scene()
+        self.server = self.scene.server("count")
+        self.reports = []
+
+    def session(self, name, start, may_be_mute=False):
+        """start(scene, config) -> sidecar with something that fails. may_be_mute: its writing to the log, too."""
+        scene = self.scene
+        scene.ring_dir, scene.held_dir = scene.path(f"rings-{name}"), scene.path(f"held-{name}")
+        os.mkdir(scene.held_dir)
+        oracle = scene.oracle()
+        received = Since(self.server)
+        generators = [self.spans(FIRST)]
+        config = scene.config(self.server.port, aistraced={"flush_interval": "20ms", "drain_deadline": "3s",
+                                                           "retry": {"initial": "50ms", "max": "100ms"}})
+        sidecar = start(scene, config)
+        try:
+            self.run(sidecar, oracle, generators, may_be_mute)
+            self.settle(oracle, config, generators, sidecar)
+            self.reports.append(oracle.report(list(map(Producer.of_gen, generators)), [received],
+                                              may_repeat=set(received.span_ids())))
+            self.reports[-1].check()
+        except Failure as problem:
+            raise Failure(f"{name}: {problem}\n" + sidecar.tail(200)) from None
+        finally:
+            for generator in generators:
+                os.unlink(generator.log_path)
+            oracle.close()
+            shutil.rmtree(scene.ring_dir, ignore_errors=True)
+
+    def spans(self, count):
+        generator = self.scene.gen(threads=2, count=count, ring_size="64KiB", attributes=2)
+        check_equal(gen_result(generator)["committed"], count, "committed")
+        return generator
+
+    def run(self, sidecar, oracle, generators, may_be_mute):
+        """Start, drain, export, reload, drain, export, TERM."""
+        started = wait_for(lambda: is_up(sidecar) or not sidecar.running(), AFTER_S, "up, or ended")
+        if not sidecar.running():
+            check_equal_code(sidecar, START_CODES)
+            check(sidecar.stderr() or may_be_mute, "it ended without a word")
+            return
+        check(started, "started")
+        wait_for(lambda: released(oracle) >= FIRST or not sidecar.running(), AFTER_S, "the first spans are released")
+        sidecar.signal(signal.SIGHUP)
+        generators.append(self.spans(SECOND))
+        wait_for(lambda: released(oracle) >= FIRST + SECOND or not sidecar.running(), AFTER_S, "the rest is released")
+        check(sidecar.running(), f"the daemon ended at work, with {sidecar.popen.returncode}")
+        sidecar.signal(signal.SIGTERM)
+        sidecar.wait(AFTER_S)
+        check_equal_code(sidecar, {0: "", 69: ""})
+
+    def settle(self, oracle, config, generators, failed):
+        """A daemon without a fault does what is left, and the identity holds."""
+        sidecar = self.scene.sidecar(self.server.port, config={**config}, up=False)
+        committed = FIRST + SECOND * (len(generators) - 1)
+        wait_for(lambda: released(oracle) >= committed, AFTER_S, "a sound daemon does the rest")
+        wait_for(lambda: is_up(sidecar), AFTER_S, "a sound daemon is up")
+        sidecar.signal(signal.SIGTERM)
+        check_equal(sidecar.wait(AFTER_S), 0, "exit of a sound daemon")
+        check_equal(self.scene.segments(), [], "segments left")
+        complaint = harness._SANITIZER.search(failed.stderr())
+        check(not complaint, f"{complaint and complaint.group(0)}")
+
+
+def released(oracle):
+    return sum(slot["released"] for slot in oracle.state().slots)
+
+
+def is_up(sidecar):
+    return " reading " in sidecar.stderr() or answers(sidecar)
+
+
+def answers(sidecar):
+    try:
+        return http_get(f"http://{sidecar.metrics_listen}/livez", timeout_s=1)[0] == 200
+    except OSError:
+        return False
+
+
+def check_equal_code(sidecar, allowed):
+    check(sidecar.popen.returncode in allowed, f"exit {sidecar.popen.returncode}, allowed are {sorted(allowed)}")
+
+
+def exhaust(row, total, start_of):
+    """Sessions for every N of 1 ... total, once and for a while, in LANES at a time."""
+    numbers = [(number, ms) for number in range(1, total + 1) for ms in (0, FOR_A_WHILE_MS)]
+    lanes = [Lane(number, row) for number in range(LANES)]
+
+    def work(lane):
+        problems = []
+        for number, ms in numbers[lane.number::LANES]:
+            try:
+                lane.session(f"{number}-{ms}", start_of(number, ms), may_be_mute=ms > 0)
+            except Failure as problem:
+                problems.append(str(problem))
+            end_all(lane.scene)
+        return problems
+    try:
+        with concurrent.futures.ThreadPoolExecutor(LANES) as pool:
+            problems = [problem for found in pool.map(work, lanes) for problem in found]
+        row.attempts += len(numbers)
+        for lane in lanes:
+            for report in lane.reports:
+                row.add_quietly(report)
+    finally:
+        for lane in lanes:
+            lane.scene.done()
+    check(not problems, f"{len(problems)} of {len(numbers)}:\n" + "\n".join(problems))
+
+
+def end_all(scene):
+    for process in scene.processes[1:]:  # all but the server
+        if process.running():
+            process.kill()
+    del scene.processes[1:]
+
+
+def count_of(start_of):
+    """How many calls a session without a fault makes."""
+    lane = Lane(0, None)
+    try:
+        lane.session("count", start_of(0, 0))
+        return told(lane.scene.path("told"))["eligible"]
+    finally:
+        lane.scene.done()
+
+
+@fault(11, timeout_s=900)
+def test_every_system_call_of_the_daemon_fails_once_and_for_a_while(_scene, row):
+    def start_of(number, ms):
+        def start(scene, config):
+            action = ("fail", number, ms) if number else ("count",)
+            prefix, out = injected(scene, *action)
+            prefix[1] = scene.path("told") if not number else out
+            return scene.sidecar(0, config=config, up=False, prefix=prefix)
+        return start
+    total = count_of(start_of)
+    row.notes["system_calls"] = total
+    exhaust(row, total + 5, start_of)
+
+
+@fault(11, timeout_s=900)
+def test_every_allocation_of_the_daemon_fails_once_and_for_a_while(_scene, row):
+    program = SANITIZED if os.path.exists(SANITIZED) else harness.helper("aistraced_failing")
+
+    def start_of(number, ms):
+        def start(scene, config):
+            env = {"FAIL_ALLOC": f"{number},{ms},{scene.path('told')}", "ASAN_OPTIONS": "detect_leaks=1:exitcode=99"}
+            return scene.sidecar(0, config=config, up=False, program=program, env=env)
+        return start
+    total = count_of(start_of)
+    row.notes["allocations"] = total
+    row.notes["sanitized"] = program == SANITIZED
+    exhaust(row, total + 5, start_of)
