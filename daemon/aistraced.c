@@ -111,6 +111,7 @@ static enum daemon_exit run(const struct command_line *command, struct config *c
 {
     struct log *log;
     if (log_new(STDERR_FILENO, &log) != 0) {
+        fputs("out of memory\n", stderr);
         config_free(config);
         return DAEMON_EXIT_SYSTEM;
     }
