@@ -49,7 +49,7 @@ class Lane:
         os.mkdir(scene.held_dir)
         oracle = scene.oracle()
         received = Since(self.server)
-        generators = [self.spans(FIRST)]
+        generators = [self.spans(oracle, FIRST)]
         config = scene.config(self.server.port, aistraced={"flush_interval": "20ms", "drain_deadline": "3s",
                                                            "retry": {"initial": "50ms", "max": "100ms"}})
         sidecar = start(scene, config)
@@ -67,8 +67,12 @@ class Lane:
             oracle.close()
             shutil.rmtree(scene.ring_dir, ignore_errors=True)
 
-    def spans(self, count):
-        generator = self.scene.gen(threads=2, count=count, ring_size="64KiB", attributes=2)
+    def spans(self, oracle, count):
+        """A generator that stays until the oracle has a hold on its segment."""
+        generator = self.scene.gen(threads=2, count=count, ring_size="64KiB", attributes=2, linger=60)
+        wait_for(generator.stdout, AFTER_S, "the generator's summary")
+        oracle.hold()
+        generator.signal(signal.SIGTERM)
         check_equal(gen_result(generator)["committed"], count, "committed")
         return generator
 
@@ -82,7 +86,7 @@ class Lane:
         check(started, "started")
         wait_for(lambda: released(oracle) >= FIRST or not sidecar.running(), AFTER_S, "the first spans are released")
         sidecar.signal(signal.SIGHUP)
-        generators.append(self.spans(SECOND))
+        generators.append(self.spans(oracle, SECOND))
         wait_for(lambda: released(oracle) >= FIRST + SECOND or not sidecar.running(), AFTER_S, "the rest is released")
         check(sidecar.running(), f"the daemon ended at work, with {sidecar.popen.returncode}")
         sidecar.signal(signal.SIGTERM)
