@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: MIT
+"""Faults 5 and 8: the endpoint stops, vanishes, crawls, dies and moves."""
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import harness
+from accounting import wait_settled
+from harness import check, check_equal, gen_result, wait_for
+from oracle import Producer
+from rows import FULL, check_nothing_dropped, fault
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+OUTAGE_S = 60 if FULL else 15
+WARM_UP_S = 5  # of an outage: until the rings are full, and the daemon holds what it may hold
+GROWTH_MAX_KIB = 1024
+RATE = 10_000
+FIRST_ACK_MAX_S = 2.0
+
+
+def own_memory_kib(process):
+    """Without what is mapped from the rings, which is the producers'."""
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon:"))
+
+
+class Proxy:
+    """proxy.py between sidecar and server."""
+
+    def __init__(self, scene, port, listen="127.0.0.1:0"):
+        self.path = scene.path(f"mode-{listen}")
+        self.mode("pass")
+        self.process = scene.start("proxy", ["/usr/bin/python3", os.path.join(HERE, "proxy.py"), "--listen", listen,
+                                             "--to", port, "--mode", self.path])
+        self.port = int(wait_for(self.process.stdout, 20, "proxy listening").split()[-1])
+
+    def mode(self, mode):
+        with open(self.path + ".new", "w", encoding="ascii") as file:
+            file.write(mode)
+        os.rename(self.path + ".new", self.path)
+
+
+def makes_no_system_call(scene):
+    """A producer whose rings are full makes none between its first span and its last (helper client_quiet)."""
+    out = scene.path("calls")
+    result = subprocess.run(["strace", "-f", "-o", out, harness.helper("client_quiet"), scene.ring_dir],
+                            capture_output=True, text=True, check=False)
+    check_equal(result.returncode, 0, f"exit of the producer ({result.stderr[-300:]})")
+    ring_full = int(re.search(r"ring_full (\d+)", result.stdout).group(1))
+    check(ring_full > 50_000, f"its ring was full ({ring_full} dropped)")
+    calls, thread = None, None
+    with open(out, encoding="utf-8") as file:
+        for line in file:
+            if '"BEGIN\\n"' in line:
+                thread, calls = line.split()[0], []
+            elif '"END\\n"' in line:
+                break
+            elif calls is not None and line.split()[0] == thread:
+                calls.append(line)
+    check_equal(calls, [], "system calls of a producer between its first span and its last")
+
+
+def outage(scene, row, server, port, away, back, duplicates=False):
+    """away() and back() make the endpoint vanish and return, with producers at work."""
+    oracle = scene.oracle()
+    sidecar = scene.sidecar(port, aistraced={"timeout": "1s"})
+    generator = scene.gen(threads=2, rate=RATE, duration="10m")
+    wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > RATE / 2, 20, "spans exported")
+    away()
+    row.attempts += 1
+    time.sleep(WARM_UP_S)
+    before, exported = own_memory_kib(sidecar), sidecar.metrics().value("aistrace_spans_exported_total")
+    time.sleep(OUTAGE_S - WARM_UP_S)
+    grown = own_memory_kib(sidecar) - before
+    check_equal(sidecar.metrics().value("aistrace_spans_exported_total"), exported, "exported while the endpoint is away")
+    back()
+    generator.signal(signal.SIGTERM)
+    committed = gen_result(generator)["committed"]
+    metrics = wait_settled(sidecar, committed)
+    may_repeat = set(harness.gen_log(generator)) if duplicates else None
+    report = oracle.report([Producer.of_gen(generator)], [server], metrics, may_repeat)
+    row.notes.update(grown_kib=grown, own_kib=before)
+    row.add(report)
+    check(grown < GROWTH_MAX_KIB, f"the daemon grew by {grown} KiB while the endpoint was away")
+    check(report.dropped().keys() <= {"ring_full"}, f"dropped {report.dropped()}")
+    away()
+    makes_no_system_call(scene)
+    back()
+    sidecar.kill()
+
+
+@fault(5, programs=("strace",))
+def test_an_endpoint_that_is_stopped_blocks_no_producer_and_costs_no_memory(scene, row):
+    server = scene.server("count")
+    outage(scene, row, server, server.port, lambda: server.process.signal(signal.SIGSTOP),
+           lambda: server.process.signal(signal.SIGCONT), duplicates=True)
+
+
+@fault(5, programs=("strace",))
+def test_an_endpoint_that_swallows_everything_blocks_no_producer_and_costs_no_memory(scene, row):
+    server = scene.server("count")
+    proxy = Proxy(scene, server.port)
+    outage(scene, row, server, proxy.port, lambda: proxy.mode("hole"), lambda: proxy.mode("pass"), duplicates=True)
+
+
+@fault(5, programs=("strace",))
+def test_an_endpoint_that_takes_a_byte_a_second_blocks_no_producer_and_costs_no_memory(scene, row):
+    server = scene.server("count")
+    proxy = Proxy(scene, server.port)
+    outage(scene, row, server, proxy.port, lambda: proxy.mode("trickle"), lambda: proxy.mode("pass"), duplicates=True)
+
+
+def run(*command):
+    subprocess.run(command, check=True)
+
+
+@fault(5, namespaces=("net",), programs=("ip", "strace"))
+def test_an_endpoint_in_a_black_hole_blocks_no_producer_and_costs_no_memory(scene, row):
+    """Packets to its address go to an interface that is not theirs: no connection, no refusal."""
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "link", "add", "hole", "type", "veth", "peer", "name", "far")
+    run("ip", "addr", "add", "198.51.100.1/24", "dev", "hole")
+    run("ip", "link", "set", "hole", "up")
+    run("ip", "link", "set", "far", "up")
+    run("ip", "neigh", "add", "198.51.100.2", "lladdr", "02:00:00:00:00:02", "dev", "hole", "nud", "permanent")
+    server = scene.server("count")
+    proxy = Proxy(scene, server.port, "0.0.0.0:4317")
+
+    def back():
+        run("ip", "addr", "add", "198.51.100.2/32", "dev", "lo")
+
+    def away():
+        run("ip", "addr", "del", "198.51.100.2/32", "dev", "lo")
+        proxy.process.kill()  # whoever was connected is connected to nothing
+        proxy.__init__(scene, server.port, "0.0.0.0:4317")
+    back()
+    config = scene.config(4317, {"exporter_endpoint": "http://198.51.100.2:4317"})
+    config["aistraced"]["timeout"] = "1s"
+    scene.config = lambda *_: config
+    outage(scene, row, server, 4317, away, back, duplicates=True)
+
+
+# ---- fault 8
+
+
+def connected_at(port, deadline_s=20):
+    """Waits for an established connection to the port. -> Unix time, to 5 ms"""
+    wanted = f":{port:04X} 01 "
+
+    def established():
+        with open("/proc/net/tcp", encoding="ascii") as file:
+            return any(re.match(rf" *\d+: \S+ \S+{wanted}", line) for line in file)
+    wait_for(established, deadline_s, f"a connection to port {port}", interval_s=0.005)
+    return time.time()
+
+
+def first_arrival_after(server, when_ns):
+    import otlp_server
+    return min((arrival for arrival, _ in otlp_server.frames(server.out) if arrival > when_ns), default=None)
+
+
+@fault(8)
+def test_an_endpoint_killed_and_restarted_in_a_loop_gets_everything_soon(scene, row):
+    server = scene.server("count")
+    oracle = scene.oracle()
+    sidecar = scene.sidecar(server.port)
+    generator = scene.gen(threads=2, rate=5_000, duration="10m", ring_size=16 << 20)
+    chance = random.Random(8)
+    delays = []
+    for _ in range(30 if FULL else 10):
+        wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > 0, 20, "spans exported")
+        time.sleep(chance.random())
+        server.process.kill()
+        time.sleep(chance.choice((0, 0.2, 1.5)))
+        died_ns = time.time_ns()
+        server = scene.server("count", server.port, out=server.out)
+        connected = connected_at(server.port)
+        arrival = wait_for(lambda d=died_ns: first_arrival_after(server, d), 20, "a request after the restart")
+        delays.append(max(0.0, arrival / 1e9 - connected))
+        row.attempts += 1
+    generator.signal(signal.SIGTERM)
+    metrics = wait_settled(sidecar, gen_result(generator)["committed"])
+    report = oracle.report([Producer.of_gen(generator)], [server], metrics, may_repeat=set(harness.gen_log(generator)))
+    row.notes["longest_from_connection_to_request_s"] = round(max(delays), 3)
+    row.add(report)
+    check_nothing_dropped(report)
+    check(max(delays) < FIRST_ACK_MAX_S, f"{max(delays):.1f} s from the first connection to the first request")
+
+
+@fault(8, namespaces=("mount",))
+def test_an_endpoint_that_moves_to_another_address_gets_everything(scene, row):
+    hosts = scene.path("hosts")
+
+    def moves_to(address):
+        with open(hosts, "w", encoding="ascii") as file:
+            file.write(f"127.0.0.1 localhost\n{address} collector.test\n")
+    moves_to("127.0.0.2")
+    run("mount", "--bind", hosts, "/etc/hosts")
+    server = scene.server("count")
+    port = harness.free_port()
+    proxy = Proxy(scene, server.port, f"127.0.0.2:{port}")
+    oracle = scene.oracle()
+    config = scene.config(port, {"exporter_endpoint": f"http://collector.test:{port}"})
+    sidecar = scene.sidecar(port, config=config)
+    generator = scene.gen(threads=2, rate=5_000, duration="10m", ring_size=16 << 20)
+    for number in range(3, 8):
+        wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > 0, 20, "spans exported")
+        proxy.process.kill()
+        moves_to(f"127.0.0.{number}")
+        proxy = Proxy(scene, server.port, f"127.0.0.{number}:{port}")
+        moved_ns = time.time_ns()
+        wait_for(lambda m=moved_ns: first_arrival_after(server, m), 20, f"a request at 127.0.0.{number}")
+        row.attempts += 1
+    generator.signal(signal.SIGTERM)
+    metrics = wait_settled(sidecar, gen_result(generator)["committed"])
+    report = oracle.report([Producer.of_gen(generator)], [server], metrics, may_repeat=set(harness.gen_log(generator)))
+    row.add(report)
+    check_nothing_dropped(report)
