@@ -165,7 +165,7 @@ $(B)/test/aistraced_failing: $(O)/daemon/aistraced.o $(O)/test/faults/failing_al
 $(B)/test/wrap_producer: LINK += -Wl,--wrap=shmring_create,--wrap=shmring_attach
 .SECONDARY:
 
-.PHONY: checks tests-built fuzz fuzzers
+.PHONY: checks tests-built fuzz fuzzers faults faults-full faults-built
 checks: $(CHECKS) $(HELPERS) $(B)/bench/instructions
 tests-built: all checks
 fuzzers: $(FUZZERS) # with VARIANT=fuzz
@@ -192,6 +192,17 @@ fuzz: ## looks for inputs that break the parsers: FUZZ_SECONDS (60) for each; co
 	$(Q)$(MAKE) --no-print-directory deps-test
 	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
 	$(Q)test/fuzz/run $(or $(FUZZ_SECONDS),60)
+
+faults: ## the faults of the list, each with its promise: a table, and build/faults.json; under 20 minutes
+	$(Q)$(MAKE) --no-print-directory faults-built
+	$(Q)test/faults/run
+faults-full: ## the longer variants of the faults
+	$(Q)$(MAKE) --no-print-directory faults-built
+	$(Q)test/faults/run --full
+faults-built:
+	$(Q)$(MAKE) --no-print-directory deps-test
+	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing tests-built build/test/aistraced_failing
+	$(Q)$(MAKE) --no-print-directory VARIANT=asan build/asan/test/aistraced_failing
 
 coverage: ## the share of lines that the unit tests run
 	$(Q)$(MAKE) --no-print-directory deps-test

@@ -155,7 +155,7 @@ class Oracle:
 
     def __init__(self, scene):
         self.directories = (scene.held_dir, scene.ring_dir)
-        self.held = {}  # name -> descriptor
+        self.held = {}  # name -> (descriptor, pid of the producer)
         self.stopping = threading.Event()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < hard:
@@ -178,22 +178,22 @@ class Oracle:
 
     def _open(self, name, path):
         try:
-            self.held[name] = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
-            pass
+            return
+        self.held[name] = (fd, int.from_bytes(os.pread(fd, 4, PID_OFFSET), "little"))
 
     def state(self, exempt=()):
         """What all segments ever seen hold now, removed or not; but not those of the pids in exempt."""
         self.hold()
         with self.lock:
-            fds = sorted(self.held.values())
-        fds = [fd for fd in fds if not exempt or int.from_bytes(os.pread(fd, 4, PID_OFFSET), "little") not in exempt]
+            fds = sorted(fd for fd, pid in self.held.values() if pid not in exempt)
         return RingState(paths=[f"/proc/self/fd/{fd}" for fd in fds], fds=fds)
 
     def close(self):
         self.stopping.set()
         self.thread.join()
-        for fd in self.held.values():
+        for fd, _ in self.held.values():
             os.close(fd)
         self.held.clear()
 

@@ -148,7 +148,7 @@ def test_a_truncated_segment_is_quarantined_and_others_are_intact(scene, row):
     def cut(path, number):
         with open(path, "r+b") as file:
             size = os.fstat(file.fileno()).st_size
-            os.ftruncate(file.fileno(), (0, 4096, 28 << 10, size - RING_BYTES * 127)[number])
+            os.ftruncate(file.fileno(), (0, 4096, 28 << 10, size - RING_BYTES // 2)[number])
         time.sleep(0.3)
     others_are_intact(scene, row, cut)
 
