@@ -170,6 +170,16 @@ static int attach(struct source *s, struct tenant *tenant, const char *name)
     return 0;
 }
 
+/* What is wrong with the machine may pass; what is wrong with the file does not. */
+static bool may_pass(int err)
+{
+    static const int passing[] = {-EAGAIN, -ENOMEM, -EMFILE, -ENFILE, -EIO, -ENOLCK, -EINTR};
+    for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++)
+        if (err == passing[i])
+            return true;
+    return false;
+}
+
 static void on_found(void *user, const char *name)
 {
     struct source *s = user;
@@ -184,7 +194,7 @@ static void on_found(void *user, const char *name)
     int err = tenant_has_place(&s->tenants, tenant) ? attach(s, tenant, name) : -EDQUOT;
     if (err == -EDQUOT)
         wait_for_share(s, tenant);
-    else if (err == -EAGAIN || err == -ENOMEM || err == -EMFILE || err == -ENFILE)
+    else if (may_pass(err))
         wait_for_place(s, name, err);
     else if (err < 0 && err != -ENOENT)
         skip(s, tenant, name, err);
