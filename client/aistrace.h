@@ -18,6 +18,7 @@
  * own, on a thread that is attached (attaching allocates); one that interrupts a write to the ring has its span dropped
  * and counted (nested). fork: the child gets its own segment on its first span; spans of the parent are the parent's to
  * end: the child's end of one writes nothing. exec, exit, SIGKILL: whatever ended before is delivered.
+ * Time is read through the CPU's counter where the kernel does so as well; AIS_TRACING_CLOCK=system forbids it.
  * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "".
  *
  * C11 or later, C++17 or later. With -DAISTRACE_DISABLED every call compiles to nothing and no library is needed.

@@ -1,9 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #include "clock.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#define CLOCK_SOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 enum { TRIES = 4, CLOSE_ENOUGH_NS = 1000, RENEW_NS = 1000000000 };
 
-struct aistrace__clock aistrace__clock;
+struct aistrace__clock aistrace__clock = {.ticks = {.renew_at_ns = UINT64_MAX}};
+
+/* ---- wall clock ----------------------------------------------------------------------------------------------------
+ */
 
 /* Several threads may renew at the same time: any of their answers is as good. */
 void aistrace__clock_renew(uint64_t monotonic_ns)
@@ -11,9 +25,9 @@ void aistrace__clock_renew(uint64_t monotonic_ns)
     uint64_t best_ns = UINT64_MAX, offset_ns = 0;
 
     for (int i = 0; i < TRIES && best_ns > CLOSE_ENOUGH_NS; i++) {
-        uint64_t before_ns = aistrace__monotonic_ns();
+        uint64_t before_ns = aistrace__clock_read(CLOCK_MONOTONIC);
         uint64_t wall_ns = aistrace__clock_read(CLOCK_REALTIME);
-        uint64_t took_ns = aistrace__monotonic_ns() - before_ns;
+        uint64_t took_ns = aistrace__clock_read(CLOCK_MONOTONIC) - before_ns;
         if (took_ns < best_ns) {
             best_ns = took_ns;
             offset_ns = wall_ns - before_ns - took_ns / 2;
@@ -22,4 +36,86 @@ void aistrace__clock_renew(uint64_t monotonic_ns)
     atomic_store_explicit(&aistrace__clock.offset_ns, offset_ns, memory_order_relaxed);
     /* Release: who sees the new deadline sees an offset, also the very first time. */
     atomic_store_explicit(&aistrace__clock.renew_at_ns, monotonic_ns + RENEW_NS, memory_order_release);
+}
+
+/* ---- the CPU's counter ---------------------------------------------------------------------------------------------
+ */
+
+uint64_t aistrace__monotonic_renew_ns(void)
+{
+    struct aistrace__ticks *line = &aistrace__clock.ticks;
+    uint32_t sequence = atomic_load_explicit(&line->sequence, memory_order_relaxed);
+    uint64_t renew_at_ns = atomic_load_explicit(&line->renew_at_ns, memory_order_relaxed), before, ns, width;
+
+    if (renew_at_ns == UINT64_MAX || (sequence & 1))
+        return aistrace__clock_read(CLOCK_MONOTONIC);
+    before = aistrace__counter();
+    ns = aistrace__clock_read(CLOCK_MONOTONIC);
+    if (ns < renew_at_ns)
+        return ns;
+    aistrace__counter_fence();
+    width = aistrace__counter() - before;
+    /* One renews; the others, and its own signal handlers, do without. */
+    if (!atomic_compare_exchange_strong(&line->sequence, &sequence, sequence + 1))
+        return ns;
+    ns = aistrace__ticks_renew(line, &(struct aistrace__reading){before + width / 2, ns, width});
+    atomic_store_explicit(&line->sequence, sequence + 2, memory_order_release);
+    return ns;
+}
+
+#if defined(__x86_64__)
+static bool kernel_keeps_time_by_it(void)
+{
+    char name[8] = "";
+    int fd = open(CLOCK_SOURCE, O_RDONLY | O_CLOEXEC);
+    ssize_t bytes = fd < 0 ? -1 : read(fd, name, sizeof(name) - 1);
+
+    if (fd >= 0)
+        close(fd);
+    return bytes > 0 && strcmp(name, "tsc\n") == 0;
+}
+
+static bool is_steady(void)
+{
+    enum { POWER_LEAF = 0x80000007, INVARIANT_TSC = 1 << 8 }; /* one pace, also in deep sleep */
+    unsigned a, b, c, d;
+
+    return __get_cpuid(POWER_LEAF, &a, &b, &c, &d) && (d & INVARIANT_TSC);
+}
+
+static bool is_allowed(void)
+{
+    int mode = 0;
+
+    return prctl(PR_GET_TSC, &mode) == 0 && mode == PR_TSC_ENABLE;
+}
+#endif
+
+static bool counter_is_sound(void)
+{
+#if defined(__x86_64__)
+    return is_allowed() && is_steady() && kernel_keeps_time_by_it();
+#else
+    return false;
+#endif
+}
+
+void aistrace__clock_start(void)
+{
+    const char *choice = getenv("AIS_TRACING_CLOCK");
+    bool use = (!choice || strcmp(choice, "system") != 0) && counter_is_sound();
+
+    if (!use)
+        atomic_store(&aistrace__clock.ticks.window_ticks, 0);
+    atomic_store(&aistrace__clock.ticks.renew_at_ns, use ? 0 : UINT64_MAX);
+}
+
+void aistrace__clock_forget(void)
+{
+    struct aistrace__ticks *line = &aistrace__clock.ticks;
+    bool use = atomic_load(&line->renew_at_ns) != UINT64_MAX;
+
+    memset(line, 0, sizeof(*line));
+    atomic_store(&line->renew_at_ns, use ? 0 : UINT64_MAX);
+    atomic_store(&aistrace__clock.renew_at_ns, 0);
 }

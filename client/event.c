@@ -34,7 +34,7 @@ void aistrace_span_add_event(struct aistrace_span *span, const char *name, const
         return;
     }
     /* On the span's own time line: never before its start, also when the wall clock was set since. */
-    event.time_unix_ns = span->start_unix_ns + (aistrace__monotonic_ns() - span->start_monotonic_ns);
+    event.time_unix_ns = span->start_unix_ns + aistrace__since_ns(span->start_monotonic_ns, aistrace__monotonic_ns());
     memcpy(value, &event, sizeof(event));
     span->events++;
 }

@@ -135,7 +135,9 @@ void aistrace_span_start(struct aistrace_span *span, const char *name, const str
         return;
     }
     /* Before the rest: reading the clock waits for what went before, while what follows here may overlap with the work
-     * that is traced. */
+     * that is traced. A root has no other thread's span to come after. */
+    if (parent)
+        aistrace__counter_fence();
     span->start_monotonic_ns = aistrace__monotonic_ns();
     span->start_unix_ns = aistrace__unix_ns(span->start_monotonic_ns);
     start_body(span, options);
@@ -176,7 +178,7 @@ static void write_record(struct aistrace_span *span, struct aistrace__thread *th
     memcpy(record->span_id, span->context.span_id, sizeof(record->span_id));
     memcpy(record->parent_span_id, span->parent_span_id, sizeof(record->parent_span_id));
     record->start_unix_ns = span->start_unix_ns;
-    record->duration_ns = end_ns > span->start_monotonic_ns ? end_ns - span->start_monotonic_ns : 0;
+    record->duration_ns = aistrace__since_ns(span->start_monotonic_ns, end_ns);
     record->kind = span->kind;
     record->status = span->status;
     record->trace_flags = span->context.trace_flags;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "clock.h"
 #include "ids.h"
 #include "resource.h"
 
@@ -72,6 +73,7 @@ static void become_child(void)
     atomic_store(&tracer.refused, false);
     tracer.generation++;
     memset(&tracer.last, 0, sizeof(tracer.last));
+    aistrace__clock_forget();
     aistrace__resource_set_pid(&tracer.resource);
 }
 
@@ -314,6 +316,7 @@ static int start(const struct aistrace_options *options)
     atomic_store(&tracer.refused, false);
     atomic_store(&aistrace__tracer.no_segment, 0);
     memset(&tracer.last, 0, sizeof(tracer.last));
+    aistrace__clock_start();
     error = create();
     if (error)
         return error;

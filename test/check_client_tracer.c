@@ -27,6 +27,7 @@ static void start(void)
     unsetenv("AIS_TRACING_RING_UID");
     unsetenv("AIS_TRACING_DEBUG");
     unsetenv("MY_POD");
+    setenv("AIS_TRACING_CLOCK", "system", 1); /* which is set here; check_client_clock tests the other */
 }
 
 static void stop(void)

@@ -35,7 +35,7 @@ ais      test/playground/cli/*                                          ais comm
 TABLE
 )
 columns='^([^ ]+) +([^ ]+) +([a-zA-Z0-9 -]*[a-zA-Z0-9-]) +([^ ]+) +([^ ]+)$'
-libc='(assert|ctype|dirent|endian|err|errno|fcntl|fenv|float|getopt|glob|grp|inttypes|limits|link|locale|math|netdb'
+libc='(assert|cpuid|ctype|dirent|endian|err|errno|fcntl|fenv|float|getopt|glob|grp|inttypes|limits|link|locale|math|netdb'
 libc+='|poll|pthread|pwd|sched|search|semaphore|setjmp|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib'
 libc+='|stdnoreturn|string|strings|syslog|termios|time|uchar|unistd|wchar|(sys|netinet|arpa|net|linux|asm)/[a-z0-9_/]+)'
 
