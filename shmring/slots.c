@@ -62,7 +62,7 @@ static void first_state(const struct shmring *ring, struct shmring_writer *write
 {
     uint64_t first = ring->first_position;
 
-    writer->wpos = writer->cpos = first;
+    writer->wpos = writer->cpos = writer->limit = first;
     writer->mask = ring->ring_bytes - 1;
     writer->payload_max = (uint32_t)(SHMRING_RECORD_MAX(ring->ring_bytes) - sizeof(struct shmring_record));
     writer->producer = (struct shmring_producer *)(ring->base + shmring_producer_offset(writer->slot));

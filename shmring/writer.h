@@ -6,7 +6,12 @@
 #ifndef SHMRING_WRITER_H
 #define SHMRING_WRITER_H
 
+#include <string.h>
+
 #include "shmring.h"
+
+static_assert(offsetof(struct shmring_record, type) == 4 && offsetof(struct shmring_record, flags) == 6,
+              "one store writes them together with the length");
 
 /* Process-private. Shared memory is written from here and never read back, except cpos_pub. */
 struct shmring_writer {
@@ -14,11 +19,12 @@ struct shmring_writer {
     uint8_t *data;
     uint64_t mask;    /* ring_bytes - 1 */
     uint64_t wpos;    /* end of the last record, published or being written */
+    uint64_t limit;   /* up to here may be written: the ring's end, or what has been released at least plus the ring */
     uint64_t begin;   /* of the record being written, with its padding */
-    uint64_t cpos;    /* as last seen: what has been released at least */
     uint64_t ordinal; /* records committed */
     uint64_t begun;
-    _Alignas(64) uint32_t payload_max;
+    _Alignas(64) uint64_t cpos; /* as last seen: what has been released at least */
+    uint32_t payload_max;
     uint32_t thread;
     volatile uint32_t busy; /* between reserve and commit or discard */
     uint32_t slot;
@@ -26,8 +32,9 @@ struct shmring_writer {
     struct shmring_consumer *consumer;
 };
 
-/* Rare ends of reserve; both are out of line. */
-bool shmring__writer_make_room(struct shmring_writer *writer, uint64_t end);
+/* Rare parts of reserve; both are out of line. make_room is for a record that passes limit: goes to the next lap, looks
+ * what has been released, moves limit. -> bytes of padding written, or -1: full. */
+int64_t shmring__writer_make_room(struct shmring_writer *writer, uint32_t length);
 void *shmring__writer_refuse(struct shmring_writer *writer, enum shmring_drop reason);
 
 /* busy is for a handler of the same thread: its fences order the compiler only. */
@@ -58,30 +65,23 @@ static inline void *shmring__writer_reserve(struct shmring_writer *writer, uint3
 
     uint32_t length =
         (uint32_t)(sizeof(struct shmring_record) + payload_bytes + SHMRING_ALIGN - 1) & ~(uint32_t)(SHMRING_ALIGN - 1);
-    uint64_t begin = writer->wpos;
-    uint64_t room = writer->mask + 1 - (begin & writer->mask);
-    uint64_t pad = __builtin_expect(room < length, 0) ? room : 0;
-    uint64_t end = begin + pad + length;
-    if (__builtin_expect(end - writer->cpos > writer->mask + 1, 0) && !shmring__writer_make_room(writer, end))
-        return shmring__writer_refuse(writer, SHMRING_DROP_RING_FULL);
-
-    struct shmring_record *record = (struct shmring_record *)(writer->data + (begin & writer->mask));
-    if (__builtin_expect(pad != 0, 0)) {
-        record->length = (uint32_t)pad | SHMRING_PAD;
-        record->type = 0;
-        record->flags = 0;
-        record->pos = begin;
-        record = (struct shmring_record *)writer->data;
+    uint64_t position = writer->wpos;
+    writer->begin = position;
+    if (__builtin_expect(length > writer->limit - position, 0)) {
+        int64_t pad = shmring__writer_make_room(writer, length);
+        if (pad < 0)
+            return shmring__writer_refuse(writer, SHMRING_DROP_RING_FULL);
+        position += (uint64_t)pad;
     }
-    record->length = length;
-    record->type = type;
-    record->flags = flags;
-    record->pos = begin + pad;
+    /* length, type and flags in one store */
+    struct shmring_record *record = (struct shmring_record *)(writer->data + (position & writer->mask));
+    uint64_t head = length | (uint64_t)type << 32 | (uint64_t)flags << 48;
+    memcpy(&record->length, &head, sizeof(head));
+    record->pos = position;
     record->ordinal = writer->ordinal;
     record->thread = writer->thread;
     record->payload_bytes = payload_bytes;
-    writer->begin = begin;
-    writer->wpos = end;
+    writer->wpos = position + length;
     return record + 1;
 }
 

@@ -176,6 +176,22 @@ START_TEST(discarded_record_never_was)
 }
 END_TEST
 
+/* The discarded one had gone to the next lap; the one that takes its place fits before, or it does not. */
+START_TEST(discarded_record_never_was_at_the_rings_end_either)
+{
+    for (uint64_t seed = 0; seed < 3 * RING_BYTES / SHMRING_ALIGN; seed++) {
+        void *payload = shmring_reserve(writer, RECORD_MAX - HEADER_BYTES, 7, 0);
+        ck_assert_ptr_nonnull(payload);
+        memset(payload, 0xff, RECORD_MAX - HEADER_BYTES);
+        shmring_discard(writer);
+        ck_assert(ring_write(writer, seed, (uint32_t)(seed % 100)));
+        ck_assert_int_eq(drain(), 1);
+        ring_release(reader, 0);
+    }
+    ck_assert_uint_gt(shmring_reader_slot(reader, 0)->read, RING_BYTES);
+}
+END_TEST
+
 static void write_in_handler(int signal)
 {
     (void)signal;
@@ -285,6 +301,7 @@ int main(void)
     tcase_add_test(tcase, smaller_record_fits_where_larger_did_not);
     tcase_add_test(tcase, longest_record_fits_and_one_byte_more_is_oversize);
     tcase_add_test(tcase, discarded_record_never_was);
+    tcase_add_test(tcase, discarded_record_never_was_at_the_rings_end_either);
     tcase_add_test(tcase, signal_handler_within_a_write_is_nested);
     tcase_add_test(tcase, window_smaller_than_a_record_grows);
     tcase_add_test(tcase, producer_refuses_a_released_position_ahead_of_its_own);
