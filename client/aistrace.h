@@ -97,26 +97,34 @@ struct aistrace_context {
 enum { AISTRACE_SPAN_INLINE_BYTES = 880 };
 
 /* Storage is the caller's: on the stack or inside a request object. Its fields are the library's. It must not be moved
- * or copied between start and end: context.trace_state points into it. */
+ * or copied between start and end: pointers into it are in it. */
 struct aistrace_span {
     struct aistrace_context context;
+    uint64_t start_monotonic_ns;
+    uint8_t *body;  /* items; inline_body, or the caller's buffer */
+    uint8_t *end;   /* of the items */
+    uint8_t *limit; /* attributes up to here need no second look; not beyond end: none do */
+    uint32_t body_capacity;
+    uint16_t record_flags; /* enum aistrace_sampling */
+    uint8_t state;         /* 0: not recording; else between start and end */
+    uint8_t generation;    /* of the tracer that began it */
+    uint8_t events;
+    uint8_t links;
+    uint8_t reserved[6];
+
+    /* The record as it will be in the ring (span_format.h), its items behind it if they are inline. */
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
     uint8_t parent_span_id[8];
     uint64_t start_unix_ns;
-    uint64_t start_monotonic_ns;
-    uint8_t *body; /* items; inline_body, or the caller's buffer */
-    uint32_t body_bytes;
-    uint32_t body_capacity;
+    uint64_t duration_ns;
+    uint8_t kind;
+    uint8_t status;
+    uint8_t trace_flags;
+    uint8_t reserved0;
     uint32_t dropped_attributes;
     uint32_t dropped_events;
     uint32_t dropped_links;
-    uint8_t attributes;
-    uint8_t events;
-    uint8_t links;
-    uint8_t kind;
-    uint8_t status;
-    uint8_t state;        /* 0: not recording; else between start and end */
-    uint8_t record_flags; /* enum aistrace_sampling of the record beyond context.sampling */
-    uint8_t generation;   /* of the tracer that began it */
     uint8_t inline_body[AISTRACE_SPAN_INLINE_BYTES];
 };
 
@@ -201,6 +209,10 @@ void aistrace_span_set(struct aistrace_span *span, const struct aistrace_attribu
  * become when they are inlined; for callers that have the key's length. */
 void aistrace_span_put(struct aistrace_span *span, enum aistrace_type type, const char *key, size_t key_bytes,
                        const void *value, size_t value_bytes);
+
+/* A span without a name yet, and the name: what aistrace_span_start becomes when it is inlined. */
+void aistrace_span_begin(struct aistrace_span *span, const struct aistrace_span_options *options);
+void aistrace_span_put_name(struct aistrace_span *span, const char *name, size_t bytes);
 
 /* Replaces the name given at start. */
 void aistrace_span_set_name(struct aistrace_span *span, const char *name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A part of aistrace.h: the attribute setters as a compiler that optimises may inline them. With a constant key an
- * attribute is then a handful of stores. The library has every function as well; these never become symbols.
- * The item written here is that of span_format.h, as the library checks when it is built.
+ * A part of aistrace.h: what a compiler that optimises may inline, the name of a span and its attributes. With a
+ * constant key an attribute is then a handful of stores. The library has every function as well; these never become
+ * symbols. The items written here are those of span_format.h, as the library checks when it is built.
  */
 #ifndef AISTRACE_INLINE_H
 #define AISTRACE_INLINE_H
@@ -14,10 +14,10 @@
 #define AISTRACE_FAST extern inline __attribute__((gnu_inline, always_inline))
 
 enum {
-    AISTRACE_FAST_ITEM_TAG = 4,
+    AISTRACE_FAST_NAME = 1, /* tags of items */
+    AISTRACE_FAST_ATTRIBUTE = 4,
     AISTRACE_FAST_ITEM_BYTES = 8,
-    AISTRACE_FAST_KEY_MAX = 64,
-    AISTRACE_FAST_ATTRIBUTES = 128
+    AISTRACE_FAST_TEXT_MAX = 64 /* of names and keys that are copied in line */
 };
 
 AISTRACE_FAST void aistrace_fast_copy(uint8_t *to, const void *from, size_t bytes)
@@ -42,25 +42,21 @@ AISTRACE_FAST void aistrace_fast_copy(uint8_t *to, const void *from, size_t byte
     }
 }
 
-AISTRACE_FAST void aistrace_fast_put(struct aistrace_span *span, enum aistrace_type type, const char *key,
-                                     size_t key_bytes, const void *value, size_t value_bytes)
+/* -> false: the library has to look, or the span does not record; nothing was written. */
+AISTRACE_FAST bool aistrace_fast_item(struct aistrace_span *span, unsigned tag, enum aistrace_type type,
+                                      const char *key, size_t key_bytes, const void *value, size_t value_bytes)
 {
     const size_t bytes = AISTRACE_FAST_ITEM_BYTES + key_bytes + value_bytes;
-    const uint64_t head =
-        AISTRACE_FAST_ITEM_TAG | (uint64_t)type << 8 | (uint64_t)key_bytes << 16 | (uint64_t)value_bytes << 32;
-    uint8_t *at = span->body + span->body_bytes;
+    const uint64_t head = tag | (uint64_t)type << 8 | (uint64_t)key_bytes << 16 | (uint64_t)value_bytes << 32;
+    uint8_t *const at = span->end;
 
-    if (__builtin_expect(value_bytes > (1u << 30) || span->attributes >= AISTRACE_FAST_ATTRIBUTES ||
-                             span->body_bytes + bytes > span->body_capacity,
-                         0)) {
-        aistrace_span_put(span, type, key, key_bytes, value, value_bytes);
-        return;
-    }
+    if (__builtin_expect(value_bytes > (1u << 30) || span->limit - at < (ptrdiff_t)bytes, 0))
+        return false;
+    span->end = at + bytes;
     memcpy(at, &head, sizeof(head));
     memcpy(at + AISTRACE_FAST_ITEM_BYTES, key, key_bytes);
     aistrace_fast_copy(at + AISTRACE_FAST_ITEM_BYTES + key_bytes, value, value_bytes);
-    span->body_bytes += (uint32_t)bytes;
-    span->attributes++;
+    return true;
 }
 
 AISTRACE_FAST void aistrace_fast_set(struct aistrace_span *span, enum aistrace_type type, const char *key,
@@ -69,27 +65,53 @@ AISTRACE_FAST void aistrace_fast_set(struct aistrace_span *span, enum aistrace_t
     const char *const text = key ? key : "";
     const size_t key_bytes = strlen(text);
 
-    if (__builtin_constant_p(key_bytes) && key_bytes <= AISTRACE_FAST_KEY_MAX)
-        aistrace_fast_put(span, type, text, key_bytes, value, value_bytes);
-    else
+    if (!__builtin_constant_p(key_bytes) || key_bytes > AISTRACE_FAST_TEXT_MAX ||
+        !aistrace_fast_item(span, AISTRACE_FAST_ATTRIBUTE, type, text, key_bytes, value, value_bytes))
         aistrace_span_put(span, type, text, key_bytes, value, value_bytes);
+}
+
+/* A copy of the value that only the library's call needs in memory. */
+AISTRACE_FAST void aistrace_fast_set_number(struct aistrace_span *span, enum aistrace_type type, const char *key,
+                                            uint64_t value, size_t value_bytes)
+{
+    const char *const text = key ? key : "";
+    const size_t key_bytes = strlen(text);
+
+    if (!__builtin_constant_p(key_bytes) || key_bytes > AISTRACE_FAST_TEXT_MAX ||
+        !aistrace_fast_item(span, AISTRACE_FAST_ATTRIBUTE, type, text, key_bytes, &value, value_bytes)) {
+        const uint64_t copy = value;
+        aistrace_span_put(span, type, text, key_bytes, &copy, value_bytes);
+    }
+}
+
+AISTRACE_FAST void aistrace_span_start(struct aistrace_span *span, const char *name,
+                                       const struct aistrace_span_options *options)
+{
+    const char *const text = name ? name : "";
+    const size_t bytes = strlen(text);
+
+    aistrace_span_begin(span, options);
+    if (!__builtin_constant_p(bytes) || bytes > AISTRACE_FAST_TEXT_MAX ||
+        !aistrace_fast_item(span, AISTRACE_FAST_NAME, (enum aistrace_type)0, "", 0, text, bytes))
+        aistrace_span_put_name(span, text, bytes);
 }
 
 AISTRACE_FAST void aistrace_span_set_int(struct aistrace_span *span, const char *key, int64_t value)
 {
-    aistrace_fast_set(span, AISTRACE_INT, key, &value, sizeof(value));
+    aistrace_fast_set_number(span, AISTRACE_INT, key, (uint64_t)value, sizeof(value));
 }
 
 AISTRACE_FAST void aistrace_span_set_double(struct aistrace_span *span, const char *key, double value)
 {
-    aistrace_fast_set(span, AISTRACE_DOUBLE, key, &value, sizeof(value));
+    uint64_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    aistrace_fast_set_number(span, AISTRACE_DOUBLE, key, bits, sizeof(bits));
 }
 
 AISTRACE_FAST void aistrace_span_set_bool(struct aistrace_span *span, const char *key, bool value)
 {
-    const uint8_t byte = value;
-
-    aistrace_fast_set(span, AISTRACE_BOOL, key, &byte, sizeof(byte));
+    aistrace_fast_set_number(span, AISTRACE_BOOL, key, value, 1);
 }
 
 AISTRACE_FAST void aistrace_span_set_text(struct aistrace_span *span, const char *key, const char *value, size_t bytes)

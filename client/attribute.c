@@ -15,21 +15,19 @@ static __attribute__((noinline)) bool refused(struct aistrace_span *span, struct
     return true;
 }
 
-/* -> where the value goes, or NULL. A span that does not record has no room. No look at the keys that are there: the
- * last one of a key wins. */
+/* -> where the value goes, or NULL. No look at the keys that are there: the last one of a key wins. */
 static inline uint8_t *begin(struct aistrace_span *span, enum aistrace_type type, struct aistrace__text key,
                              size_t value_bytes)
 {
     size_t bytes = AISTRACE__ITEM_BYTES + key.bytes + value_bytes;
     uint8_t *at;
 
-    if (unlikely(value_bytes > AISTRACE__VALUE_MAX || key.bytes > AISTRACE_KEY_MAX || bytes > aistrace__room(span) ||
-                 span->attributes >= AISTRACE_MAX_ATTRIBUTES) &&
+    if (unlikely(value_bytes > AISTRACE__VALUE_MAX || key.bytes > AISTRACE_KEY_MAX ||
+                 span->limit - span->end < (ptrdiff_t)bytes) &&
         refused(span, key, value_bytes))
         return NULL;
-    at = span->body + span->body_bytes;
-    span->body_bytes += (uint32_t)bytes;
-    span->attributes++;
+    at = span->end;
+    span->end += bytes;
     return aistrace__item_begin(at, AISTRACE_ITEM_ATTRIBUTE, (enum aistrace_value_type)type, key, value_bytes);
 }
 

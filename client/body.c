@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "span.h"
 
+static uint32_t body_bytes(const struct aistrace_span *span)
+{
+    return (uint32_t)aistrace__body_bytes(span);
+}
+
 static struct aistrace_item item_at(const struct aistrace_span *span, uint32_t at)
 {
     struct aistrace_item item;
@@ -22,10 +27,10 @@ static uint32_t next(const struct aistrace_span *span, uint32_t at)
     return at + (uint32_t)aistrace__item_size(span->body + at);
 }
 
-/* -> position of the first item at or after `at` that is an attribute of that key; body_bytes: none. */
+/* -> position of the first item at or after `at` that is an attribute of that key; the body's end: none. */
 static uint32_t find(const struct aistrace_span *span, uint32_t at, struct aistrace__text key)
 {
-    while (at < span->body_bytes && !has_key(span, at, key))
+    while (at < body_bytes(span) && !has_key(span, at, key))
         at = next(span, at);
     return at;
 }
@@ -35,46 +40,61 @@ static void drop_item(struct aistrace_span *span, uint32_t at)
 {
     uint32_t after = next(span, at);
 
-    memmove(span->body + at, span->body + after, span->body_bytes - after);
-    span->body_bytes -= after - at;
-}
-
-static void drop_attribute(struct aistrace_span *span, uint32_t at)
-{
-    drop_item(span, at);
-    span->attributes--;
+    memmove(span->body + at, span->body + after, body_bytes(span) - after);
+    span->end -= after - at;
 }
 
 /* Removes attributes whose key comes again later. */
 static void drop_replaced(struct aistrace_span *span)
 {
-    for (uint32_t at = 0; at < span->body_bytes;) {
+    for (uint32_t at = 0; at < body_bytes(span);) {
         struct aistrace_item item = item_at(span, at);
         struct aistrace__text key = {(const char *)span->body + at + sizeof(item), item.key_bytes};
-        if (item.tag == AISTRACE_ITEM_ATTRIBUTE && find(span, next(span, at), key) < span->body_bytes)
-            drop_attribute(span, at);
+        if (item.tag == AISTRACE_ITEM_ATTRIBUTE && find(span, next(span, at), key) < body_bytes(span))
+            drop_item(span, at);
         else
             at = next(span, at);
     }
+}
+
+static size_t count_attributes(const struct aistrace_span *span)
+{
+    size_t count = 0;
+
+    for (uint32_t at = 0; at < body_bytes(span); at = next(span, at))
+        count += item_at(span, at).tag == AISTRACE_ITEM_ATTRIBUTE;
+    return count;
+}
+
+static bool fits(struct aistrace_span *span, size_t bytes)
+{
+    size_t attributes = count_attributes(span);
+
+    if (bytes > aistrace__room(span) || attributes >= AISTRACE_MAX_ATTRIBUTES)
+        return false;
+    aistrace__set_limit(span, attributes);
+    return true;
 }
 
 bool aistrace__make_room(struct aistrace_span *span, struct aistrace__text key, size_t bytes)
 {
     uint32_t at;
 
+    if (fits(span, bytes))
+        return true;
     drop_replaced(span);
     at = find(span, 0, key);
-    if (at < span->body_bytes) {
+    if (at < body_bytes(span)) {
         if (bytes > aistrace__room(span) + aistrace__item_size(span->body + at))
             return false;
-        drop_attribute(span, at);
+        drop_item(span, at);
     }
-    return bytes <= aistrace__room(span) && span->attributes < AISTRACE_MAX_ATTRIBUTES;
+    return fits(span, bytes);
 }
 
 void aistrace__drop_texts(struct aistrace_span *span, enum aistrace_item_tag tag)
 {
-    for (uint32_t at = 0; at < span->body_bytes;) {
+    for (uint32_t at = 0; at < body_bytes(span);) {
         if (item_at(span, at).tag == tag)
             drop_item(span, at);
         else

@@ -62,18 +62,22 @@ static inline void aistrace__counter_fence(void)
 #endif
 }
 
-static inline uint64_t aistrace__monotonic_ns(void)
+/* False: aistrace__monotonic_renew_ns is due. */
+static inline bool aistrace__monotonic_try(uint64_t *ns)
 {
     const struct aistrace__ticks *line = &aistrace__clock.ticks;
     uint32_t sequence = atomic_load_explicit(&line->sequence, memory_order_acquire);
-    uint64_t ns;
 
     /* Not even read where it is of no use. */
-    if (__builtin_expect(!(sequence & 1) && atomic_load_explicit(&line->window_ticks, memory_order_relaxed) != 0 &&
-                             aistrace__ticks_to_ns(line, sequence, aistrace__counter(), &ns),
-                         1))
-        return ns;
-    return aistrace__monotonic_renew_ns();
+    return !(sequence & 1) && atomic_load_explicit(&line->window_ticks, memory_order_relaxed) != 0 &&
+           aistrace__ticks_to_ns(line, sequence, aistrace__counter(), ns);
+}
+
+static inline uint64_t aistrace__monotonic_ns(void)
+{
+    uint64_t ns;
+
+    return __builtin_expect(aistrace__monotonic_try(&ns), 1) ? ns : aistrace__monotonic_renew_ns();
 }
 
 /* Never less than nothing: two readings by different ways may be a little apart. */
@@ -82,10 +86,14 @@ static inline uint64_t aistrace__since_ns(uint64_t start_ns, uint64_t end_ns)
     return end_ns > start_ns ? end_ns - start_ns : 0;
 }
 
+static inline bool aistrace__wall_is_due(uint64_t monotonic_ns)
+{
+    return monotonic_ns >= atomic_load_explicit(&aistrace__clock.renew_at_ns, memory_order_acquire);
+}
+
+/* Only where aistrace__wall_is_due was false, or has been renewed. */
 static inline uint64_t aistrace__unix_ns(uint64_t monotonic_ns)
 {
-    if (__builtin_expect(monotonic_ns >= atomic_load_explicit(&aistrace__clock.renew_at_ns, memory_order_acquire), 0))
-        aistrace__clock_renew(monotonic_ns);
     return monotonic_ns + atomic_load_explicit(&aistrace__clock.offset_ns, memory_order_relaxed);
 }
 

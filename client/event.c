@@ -7,14 +7,14 @@
 static uint8_t *put(struct aistrace_span *span, enum aistrace_item_tag tag, struct aistrace__text key,
                     size_t head_bytes, const struct aistrace_attribute *attributes, size_t count, uint32_t *dropped)
 {
-    uint8_t *at = span->body + span->body_bytes, *end = at + aistrace__room(span), *head, *after;
+    uint8_t *at = span->end, *end = at + aistrace__room(span), *head, *after;
 
     if (key.bytes > AISTRACE_KEY_MAX || AISTRACE__ITEM_BYTES + key.bytes + head_bytes > (size_t)(end - at))
         return NULL;
     head = at + AISTRACE__ITEM_BYTES + key.bytes;
     after = aistrace__attributes_write(head + head_bytes, end, attributes, count, dropped);
     aistrace__item_begin(at, tag, AISTRACE_VALUE_NONE, key, (size_t)(after - head));
-    span->body_bytes += (uint32_t)(after - at);
+    span->end = after;
     return head;
 }
 

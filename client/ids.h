@@ -42,7 +42,8 @@ static inline uint64_t aistrace__ids_next(struct aistrace__thread *thread)
 }
 
 /* All the ids of a root at once: the counter is the only thing they wait for. */
-static inline void aistrace__ids_root(struct aistrace__thread *thread, uint8_t trace_id[16], uint8_t span_id[8])
+static inline __attribute__((always_inline)) void aistrace__ids_root(struct aistrace__thread *thread,
+                                                                     uint8_t trace_id[16], uint8_t span_id[8])
 {
     uint64_t first = aistrace__ids_take(thread, 3);
     uint64_t trace[2] = {aistrace__ids_mix(first), aistrace__ids_mix(first + thread->id_step)};

@@ -2,9 +2,9 @@
 #include "item.h"
 
 #ifdef AISTRACE_INLINE_H
-static_assert(AISTRACE_FAST_ITEM_TAG == (int)AISTRACE_ITEM_ATTRIBUTE &&
+static_assert(AISTRACE_FAST_ATTRIBUTE == (int)AISTRACE_ITEM_ATTRIBUTE &&
+                  AISTRACE_FAST_NAME == (int)AISTRACE_ITEM_NAME &&
                   AISTRACE_FAST_ITEM_BYTES == (int)sizeof(struct aistrace_item) &&
-                  AISTRACE_FAST_ATTRIBUTES == (int)AISTRACE_MAX_ATTRIBUTES &&
                   offsetof(struct aistrace_item, type) == 1 && offsetof(struct aistrace_item, key_bytes) == 2 &&
                   offsetof(struct aistrace_item, value_bytes) == 4,
               "what is inlined into programs writes the same items");

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define AISTRACE_NO_INLINE
 #include "span.h"
 
 #include "clock.h"
@@ -16,47 +17,54 @@ static_assert(AISTRACE_STRING == (int)AISTRACE_VALUE_STRING && AISTRACE_BOOL == 
                   AISTRACE_STRING_ARRAY == (int)AISTRACE_VALUE_STRING_ARRAY,
               "the API's types are the record's");
 
+#define IS_AT(field)                                                                                                   \
+    (offsetof(struct aistrace_span, field) - offsetof(struct aistrace_span, trace_id) ==                               \
+     offsetof(struct aistrace_span_record, field))
+static_assert(IS_AT(span_id) && IS_AT(parent_span_id) && IS_AT(start_unix_ns) && IS_AT(duration_ns) && IS_AT(kind) &&
+                  IS_AT(status) && IS_AT(trace_flags) && IS_AT(reserved0) && IS_AT(dropped_attributes) &&
+                  IS_AT(dropped_events) && IS_AT(dropped_links) &&
+                  offsetof(struct aistrace_span, inline_body) - offsetof(struct aistrace_span, trace_id) ==
+                      sizeof(struct aistrace_span_record),
+              "a span ends with its record");
+
 /* ---- start ---------------------------------------------------------------------------------------------------------
  */
 
 /* Appends a text item, cut to the room there is; -> where the text went. */
-static inline __attribute__((always_inline)) const uint8_t *
-put_text(struct aistrace_span *span, enum aistrace_item_tag tag, const char *text, size_t bytes, size_t end)
+static const uint8_t *put_text(struct aistrace_span *span, enum aistrace_item_tag tag, const char *text, size_t bytes,
+                               size_t body_bytes_max)
 {
+    size_t room = body_bytes_max - aistrace__body_bytes(span);
     uint8_t *value;
 
-    if (unlikely(end - span->body_bytes < AISTRACE__ITEM_BYTES + bytes)) {
-        if (end - span->body_bytes <= AISTRACE__ITEM_BYTES)
+    if (unlikely(room < AISTRACE__ITEM_BYTES + bytes)) {
+        if (room <= AISTRACE__ITEM_BYTES)
             return NULL;
-        bytes = aistrace__utf8_prefix(text, bytes, end - span->body_bytes - AISTRACE__ITEM_BYTES);
+        bytes = aistrace__utf8_prefix(text, bytes, room - AISTRACE__ITEM_BYTES);
     }
-    value = aistrace__item_begin(span->body + span->body_bytes, tag, AISTRACE_VALUE_NONE,
-                                 (struct aistrace__text){"", 0}, bytes);
+    value = aistrace__item_begin(span->end, tag, AISTRACE_VALUE_NONE, (struct aistrace__text){"", 0}, bytes);
     aistrace__copy(value, text, bytes);
-    span->body_bytes += (uint32_t)(AISTRACE__ITEM_BYTES + bytes);
+    span->end = value + bytes;
     return value;
 }
 
 /* Passes the parent's context on, so that a trace survives a process that does not record. */
 static void start_idle(struct aistrace_span *span, const struct aistrace_context *parent, enum aistrace__state state)
 {
-    memset(span, 0, offsetof(struct aistrace_span, inline_body));
-    if (parent)
-        span->context = *parent;
-    span->body = span->inline_body;
-    span->kind = AISTRACE_KIND_INTERNAL;
+    span->context = parent ? *parent : (struct aistrace_context){0};
+    span->body = span->end = span->limit = span->inline_body;
+    span->body_capacity = 0;
     span->state = (uint8_t)state;
 }
 
-static void start_root(struct aistrace_span *span, struct aistrace__thread *thread,
-                       const struct shmring_control *control, uint64_t flags)
+static inline __attribute__((always_inline)) void start_root(struct aistrace_span *span,
+                                                             struct aistrace__thread *thread,
+                                                             const struct shmring_control *control, uint64_t flags)
 {
     struct aistrace_context *context = &span->context;
 
     aistrace__ids_root(thread, context->trace_id, context->span_id);
     memset(span->parent_span_id, 0, sizeof(span->parent_span_id));
-    context->trace_state = NULL;
-    context->trace_state_bytes = 0;
     if (likely(flags & SHMRING_CONTROL_PUBLISHED)) {
         uint64_t threshold = atomic_load_explicit(&control->sampling_threshold, memory_order_relaxed), random;
         memcpy(&random, context->trace_id + 8, sizeof(random));
@@ -65,11 +73,11 @@ static void start_root(struct aistrace_span *span, struct aistrace__thread *thre
         context->sampling = AISTRACE_UNDECIDED | AISTRACE_SAMPLED;
     }
     context->trace_flags = context->sampling & AISTRACE_SAMPLED ? W3C_SAMPLED : 0;
-    span->record_flags = 0;
+    span->record_flags = context->sampling;
 }
 
-static void start_child(struct aistrace_span *span, struct aistrace__thread *thread,
-                        const struct aistrace_context *parent)
+static inline __attribute__((always_inline)) void
+start_child(struct aistrace_span *span, struct aistrace__thread *thread, const struct aistrace_context *parent)
 {
     struct aistrace_context *context = &span->context;
 
@@ -78,77 +86,143 @@ static void start_child(struct aistrace_span *span, struct aistrace__thread *thr
     memcpy(span->parent_span_id, parent->span_id, sizeof(span->parent_span_id));
     context->trace_flags = parent->trace_flags;
     context->sampling = parent->sampling & INHERITED;
-    context->trace_state = NULL;
-    context->trace_state_bytes = 0;
-    span->record_flags = parent->sampling & AISTRACE_REMOTE_PARENT;
-    if (parent->trace_state_bytes && parent->trace_state && parent->trace_state_bytes <= AISTRACE_TRACE_STATE_BYTES) {
-        context->trace_state = (const char *)put_text(span, AISTRACE_ITEM_TRACE_STATE, parent->trace_state,
-                                                      parent->trace_state_bytes, span->body_capacity);
-        context->trace_state_bytes = parent->trace_state_bytes;
-    }
+    span->record_flags = parent->sampling & (INHERITED | AISTRACE_REMOTE_PARENT);
 }
 
 static_assert(AISTRACE_SPAN_INLINE_BYTES - AISTRACE__TEXT_ROOM >=
                   AISTRACE__ITEM_BYTES + AISTRACE_TRACE_STATE_BYTES + 64,
               "a trace state always fits whole, and a name beside it");
 
-static void start_body(struct aistrace_span *span, const struct aistrace_span_options *options)
+static bool has_trace_state(const struct aistrace_context *parent)
 {
-    span->body = span->inline_body;
-    span->body_bytes = 0;
-    span->body_capacity = AISTRACE_SPAN_INLINE_BYTES - AISTRACE__TEXT_ROOM;
-    span->dropped_attributes = span->dropped_events = span->dropped_links = 0;
-    span->attributes = span->events = span->links = 0;
-    span->kind = AISTRACE_KIND_INTERNAL;
-    span->status = AISTRACE_STATUS_UNSET;
-    if (!options)
-        return;
-    if (options->kind >= AISTRACE_KIND_INTERNAL && options->kind <= AISTRACE_KIND_CONSUMER)
-        span->kind = (uint8_t)options->kind;
-    if (options->buffer && options->buffer_bytes > AISTRACE_SPAN_INLINE_BYTES) {
-        size_t bytes = options->buffer_bytes < BODY_MAX ? options->buffer_bytes : BODY_MAX;
-        span->body = options->buffer;
-        span->body_capacity = (uint32_t)(bytes - AISTRACE__TEXT_ROOM);
-    }
+    return parent->trace_state_bytes && parent->trace_state && parent->trace_state_bytes <= AISTRACE_TRACE_STATE_BYTES;
 }
 
-void aistrace_span_start(struct aistrace_span *span, const char *name, const struct aistrace_span_options *options)
+static void inherit_trace_state(struct aistrace_span *span, const struct aistrace_context *parent)
 {
-    struct aistrace__thread *thread = &aistrace__thread;
+    span->context.trace_state = (const char *)put_text(span, AISTRACE_ITEM_TRACE_STATE, parent->trace_state,
+                                                       parent->trace_state_bytes, span->body_capacity);
+    span->context.trace_state_bytes = parent->trace_state_bytes;
+}
+
+static inline __attribute__((always_inline)) void start_body(struct aistrace_span *span,
+                                                             const struct aistrace_span_options *options)
+{
+    span->body = span->inline_body;
+    span->body_capacity = AISTRACE_SPAN_INLINE_BYTES - AISTRACE__TEXT_ROOM;
+    span->dropped_attributes = span->dropped_events = span->dropped_links = 0;
+    span->events = span->links = 0;
+    span->kind = AISTRACE_KIND_INTERNAL;
+    span->status = AISTRACE_STATUS_UNSET;
+    span->reserved0 = 0;
+    if (options) {
+        if (options->kind >= AISTRACE_KIND_INTERNAL && options->kind <= AISTRACE_KIND_CONSUMER)
+            span->kind = (uint8_t)options->kind;
+        if (options->buffer && options->buffer_bytes > AISTRACE_SPAN_INLINE_BYTES) {
+            size_t bytes = options->buffer_bytes < BODY_MAX ? options->buffer_bytes : BODY_MAX;
+            span->body = options->buffer;
+            span->body_capacity = (uint32_t)(bytes - AISTRACE__TEXT_ROOM);
+        }
+    }
+    span->end = span->body;
+    aistrace__set_limit(span, 0);
+}
+
+static inline __attribute__((always_inline)) void
+start_recording(struct aistrace_span *span, struct aistrace__thread *thread, const struct shmring_control *control,
+                uint64_t flags, const struct aistrace_context *parent, const struct aistrace_span_options *options)
+{
+    span->start_unix_ns = aistrace__unix_ns(span->start_monotonic_ns);
+    start_body(span, options);
+    if (parent)
+        start_child(span, thread, parent);
+    else
+        start_root(span, thread, control, flags);
+    memcpy(span->trace_id, span->context.trace_id, sizeof(span->trace_id));
+    memcpy(span->span_id, span->context.span_id, sizeof(span->span_id));
+    span->trace_flags = span->context.trace_flags;
+    span->context.trace_state = NULL;
+    span->context.trace_state_bytes = 0;
+    span->generation = (uint8_t)thread->generation;
+    span->state = AISTRACE__RECORDING;
+}
+
+static inline const struct aistrace_context *parent_of(const struct aistrace__thread *thread,
+                                                       const struct aistrace_span_options *options)
+{
     const struct aistrace_context *parent = thread->current;
-    const struct shmring_control *control = aistrace__enter(thread);
-    struct aistrace__text text;
-    uint64_t flags;
 
     if (options && (options->parent || options->root))
         parent = options->root ? NULL : options->parent;
-    if (parent && !aistrace__is_context(parent))
-        parent = NULL;
-    if (unlikely(!control)) {
+    return parent && aistrace__is_context(parent) ? parent : NULL;
+}
+
+/* With all that may have to be done first; kept apart, so that the usual way calls nothing. */
+static __attribute__((noinline)) void begin_slowly(struct aistrace_span *span,
+                                                   const struct aistrace_span_options *options,
+                                                   const struct aistrace_context *parent)
+{
+    struct aistrace__thread *thread = &aistrace__thread;
+    const struct shmring_control *control = aistrace__enter(thread);
+    uint64_t flags;
+
+    if (!control) {
         start_idle(span, parent, AISTRACE__NO_SEGMENT);
         return;
     }
     /* Acquire: the threshold was stored before the flag that publishes it. */
     flags = atomic_load_explicit(&control->flags, memory_order_acquire);
-    if (unlikely(flags & SHMRING_CONTROL_DISABLED)) {
+    if (flags & SHMRING_CONTROL_DISABLED) {
         start_idle(span, parent, AISTRACE__DISABLED);
         return;
     }
-    /* Before the rest: reading the clock waits for what went before, while what follows here may overlap with the work
-     * that is traced. A root has no other thread's span to come after. */
     if (parent)
         aistrace__counter_fence();
     span->start_monotonic_ns = aistrace__monotonic_ns();
-    span->start_unix_ns = aistrace__unix_ns(span->start_monotonic_ns);
-    start_body(span, options);
-    span->generation = (uint8_t)thread->generation;
+    if (aistrace__wall_is_due(span->start_monotonic_ns))
+        aistrace__clock_renew(span->start_monotonic_ns);
+    start_recording(span, thread, control, flags, parent, options);
+    if (parent && has_trace_state(parent))
+        inherit_trace_state(span, parent);
+}
+
+void aistrace_span_begin(struct aistrace_span *span, const struct aistrace_span_options *options)
+{
+    struct aistrace__thread *thread = &aistrace__thread;
+    const struct aistrace_context *parent = parent_of(thread, options);
+    const struct shmring_control *control;
+    uint64_t flags;
+
+    if (unlikely(!aistrace__is_set_up(thread) || (parent && parent->trace_state_bytes)))
+        goto slowly;
+    control = aistrace__tracer.control;
+    flags = atomic_load_explicit(&control->flags, memory_order_acquire);
+    /* A root has no other thread's span to come after. */
     if (parent)
-        start_child(span, thread, parent);
-    else
-        start_root(span, thread, control, flags);
-    text = aistrace__text(name);
-    put_text(span, AISTRACE_ITEM_NAME, text.data, text.bytes, span->body_capacity);
-    span->state = AISTRACE__RECORDING;
+        aistrace__counter_fence();
+    /* The time before the rest: reading the clock waits for what went before, while what follows here may overlap with
+     * the work that is traced. */
+    if (unlikely((flags & SHMRING_CONTROL_DISABLED) || !aistrace__monotonic_try(&span->start_monotonic_ns) ||
+                 aistrace__wall_is_due(span->start_monotonic_ns)))
+        goto slowly;
+    start_recording(span, thread, control, flags, parent, options);
+    return;
+slowly:
+    begin_slowly(span, options, parent);
+}
+
+void aistrace_span_put_name(struct aistrace_span *span, const char *name, size_t bytes)
+{
+    if (aistrace__recording(span))
+        put_text(span, AISTRACE_ITEM_NAME, name, bytes, span->body_capacity);
+}
+
+void aistrace_span_start(struct aistrace_span *span, const char *name, const struct aistrace_span_options *options)
+{
+    struct aistrace__text text = aistrace__text(name);
+
+    aistrace_span_begin(span, options);
+    aistrace_span_put_name(span, text.data, text.bytes);
 }
 
 /* ---- end -----------------------------------------------------------------------------------------------------------
@@ -166,28 +240,28 @@ static void count_disabled(struct aistrace__thread *thread)
         shmring_count_drop(aistrace__tracer.ring, SHMRING_DROP_DISABLED);
 }
 
-static void write_record(struct aistrace_span *span, struct aistrace__thread *thread, uint64_t end_ns)
+/* No room for late attributes: a buffer of the caller's may be gone. */
+static inline void close_span(struct aistrace_span *span)
 {
-    uint32_t bytes = (uint32_t)sizeof(struct aistrace_span_record) + span->body_bytes;
-    struct aistrace_span_record *record = shmring__writer_reserve(thread->writer, bytes, AISTRACE_RECORD_SPAN,
-                                                                  span->context.sampling | span->record_flags);
+    span->state = AISTRACE__ENDED;
+    span->limit = span->body;
+}
 
-    if (!record)
+static inline __attribute__((always_inline)) void write_record(struct aistrace_span *span,
+                                                               struct shmring_writer *writer, uint64_t end_ns)
+{
+    struct aistrace_span_record *record;
+    size_t bytes = aistrace__body_bytes(span);
+
+    record =
+        shmring__writer_reserve(writer, (uint32_t)(sizeof(*record) + bytes), AISTRACE_RECORD_SPAN, span->record_flags);
+    if (unlikely(!record))
         return;
-    memcpy(record->trace_id, span->context.trace_id, sizeof(record->trace_id));
-    memcpy(record->span_id, span->context.span_id, sizeof(record->span_id));
-    memcpy(record->parent_span_id, span->parent_span_id, sizeof(record->parent_span_id));
-    record->start_unix_ns = span->start_unix_ns;
+    memcpy(record, (const uint8_t *)span + offsetof(struct aistrace_span, trace_id), sizeof(*record));
+    memcpy(record + 1, span->body, bytes);
+    /* Not by way of the span: copying what has just been stored waits for the store. */
     record->duration_ns = aistrace__since_ns(span->start_monotonic_ns, end_ns);
-    record->kind = span->kind;
-    record->status = span->status;
-    record->trace_flags = span->context.trace_flags;
-    record->reserved0 = 0;
-    record->dropped_attributes = span->dropped_attributes;
-    record->dropped_events = span->dropped_events;
-    record->dropped_links = span->dropped_links;
-    memcpy(record + 1, span->body, span->body_bytes);
-    shmring__writer_commit(thread->writer);
+    shmring__writer_commit(writer);
 }
 
 static void end_idle(enum aistrace__state state, struct aistrace__thread *thread)
@@ -198,31 +272,50 @@ static void end_idle(enum aistrace__state state, struct aistrace__thread *thread
         aistrace__count_no_segment();
 }
 
-void aistrace_span_end(struct aistrace_span *span)
+static __attribute__((noinline)) void end_slowly(struct aistrace_span *span)
 {
     struct aistrace__thread *thread = &aistrace__thread;
     enum aistrace__state state = (enum aistrace__state)span->state;
     const struct shmring_control *control;
     uint64_t end_ns;
 
-    span->state = AISTRACE__ENDED;
-    span->body_capacity = 0; /* no room for late attributes: a buffer of the caller's may be gone */
-    if (unlikely(state != AISTRACE__RECORDING)) {
+    close_span(span);
+    if (state != AISTRACE__RECORDING) {
         end_idle(state, thread);
         return;
     }
     end_ns = aistrace__monotonic_ns();
     control = aistrace__enter(thread);
-    if (unlikely(!control))
+    if (!control)
         aistrace__count_no_segment();
-    else if (unlikely(atomic_load_explicit(&control->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED))
+    else if (atomic_load_explicit(&control->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED)
         count_disabled(thread);
-    else if (unlikely(span->generation != (uint8_t)thread->generation))
+    else if (span->generation != (uint8_t)thread->generation)
         aistrace__count_no_segment(); /* of a tracer that is no more, or of the parent process */
-    else if (unlikely(!thread->writer))
+    else if (!thread->writer)
         aistrace__count_slotless(thread);
     else
-        write_record(span, thread, end_ns);
+        write_record(span, thread->writer, end_ns);
+}
+
+static inline bool may_write(const struct aistrace_span *span, const struct aistrace__thread *thread)
+{
+    return span->state == AISTRACE__RECORDING && aistrace__is_set_up(thread) &&
+           span->generation == (uint8_t)thread->generation && thread->writer &&
+           !(atomic_load_explicit(&aistrace__tracer.control->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED);
+}
+
+void aistrace_span_end(struct aistrace_span *span)
+{
+    struct aistrace__thread *thread = &aistrace__thread;
+    uint64_t end_ns;
+
+    if (likely(may_write(span, thread) && aistrace__monotonic_try(&end_ns))) {
+        close_span(span);
+        write_record(span, thread->writer, end_ns);
+    } else {
+        end_slowly(span);
+    }
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------------
@@ -254,11 +347,11 @@ const struct aistrace_context *aistrace_set_current(const struct aistrace_contex
 /* A text given after the start: takes the place of its predecessors when it does not fit beside them. */
 static void replace_text(struct aistrace_span *span, enum aistrace_item_tag tag, struct aistrace__text text)
 {
-    size_t end = span->body_capacity + AISTRACE__TEXT_ROOM;
+    size_t body_bytes_max = span->body_capacity + AISTRACE__TEXT_ROOM;
 
-    if (AISTRACE__ITEM_BYTES + text.bytes > end - span->body_bytes)
+    if (AISTRACE__ITEM_BYTES + text.bytes > body_bytes_max - aistrace__body_bytes(span))
         aistrace__drop_texts(span, tag);
-    put_text(span, tag, text.data, text.bytes, end);
+    put_text(span, tag, text.data, text.bytes, body_bytes_max);
 }
 
 void aistrace_span_set_name(struct aistrace_span *span, const char *name)

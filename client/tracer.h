@@ -63,15 +63,18 @@ static inline uint32_t aistrace__generation(void)
     return atomic_load_explicit(&aistrace__fork_page.generation, memory_order_acquire);
 }
 
+static inline bool aistrace__is_set_up(const struct aistrace__thread *thread)
+{
+    uint32_t generation = aistrace__generation();
+
+    return generation == thread->generation && generation != 0;
+}
+
 /* Sets the calling thread up where it is not. -> the control page; NULL: there is no segment. While tracing is disabled
  * the thread may be left without set-up. */
 static inline const struct shmring_control *aistrace__enter(struct aistrace__thread *thread)
 {
-    uint32_t generation = aistrace__generation();
-
-    if (likely(generation == thread->generation && generation != 0))
-        return aistrace__tracer.control;
-    return aistrace__set_up(thread);
+    return likely(aistrace__is_set_up(thread)) ? aistrace__tracer.control : aistrace__set_up(thread);
 }
 
 static inline void aistrace__count_no_segment(void)

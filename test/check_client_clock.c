@@ -17,6 +17,7 @@
 
 #include "aistrace.h"
 #include "clock.h"
+#include "support/counter.h"
 #include "support/span_set.h"
 
 #define BOUND_NS  1000ull
@@ -79,20 +80,6 @@ static bool by_counter(void)
     return aistrace__clock.ticks.window_ticks != 0;
 }
 
-/* Reads the clock until the counter is in use. -> false, aloud: this machine has none that is sound. */
-static bool counter_in_use(void)
-{
-    uint64_t deadline_ns = aistrace__clock_read(CLOCK_MONOTONIC) + 10 * SECOND_NS;
-
-    while (aistrace__clock.ticks.renew_at_ns != UINT64_MAX && !by_counter()) {
-        aistrace__monotonic_ns();
-        ck_assert_uint_lt(aistrace__clock_read(CLOCK_MONOTONIC), deadline_ns);
-    }
-    if (!by_counter())
-        printf("check_client_clock: no counter that is sound on this machine: only clock_gettime is tested\n");
-    return by_counter();
-}
-
 /* For a second, so that the line is renewed thousands of times. */
 static void *compare_with_the_kernel(void *unused)
 {
@@ -116,7 +103,7 @@ START_TEST(every_reading_of_every_thread_is_within_half_a_microsecond_of_the_ker
     pthread_t threads[4];
 
     start_tracing();
-    counter_in_use();
+    counter_await();
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, compare_with_the_kernel, NULL), 0);
     for (int i = 0; i < 4; i++)
@@ -156,7 +143,7 @@ static void check_span(uint64_t sleep_us)
 START_TEST(durations_are_the_kernels_to_a_microsecond)
 {
     start_tracing();
-    counter_in_use();
+    counter_await();
     for (uint64_t us = 1; us < 1000000; us *= 4)
         check_span(us);
     aistrace_stop();
@@ -193,7 +180,7 @@ START_TEST(a_step_of_the_wall_clock_is_taken_up_between_two_spans)
     struct aistrace_span first, last;
 
     start_tracing();
-    counter_in_use();
+    counter_await();
     aistrace_span_start(&first, "before", NULL);
     old_ns = wall_offset_ns();
     wall_shift_ns = _i == 0 ? HOUR_NS : -HOUR_NS;
@@ -245,7 +232,7 @@ START_TEST(a_child_on_another_thread_does_not_start_before_its_parent)
     pthread_t thread;
 
     start_tracing();
-    counter_in_use();
+    counter_await();
     ck_assert_int_eq(pthread_create(&thread, NULL, child_after_parent, NULL), 0);
     for (int i = 0; i < 5000; i++) {
         handed_over_ns = aistrace__monotonic_ns();
@@ -263,7 +250,7 @@ START_TEST(a_forked_child_measures_anew)
     int status;
 
     start_tracing();
-    counter_in_use();
+    counter_await();
     pid_t child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
@@ -292,7 +279,7 @@ START_TEST(the_environment_and_prctl_can_forbid_the_counter)
     unsetenv("AIS_TRACING_CLOCK");
     counter_forbidden = false;
     start_tracing();
-    counter_in_use(); /* a later life of the tracer may use it */
+    counter_await(); /* a later life of the tracer may use it */
     aistrace_stop();
 }
 END_TEST

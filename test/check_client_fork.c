@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "aistrace.h"
+#include "support/counter.h"
 #include "support/span_set.h"
 
 static char *dir;
@@ -24,6 +25,7 @@ static void start(void)
     dir = span_set_dir_new();
     options.ring_dir = dir;
     ck_assert_int_eq(aistrace_start(&options), 0);
+    counter_hold();
 }
 
 static void stop(void)

@@ -82,6 +82,8 @@ int use_everything(const char *header, char *out)
         span_options.parent = &context;
     span_options.kind = AISTRACE_KIND_SERVER;
     aistrace_span_start(&span, "name", &span_options);
+    aistrace_span_begin(&span, &span_options);
+    aistrace_span_put_name(&span, "name", 4);
     aistrace_set_current(aistrace_span_context(&span));
     if (aistrace_span_recording(&span) && aistrace_current())
         aistrace_span_set_int(&span, "i", 1);

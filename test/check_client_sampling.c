@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "aistrace.h"
+#include "support/counter.h"
 #include "support/span_set.h"
 
 static char *dir;
@@ -14,6 +15,20 @@ static void start(void)
     dir = span_set_dir_new();
     ck_assert_int_eq(
         aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir, .ring_bytes = 64 << 20}), 0);
+}
+
+/* By way of the CPU's counter, and by way of the system's clock: different code. */
+static void start_by_counter(void)
+{
+    unsetenv("AIS_TRACING_CLOCK");
+    start();
+    counter_hold();
+}
+
+static void start_by_system(void)
+{
+    setenv("AIS_TRACING_CLOCK", "system", 1);
+    start();
 }
 
 static void stop(void)
@@ -175,20 +190,27 @@ START_TEST(disabled_spans_are_counted_and_pass_their_parent_on)
 }
 END_TEST
 
-int main(void)
+static TCase *sampling(const char *name, void (*start_clock)(void))
 {
-    Suite *suite = suite_create("client sampling");
-    TCase *tcase = tcase_create("sampling");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tcase = tcase_create(name);
 
-    suite_add_tcase(suite, tcase);
-    tcase_add_checked_fixture(tcase, start, stop);
+    tcase_add_checked_fixture(tcase, start_clock, stop);
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, the_kept_roots_are_the_formulas, 0, (int)(sizeof(shares) / sizeof(*shares)));
     tcase_add_test(tcase, descendants_share_the_roots_outcome);
     tcase_add_test(tcase, a_trace_begun_before_the_first_publication_is_undecided_throughout);
     tcase_add_test(tcase, disabled_spans_are_counted_and_pass_their_parent_on);
+    return tcase;
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("client sampling");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    suite_add_tcase(suite, sampling("by the counter", start_by_counter));
+    suite_add_tcase(suite, sampling("by the system's clock", start_by_system));
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "aistrace.h"
+#include "support/counter.h"
 #include "support/span_set.h"
 
 static char *dir;
@@ -20,6 +21,7 @@ static void start(void)
     dir = span_set_dir_new();
     ck_assert_int_eq(
         aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir, .ring_bytes = 32 << 20}), 0);
+    counter_hold();
 }
 
 static void stop(void)

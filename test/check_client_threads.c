@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "aistrace.h"
+#include "support/counter.h"
 #include "support/span_set.h"
 
 static char *dir;
@@ -19,6 +20,7 @@ static void start_with(uint64_t ring_bytes, uint32_t slots)
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){
                          .role = "proxy", .ring_dir = dir, .ring_bytes = ring_bytes, .thread_slots = slots}),
                      0);
+    counter_hold();
 }
 
 static void start(void)

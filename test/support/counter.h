@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The client's clock in tests: which of its two ways is taken must not depend on how fast a test runs.
+ */
+#ifndef COUNTER_H
+#define COUNTER_H
+
+#include <stdbool.h>
+
+/* After aistrace_start: reads the clock until it goes by the CPU's counter. -> false, said aloud: this machine has none
+ * that is sound, or its use was forbidden. */
+bool counter_await(void);
+
+/* And then no reading goes another way for the next second. */
+bool counter_hold(void);
+
+#endif
