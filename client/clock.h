@@ -77,7 +77,9 @@ static inline uint64_t aistrace__monotonic_ns(void)
 {
     uint64_t ns;
 
-    return __builtin_expect(aistrace__monotonic_try(&ns), 1) ? ns : aistrace__monotonic_renew_ns();
+    if (atomic_load_explicit(&aistrace__clock.ticks.renew_at_ns, memory_order_relaxed) == UINT64_MAX)
+        return aistrace__clock_read(CLOCK_MONOTONIC);
+    return aistrace__monotonic_try(&ns) ? ns : aistrace__monotonic_renew_ns();
 }
 
 /* Never less than nothing: two readings by different ways may be a little apart. */
