@@ -16,27 +16,30 @@ enum {
 /* Twice what a span at all its limits has: bounds the time a hostile record costs. */
 enum { MAX_ITEMS = 1 << 16 };
 
+/* Of what there may not be many, at the outer level. */
+enum { COUNT_OTHER, COUNT_EVENTS, COUNT_LINKS, COUNT_SERVICES, COUNTS };
+
 struct tag_rule {
     uint8_t scopes;
     bool has_key;
     uint8_t fixed_bytes; /* what its value must begin with */
     bool nests;          /* ATTRIBUTE items follow */
+    uint8_t count;
 };
 static const struct tag_rule tag_rules[] = {
-    [AISTRACE_ITEM_NAME] = {SCOPE_SPAN, false, 0, false},
-    [AISTRACE_ITEM_STATUS_MESSAGE] = {SCOPE_SPAN, false, 0, false},
-    [AISTRACE_ITEM_TRACE_STATE] = {SCOPE_SPAN, false, 0, false},
-    [AISTRACE_ITEM_ATTRIBUTE] = {SCOPE_SPAN | SCOPE_NESTED | SCOPE_RESOURCE, true, 0, false},
-    [AISTRACE_ITEM_EVENT] = {SCOPE_SPAN, true, sizeof(struct aistrace_event_value), true},
-    [AISTRACE_ITEM_LINK] = {SCOPE_SPAN, true, sizeof(struct aistrace_link_value), true},
-    [AISTRACE_ITEM_ROLE] = {SCOPE_RESOURCE, false, 0, false},
-    [AISTRACE_ITEM_SERVICE] = {SCOPE_RESOURCE, false, 0, false},
+    [AISTRACE_ITEM_NAME] = {SCOPE_SPAN, false, 0, false, COUNT_OTHER},
+    [AISTRACE_ITEM_STATUS_MESSAGE] = {SCOPE_SPAN, false, 0, false, COUNT_OTHER},
+    [AISTRACE_ITEM_TRACE_STATE] = {SCOPE_SPAN, false, 0, false, COUNT_OTHER},
+    [AISTRACE_ITEM_EVENT] = {SCOPE_SPAN, true, sizeof(struct aistrace_event_value), true, COUNT_EVENTS},
+    [AISTRACE_ITEM_LINK] = {SCOPE_SPAN, true, sizeof(struct aistrace_link_value), true, COUNT_LINKS},
+    [AISTRACE_ITEM_ROLE] = {SCOPE_RESOURCE, false, 0, false, COUNT_SERVICES},
+    [AISTRACE_ITEM_SERVICE] = {SCOPE_RESOURCE, false, 0, false, COUNT_SERVICES},
 };
 enum { TAGS = sizeof tag_rules / sizeof tag_rules[0] };
 
 struct walk {
     uint32_t items_left;
-    uint32_t tags[TAGS]; /* how often each came at the outer level */
+    uint32_t counts[COUNTS];
     const char *problem;
 };
 
@@ -46,13 +49,16 @@ static bool refuse(struct walk *walk, const char *problem)
     return false;
 }
 
-static bool is_zero(const void *data, size_t bytes)
+static inline uint64_t load(const void *from)
 {
-    const uint8_t *at = data;
-    uint8_t any = 0;
-    for (size_t i = 0; i < bytes; i++)
-        any |= at[i];
-    return any == 0;
+    uint64_t word;
+    memcpy(&word, from, sizeof word);
+    return word;
+}
+
+static bool is_zero_trace_id(const uint8_t id[16])
+{
+    return (load(id) | load(id + 8)) == 0;
 }
 
 static bool strings_fit(const uint8_t *at, const uint8_t *end)
@@ -70,15 +76,10 @@ static bool strings_fit(const uint8_t *at, const uint8_t *end)
     return true;
 }
 
+/* Of the types that check_items does not settle itself. */
 static bool check_value(struct walk *walk, uint8_t type, const uint8_t *value, uint32_t bytes)
 {
     switch (type) {
-    case AISTRACE_VALUE_STRING:
-    case AISTRACE_VALUE_BYTES:
-        return true;
-    case AISTRACE_VALUE_INT:
-    case AISTRACE_VALUE_DOUBLE:
-        return bytes == 8 || refuse(walk, "a number that is not 8 bytes");
     case AISTRACE_VALUE_BOOL:
         return (bytes == 1 && value[0] <= 1) || refuse(walk, "a bool that is neither 0 nor 1");
     case AISTRACE_VALUE_STRING_ARRAY:
@@ -114,7 +115,7 @@ static bool check_nested(struct walk *walk, uint8_t tag, const uint8_t *value, u
     if (tag == AISTRACE_ITEM_LINK) {
         struct aistrace_link_value link;
         memcpy(&link, value, sizeof link);
-        if (is_zero(link.trace_id, sizeof link.trace_id) || is_zero(link.span_id, sizeof link.span_id))
+        if (is_zero_trace_id(link.trace_id) || load(link.span_id) == 0)
             return refuse(walk, "a link whose id is zero");
         if (link.remote > 1)
             return refuse(walk, "a link whose remote is neither 0 nor 1");
@@ -122,40 +123,64 @@ static bool check_nested(struct walk *walk, uint8_t tag, const uint8_t *value, u
     return check_items(walk, value + fixed_bytes, value + bytes, SCOPE_NESTED);
 }
 
+static bool check_other(struct walk *walk, struct aistrace_item item, const uint8_t *value, unsigned scope)
+{
+    if (item.tag >= TAGS || !(tag_rules[item.tag].scopes & scope))
+        return refuse(walk, "an item that does not belong there");
+    const struct tag_rule *rule = &tag_rules[item.tag];
+    if (item.type != AISTRACE_VALUE_NONE)
+        return refuse(walk, "a type where there is none");
+    if (item.key_bytes > 0 && !rule->has_key)
+        return refuse(walk, "a key where there is none");
+    walk->counts[rule->count]++;
+    return !rule->nests || check_nested(walk, item.tag, value, item.value_bytes);
+}
+
+/* Tag and type as they stand together in an item's head. */
+#define HEAD(tag, type) ((tag) | (type) << 8)
+
 static bool check_items(struct walk *walk, const uint8_t *begin, const uint8_t *end, unsigned scope)
 {
     uint32_t attributes = 0;
     for (const uint8_t *at = begin; at < end;) {
-        struct aistrace_item item;
-        if ((size_t)(end - at) < sizeof item)
+        if ((size_t)(end - at) < sizeof(struct aistrace_item))
             return refuse(walk, "an item's head passes the end");
-        memcpy(&item, at, sizeof item);
-        at += sizeof item;
+        /* One load, and each next item begins where this one says: what is found there later is looked at later. */
+        uint64_t head = load(at);
+        size_t key_bytes = (uint16_t)(head >> 16), value_bytes = head >> 32;
+        const uint8_t *value = at + sizeof head + key_bytes;
         if (walk->items_left-- == 0)
             return refuse(walk, "too many items");
-        if (item.key_bytes & AISTRACE_KEY_INTERNED)
+        if (key_bytes & AISTRACE_KEY_INTERNED)
             return refuse(walk, "an interned key");
-        if ((size_t)(end - at) < (size_t)item.key_bytes + item.value_bytes)
+        if ((size_t)(end - at) - sizeof head < key_bytes + value_bytes)
             return refuse(walk, "an item passes the end");
-        const uint8_t *value = at + item.key_bytes;
-        at = value + item.value_bytes;
+        at = value + value_bytes;
 
-        if (item.tag == AISTRACE_ITEM_ATTRIBUTE) {
-            if (!check_value(walk, item.type, value, item.value_bytes))
-                return false;
+        switch ((uint16_t)head) {
+        case HEAD(AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING):
+        case HEAD(AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_BYTES):
             attributes++;
             continue;
+        case HEAD(AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_INT):
+        case HEAD(AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_DOUBLE):
+            if (value_bytes != 8)
+                return refuse(walk, "a number that is not 8 bytes");
+            attributes++;
+            continue;
+        default:
+            break;
         }
-        if (item.tag >= TAGS || !(tag_rules[item.tag].scopes & scope))
-            return refuse(walk, "an item that does not belong there");
-        const struct tag_rule *rule = &tag_rules[item.tag];
-        if (item.type != AISTRACE_VALUE_NONE)
-            return refuse(walk, "a type where there is none");
-        if (item.key_bytes > 0 && !rule->has_key)
-            return refuse(walk, "a key where there is none");
-        walk->tags[item.tag]++;
-        if (rule->nests && !check_nested(walk, item.tag, value, item.value_bytes))
+        struct aistrace_item item;
+        memcpy(&item, &head, sizeof item);
+        if (item.tag != AISTRACE_ITEM_ATTRIBUTE) {
+            if (!check_other(walk, item, value, scope))
+                return false;
+            continue;
+        }
+        if (!check_value(walk, item.type, value, item.value_bytes))
             return false;
+        attributes++;
     }
     if (attributes > AISTRACE_MAX_ATTRIBUTES && !keys_within_limit(begin, end))
         return refuse(walk, "more attributes than the limit");
@@ -164,9 +189,9 @@ static bool check_items(struct walk *walk, const uint8_t *begin, const uint8_t *
 
 static const char *check_fixed(const struct aistrace_span_record *fixed)
 {
-    if (is_zero(fixed->trace_id, sizeof fixed->trace_id))
+    if (is_zero_trace_id(fixed->trace_id))
         return "its trace id is zero";
-    if (is_zero(fixed->span_id, sizeof fixed->span_id))
+    if (load(fixed->span_id) == 0)
         return "its span id is zero";
     if (fixed->kind < 1 || fixed->kind > 5)
         return "an unknown kind";
@@ -192,9 +217,9 @@ int record_decode(const uint8_t *payload, size_t bytes, uint16_t type, uint16_t 
     walk.problem = check_fixed(&fixed);
     const uint8_t *items = payload + sizeof fixed;
     if (!walk.problem && check_items(&walk, items, payload + bytes, SCOPE_SPAN)) {
-        if (walk.tags[AISTRACE_ITEM_EVENT] > AISTRACE_MAX_EVENTS)
+        if (walk.counts[COUNT_EVENTS] > AISTRACE_MAX_EVENTS)
             walk.problem = "more events than the limit";
-        else if (walk.tags[AISTRACE_ITEM_LINK] > AISTRACE_MAX_LINKS)
+        else if (walk.counts[COUNT_LINKS] > AISTRACE_MAX_LINKS)
             walk.problem = "more links than the limit";
     }
     if (walk.problem) {
@@ -215,8 +240,7 @@ int record_check_resource(const uint8_t *items, size_t bytes, const char **probl
         *problem = "a resource of impossible size";
         return -EBADMSG;
     }
-    if (bytes > 0 && check_items(&walk, items, items + bytes, SCOPE_RESOURCE) &&
-        walk.tags[AISTRACE_ITEM_ROLE] + walk.tags[AISTRACE_ITEM_SERVICE] > 1)
+    if (bytes > 0 && check_items(&walk, items, items + bytes, SCOPE_RESOURCE) && walk.counts[COUNT_SERVICES] > 1)
         walk.problem = "more than one role or service";
     if (walk.problem) {
         *problem = walk.problem;
