@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "utf8.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
 enum { REPLACEMENT_BYTES = 3 };
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "sequences are looked at as words");
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
 /* Length of the sequence at text, or of the bad part there: its lead byte and the continuations that could follow. */
@@ -29,6 +31,24 @@ static size_t sequence(const uint8_t *text, size_t bytes, bool *good)
     return need;
 }
 
+/* Length of a good sequence of more than one byte, or 0: not that, look closer. Reads four bytes. */
+static inline size_t good_sequence(const uint8_t *text)
+{
+    uint32_t word; /* little-endian: the lead byte is the lowest */
+    memcpy(&word, text, sizeof word);
+    if ((word & 0x0000c0e0) == 0x000080c0) /* not c0, c1: overlong */
+        return word & 0x1e ? 2 : 0;
+    if ((word & 0x00c0c0f0) == 0x008080e0) { /* not overlong, not a surrogate */
+        uint32_t high = word & 0x200f;
+        return high != 0 && high != 0x200d ? 3 : 0;
+    }
+    if ((word & 0xc0c0c0f8) == 0x808080f0) { /* not overlong, not above U+10FFFF */
+        bool overlong = !(word & 0x3007), above = (word & 0x04) && (word & 0x3003);
+        return overlong || above ? 0 : 4;
+    }
+    return 0;
+}
+
 static size_t ascii_run(const uint8_t *text, size_t bytes)
 {
     size_t i = 0;
@@ -50,8 +70,10 @@ size_t utf8_mended_bytes(const uint8_t *text, size_t bytes, size_t *bad)
         i += run;
         mended += run;
         while (i < bytes && text[i] >= 0x80) {
-            bool good;
-            size_t part = sequence(text + i, bytes - i, &good);
+            bool good = true;
+            size_t part = bytes - i >= sizeof(uint32_t) ? good_sequence(text + i) : 0;
+            if (part == 0)
+                part = sequence(text + i, bytes - i, &good);
             i += part;
             mended += good ? part : REPLACEMENT_BYTES;
             replaced += !good;

@@ -75,6 +75,46 @@ START_TEST(every_code_point_and_no_surrogate)
 }
 END_TEST
 
+/* By the definition alone. */
+static bool is_good(const uint8_t *text, size_t bytes)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    for (size_t i = 0; i < bytes;) {
+        uint32_t c = text[i];
+        size_t need = c < 0x80 ? 1 : c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 0;
+        if (need == 0 || need > bytes - i)
+            return false;
+        c &= need == 1 ? 0x7f : 0x7fu >> need;
+        for (size_t k = 1; k < need; k++) {
+            if (text[i + k] >> 6 != 2)
+                return false;
+            c = c << 6 | (text[i + k] & 0x3f);
+        }
+        if (c < least[need] || c > 0x10ffff || c >> 11 == 0xd800 >> 11)
+            return false;
+        i += need;
+    }
+    return true;
+}
+
+/* Every first and second byte, with the borders of what may follow; at a text's end, and with more behind them. */
+START_TEST(good_and_bad_are_told_apart_by_the_definition)
+{
+    static const uint8_t lasts[] = {0x41, 0x7f, 0x80, 0xbf, 0xc0};
+    size_t wrong = 0;
+    for (unsigned i = 0x80 << 8; i < 1 << 16; i++)
+        for (size_t j = 0; j < sizeof lasts * sizeof lasts; j++) {
+            const uint8_t text[] = {
+                (uint8_t)(i >> 8), (uint8_t)i, lasts[j / sizeof lasts], lasts[j % sizeof lasts], 'a', 'b', 'c'};
+            for (size_t bytes = 2; bytes <= sizeof text; bytes++) {
+                size_t bad, mended = utf8_mended_bytes(text, bytes, &bad);
+                wrong += is_good(text, bytes) ? bad != 0 || mended != bytes : bad == 0;
+            }
+        }
+    ck_assert_uint_eq(wrong, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("utf8");
@@ -83,6 +123,7 @@ int main(void)
     tcase_add_test(tests, good_text_stays);
     tcase_add_test(tests, each_bad_part_becomes_one_replacement);
     tcase_add_test(tests, every_code_point_and_no_surrogate);
+    tcase_add_test(tests, good_and_bad_are_told_apart_by_the_definition);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
