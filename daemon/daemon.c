@@ -14,7 +14,7 @@
 #include "daemon_export.h"
 #include "daemon_notify.h"
 #include "daemon_reload.h"
-#include "daemon_watch.h"
+#include "file_watch.h"
 #include "source.h"
 #include "stats.h"
 
@@ -28,7 +28,7 @@ struct daemon {
     uv_signal_t signals[SIGNALS];
     uv_timer_t drain_timer;
     uv_timer_t watch_timer; /* of the configuration's file */
-    struct daemon_watch watch;
+    struct file_watch watch;
     const struct config_flags *flags;
     struct config *config; /* in force */
     struct daemon_refusal refusal;
@@ -227,7 +227,7 @@ static void reload(struct daemon *d)
     struct config *fresh;
     daemon_notify_reloading();
     if (d->flags->file)
-        daemon_watch_taken(&d->watch, d->flags->file);
+        file_watch_taken(&d->watch, d->flags->file);
     int err = daemon_reload_load(d->flags, d->config, d->log, &d->refusal, &fresh);
     if (!err) {
         err = apply(d, fresh);
@@ -246,7 +246,7 @@ static void reload(struct daemon *d)
 static void on_watch_timer(uv_timer_t *timer)
 {
     struct daemon *d = timer->data;
-    if (d->draining || d->closing || !daemon_watch_due(&d->watch, d->flags->file))
+    if (d->draining || d->closing || !file_watch_due(&d->watch, d->flags->file))
         return;
     log_line(d->log, LOG_INFO, "%s has changed", d->flags->file);
     reload(d);
@@ -303,8 +303,8 @@ static int init_handles(struct daemon *d)
         err = uv_timer_init(&d->loop, &d->watch_timer);
     d->drain_timer.data = d->watch_timer.data = d;
     if (!err && d->flags->file) {
-        daemon_watch_taken(&d->watch, d->flags->file);
-        err = uv_timer_start(&d->watch_timer, on_watch_timer, DAEMON_WATCH_MS, DAEMON_WATCH_MS);
+        file_watch_taken(&d->watch, d->flags->file);
+        err = uv_timer_start(&d->watch_timer, on_watch_timer, FILE_WATCH_MS, FILE_WATCH_MS);
     }
     for (int i = 0; i < SIGNALS && !err; i++) {
         err = uv_signal_init(&d->loop, &d->signals[i]);

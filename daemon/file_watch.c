@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "daemon_watch.h"
+#include "file_watch.h"
 
 #include <string.h>
 
@@ -22,12 +22,12 @@ static bool same(const struct stat *a, const struct stat *b)
            same_time(&a->st_mtim, &b->st_mtim) && same_time(&a->st_ctim, &b->st_ctim);
 }
 
-void daemon_watch_taken(struct daemon_watch *watch, const char *path)
+void file_watch_taken(struct file_watch *watch, const char *path)
 {
     watch->taken = watch->seen = look(path);
 }
 
-bool daemon_watch_due(struct daemon_watch *watch, const char *path)
+bool file_watch_due(struct file_watch *watch, const char *path)
 {
     struct stat now = look(path);
     bool settled = same(&now, &watch->seen);
