@@ -15,7 +15,7 @@ shmring  shmring/*                                                      shmring 
 facade   client/aistrace*.h                                             facade                             -                             -
 record   client/span_format.h                                           -                                  -                             $io
 client   client/*                                                       client facade record shmring       -                             -
-L0       daemon/(log|stats|buf|file_watch).*          L0 shmring grpc                    -                             -
+L0       daemon/(log|stats|buf|secret|plain_file|file_watch).*          L0 shmring grpc                    -                             -
 config   daemon/config*                                                 L0 L1 config                       jansson                       -
 grpc     daemon/grpc*                                                   grpc                               protobuf-c                    $io
 gzip     daemon/gzip*                                                   L0 gzip                            zlib                          $io
