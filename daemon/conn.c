@@ -2,9 +2,6 @@
 #include "conn.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +9,12 @@
 #include <sys/socket.h>
 
 #include "buf.h"
+#include "dial.h"
 
 enum {
     READ_BYTES = 16 << 10,
     /* Written at a time: small enough to be still in the cache when the kernel copies it. */
     WRITE_BYTES = 64 << 10,
-    USER_TIMEOUT_MS = 20 * 1000,
     WHY_BYTES = 512,
     /* Inbound frames allowed per second: so many, and one more for each so many bytes sent. */
     BUDGET_MS = 1000,
@@ -25,11 +22,13 @@ enum {
     BUDGET_BYTES_PER_FRAME = 256,
 };
 
-/* Cannot be stopped while the resolver works: it outlives a closed conn, alone. */
-struct lookup {
-    uv_getaddrinfo_t request;
-    struct conn *conn; /* NULL: closed meanwhile */
-};
+static const char CLEAR_SECRET[] =
+    "the endpoint speaks plaintext, and the token or the headers of OTEL_EXPORTER_OTLP_HEADERS would be there for the "
+    "network to read: with skip_verify that goes only to a loopback address. Turn TLS on in the endpoint, or write "
+    "exporter_endpoint with http:// if you mean it";
+static const char NO_CALL[] =
+    "it accepted the TLS connection, but allowed no call: if it asks for a client certificate, "
+    "give aistraced.cert_file and aistraced.key_file";
 
 struct conn {
     uv_loop_t *loop;
@@ -37,19 +36,14 @@ struct conn {
     struct conn_callbacks callbacks;
     void *user;
     struct h2 *h2;
+    struct tls *tls; /* NULL: plaintext */
 
-    struct lookup *lookup;
-    struct addrinfo *addresses;
-    struct addrinfo *address; /* the one in use */
-    int address_error;        /* of the last one that failed */
-    bool localhost_tried;     /* by its address, after its name */
-    uv_tcp_t tcp;
-    uv_connect_t connect;
+    struct dial *dial;
+    uv_stream_t *stream; /* NULL: not connected */
     uv_timer_t connect_timer;
     uv_prepare_t flush_soon;
     int handles;
 
-    bool connected;
     bool was_ready;
     bool down;
     bool closing;
@@ -57,8 +51,9 @@ struct conn {
     void *closed_user;
 
     uv_write_t write;
-    bool writing; /* out is with the kernel */
-    struct buf out;
+    bool writing;     /* outgoing() is with the kernel */
+    struct buf out;   /* of h2, not yet encrypted when there is TLS */
+    struct buf plain; /* decrypted, for h2 */
     uint64_t budget_since_ms;
     uint64_t budget_frames; /* seen before this second */
     uint64_t budget_sent;   /* bytes sent in this second */
@@ -74,14 +69,36 @@ static void handle_closed(uv_handle_t *handle)
     void (*closed_cb)(void *user) = conn->closed_cb;
     void *user = conn->closed_user;
     h2_free(conn->h2);
-    uv_freeaddrinfo(conn->addresses);
+    tls_free(conn->tls);
     buf_done(&conn->out);
+    buf_done(&conn->plain);
     free(conn);
     if (closed_cb)
         closed_cb(user);
 }
 
-__attribute__((format(printf, 2, 3))) static void fail(struct conn *conn, const char *format, ...)
+static void stream_closed(uv_handle_t *handle)
+{
+    handle_closed(handle);
+    free(handle);
+}
+
+/* What the peer gets to see next. */
+static struct buf *outgoing(struct conn *conn)
+{
+    return conn->tls ? tls_output(conn->tls) : &conn->out;
+}
+
+/* One last word, as far as the kernel takes it at once. */
+static void send_farewell(struct conn *conn)
+{
+    struct buf *bytes = outgoing(conn);
+    uv_buf_t last = uv_buf_init((char *)bytes->data, (unsigned)bytes->len);
+    if (conn->stream && !conn->writing && bytes->len)
+        uv_try_write(conn->stream, &last, 1);
+}
+
+__attribute__((format(printf, 3, 4))) static void fail(struct conn *conn, enum conn_end end, const char *format, ...)
 {
     if (conn->down || conn->closing)
         return;
@@ -95,18 +112,35 @@ __attribute__((format(printf, 2, 3))) static void fail(struct conn *conn, const 
     }
     uv_timer_stop(&conn->connect_timer);
     uv_prepare_stop(&conn->flush_soon);
-    if (conn->connected)
-        uv_read_stop((uv_stream_t *)&conn->tcp);
+    if (conn->stream)
+        uv_read_stop(conn->stream);
     h2_abort(conn->h2, conn->why);
     if (!conn->closing)
-        conn->callbacks.on_down_cb(conn->user, conn->why);
+        conn->callbacks.on_down_cb(conn->user, end, conn->why);
 }
 
-/* The connection broke; a peer that never said anything sensible gets the suspicion added. */
+/* What to suspect of a peer that never said anything sensible, or NULL. */
+static const char *suspicion(const struct conn *conn)
+{
+    if (!conn->tls)
+        return h2_problem(conn->h2);
+    const char *problem = tls_problem(conn->tls);
+    if (!problem)
+        problem = conn->was_ready ? h2_problem(conn->h2) : NO_CALL;
+    return problem;
+}
+
 static void fail_lost(struct conn *conn, const char *what)
 {
-    const char *suspicion = h2_problem(conn->h2);
-    fail(conn, "%s%s%s", what, suspicion ? "; " : "", suspicion ? suspicion : "");
+    const char *why = suspicion(conn);
+    bool silent = conn->tls && conn->stream && tls_peer_said_nothing(conn->tls);
+    fail(conn, silent ? CONN_NOT_TLS : CONN_BROKEN, "%s%s%s", what, why ? "; " : "", why ? why : "");
+}
+
+static void fail_tls(struct conn *conn)
+{
+    send_farewell(conn);
+    fail(conn, tls_peer_spoke_settings(conn->tls) ? CONN_NOT_TLS : CONN_BROKEN, "%s", tls_problem(conn->tls));
 }
 
 static void on_connect_timeout(uv_timer_t *timer);
@@ -134,7 +168,7 @@ static void on_written(uv_write_t *request, int status)
 {
     struct conn *conn = request->data;
     conn->writing = false;
-    conn->out.len = 0;
+    outgoing(conn)->len = 0;
     if (conn->down || conn->closing)
         return;
     if (status)
@@ -143,44 +177,64 @@ static void on_written(uv_write_t *request, int status)
         flush(conn);
 }
 
-/* Hands out to the kernel: what it does not take at once is written as it can. -> false: no more for now */
-static bool write_out(struct conn *conn)
+/* Hands bytes to the kernel: what it does not take at once is written as it can. -> false: no more for now */
+static bool write_out(struct conn *conn, struct buf *bytes)
 {
-    conn->budget_sent += conn->out.len;
-    uv_buf_t all = uv_buf_init((char *)conn->out.data, (unsigned)conn->out.len);
-    int taken = uv_try_write((uv_stream_t *)&conn->tcp, &all, 1);
+    conn->budget_sent += bytes->len;
+    uv_buf_t all = uv_buf_init((char *)bytes->data, (unsigned)bytes->len);
+    int taken = uv_try_write(conn->stream, &all, 1);
     if (taken < 0 && taken != UV_EAGAIN) {
         fail_lost(conn, uv_strerror(taken));
         return false;
     }
     size_t done = taken > 0 ? (size_t)taken : 0;
-    if (done == conn->out.len) {
-        conn->out.len = 0;
+    if (done == bytes->len) {
+        bytes->len = 0;
         return true;
     }
-    uv_buf_t rest = uv_buf_init((char *)conn->out.data + done, (unsigned)(conn->out.len - done));
+    uv_buf_t rest = uv_buf_init((char *)bytes->data + done, (unsigned)(bytes->len - done));
     conn->write.data = conn;
-    int err = uv_write(&conn->write, (uv_stream_t *)&conn->tcp, &rest, 1, on_written);
+    int err = uv_write(&conn->write, conn->stream, &rest, 1, on_written);
     conn->writing = err == 0;
     if (err)
         fail_lost(conn, uv_strerror(err));
     return false;
 }
 
+/* Encrypts what h2 has given. */
+static int seal(struct conn *conn)
+{
+    int err = conn->out.len ? tls_send(conn->tls, conn->out.data, conn->out.len) : 0;
+    conn->out.len = 0;
+    return err;
+}
+
+/* Fills outgoing(). -> false: the connection has failed */
+static bool gather(struct conn *conn)
+{
+    if (conn->tls && !tls_established(conn->tls))
+        return true;
+    int err = h2_send(conn->h2, &conn->out, WRITE_BYTES);
+    if (conn->closing)
+        return false;
+    int tls_err = conn->tls ? seal(conn) : 0;
+    if (err == -EPROTO) {
+        send_farewell(conn);
+        fail(conn, CONN_BROKEN, "HTTP/2: %s", h2_problem(conn->h2));
+    } else if (tls_err == -EPROTO) {
+        fail_tls(conn);
+    } else if (err || tls_err) {
+        fail(conn, CONN_BROKEN, "%s", strerror(-(err ? err : tls_err)));
+    }
+    return !err && !tls_err;
+}
+
 static void flush(struct conn *conn)
 {
     uv_prepare_stop(&conn->flush_soon);
-    while (conn->connected && !conn->writing && !conn->down && !conn->closing) {
-        int err = h2_send(conn->h2, &conn->out, WRITE_BYTES);
-        if (err == -EPROTO) {
-            uv_buf_t last = uv_buf_init((char *)conn->out.data, (unsigned)conn->out.len);
-            uv_try_write((uv_stream_t *)&conn->tcp, &last, 1);
-            fail(conn, "HTTP/2: %s", h2_problem(conn->h2));
-        } else if (err) {
-            fail(conn, "%s", strerror(-err));
-        } else if (conn->closing || !conn->out.len || !write_out(conn)) {
+    while (conn->stream && !conn->writing && !conn->down && !conn->closing) {
+        if (!gather(conn) || !outgoing(conn)->len || !write_out(conn, outgoing(conn)))
             break;
-        }
     }
 }
 
@@ -220,6 +274,35 @@ static bool over_budget(struct conn *conn)
     return frames - conn->budget_frames > BUDGET_FRAMES + conn->budget_sent / BUDGET_BYTES_PER_FRAME;
 }
 
+/* Bytes of HTTP/2. */
+static void take_plain(struct conn *conn, const uint8_t *data, size_t bytes)
+{
+    int err = bytes ? h2_receive(conn->h2, data, bytes) : 0;
+    if (conn->closing)
+        return;
+    if (err)
+        fail(conn, CONN_BROKEN, "%s", h2_problem(conn->h2));
+    else if (over_budget(conn))
+        fail(conn, CONN_BROKEN, "the server floods the connection with frames");
+    else
+        flush(conn);
+}
+
+static void take_encrypted(struct conn *conn, const uint8_t *data, size_t bytes)
+{
+    int err = tls_receive(conn->tls, data, bytes, &conn->plain);
+    if (err == -EPROTO) {
+        fail_tls(conn);
+        return;
+    }
+    if (err) {
+        fail(conn, CONN_BROKEN, "%s", strerror(-err));
+        return;
+    }
+    take_plain(conn, conn->plain.data, conn->plain.len);
+    conn->plain.len = 0;
+}
+
 static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
 {
     struct conn *conn = stream->data;
@@ -227,55 +310,41 @@ static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
         fail_lost(conn, bytes == UV_EOF ? "closed by the server" : uv_strerror((int)bytes));
         return;
     }
-    int err = h2_receive(conn->h2, (const uint8_t *)buffer->base, (size_t)bytes);
-    if (conn->closing)
-        return;
-    if (err)
-        fail(conn, "%s", h2_problem(conn->h2));
-    else if (over_budget(conn))
-        fail(conn, "the server floods the connection with frames");
+    if (conn->tls)
+        take_encrypted(conn, (const uint8_t *)buffer->base, (size_t)bytes);
     else
-        flush(conn);
+        take_plain(conn, (const uint8_t *)buffer->base, (size_t)bytes);
     if (!conn->down && !conn->closing)
         tell_ready(conn);
 }
 
 /* ---- connecting */
 
-static void next_address(struct conn *conn);
-
-static void on_attempt_closed(uv_handle_t *handle)
+static bool stays_on_host(uv_stream_t *stream)
 {
-    struct conn *conn = handle->data;
-    if (conn->closing) {
-        handle_closed(handle);
-        return;
-    }
-    conn->handles--;
-    conn->address = conn->address->ai_next;
-    next_address(conn);
+    struct sockaddr_storage peer;
+    int bytes = sizeof peer;
+    return uv_tcp_getpeername((uv_tcp_t *)stream, (struct sockaddr *)&peer, &bytes) == 0 &&
+           dial_stays_on_host((const struct sockaddr *)&peer);
 }
 
-static void attempt_failed(struct conn *conn, int error)
+static void on_dialed(void *user, uv_stream_t *stream, const char *why)
 {
-    conn->address_error = error;
-    uv_timer_stop(&conn->connect_timer);
-    uv_close((uv_handle_t *)&conn->tcp, on_attempt_closed);
-}
-
-static void on_connected(uv_connect_t *request, int status)
-{
-    struct conn *conn = request->data;
-    if (conn->closing || uv_is_closing((uv_handle_t *)&conn->tcp))
+    struct conn *conn = user;
+    if (!stream) {
+        fail(conn, CONN_BROKEN, "%s", why);
         return;
-    if (!status) {
-        conn->connected = true;
-        status = uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
-        if (status)
-            conn->connected = false;
     }
-    if (status)
-        attempt_failed(conn, status);
+    stream->data = conn;
+    conn->stream = stream;
+    conn->handles++;
+    if (conn->settings->stay_on_host && !conn->tls && !stays_on_host(stream)) {
+        fail(conn, CONN_BROKEN, "%s", CLEAR_SECRET);
+        return;
+    }
+    int err = uv_read_start(stream, on_alloc, on_read);
+    if (err)
+        fail(conn, CONN_BROKEN, "%s", uv_strerror(err));
     else
         flush(conn);
 }
@@ -283,84 +352,11 @@ static void on_connected(uv_connect_t *request, int status)
 static void on_connect_timeout(uv_timer_t *timer)
 {
     struct conn *conn = timer->data;
-    if (conn->connected)
-        fail_lost(conn, "it accepted the connection, but allowed no call in time");
+    if (conn->stream)
+        fail(conn, CONN_BROKEN, "it accepted the connection, but allowed no call in time%s%s",
+             suspicion(conn) ? "; " : "", suspicion(conn) ? suspicion(conn) : "");
     else
-        attempt_failed(conn, UV_ETIMEDOUT);
-}
-
-static int set_options(uv_tcp_t *tcp)
-{
-    int fd;
-    unsigned user_timeout_ms = USER_TIMEOUT_MS;
-    int err = uv_fileno((uv_handle_t *)tcp, &fd);
-    if (!err && setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms))
-        err = -errno;
-    return err ? err : uv_tcp_nodelay(tcp, 1);
-}
-
-static void next_address(struct conn *conn)
-{
-    const struct addrinfo *address = conn->address;
-    if (!address) {
-        fail(conn, "cannot connect: %s", uv_strerror(conn->address_error));
-        return;
-    }
-    int err = uv_tcp_init_ex(conn->loop, &conn->tcp, (unsigned)address->ai_family);
-    if (err) {
-        fail(conn, "cannot connect: %s", uv_strerror(err));
-        return;
-    }
-    conn->handles++;
-    conn->tcp.data = conn;
-    conn->connect.data = conn;
-    err = set_options(&conn->tcp);
-    if (!err)
-        err = uv_tcp_connect(&conn->connect, &conn->tcp, address->ai_addr, on_connected);
-    if (err)
-        attempt_failed(conn, err);
-    else
-        uv_timer_start(&conn->connect_timer, on_connect_timeout, conn->settings->connect_timeout_ms, 0);
-}
-
-static int resolve(struct conn *conn, const char *host);
-
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
-{
-    struct lookup *lookup = request->data;
-    struct conn *conn = lookup->conn;
-    free(lookup);
-    if (!conn) {
-        uv_freeaddrinfo(addresses);
-        return;
-    }
-    conn->lookup = NULL;
-    conn->addresses = conn->address = addresses;
-    if (!status) {
-        next_address(conn);
-        return;
-    }
-    /* A container may have no hosts file, but RFC 6761 says what this name means. */
-    bool again = strcmp(conn->settings->host, "localhost") == 0 && !conn->localhost_tried;
-    conn->localhost_tried = again;
-    if (!again || resolve(conn, "127.0.0.1"))
-        fail(conn, "cannot resolve the host name: %s", uv_strerror(status));
-}
-
-static int resolve(struct conn *conn, const char *host)
-{
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
-    struct lookup *lookup = calloc(1, sizeof *lookup);
-    if (!lookup)
-        return -ENOMEM;
-    lookup->conn = conn;
-    lookup->request.data = lookup;
-    int err = uv_getaddrinfo(conn->loop, &lookup->request, on_resolved, host, conn->settings->port, &hints);
-    if (err)
-        free(lookup);
-    else
-        conn->lookup = lookup;
-    return err;
+        fail(conn, CONN_BROKEN, "cannot connect: %s", uv_strerror(UV_ETIMEDOUT));
 }
 
 /* ---- what the owner calls */
@@ -391,14 +387,18 @@ int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struc
     conn->callbacks = *callbacks;
     conn->user = user;
     int err = h2_new(&settings->h2, &h2_callbacks, conn, &conn->h2);
+    if (!err && settings->tls)
+        err = tls_new(settings->tls, settings->host, &conn->tls);
     if (!err)
-        err = resolve(conn, settings->host);
+        err = dial_start(loop, settings->host, settings->port, on_dialed, conn, &conn->dial);
     if (err) {
         h2_free(conn->h2);
+        tls_free(conn->tls);
         free(conn);
         return err;
     }
     uv_timer_init(loop, &conn->connect_timer);
+    uv_timer_start(&conn->connect_timer, on_connect_timeout, settings->connect_timeout_ms, 0);
     uv_prepare_init(loop, &conn->flush_soon);
     conn->connect_timer.data = conn->flush_soon.data = conn;
     conn->handles = 2;
@@ -409,7 +409,7 @@ int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struc
 
 bool conn_ready(const struct conn *conn)
 {
-    return conn->connected && !conn->down && !conn->closing && h2_ready(conn->h2);
+    return conn->stream && !conn->down && !conn->closing && h2_ready(conn->h2);
 }
 
 bool conn_down(const struct conn *conn)
@@ -440,12 +440,13 @@ void conn_close(struct conn *conn, void (*closed_cb)(void *user), void *user)
     conn->closing = true;
     conn->closed_cb = closed_cb;
     conn->closed_user = user;
-    if (conn->lookup) {
-        uv_cancel((uv_req_t *)&conn->lookup->request);
-        conn->lookup->conn = NULL;
-    }
+    dial_stop(conn->dial);
     uv_close((uv_handle_t *)&conn->connect_timer, handle_closed);
     uv_close((uv_handle_t *)&conn->flush_soon, handle_closed);
-    if (conn->handles > 2 && !uv_is_closing((uv_handle_t *)&conn->tcp))
-        uv_close((uv_handle_t *)&conn->tcp, handle_closed);
+    if (!conn->stream)
+        return;
+    if (conn->tls)
+        tls_end(conn->tls);
+    send_farewell(conn);
+    uv_close((uv_handle_t *)conn->stream, stream_closed);
 }

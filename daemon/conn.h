@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * One connection to the endpoint: resolve, connect (every address in turn), move bytes between socket and h2. It does
- * not reconnect: its owner makes another. On the loop's thread.
+ * One connection to the endpoint: dial, TLS where it is asked for, move bytes between socket and h2. Nothing of HTTP/2,
+ * no request and no token, leaves before the TLS handshake is complete. It does not reconnect: its owner makes another.
+ * On the loop's thread.
  */
 #ifndef CONN_H
 #define CONN_H
@@ -9,21 +10,31 @@
 #include <uv.h>
 
 #include "h2.h"
+#include "tls.h"
 
 struct conn;
 
 struct conn_settings {
     const char *host;
     const char *port;
-    uint64_t connect_timeout_ms;
+    uint64_t connect_timeout_ms; /* until calls may be submitted */
+    struct tls_context *tls;     /* NULL: plaintext */
+    bool stay_on_host;           /* plaintext only towards this host itself, because of what the requests hold */
     struct h2_settings h2;
+};
+
+enum conn_end {
+    CONN_BROKEN,
+    /* Of one with TLS: the peer's first bytes were an HTTP/2 SETTINGS frame, or it closed the connection without having
+     * said anything. It may well speak plaintext. */
+    CONN_NOT_TLS,
 };
 
 struct conn_callbacks {
     void (*on_ready_cb)(void *user); /* calls may be submitted */
     void (*on_result_cb)(void *user, void *call, const struct grpc_result *result);
-    void (*on_down_cb)(void *user,
-                       const char *why); /* for good; open calls got their results before. Then conn_close */
+    /* For good; open calls got their results before. Then conn_close. */
+    void (*on_down_cb)(void *user, enum conn_end end, const char *why);
     void (*on_goaway_cb)(void *user);
 };
 

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config_value.h"
 #include "exporter_state.h"
 #include "gzip.h"
+#include "uplink_route.h"
 
 static void pump(struct exporter *exporter);
 
@@ -55,6 +55,21 @@ static void on_trouble(void *user, const char *why)
     struct exporter *exporter = user;
     exporter_outcome_trouble(exporter, TROUBLE_CONNECTION, "%s", why);
     log_cause(exporter->log, LOG_WARN, "connection_failed", exporter_now_ms(exporter), "%s", why);
+}
+
+static void on_notice(void *user, enum uplink_notice notice, const char *text)
+{
+    static const struct {
+        enum log_level level;
+        const char *cause;
+    } rows[] = {
+        [UPLINK_RENEWED] = {LOG_INFO, "files_renewed"},
+        [UPLINK_NOT_RENEWED] = {LOG_ERROR, "files_not_renewed"},
+        [UPLINK_TOKEN_EXPOSED] = {LOG_WARN, "token_exposed"},
+        [UPLINK_IN_CLEAR] = {LOG_WARN, "in_clear"},
+    };
+    struct exporter *exporter = user;
+    log_cause(exporter->log, rows[notice].level, rows[notice].cause, exporter_now_ms(exporter), "%s", text);
 }
 
 /* ---- the work: deadlines, calls, the next time to look */
@@ -140,20 +155,10 @@ static char *make_authority(const struct config *config)
     return asprintf(&authority, v6 ? "[%s]:%s" : "%s:%s", config->host, config->port) < 0 ? NULL : authority;
 }
 
-/* TLS is not in this version yet; and without it, what may be plaintext is no way for a token. */
-static bool is_supported(const struct config *config)
-{
-    bool secret = config->token_file || config->header_count > 0;
-    return config->transport == CONFIG_PLAINTEXT ||
-           (config->transport == CONFIG_TLS_OR_PLAINTEXT && (!secret || config_is_loopback(config->host)));
-}
-
 int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log,
                    exporter_finished_cb finished_cb, void *user, struct exporter **out)
 {
-    static const struct uplink_callbacks callbacks = {on_ready, on_result, on_trouble};
-    if (!is_supported(config))
-        return -ENOTSUP;
+    static const struct uplink_callbacks callbacks = {on_ready, on_result, on_trouble, on_notice};
     struct exporter *exporter = calloc(1, sizeof *exporter);
     if (!exporter)
         return -ENOMEM;
@@ -182,25 +187,12 @@ int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *s
     return 0;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-    return strcmp(a ? a : "", b ? b : "") == 0;
-}
-
-static bool same_way(const struct config *a, const struct config *b)
-{
-    return same_text(a->host, b->host) && same_text(a->port, b->port) && a->transport == b->transport &&
-           same_text(a->token_header, b->token_header) && same_text(a->token_file, b->token_file);
-}
-
 int exporter_reconfigure(struct exporter *exporter, const struct config *fresh)
 {
-    if (!is_supported(fresh))
-        return -ENOTSUP;
     char *authority = make_authority(fresh);
     if (!authority)
         return -ENOMEM;
-    bool moved = !same_way(exporter->config, fresh);
+    bool moved = !uplink_route_same(exporter->config, fresh);
     uplink_reconfigure(exporter->uplink, fresh, authority, moved);
     free(exporter->authority);
     exporter->authority = authority;

@@ -37,7 +37,7 @@ enum {
  * was, which happens only after exporter_mark_spooled. */
 typedef void (*exporter_finished_cb)(void *user, struct batch *batch, const struct batch_outcome *outcome);
 
-/* Borrows config, stats and log. -ENOTSUP: TLS is asked for. */
+/* Borrows config, stats and log. */
 int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log,
                    exporter_finished_cb finished_cb, void *user, struct exporter **out);
 

@@ -2,20 +2,20 @@
 #include "exporter_token.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdlib.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
+
+#include "plain_file.h"
+#include "secret.h"
 
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Trims in place. -> -EINVAL when nothing is left, or what is left is not visible ASCII. */
+/* Trims in place. */
 static int clean(char *text, size_t bytes)
 {
     size_t begin = 0;
@@ -25,64 +25,46 @@ static int clean(char *text, size_t bytes)
         bytes--;
     for (size_t i = begin; i < bytes; i++)
         if (text[i] < ' ' || text[i] > '~')
-            return -EINVAL;
+            return -EILSEQ;
     memmove(text, text + begin, bytes - begin);
     text[bytes - begin] = '\0';
-    return bytes > begin ? 0 : -EINVAL;
-}
-
-static int read_plain_file(int fd, char *text, size_t room, size_t *bytes)
-{
-    struct stat st;
-    if (fstat(fd, &st))
-        return -errno;
-    if (!S_ISREG(st.st_mode))
-        return -EINVAL;
-    size_t at = 0;
-    while (at < room) {
-        ssize_t got = read(fd, text + at, room - at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -errno;
-        if (got == 0)
-            break;
-        at += (size_t)got;
-    }
-    *bytes = at;
-    return at == room ? -EFBIG : 0;
+    return bytes > begin ? 0 : -ENODATA;
 }
 
 int exporter_token_read(const char *path, char **out)
 {
-    char *text = calloc(1, EXPORTER_TOKEN_MAX_BYTES + 1);
+    size_t bytes;
+    char *text = secret_new(EXPORTER_TOKEN_MAX_BYTES + 1);
     if (!text)
         return -ENOMEM;
-    size_t bytes = 0;
-    int err = 0;
-    /* Not blocking: a pipe in its place must not stop the loop. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        err = -errno;
-    } else {
-        err = read_plain_file(fd, text, EXPORTER_TOKEN_MAX_BYTES + 1, &bytes);
-        close(fd);
-    }
+    int err = plain_file_read(path, (uint8_t *)text, EXPORTER_TOKEN_MAX_BYTES + 1, &bytes);
     if (!err)
         err = clean(text, bytes);
-    if (err) {
-        explicit_bzero(text, EXPORTER_TOKEN_MAX_BYTES + 1);
-        free(text);
-        return err;
-    }
-    *out = text;
-    return 0;
+    if (err)
+        secret_free(text);
+    else
+        *out = text;
+    return err;
 }
 
-void exporter_token_free(char *token)
+const char *exporter_token_problem(int err)
 {
-    if (!token)
-        return;
-    explicit_bzero(token, EXPORTER_TOKEN_MAX_BYTES + 1);
-    free(token);
+    switch (err) {
+    case -EINVAL:
+        return "not a plain file";
+    case -ENODATA:
+        return "it is empty; it has to hold the token";
+    case -EILSEQ:
+        return "it holds bytes that a request header cannot carry; a token is visible ASCII in one line";
+    case -EFBIG:
+        return "larger than 8 KiB";
+    default:
+        return strerror(-err);
+    }
+}
+
+bool exporter_token_exposed(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && st.st_mode & (S_IRGRP | S_IROTH);
 }

@@ -5,13 +5,18 @@
 #ifndef EXPORTER_TOKEN_H
 #define EXPORTER_TOKEN_H
 
+#include <stdbool.h>
+
 enum { EXPORTER_TOKEN_MAX_BYTES = 8 << 10 };
 
-/* Reads the token, white space around it removed. -> 0 and *out (exporter_token_free), or -errno: -EINVAL not a plain
- * file, empty, or with bytes that a header cannot carry; -EFBIG. */
+/* Reads the token, white space around it removed. -> 0 and *out (secret_free), or -errno: -EINVAL not a plain file;
+ * -ENODATA empty; -EILSEQ bytes that a header cannot carry; -EFBIG. */
 int exporter_token_read(const char *path, char **out);
 
-/* Wipes it too. */
-void exporter_token_free(char *token);
+/* What such an error means, and how to mend it. */
+const char *exporter_token_problem(int err);
+
+/* Whether others than the file's owner may read it. */
+bool exporter_token_exposed(const char *path);
 
 #endif

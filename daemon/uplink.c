@@ -9,6 +9,7 @@
 #include "backoff.h"
 #include "conn.h"
 #include "exporter_token.h"
+#include "uplink_route.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 20 * 1000,
@@ -16,19 +17,19 @@ enum {
     RECONNECT_MAX_MS = 120 * 1000,
     RECONNECT_WANTED_MAX_MS = 5 * 1000,
     SILENT_CALLS = 8,      /* that passed their deadlines in a row: the connection leads nowhere */
+    WATCH_MS = 250,        /* between two looks at the files */
+    RENEW_LOOKS = 40,      /* before what was wrong with them is tried again although they look the same */
     PROVEN_MS = 10 * 1000, /* a connection that lived so long, or answered, has proven itself */
 };
 static const char EXPORT_PATH[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
-/* A connection, and what it borrows: copies, because it may outlive the configuration it was made by. */
+/* A connection, and what it borrows: it may outlive the configuration it was made by. */
 struct link {
     struct link *next;
     struct uplink *uplink;
     struct conn *conn;
     struct conn_settings settings;
-    char *host, *port, *authority, *token_header;
-    struct h2_metadata token_field;
-    char *token;
+    struct uplink_route *route;
     size_t calls;
     bool was_ready;
     uint64_t ready_ms; /* when it was */
@@ -44,13 +45,21 @@ struct uplink {
     struct uplink_callbacks callbacks;
     void *user;
     struct link *links;
-    struct link *current; /* for new calls; NULL: none, the timer makes the next */
+    struct link *current;       /* for new calls; NULL: none, the timer makes the next */
+    struct uplink_route *route; /* for new connections; NULL: not made yet, or out of date */
+    struct uplink_route_watch watch;
+    bool stale;     /* a file has changed, and what is there now is not in the route */
+    unsigned looks; /* since it was tried last */
+    bool plaintext; /* of CONFIG_TLS_OR_PLAINTEXT: what the endpoint was found to speak */
+    bool told_plaintext;
+    const struct uplink_route *asked; /* during on_result_cb: the route of the call */
+    uv_timer_t watch_timer;
     uv_timer_t connect_timer;
     unsigned failures; /* to connect, in a row */
     uint64_t random;
     bool wanted;
     bool closing;
-    size_t handles; /* the timer, and links not yet freed */
+    size_t handles; /* the timers, and links not yet freed */
     void (*closed_cb)(void *user);
     void *closed_user;
 };
@@ -63,6 +72,7 @@ static void release(struct uplink *uplink)
         return;
     void (*closed_cb)(void *user) = uplink->closed_cb;
     void *user = uplink->closed_user;
+    uplink_route_unref(uplink->route);
     free(uplink);
     if (closed_cb)
         closed_cb(user);
@@ -70,11 +80,7 @@ static void release(struct uplink *uplink)
 
 static void link_free(struct link *link)
 {
-    exporter_token_free(link->token);
-    free(link->token_header);
-    free(link->authority);
-    free(link->port);
-    free(link->host);
+    uplink_route_unref(link->route);
     free(link);
 }
 
@@ -128,6 +134,21 @@ static void link_drop_call(struct link *link)
         link_close(link);
 }
 
+/* Once for an endpoint. */
+static void tell_plaintext(const struct link *link)
+{
+    struct uplink *uplink = link->uplink;
+    char text[512];
+    if (link->settings.tls || link->route->transport != CONFIG_TLS_OR_PLAINTEXT || uplink->told_plaintext)
+        return;
+    uplink->told_plaintext = true;
+    snprintf(text, sizeof text,
+             "%s does not speak TLS: spans go there in plaintext, as tracing.skip_verify allows; http:// in "
+             "tracing.exporter_endpoint says that you mean it",
+             link->route->authority);
+    uplink->callbacks.on_notice_cb(uplink->user, UPLINK_IN_CLEAR, text);
+}
+
 static void on_ready(void *user)
 {
     struct link *link = user;
@@ -136,6 +157,7 @@ static void on_ready(void *user)
     if (fresh) {
         link->was_ready = true;
         link->ready_ms = uv_now(uplink->loop);
+        tell_plaintext(link);
     }
     uplink->callbacks.on_ready_cb(uplink->user, fresh);
 }
@@ -149,8 +171,12 @@ static void on_result(void *user, void *call, const struct grpc_result *result)
         link->answered = true;
         link->silent_calls = 0;
     }
+    struct uplink_route *asked = uplink_route_ref(link->route);
     link_drop_call(link);
+    uplink->asked = asked;
     uplink->callbacks.on_result_cb(uplink->user, call, result, state);
+    uplink->asked = NULL;
+    uplink_route_unref(asked);
 }
 
 static void on_goaway(void *user)
@@ -162,61 +188,131 @@ static void on_goaway(void *user)
     link_retire(link);
 }
 
-static void on_down(void *user, const char *why)
+static void link_open(struct uplink *uplink);
+
+/* With CONFIG_TLS_OR_PLAINTEXT, a connection that did not come about: -> whether plaintext is next, at once. What was
+ * plaintext before may have learnt TLS meanwhile. */
+static bool fall_back(struct uplink *uplink, const struct link *link, enum conn_end end)
+{
+    if (link->route->transport != CONFIG_TLS_OR_PLAINTEXT || uplink->route != link->route || link->was_ready)
+        return false;
+    uplink->plaintext = end == CONN_NOT_TLS;
+    return uplink->plaintext;
+}
+
+static void on_down(void *user, enum conn_end end, const char *why)
 {
     struct link *link = user;
     struct uplink *uplink = link->uplink;
     bool current = uplink->current == link;
     bool proven = link_proven(link);
+    bool changed = current && fall_back(uplink, link, end);
     link_close(link);
     if (!current)
         return;
+    if (changed) {
+        link_open(uplink);
+        return;
+    }
     schedule_connect(uplink, proven);
     /* A server may well close a connection that nobody uses. */
     if (!proven || uplink->wanted)
         uplink->callbacks.on_trouble_cb(uplink->user, why);
 }
 
-static int use_token(struct link *link)
+/* ---- the route */
+
+/* Reads the files again. When they are not good, all stays as it is. -> whether there is a new route */
+static bool renew_route(struct uplink *uplink, struct buf *why)
 {
-    const struct config *config = link->uplink->config;
-    if (!config->token_header || !*config->token_header || !config->token_file || !*config->token_file)
-        return 0;
-    int err = exporter_token_read(config->token_file, &link->token);
-    if (err)
-        return err;
-    link->token_header = strdup(config->token_header);
-    if (!link->token_header)
-        return -ENOMEM;
-    link->token_field = (struct h2_metadata){link->token_header, link->token, true};
-    link->settings.h2.metadata = &link->token_field;
-    link->settings.h2.metadata_count = 1;
-    return 0;
+    struct uplink_route *fresh;
+    uplink_route_taken(&uplink->watch, uplink->config);
+    uplink->looks = 0;
+    uplink->stale = uplink_route_new(uplink->config, uplink->authority, &fresh, why) != 0;
+    if (uplink->stale)
+        return false;
+    uplink_route_unref(uplink->route);
+    uplink->route = fresh;
+    if (fresh->token && exporter_token_exposed(uplink->config->token_file)) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "tracing.exporter_auth.token_file: others than its owner may read %s; chmod 600 mends it",
+                 uplink->config->token_file);
+        uplink->callbacks.on_notice_cb(uplink->user, UPLINK_TOKEN_EXPOSED, text);
+    }
+    return true;
 }
 
-/* -> 0, or -errno and *what it is about */
-static int link_open(struct uplink *uplink, const char **what)
+/* New calls go through a new connection; those on the way finish where they are. */
+static void move_on(struct uplink *uplink)
+{
+    if (uplink->current)
+        link_retire(uplink->current);
+    schedule_connect(uplink, true);
+}
+
+static void on_watch_timer(uv_timer_t *timer)
+{
+    struct uplink *uplink = timer->data;
+    struct buf why = {0};
+    bool due = uplink_route_due(&uplink->watch, uplink->config);
+    if (!due && (!uplink->stale || ++uplink->looks < RENEW_LOOKS))
+        return;
+    if (renew_route(uplink, &why)) {
+        uplink->callbacks.on_notice_cb(uplink->user, UPLINK_RENEWED, "certificates and token have been read again");
+        move_on(uplink);
+    } else {
+        char text[512];
+        snprintf(text, sizeof text, "%.*s; what was read before stays in use", (int)why.len, (const char *)why.data);
+        uplink->callbacks.on_notice_cb(uplink->user, UPLINK_NOT_RENEWED, text);
+    }
+    buf_done(&why);
+}
+
+static void watch_files(struct uplink *uplink)
+{
+    if (uplink_route_has_files(uplink->config))
+        uv_timer_start(&uplink->watch_timer, on_watch_timer, WATCH_MS, WATCH_MS);
+    else
+        uv_timer_stop(&uplink->watch_timer);
+}
+
+bool uplink_refresh_token(struct uplink *uplink)
+{
+    const struct uplink_route *asked = uplink->asked ? uplink->asked : uplink->route;
+    struct buf why = {0};
+    if (!asked || !uplink->route)
+        return false;
+    if (uplink_route_token_changed(uplink->route, uplink->config) && renew_route(uplink, &why))
+        move_on(uplink);
+    buf_done(&why);
+    return uplink_route_tokens_differ(asked, uplink->route);
+}
+
+/* ---- connecting */
+
+static int link_new(struct uplink *uplink)
 {
     static const struct conn_callbacks callbacks = {on_ready, on_result, on_down, on_goaway};
     struct link *link = calloc(1, sizeof *link);
-    *what = uplink->authority;
     if (!link)
         return -ENOMEM;
+    const struct uplink_route *route = link->route = uplink_route_ref(uplink->route);
+    bool plaintext = !route->tls || (route->transport == CONFIG_TLS_OR_PLAINTEXT && uplink->plaintext);
     link->uplink = uplink;
-    link->host = strdup(uplink->config->host);
-    link->port = strdup(uplink->config->port);
-    link->authority = strdup(uplink->authority);
     link->settings = (struct conn_settings){
-        .host = link->host,
-        .port = link->port,
+        .host = route->host,
+        .port = route->port,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-        .h2 = {.scheme = "http", .authority = link->authority, .path = EXPORT_PATH},
+        .tls = plaintext ? NULL : route->tls,
+        .stay_on_host = route->transport == CONFIG_TLS_OR_PLAINTEXT && route->metadata_count,
+        .h2 = {.scheme = plaintext ? "http" : "https",
+               .authority = route->authority,
+               .path = EXPORT_PATH,
+               .metadata = route->metadata,
+               .metadata_count = route->metadata_count},
     };
-    int err = link->host && link->port && link->authority ? use_token(link) : -ENOMEM;
-    if (err && err != -ENOMEM)
-        *what = uplink->config->token_file;
-    if (!err)
-        err = conn_open(uplink->loop, &link->settings, &callbacks, link, &link->conn);
+    int err = conn_open(uplink->loop, &link->settings, &callbacks, link, &link->conn);
     if (err) {
         link_free(link);
         return err;
@@ -228,17 +324,26 @@ static int link_open(struct uplink *uplink, const char **what)
     return 0;
 }
 
+static void link_open(struct uplink *uplink)
+{
+    struct buf why = {0};
+    bool routed = uplink->route || renew_route(uplink, &why);
+    int err = routed ? link_new(uplink) : 0;
+    if (!routed || err) {
+        char text[512];
+        if (err)
+            snprintf(text, sizeof text, "%s: %s", uplink->authority, strerror(-err));
+        else
+            snprintf(text, sizeof text, "%.*s", (int)why.len, (const char *)why.data);
+        schedule_connect(uplink, false);
+        uplink->callbacks.on_trouble_cb(uplink->user, text);
+    }
+    buf_done(&why);
+}
+
 static void on_connect_timer(uv_timer_t *timer)
 {
-    struct uplink *uplink = timer->data;
-    const char *what;
-    int err = link_open(uplink, &what);
-    if (!err)
-        return;
-    char why[512];
-    snprintf(why, sizeof why, "%s: %s", what, strerror(-err));
-    schedule_connect(uplink, false);
-    uplink->callbacks.on_trouble_cb(uplink->user, why);
+    link_open(timer->data);
 }
 
 static void schedule_connect(struct uplink *uplink, bool at_once)
@@ -265,9 +370,11 @@ int uplink_start(uv_loop_t *loop, const struct config *config, const char *autho
     uplink->callbacks = *callbacks;
     uplink->user = user;
     uplink->random = uv_hrtime() ^ (uint64_t)(uintptr_t)uplink;
-    uplink->handles = 1;
+    uplink->handles = 2;
     uv_timer_init(loop, &uplink->connect_timer);
-    uplink->connect_timer.data = uplink;
+    uv_timer_init(loop, &uplink->watch_timer);
+    uplink->connect_timer.data = uplink->watch_timer.data = uplink;
+    watch_files(uplink);
     schedule_connect(uplink, true);
     *out = uplink;
     return 0;
@@ -279,9 +386,11 @@ void uplink_reconfigure(struct uplink *uplink, const struct config *config, cons
     uplink->authority = authority;
     if (!reconnect)
         return;
-    if (uplink->current)
-        link_retire(uplink->current);
-    schedule_connect(uplink, true);
+    uplink_route_unref(uplink->route);
+    uplink->route = NULL;
+    uplink->plaintext = uplink->told_plaintext = false;
+    watch_files(uplink);
+    move_on(uplink);
 }
 
 void uplink_want(struct uplink *uplink, bool wanted)
@@ -290,21 +399,6 @@ void uplink_want(struct uplink *uplink, bool wanted)
     if (wanted && uv_is_active((uv_handle_t *)&uplink->connect_timer) &&
         uv_timer_get_due_in(&uplink->connect_timer) > RECONNECT_WANTED_MAX_MS)
         uv_timer_start(&uplink->connect_timer, on_connect_timer, RECONNECT_WANTED_MAX_MS, 0);
-}
-
-bool uplink_refresh_token(struct uplink *uplink)
-{
-    struct link *link = uplink->current;
-    char *token;
-    if (!link || !link->token || exporter_token_read(uplink->config->token_file, &token))
-        return false;
-    bool changed = strcmp(token, link->token) != 0;
-    exporter_token_free(token);
-    if (changed) {
-        schedule_connect(uplink, true);
-        link_retire(link);
-    }
-    return changed;
 }
 
 bool uplink_ready(const struct uplink *uplink)
@@ -352,4 +446,5 @@ void uplink_close(struct uplink *uplink, void (*closed_cb)(void *user), void *us
     while (uplink->links)
         link_close(uplink->links);
     uv_close((uv_handle_t *)&uplink->connect_timer, timer_closed);
+    uv_close((uv_handle_t *)&uplink->watch_timer, timer_closed);
 }

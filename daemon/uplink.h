@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The way to the endpoint, kept up: one connection for new calls, and those that finish their calls after a GOAWAY.
- * Reconnects with backoff, at once when the connection had proven itself. Reads the token at each connect. On the
- * loop's thread.
+ * Reconnects with backoff, at once when the connection had proven itself. Certificates and token are read again when
+ * their files change, and new calls then go through a new connection. On the loop's thread.
  */
 #ifndef UPLINK_H
 #define UPLINK_H
@@ -23,10 +23,19 @@ enum link_state {
     LINK_LOST,     /* it broke: a result of UNAVAILABLE is not the server's word */
 };
 
+/* What is worth a line in the log although spans go on. */
+enum uplink_notice {
+    UPLINK_RENEWED,       /* files have changed and are in use */
+    UPLINK_NOT_RENEWED,   /* files have changed and cannot be used: what was read before stays */
+    UPLINK_TOKEN_EXPOSED, /* others may read the token's file */
+    UPLINK_IN_CLEAR,      /* with skip_verify: the endpoint speaks plaintext, so do we */
+};
+
 struct uplink_callbacks {
     void (*on_ready_cb)(void *user, bool fresh); /* calls may be submitted; fresh: a connection has just come up */
     void (*on_result_cb)(void *user, void *call, const struct grpc_result *result, enum link_state state);
     void (*on_trouble_cb)(void *user, const char *why); /* no connection; another is tried later */
+    void (*on_notice_cb)(void *user, enum uplink_notice notice, const char *text); /* for the log */
 };
 
 /* Connects at once. Borrows config. authority: HOST:PORT, borrowed. */
@@ -37,12 +46,13 @@ int uplink_start(uv_loop_t *loop, const struct config *config, const char *autho
  * connection, made at once; those on the way finish where they are. */
 void uplink_reconfigure(struct uplink *uplink, const struct config *config, const char *authority, bool reconnect);
 
+/* The server did not accept the token: reads the file again. -> true when what is there is not what the call was sent
+ * with, so that it is worth another try; a connection with the new token is then on its way, or there already. The call
+ * is the one that on_result_cb is being made for; outside of it, any of the newest connection. */
+bool uplink_refresh_token(struct uplink *uplink);
+
 /* Whether spans wait for delivery. While they do, reconnecting backs off less far. */
 void uplink_want(struct uplink *uplink, bool wanted);
-
-/* The endpoint does not accept the token. Reads its file again. -> true when it differs from the one that new calls
- * have gone out with: a connection with the new one is on its way. */
-bool uplink_refresh_token(struct uplink *uplink);
 
 bool uplink_ready(const struct uplink *uplink);
 

@@ -9,9 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conn.h"
+#include "dial.h"
+#include "support/certificates.h"
 #include "support/script_server.h"
+#include "support/tls_front.h"
 
 enum { PATIENCE_MS = 20000 };
 
@@ -35,6 +39,8 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *node, const c
                                     .ai_addrlen = sizeof addresses[i],
                                     .ai_next = i == 0 ? &list[1] : NULL};
     }
+    if (*node >= '0' && *node <= '9')
+        inet_pton(AF_INET, node, &addresses[1].sin_addr);
     *out = strcmp(node, "two.addresses") == 0 ? &list[0] : &list[1];
     return 0;
 }
@@ -53,7 +59,12 @@ static struct bench {
     char port[16];
     unsigned ready, results, downs, goaways, requests;
     struct grpc_result result;
+    enum conn_end end;
+    struct tls_context *tls;
+    SSL_CTX *server_tls;
+    struct tls_front *front;
     char why[512];
+    bool stay_on_host;
     bool close_on_result;
     bool closed;
 } bench;
@@ -80,9 +91,10 @@ static void on_result(void *user, void *call, const struct grpc_result *result)
         conn_close(bench.conn, on_closed, &bench);
 }
 
-static void on_down(void *user, const char *why)
+static void on_down(void *user, enum conn_end end, const char *why)
 {
     ck_assert_ptr_eq(user, &bench);
+    bench.end = end;
     bench.downs++;
     snprintf(bench.why, sizeof bench.why, "%s", why);
 }
@@ -93,9 +105,8 @@ static void on_goaway(void *user)
     bench.goaways++;
 }
 
-static void begin(const char *host, const struct script_server_options *given)
+static void server_begin(const struct script_server_options *given)
 {
-    static const struct conn_callbacks callbacks = {on_ready, on_result, on_down, on_goaway};
     ck_assert_int_eq(uv_loop_init(&bench.loop), 0);
     if (given) {
         struct script_server_options options = *given;
@@ -103,13 +114,26 @@ static void begin(const char *host, const struct script_server_options *given)
         ck_assert_int_eq(script_server_start(&bench.loop, &options, &bench.server), 0);
         snprintf(bench.port, sizeof bench.port, "%d", script_server_port(bench.server));
     }
+}
+
+static void conn_begin(const char *host)
+{
+    static const struct conn_callbacks callbacks = {on_ready, on_result, on_down, on_goaway};
     bench.settings = (struct conn_settings){
         .host = host,
         .port = bench.port,
         .connect_timeout_ms = 200,
+        .tls = bench.tls,
+        .stay_on_host = bench.stay_on_host,
         .h2 = {.scheme = "http", .authority = "test", .path = "/test"},
     };
     ck_assert_int_eq(conn_open(&bench.loop, &bench.settings, &callbacks, &bench, &bench.conn), 0);
+}
+
+static void begin(const char *host, const struct script_server_options *given)
+{
+    server_begin(given);
+    conn_begin(host);
 }
 
 static void end(void)
@@ -118,9 +142,13 @@ static void end(void)
         conn_close(bench.conn, on_closed, &bench);
     if (bench.server)
         script_server_stop(bench.server);
+    if (bench.front)
+        tls_front_stop(bench.front);
     ck_assert_int_eq(uv_run(&bench.loop, UV_RUN_DEFAULT), 0);
     ck_assert(bench.closed);
     ck_assert_int_eq(uv_loop_close(&bench.loop), 0);
+    tls_context_unref(bench.tls);
+    SSL_CTX_free(bench.server_tls);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -281,6 +309,281 @@ START_TEST(closing_is_possible_at_any_moment)
 }
 END_TEST
 
+/* ---- TLS */
+
+/* Our side, which trusts no authority but the one that signed the front's certificate, made for alt_names. */
+static void tls_begin(const char *alt_names, bool verify)
+{
+    char path[] = "/tmp/check_conn.XXXXXX";
+    struct certificate root, leaf;
+    struct buf why = {0};
+    ck_assert_int_ge(mkstemp(path), 0);
+    certificate_make(&(struct certificate_wish){.common_name = "root", .authority = true}, NULL, &root);
+    certificate_make(&(struct certificate_wish){.alt_names = alt_names}, &root, &leaf);
+    certificate_write_chain(path, (const struct certificate *[]){&root, NULL});
+    ck_assert_int_eq(tls_context_new(&(struct tls_settings){.verify = verify, .ca_file = path}, &bench.tls, &why), 0);
+    unlink(path);
+    bench.server_tls = certificate_server(&leaf, NULL);
+    certificate_done(&root);
+    certificate_done(&leaf);
+}
+
+static void front_begin(void)
+{
+    ck_assert_int_eq(tls_front_start(&bench.loop, bench.server_tls, 0, script_server_port(bench.server), &bench.front),
+                     0);
+    snprintf(bench.port, sizeof bench.port, "%d", tls_front_port(bench.front));
+}
+
+static void expect_an_answer(void)
+{
+    run_until(&bench.ready);
+    ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &HELLO_REQUEST), 0);
+    run_until(&bench.results);
+    ck_assert_int_eq(bench.result.code, GRPC_OK);
+    ck_assert_uint_eq(bench.downs, 0);
+}
+
+START_TEST(a_verified_server_gets_calls_through_tls)
+{
+    tls_begin("IP:127.0.0.1", true);
+    server_begin(&(struct script_server_options){0});
+    front_begin();
+    conn_begin("127.0.0.1");
+    expect_an_answer();
+    ck_assert_uint_eq(tls_front_shaken(bench.front), 1);
+    end();
+}
+END_TEST
+
+START_TEST(a_large_call_goes_through_tls)
+{
+    static uint8_t large[8 << 20];
+    static struct iovec much = {large, sizeof large};
+    tls_begin("IP:127.0.0.1", true);
+    server_begin(&(struct script_server_options){.limits.initial_window_bytes = 1 << 30});
+    front_begin();
+    conn_begin("127.0.0.1");
+    run_until(&bench.ready);
+    ck_assert_int_eq(conn_submit(bench.conn, &bench.result,
+                                 &(struct h2_request){.parts = &much, .part_count = 1, .timeout_ms = 10000}),
+                     0);
+    run_until(&bench.results);
+    ck_assert_int_eq(bench.result.code, GRPC_OK);
+    ck_assert_uint_ge(tls_front_bytes(bench.front), sizeof large);
+    end();
+}
+END_TEST
+
+START_TEST(a_server_that_does_not_verify_gets_no_byte)
+{
+    tls_begin("IP:127.0.0.2", true);
+    server_begin(&(struct script_server_options){0});
+    front_begin();
+    conn_begin("127.0.0.1");
+    run_until(&bench.downs);
+    ck_assert_int_eq(bench.end, CONN_BROKEN);
+    ck_assert_ptr_nonnull(strstr(bench.why, "not for 127.0.0.1"));
+    ck_assert_uint_eq(bench.ready, 0);
+    ck_assert_uint_eq(tls_front_bytes(bench.front), 0);
+    end();
+}
+END_TEST
+
+START_TEST(without_verification_any_certificate_will_do)
+{
+    tls_begin("IP:127.0.0.2", false);
+    server_begin(&(struct script_server_options){0});
+    front_begin();
+    conn_begin("127.0.0.1");
+    expect_an_answer();
+    ck_assert_uint_eq(tls_front_shaken(bench.front), 1);
+    end();
+}
+END_TEST
+
+START_TEST(a_server_in_plaintext_is_told_from_its_settings)
+{
+    tls_begin("IP:127.0.0.1", true);
+    begin("127.0.0.1", &(struct script_server_options){0});
+    run_until(&bench.downs);
+    ck_assert_int_eq(bench.end, CONN_NOT_TLS);
+    ck_assert_ptr_nonnull(strstr(bench.why, "plaintext HTTP/2"));
+    end();
+}
+END_TEST
+
+START_TEST(a_peer_that_is_neither_is_broken)
+{
+    static const struct {
+        const char *greeting;
+        const char *says;
+    } table[] = {{"", "did not answer in TLS"}, {"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP/1"}, {"SSH-2.0\r\n", "TLS"}};
+    tls_begin("IP:127.0.0.1", false);
+    begin("127.0.0.1", &(struct script_server_options){.greeting = table[_i].greeting,
+                                                       .greeting_bytes = strlen(table[_i].greeting)});
+    run_until(&bench.downs);
+    ck_assert_int_eq(bench.end, CONN_BROKEN);
+    ck_assert_msg(strstr(bench.why, table[_i].says), "%s", bench.why);
+    end();
+}
+END_TEST
+
+START_TEST(a_server_with_tls_is_named_when_we_have_none)
+{
+    tls_begin("IP:127.0.0.1", true);
+    server_begin(&(struct script_server_options){0});
+    front_begin();
+    tls_context_unref(bench.tls);
+    bench.tls = NULL;
+    conn_begin("127.0.0.1");
+    run_until(&bench.downs);
+    ck_assert_ptr_nonnull(strstr(bench.why, "https://"));
+    ck_assert_uint_eq(tls_front_bytes(bench.front), 0);
+    end();
+}
+END_TEST
+
+/* A server that takes what comes, and closes the connection without a word. */
+static struct {
+    uv_tcp_t listener, peer;
+    char data[4096];
+    size_t bytes;
+    unsigned closed;
+} mute;
+
+static void mute_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
+{
+    (void)handle;
+    (void)suggested;
+    *out = uv_buf_init(mute.data, sizeof mute.data);
+}
+
+static void mute_closed(uv_handle_t *handle)
+{
+    (void)handle;
+    mute.closed++;
+}
+
+static void mute_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
+{
+    (void)buffer;
+    mute.bytes += bytes > 0 ? (size_t)bytes : 0;
+    if (!uv_is_closing((uv_handle_t *)stream))
+        uv_close((uv_handle_t *)stream, mute_closed);
+}
+
+static void mute_accept(uv_stream_t *listener, int status)
+{
+    ck_assert_int_eq(status, 0);
+    uv_tcp_init(&bench.loop, &mute.peer);
+    ck_assert_int_eq(uv_accept(listener, (uv_stream_t *)&mute.peer), 0);
+    uv_read_start((uv_stream_t *)&mute.peer, mute_alloc, mute_read);
+}
+
+static void mute_begin(const char *host)
+{
+    struct sockaddr_in address;
+    int bytes = sizeof address;
+    server_begin(NULL);
+    uv_ip4_addr(host, 0, &address);
+    uv_tcp_init(&bench.loop, &mute.listener);
+    ck_assert_int_eq(uv_tcp_bind(&mute.listener, (struct sockaddr *)&address, 0), 0);
+    ck_assert_int_eq(uv_listen((uv_stream_t *)&mute.listener, 4, mute_accept), 0);
+    uv_tcp_getsockname(&mute.listener, (struct sockaddr *)&address, &bytes);
+    snprintf(bench.port, sizeof bench.port, "%d", ntohs(address.sin_port));
+}
+
+START_TEST(a_server_that_closes_without_a_word_may_be_plaintext)
+{
+    tls_begin("IP:127.0.0.1", false);
+    mute_begin("127.0.0.1");
+    conn_begin("127.0.0.1");
+    run_until(&bench.downs);
+    ck_assert_int_eq(bench.end, CONN_NOT_TLS);
+    ck_assert_ptr_nonnull(strstr(bench.why, "http://"));
+    ck_assert_uint_gt(mute.bytes, 0);
+    uv_close((uv_handle_t *)&mute.listener, NULL);
+    end();
+}
+END_TEST
+
+/* An address of this machine that others reach too. */
+static bool find_outside_address(char host[INET_ADDRSTRLEN])
+{
+    uv_interface_address_t *all;
+    int count;
+    bool found = false;
+    ck_assert_int_eq(uv_interface_addresses(&all, &count), 0);
+    for (int i = 0; i < count && !found; i++) {
+        found = !all[i].is_internal && all[i].address.address4.sin_family == AF_INET;
+        if (found)
+            uv_ip4_name(&all[i].address.address4, host, INET_ADDRSTRLEN);
+    }
+    uv_free_interface_addresses(all, count);
+    return found;
+}
+
+START_TEST(what_has_to_stay_on_the_host_does_not_leave_it_in_plaintext)
+{
+    char host[INET_ADDRSTRLEN];
+    if (!find_outside_address(host)) {
+        printf("no address but loopback: not tried\n");
+        return;
+    }
+    bench.stay_on_host = true;
+    mute_begin(host);
+    conn_begin(host);
+    run_until(&bench.downs);
+    ck_assert_ptr_nonnull(strstr(bench.why, "loopback"));
+    ck_assert_ptr_nonnull(strstr(bench.why, "http://"));
+    conn_close(bench.conn, on_closed, &bench);
+    run_until(&mute.closed);
+    ck_assert_uint_eq(mute.bytes, 0);
+    uv_close((uv_handle_t *)&mute.listener, NULL);
+    end();
+}
+END_TEST
+
+START_TEST(what_has_to_stay_on_the_host_goes_to_loopback)
+{
+    bench.stay_on_host = true;
+    begin("127.0.0.1", &(struct script_server_options){0});
+    expect_an_answer();
+    end();
+}
+END_TEST
+
+START_TEST(loopback_is_told_from_the_address)
+{
+    static const struct {
+        const char *text;
+        bool stays;
+    } table[] = {{"127.0.0.1", true},
+                 {"127.1.2.3", true},
+                 {"128.0.0.1", false},
+                 {"10.0.0.1", false},
+                 {"0.0.0.0", false},
+                 {"::1", true},
+                 {"::", false},
+                 {"fe80::1", false},
+                 {"::ffff:127.0.0.1", true},
+                 {"::ffff:192.0.2.1", false},
+                 {"2001:db8::127", false}};
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        bool colon = strchr(table[i].text, ':') != NULL;
+        ck_assert_int_eq(
+            inet_pton(colon ? AF_INET6 : AF_INET, table[i].text, colon ? (void *)&v6.sin6_addr : (void *)&v4.sin_addr),
+            1);
+        ck_assert_int_eq(dial_stays_on_host(colon ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4), table[i].stays);
+    }
+    ck_assert(dial_stays_on_host(&(struct sockaddr){.sa_family = AF_UNIX}));
+    ck_assert(!dial_stays_on_host(&(struct sockaddr){.sa_family = AF_UNSPEC}));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("conn");
@@ -294,6 +597,20 @@ int main(void)
     tcase_add_test(tcase, a_refused_connection_is_said);
     tcase_add_test(tcase, a_lost_connection_ends_its_calls_first);
     tcase_add_loop_test(tcase, closing_is_possible_at_any_moment, 0, 4);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("tls");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, a_verified_server_gets_calls_through_tls);
+    tcase_add_test(tcase, a_large_call_goes_through_tls);
+    tcase_add_test(tcase, a_server_that_does_not_verify_gets_no_byte);
+    tcase_add_test(tcase, without_verification_any_certificate_will_do);
+    tcase_add_test(tcase, a_server_in_plaintext_is_told_from_its_settings);
+    tcase_add_loop_test(tcase, a_peer_that_is_neither_is_broken, 0, 3);
+    tcase_add_test(tcase, a_server_with_tls_is_named_when_we_have_none);
+    tcase_add_test(tcase, a_server_that_closes_without_a_word_may_be_plaintext);
+    tcase_add_test(tcase, what_has_to_stay_on_the_host_does_not_leave_it_in_plaintext);
+    tcase_add_test(tcase, what_has_to_stay_on_the_host_goes_to_loopback);
+    tcase_add_test(tcase, loopback_is_told_from_the_address);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Where connections go, and what they need for it: made of the configuration and the files it names, shared by the
+ * connections made with it, never changed. On the loop's thread.
+ */
+#ifndef UPLINK_ROUTE_H
+#define UPLINK_ROUTE_H
+
+#include <stdbool.h>
+
+#include "buf.h"
+#include "config.h"
+#include "file_watch.h"
+#include "h2.h"
+#include "tls.h"
+
+struct uplink_route {
+    unsigned refs;
+    char *host, *port, *authority;
+    enum config_transport transport;
+    struct tls_context *tls;      /* NULL: plaintext */
+    struct h2_metadata *metadata; /* token and headers: secret */
+    size_t metadata_count;
+    char *texts; /* what metadata points into, secret_new */
+    char *token; /* secret_new; NULL: none */
+};
+
+/* Reads the files now; keeps nothing of config. -> 0 and *out (uplink_route_unref), or -errno with one line without
+ * line end in why. */
+int uplink_route_new(const struct config *config, const char *authority, struct uplink_route **out, struct buf *why);
+struct uplink_route *uplink_route_ref(struct uplink_route *route);
+void uplink_route_unref(struct uplink_route *route);
+
+/* Whether both configurations lead to the same route, as long as no file changes. */
+bool uplink_route_same(const struct config *a, const struct config *b);
+
+/* Whether the file holds another token than the route has. False too when it cannot be read. */
+bool uplink_route_token_changed(const struct uplink_route *route, const struct config *config);
+
+bool uplink_route_tokens_differ(const struct uplink_route *a, const struct uplink_route *b);
+
+/* The files of a route, to be looked at from time to time. */
+enum { UPLINK_ROUTE_FILES = 4 };
+struct uplink_route_watch {
+    struct file_watch files[UPLINK_ROUTE_FILES];
+};
+bool uplink_route_has_files(const struct config *config);
+void uplink_route_taken(struct uplink_route_watch *watch, const struct config *config); /* about to be read */
+bool uplink_route_due(struct uplink_route_watch *watch, const struct config *config);
+
+#endif
