@@ -120,6 +120,32 @@ class OtlpServer:
         self.process.terminate(15)
 
 
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def credentials(options):
+    """TLS with what the files hold at each handshake."""
+    import grpc
+
+    def configuration():
+        authority = read(options.client_ca) if options.client_ca else None
+        return grpc.ssl_server_certificate_configuration([(read(options.key), read(options.cert))], authority)
+    return grpc.dynamic_ssl_server_credentials(configuration(), configuration, bool(options.client_ca))
+
+
+def note_token(options, token, context):
+    """Appends a token not seen before to --tokens-seen; refuses one that is no line of --tokens-known."""
+    import grpc
+    if token.encode() not in read(options.tokens_known).split(b"\n"):
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "the token is not known")
+    with open(options.tokens_seen, "a+", encoding="utf-8") as file:
+        file.seek(0)
+        if token not in file.read().splitlines():
+            file.write(token + "\n")
+
+
 def serve(options):
     import grpc
 
@@ -133,6 +159,8 @@ def serve(options):
     def export(request, context):
         nonlocal failures, repeats
         arrival = time.time_ns()
+        if options.token_header:
+            note_token(options, dict(context.invocation_metadata()).get(options.token_header, ""), context)
         with lock:
             refuse = failures > 0 or random.random() < options.fail_share
             failures -= failures > 0
@@ -166,7 +194,8 @@ def serve(options):
         arguments.append(("grpc.compression_enabled_algorithms_bitset", 1))
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=options.workers), options=arguments)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
-    port = server.add_insecure_port(f"127.0.0.1:{options.port}")
+    address = f"127.0.0.1:{options.port}"
+    port = server.add_secure_port(address, credentials(options)) if options.cert else server.add_insecure_port(address)
     if port == 0:
         sys.exit(f"port {options.port} is taken")
     stopped = threading.Event()
@@ -192,6 +221,12 @@ def arguments():
     parser.add_argument("--no-gzip", default="")
     parser.add_argument("--delay-ms", type=int, default=0)
     parser.add_argument("--max-message-bytes", type=int, default=0, help="0: gRPC's default of 4 MiB")
+    parser.add_argument("--cert", help="PEM; with it TLS, with --key; read again at each handshake")
+    parser.add_argument("--key")
+    parser.add_argument("--client-ca", help="PEM; with it clients have to have a certificate signed by it")
+    parser.add_argument("--token-header", help="with it requests have to have a token")
+    parser.add_argument("--tokens-known", help="file with those that are accepted, a line each; read at each request")
+    parser.add_argument("--tokens-seen", help="file for those that came")
     return parser.parse_args()
 
 

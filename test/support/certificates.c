@@ -42,7 +42,7 @@ static void extend_all(const struct certificate_wish *wish, const struct certifi
 
 void certificate_make(const struct certificate_wish *wish, const struct certificate *issuer, struct certificate *out)
 {
-    static long serial;
+    BIGNUM *serial = BN_new();
     bool standard = !wish->from_s && !wish->until_s;
     const char *name = wish->common_name ? wish->common_name : "test";
     out->key = wish->rsa_bits ? EVP_RSA_gen((unsigned)wish->rsa_bits) : EVP_EC_gen("P-256");
@@ -50,7 +50,10 @@ void certificate_make(const struct certificate_wish *wish, const struct certific
     must(out->key && out->x509, "key");
     const struct certificate *signer = issuer ? issuer : out;
     X509_set_version(out->x509, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(out->x509), ++serial);
+    must(BN_rand(serial, 64, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) &&
+             BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(out->x509)),
+         "serial number");
+    BN_free(serial);
     X509_gmtime_adj(X509_getm_notBefore(out->x509), standard ? -3600 : wish->from_s);
     X509_gmtime_adj(X509_getm_notAfter(out->x509), standard ? 3600 : wish->until_s);
     X509_NAME_add_entry_by_txt(X509_get_subject_name(out->x509), "CN", MBSTRING_UTF8, (const unsigned char *)name, -1,
@@ -59,6 +62,17 @@ void certificate_make(const struct certificate_wish *wish, const struct certific
     X509_set_pubkey(out->x509, out->key);
     extend_all(wish, out, signer);
     must(X509_sign(out->x509, signer->key, EVP_get_digestbyname(wish->digest ? wish->digest : "SHA256")), "signature");
+}
+
+void certificate_read(const char *path, const char *key_path, struct certificate *out)
+{
+    FILE *file = fopen(path, "r"), *key_file = fopen(key_path, "r");
+    must(file && key_file, path);
+    out->x509 = PEM_read_X509(file, NULL, NULL, NULL);
+    out->key = PEM_read_PrivateKey(key_file, NULL, NULL, NULL);
+    must(out->x509 && out->key, path);
+    fclose(file);
+    fclose(key_file);
 }
 
 void certificate_done(struct certificate *certificate)

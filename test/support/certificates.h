@@ -27,6 +27,8 @@ struct certificate_wish {
 
 /* issuer NULL: self-signed. */
 void certificate_make(const struct certificate_wish *wish, const struct certificate *issuer, struct certificate *out);
+/* What certificate_write_chain (its first) and certificate_write_key wrote. */
+void certificate_read(const char *path, const char *key_path, struct certificate *out);
 void certificate_done(struct certificate *certificate);
 
 /* PEM files, through a new file renamed over: a reader sees the old or the new. certificates ends with NULL. */
