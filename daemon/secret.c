@@ -3,7 +3,6 @@
 
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 
 /* Before the secret, so that freeing it knows how much there is. */
 struct head {
@@ -30,9 +29,4 @@ void secret_free(void *secret)
     size_t bytes = head->bytes;
     explicit_bzero(head, bytes);
     munmap(head, bytes);
-}
-
-void secret_forbid_dumps(void)
-{
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }

@@ -2,9 +2,9 @@
  *
  * Memory for secrets: pages of their own, left out of core dumps, wiped when freed.
  *
- * Libraries copy what is sent: requests with a token pass through buffers that are nobody's own. So whoever holds a
- * secret also calls secret_forbid_dumps, and that is what is promised: no core dump at all, and no other process of the
- * same user reads this one's memory. The pages are the second line, for dumps that root takes by hand.
+ * They are the second line, for a dump that root takes by hand. Libraries copy what is sent, so requests with a token
+ * also pass through buffers that are nobody's own; what is promised for those is harden.h's: no core dump at all, and
+ * nobody else of the same user looks into this process.
  */
 #ifndef SECRET_H
 #define SECRET_H
@@ -14,8 +14,5 @@
 /* Zeroed. -> secret_free, or NULL */
 void *secret_new(size_t bytes);
 void secret_free(void *secret); /* NULL is allowed */
-
-/* PR_SET_DUMPABLE 0, for the whole process from now on. */
-void secret_forbid_dumps(void);
 
 #endif

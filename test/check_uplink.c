@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -543,22 +542,6 @@ START_TEST(a_token_that_others_may_read_is_told_once_a_change)
 }
 END_TEST
 
-START_TEST(a_process_with_a_token_leaves_no_core_dump)
-{
-    ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
-    begin(CONFIG_PLAINTEXT);
-    server_begin(NULL, 0);
-    uplink_begin();
-    run_until(&bench.fresh, 1);
-    ck_assert_int_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
-    use_token("one");
-    uplink_reconfigure(bench.uplink, &bench.config, "endpoint:1", true);
-    run_until(&bench.fresh, 2);
-    ck_assert_int_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
-    end();
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("uplink");
@@ -581,7 +564,6 @@ int main(void)
     tcase_add_test(tcase, a_token_that_is_not_there_yet_is_waited_for);
     tcase_add_test(tcase, a_refused_token_is_compared_with_its_file);
     tcase_add_test(tcase, a_token_that_others_may_read_is_told_once_a_change);
-    tcase_add_test(tcase, a_process_with_a_token_leaves_no_core_dump);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
