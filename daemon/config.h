@@ -38,10 +38,10 @@ struct config_origin {
 struct config {
     /* tracing */
     bool enabled;
-    char *endpoint;   /* as configured */
-    char *host;       /* of it; of unix:PATH the path */
-    char *port;       /* "" with unix:PATH */
-    bool unix_socket; /* not in this version yet */
+    char *endpoint; /* as configured */
+    char *host;     /* of it; of unix:PATH the path */
+    char *port;     /* "" with unix:PATH */
+    bool unix_socket;
     enum config_transport transport;
     bool skip_verify;     /* TLS without verification */
     bool token_in_clear;  /* token or headers leave the host unencrypted, as asked for: worth a warning at start */

@@ -53,9 +53,7 @@ static const char *parse(const struct config *config, enum config_scheme *scheme
     const char *problem;
     if (!*config->endpoint)
         return "tracing is enabled and has no endpoint; give HOST:PORT, such as \"http://localhost:4317\"";
-    if (config_parse_endpoint(config->endpoint, scheme, address, &problem) != 0)
-        return problem;
-    return *scheme == CONFIG_SCHEME_UNIX ? "unix: sockets are not in this version yet; use HOST:PORT" : NULL;
+    return config_parse_endpoint(config->endpoint, scheme, address, &problem) != 0 ? problem : NULL;
 }
 
 void config_check_endpoint(struct config *config, bool insecure, struct config_errors *errors)

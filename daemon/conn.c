@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 
 #include "buf.h"
-#include "dial.h"
 
 enum {
     READ_BYTES = 16 << 10,
@@ -103,7 +102,9 @@ __attribute__((format(printf, 3, 4))) static void fail(struct conn *conn, enum c
     if (conn->down || conn->closing)
         return;
     conn->down = true;
-    int used = snprintf(conn->why, sizeof conn->why, "%s:%s: ", conn->settings->host, conn->settings->port);
+    const struct dial_target *target = &conn->settings->target;
+    int used = snprintf(conn->why, sizeof conn->why, "%s%s%s: ", target->unix_socket ? "unix:" : target->host,
+                        target->unix_socket ? "" : ":", target->unix_socket ? target->host : target->port);
     if (used >= 0 && (size_t)used < sizeof conn->why) {
         va_list args;
         va_start(args, format);
@@ -324,6 +325,8 @@ static bool stays_on_host(uv_stream_t *stream)
 {
     struct sockaddr_storage peer;
     int bytes = sizeof peer;
+    if (stream->type == UV_NAMED_PIPE)
+        return true;
     return uv_tcp_getpeername((uv_tcp_t *)stream, (struct sockaddr *)&peer, &bytes) == 0 &&
            dial_stays_on_host((const struct sockaddr *)&peer);
 }
@@ -388,9 +391,9 @@ int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struc
     conn->user = user;
     int err = h2_new(&settings->h2, &h2_callbacks, conn, &conn->h2);
     if (!err && settings->tls)
-        err = tls_new(settings->tls, settings->host, &conn->tls);
+        err = tls_new(settings->tls, settings->target.host, &conn->tls);
     if (!err)
-        err = dial_start(loop, settings->host, settings->port, on_dialed, conn, &conn->dial);
+        err = dial_start(loop, &settings->target, settings->book, on_dialed, conn, &conn->dial);
     if (err) {
         h2_free(conn->h2);
         tls_free(conn->tls);

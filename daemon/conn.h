@@ -9,14 +9,15 @@
 
 #include <uv.h>
 
+#include "dial.h"
 #include "h2.h"
 #include "tls.h"
 
 struct conn;
 
 struct conn_settings {
-    const char *host;
-    const char *port;
+    struct dial_target target;
+    struct dial_book *book;      /* of that target */
     uint64_t connect_timeout_ms; /* until calls may be submitted */
     struct tls_context *tls;     /* NULL: plaintext */
     bool stay_on_host;           /* plaintext only towards this host itself, because of what the requests hold */

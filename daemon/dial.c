@@ -18,7 +18,12 @@ struct lookup {
 };
 
 struct attempt {
-    uv_tcp_t tcp; /* first: who takes the stream frees the attempt */
+    union { /* first: who takes the stream frees the attempt */
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    };
     uv_connect_t request;
     struct attempt *next;
     struct dial *dial; /* NULL: taken, or being closed */
@@ -26,15 +31,12 @@ struct attempt {
 
 struct dial {
     uv_loop_t *loop;
-    const char *host;
-    const char *port;
+    const struct dial_target *target;
+    struct dial_book *book;
     dial_done_cb done_cb;
     void *user;
     struct lookup *lookup;
     bool localhost_tried; /* by its address, after its name */
-    struct addrinfo *found;
-    const struct addrinfo *addresses[DIAL_ADDRESSES_MAX]; /* in the order to be tried */
-    size_t address_count;
     size_t tried;
     struct attempt *attempts; /* under way */
     uv_timer_t stagger;
@@ -50,7 +52,7 @@ static void attempt_freed(uv_handle_t *handle)
 static void attempt_close(struct attempt *attempt)
 {
     attempt->dial = NULL;
-    uv_close((uv_handle_t *)&attempt->tcp, attempt_freed);
+    uv_close(&attempt->handle, attempt_freed);
 }
 
 static void unlink_attempt(struct dial *dial, struct attempt *attempt)
@@ -94,8 +96,7 @@ static void on_connected(uv_connect_t *request, int status)
         return;
     }
     end_attempts(dial);
-    dial->tried = dial->address_count;
-    dial->done_cb(dial->user, (uv_stream_t *)&attempt->tcp, NULL);
+    dial->done_cb(dial->user, &attempt->stream, NULL);
 }
 
 static int set_options(uv_tcp_t *tcp)
@@ -108,28 +109,61 @@ static int set_options(uv_tcp_t *tcp)
     return err ? err : uv_tcp_nodelay(tcp, 1);
 }
 
-static int attempt_start(struct dial *dial, const struct addrinfo *address)
+static void attempt_begun(struct dial *dial, struct attempt *attempt)
 {
-    struct attempt *attempt = calloc(1, sizeof *attempt);
-    if (!attempt)
-        return UV_ENOMEM;
-    int err = uv_tcp_init_ex(dial->loop, &attempt->tcp, (unsigned)address->ai_family);
-    if (err) {
-        free(attempt);
-        return err;
-    }
-    attempt->request.data = attempt;
-    err = set_options(&attempt->tcp);
-    if (!err)
-        err = uv_tcp_connect(&attempt->request, &attempt->tcp, address->ai_addr, on_connected);
-    if (err) {
-        attempt_close(attempt);
-        return err;
-    }
     attempt->dial = dial;
     attempt->next = dial->attempts;
     dial->attempts = attempt;
+}
+
+static int try_path(struct dial *dial, struct attempt *attempt)
+{
+    int err = uv_pipe_init(dial->loop, &attempt->pipe, 0);
+    if (err)
+        return err;
+    attempt_begun(dial, attempt);
+    uv_pipe_connect(&attempt->request, &attempt->pipe, dial->target->host, on_connected);
     return 0;
+}
+
+static int try_address(struct dial *dial, struct attempt *attempt, const struct sockaddr *address)
+{
+    int err = uv_tcp_init_ex(dial->loop, &attempt->tcp, address->sa_family);
+    if (err)
+        return err;
+    err = set_options(&attempt->tcp);
+    if (!err)
+        err = uv_tcp_connect(&attempt->request, &attempt->tcp, address, on_connected);
+    if (err) {
+        dial->error = err;
+        attempt_close(attempt);
+        return 0;
+    }
+    attempt_begun(dial, attempt);
+    return 0;
+}
+
+static size_t target_count(const struct dial *dial)
+{
+    return dial->target->unix_socket ? 1 : dial->book->count;
+}
+
+/* Begins with the next address. When that fails at once, the others are still there. */
+static void try_one(struct dial *dial)
+{
+    size_t number = dial->tried++;
+    struct attempt *attempt = calloc(1, sizeof *attempt);
+    int err = UV_ENOMEM;
+    if (attempt) {
+        attempt->request.data = attempt;
+        err = dial->target->unix_socket
+                  ? try_path(dial, attempt)
+                  : try_address(dial, attempt, (const struct sockaddr *)&dial->book->addresses[number]);
+    }
+    if (!err)
+        return;
+    free(attempt);
+    dial->error = err;
 }
 
 static void on_stagger(uv_timer_t *timer)
@@ -137,33 +171,31 @@ static void on_stagger(uv_timer_t *timer)
     try_next(timer->data);
 }
 
-/* Begins with one more address, or ends when there is none and nothing is under way. */
+/* Begins with one more, or ends when there is none and nothing is under way. */
 static void try_next(struct dial *dial)
 {
-    int err = -1;
-    while (err && dial->tried < dial->address_count) {
-        err = attempt_start(dial, dial->addresses[dial->tried++]);
-        if (err)
-            dial->error = err;
-    }
+    const struct attempt *before = dial->attempts;
+    while (dial->attempts == before && dial->tried < target_count(dial))
+        try_one(dial);
     if (!dial->attempts)
         fail(dial, "cannot connect", dial->error);
-    else if (dial->tried < dial->address_count)
+    else if (dial->tried < target_count(dial))
         uv_timer_start(&dial->stagger, on_stagger, DIAL_STAGGER_MS, 0);
 }
 
 /* The first's family first, then in turn as long as there are both. */
-static void put_in_order(struct dial *dial)
+static void note_addresses(struct dial_book *book, const struct addrinfo *found)
 {
-    const struct addrinfo *same = dial->found, *other = dial->found;
-    int family = dial->found->ai_family;
-    for (bool turn = true; (same || other) && dial->address_count < DIAL_ADDRESSES_MAX; turn = !turn) {
+    const struct addrinfo *same = found, *other = found;
+    int family = found->ai_family;
+    book->count = 0;
+    for (bool turn = true; (same || other) && book->count < DIAL_ADDRESSES_MAX; turn = !turn) {
         const struct addrinfo **at = turn ? &same : &other;
         while (*at && ((*at)->ai_family == family) != turn)
             *at = (*at)->ai_next;
         if (!*at)
             continue;
-        dial->addresses[dial->address_count++] = *at;
+        memcpy(&book->addresses[book->count++], (*at)->ai_addr, (*at)->ai_addrlen);
         *at = (*at)->ai_next;
     }
 }
@@ -180,14 +212,17 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
         return;
     }
     dial->lookup = NULL;
-    dial->found = found;
     if (!status) {
-        put_in_order(dial);
+        note_addresses(dial->book, found);
+        dial->book->resolved_ms = uv_now(dial->loop);
+        uv_freeaddrinfo(found);
+    }
+    if (dial->book->count) {
         try_next(dial);
         return;
     }
     /* A container may have no hosts file, but RFC 6761 says what this name means. */
-    bool again = strcmp(dial->host, "localhost") == 0 && !dial->localhost_tried;
+    bool again = strcmp(dial->target->host, "localhost") == 0 && !dial->localhost_tried;
     dial->localhost_tried = again;
     if (!again || resolve(dial, "127.0.0.1"))
         fail(dial, "cannot resolve the host name", status);
@@ -201,7 +236,7 @@ static int resolve(struct dial *dial, const char *host)
         return -ENOMEM;
     lookup->dial = dial;
     lookup->request.data = lookup;
-    int err = uv_getaddrinfo(dial->loop, &lookup->request, on_resolved, host, dial->port, &hints);
+    int err = uv_getaddrinfo(dial->loop, &lookup->request, on_resolved, host, dial->target->port, &hints);
     if (err)
         free(lookup);
     else
@@ -209,32 +244,40 @@ static int resolve(struct dial *dial, const char *host)
     return err;
 }
 
-int dial_start(uv_loop_t *loop, const char *host, const char *port, dial_done_cb done_cb, void *user, struct dial **out)
+static bool is_known(const struct dial *dial)
+{
+    const struct dial_book *book = dial->book;
+    return dial->target->unix_socket || (book->count && uv_now(dial->loop) - book->resolved_ms < DIAL_RESOLVE_MS);
+}
+
+int dial_start(uv_loop_t *loop, const struct dial_target *target, struct dial_book *book, dial_done_cb done_cb,
+               void *user, struct dial **out)
 {
     struct dial *dial = calloc(1, sizeof *dial);
     if (!dial)
         return -ENOMEM;
     dial->loop = loop;
-    dial->host = host;
-    dial->port = port;
+    dial->target = target;
+    dial->book = book;
     dial->done_cb = done_cb;
     dial->user = user;
-    int err = resolve(dial, host);
+    bool known = is_known(dial);
+    int err = known ? 0 : resolve(dial, target->host);
     if (err) {
         free(dial);
         return err;
     }
     uv_timer_init(loop, &dial->stagger);
     dial->stagger.data = dial;
+    if (known)
+        uv_timer_start(&dial->stagger, on_stagger, 0, 0);
     *out = dial;
     return 0;
 }
 
 static void dial_freed(uv_handle_t *stagger)
 {
-    struct dial *dial = stagger->data;
-    uv_freeaddrinfo(dial->found);
-    free(dial);
+    free(stagger->data);
 }
 
 void dial_stop(struct dial *dial)

@@ -13,18 +13,33 @@
 enum {
     DIAL_STAGGER_MS = 250,
     DIAL_USER_TIMEOUT_MS = 20 * 1000, /* TCP_USER_TIMEOUT: sent and not acknowledged for so long, the way is dead */
+    DIAL_RESOLVE_MS = 30 * 1000,
     DIAL_ADDRESSES_MAX = 16,
 };
 
 struct dial;
 
+struct dial_target {
+    const char *host; /* name or address; of a socket on this host its path */
+    const char *port;
+    bool unix_socket;
+};
+
+/* The addresses found last, for whoever dials the same target again and again: names are resolved anew when that was
+ * DIAL_RESOLVE_MS ago, and what is here still serves when the resolver fails. Zero-initialised is empty. */
+struct dial_book {
+    struct sockaddr_storage addresses[DIAL_ADDRESSES_MAX]; /* in the order to be tried */
+    size_t count;
+    uint64_t resolved_ms; /* uv_now of it */
+};
+
 /* stream: connected; the callee's from now on: it closes it, and frees the pointer in the close callback. NULL: why it
  * did not come about. At most once. */
 typedef void (*dial_done_cb)(void *user, uv_stream_t *stream, const char *why);
 
-/* Borrows host and port until dial_stop. Makes no callback itself. Waits without bound: the owner has a timer. */
-int dial_start(uv_loop_t *loop, const char *host, const char *port, dial_done_cb done_cb, void *user,
-               struct dial **out);
+/* Borrows target and book until dial_stop. Makes no callback itself. Waits without bound: the owner has a timer. */
+int dial_start(uv_loop_t *loop, const struct dial_target *target, struct dial_book *book, dial_done_cb done_cb,
+               void *user, struct dial **out);
 
 /* Has to be called, also after done_cb and from within it. No callbacks after it; frees itself. NULL is allowed. */
 void dial_stop(struct dial *dial);

@@ -151,6 +151,8 @@ static void pump(struct exporter *exporter)
 static char *make_authority(const struct config *config)
 {
     char *authority;
+    if (config->unix_socket)
+        return asprintf(&authority, "unix:%s", config->host) < 0 ? NULL : authority;
     bool v6 = strchr(config->host, ':') != NULL;
     return asprintf(&authority, v6 ? "[%s]:%s" : "%s:%s", config->host, config->port) < 0 ? NULL : authority;
 }

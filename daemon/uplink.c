@@ -54,6 +54,7 @@ struct uplink {
     bool told_plaintext;
     const struct uplink_route *asked; /* during on_result_cb: the route of the call */
     uv_timer_t watch_timer;
+    struct dial_book book;
     uv_timer_t connect_timer;
     unsigned failures; /* to connect, in a row */
     uint64_t random;
@@ -301,8 +302,8 @@ static int link_new(struct uplink *uplink)
     bool plaintext = !route->tls || (route->transport == CONFIG_TLS_OR_PLAINTEXT && uplink->plaintext);
     link->uplink = uplink;
     link->settings = (struct conn_settings){
-        .host = route->host,
-        .port = route->port,
+        .target = {route->host, route->port, route->unix_socket},
+        .book = &uplink->book,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
         .tls = plaintext ? NULL : route->tls,
         .stay_on_host = route->transport == CONFIG_TLS_OR_PLAINTEXT && route->metadata_count,
@@ -389,6 +390,7 @@ void uplink_reconfigure(struct uplink *uplink, const struct config *config, cons
     uplink_route_unref(uplink->route);
     uplink->route = NULL;
     uplink->plaintext = uplink->told_plaintext = false;
+    uplink->book.count = 0;
     watch_files(uplink);
     move_on(uplink);
 }

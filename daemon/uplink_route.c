@@ -81,7 +81,8 @@ int uplink_route_new(const struct config *config, const char *authority, struct 
     route->transport = config->transport;
     route->host = strdup(config->host);
     route->port = strdup(config->port);
-    route->authority = strdup(authority);
+    route->unix_socket = config->unix_socket;
+    route->authority = strdup(config->unix_socket ? "localhost" : authority);
     int err = route->host && route->port && route->authority ? read_secrets(route, config, why) : -ENOMEM;
     if (!err && config->transport != CONFIG_PLAINTEXT)
         err = tls_context_new(&tls, &route->tls, why);
@@ -143,8 +144,8 @@ static bool same_headers(const struct config *a, const struct config *b)
 
 bool uplink_route_same(const struct config *a, const struct config *b)
 {
-    return same_text(a->host, b->host) && same_text(a->port, b->port) && a->transport == b->transport &&
-           a->skip_verify == b->skip_verify && same_text(a->ca_file, b->ca_file) &&
+    return same_text(a->host, b->host) && same_text(a->port, b->port) && a->unix_socket == b->unix_socket &&
+           a->transport == b->transport && a->skip_verify == b->skip_verify && same_text(a->ca_file, b->ca_file) &&
            same_text(a->cert_file, b->cert_file) && same_text(a->key_file, b->key_file) &&
            same_text(a->token_header, b->token_header) && same_text(a->token_file, b->token_file) && same_headers(a, b);
 }

@@ -16,7 +16,9 @@
 
 struct uplink_route {
     unsigned refs;
-    char *host, *port, *authority;
+    char *host, *port;
+    bool unix_socket; /* host is its path */
+    char *authority;
     enum config_transport transport;
     struct tls_context *tls;      /* NULL: plaintext */
     struct h2_metadata *metadata; /* token and headers: secret */

@@ -54,6 +54,7 @@ static struct bench {
     uv_loop_t loop;
     struct conn *conn;
     struct conn_settings settings;
+    struct dial_book book;
     struct script_server *server;
     struct script script;
     char port[16];
@@ -120,8 +121,8 @@ static void conn_begin(const char *host)
 {
     static const struct conn_callbacks callbacks = {on_ready, on_result, on_down, on_goaway};
     bench.settings = (struct conn_settings){
-        .host = host,
-        .port = bench.port,
+        .target = {.host = host, .port = bench.port},
+        .book = &bench.book,
         .connect_timeout_ms = 200,
         .tls = bench.tls,
         .stay_on_host = bench.stay_on_host,
