@@ -194,7 +194,7 @@ def serve(options):
         arguments.append(("grpc.compression_enabled_algorithms_bitset", 1))
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=options.workers), options=arguments)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
-    address = f"127.0.0.1:{options.port}"
+    address = f"unix:{options.socket}" if options.socket else f"127.0.0.1:{options.port}"
     port = server.add_secure_port(address, credentials(options)) if options.cert else server.add_insecure_port(address)
     if port == 0:
         sys.exit(f"port {options.port} is taken")
@@ -212,6 +212,7 @@ def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=["parse", "count"], default="count")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--socket", help="path of a Unix socket instead of a port")
     parser.add_argument("--out", required=True)
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--fail", default="UNAVAILABLE", help="status of the first --fail-count requests")
