@@ -321,13 +321,15 @@ static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
 
 /* ---- connecting */
 
-static bool stays_on_host(uv_stream_t *stream)
+/* What a proxy gets goes on. */
+static bool stays_on_host(const struct conn *conn)
 {
     struct sockaddr_storage peer;
     int bytes = sizeof peer;
-    if (stream->type == UV_NAMED_PIPE)
+    if (conn->stream->type == UV_NAMED_PIPE)
         return true;
-    return uv_tcp_getpeername((uv_tcp_t *)stream, (struct sockaddr *)&peer, &bytes) == 0 &&
+    return !conn->settings->target.proxy &&
+           uv_tcp_getpeername((uv_tcp_t *)conn->stream, (struct sockaddr *)&peer, &bytes) == 0 &&
            dial_stays_on_host((const struct sockaddr *)&peer);
 }
 
@@ -341,7 +343,7 @@ static void on_dialed(void *user, uv_stream_t *stream, const char *why)
     stream->data = conn;
     conn->stream = stream;
     conn->handles++;
-    if (conn->settings->stay_on_host && !conn->tls && !stays_on_host(stream)) {
+    if (conn->settings->stay_on_host && !conn->tls && !stays_on_host(conn)) {
         fail(conn, CONN_BROKEN, "%s", CLEAR_SECRET);
         return;
     }

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHY_BYTES = 128 };
+#include "tunnel.h"
+
+enum { WHY_BYTES = 384 };
 
 /* Cannot be stopped while the resolver works: it outlives a stopped dial, alone. */
 struct lookup {
@@ -39,6 +41,8 @@ struct dial {
     bool localhost_tried; /* by its address, after its name */
     size_t tried;
     struct attempt *attempts; /* under way */
+    struct attempt *proxied;  /* connected to the proxy */
+    struct tunnel *tunnel;    /* through it */
     uv_timer_t stagger;
     int error; /* of the last attempt that failed */
     char why[WHY_BYTES];
@@ -76,8 +80,36 @@ static void end_attempts(struct dial *dial)
 
 static void fail(struct dial *dial, const char *what, int error)
 {
-    snprintf(dial->why, sizeof dial->why, "%s: %s", what, uv_strerror(error));
+    const struct proxy *proxy = dial->target->proxy;
+    if (proxy)
+        snprintf(dial->why, sizeof dial->why, "proxy %.200s:%.5s (https_proxy): %s: %s", proxy->host, proxy->port, what,
+                 uv_strerror(error));
+    else
+        snprintf(dial->why, sizeof dial->why, "%s: %s", what, uv_strerror(error));
     dial->done_cb(dial->user, NULL, dial->why);
+}
+
+static void on_tunnel(void *user, const char *why)
+{
+    struct dial *dial = user;
+    if (why) {
+        dial->done_cb(dial->user, NULL, why);
+        return;
+    }
+    struct attempt *attempt = dial->proxied;
+    dial->proxied = NULL;
+    tunnel_stop(dial->tunnel);
+    dial->tunnel = NULL;
+    dial->done_cb(dial->user, &attempt->stream, NULL);
+}
+
+static void dig_tunnel(struct dial *dial, struct attempt *attempt)
+{
+    const struct dial_target *target = dial->target;
+    dial->proxied = attempt;
+    int err = tunnel_start(&attempt->stream, target->proxy, target->host, target->port, on_tunnel, dial, &dial->tunnel);
+    if (err)
+        fail(dial, "cannot ask it", err);
 }
 
 static void try_next(struct dial *dial);
@@ -96,7 +128,10 @@ static void on_connected(uv_connect_t *request, int status)
         return;
     }
     end_attempts(dial);
-    dial->done_cb(dial->user, &attempt->stream, NULL);
+    if (dial->target->proxy)
+        dig_tunnel(dial, attempt);
+    else
+        dial->done_cb(dial->user, &attempt->stream, NULL);
 }
 
 static int set_options(uv_tcp_t *tcp)
@@ -200,6 +235,16 @@ static void note_addresses(struct dial_book *book, const struct addrinfo *found)
     }
 }
 
+static const char *name_of(const struct dial *dial)
+{
+    return dial->target->proxy ? dial->target->proxy->host : dial->target->host;
+}
+
+static const char *port_of(const struct dial *dial)
+{
+    return dial->target->proxy ? dial->target->proxy->port : dial->target->port;
+}
+
 static int resolve(struct dial *dial, const char *host);
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
@@ -222,7 +267,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
         return;
     }
     /* A container may have no hosts file, but RFC 6761 says what this name means. */
-    bool again = strcmp(dial->target->host, "localhost") == 0 && !dial->localhost_tried;
+    bool again = strcmp(name_of(dial), "localhost") == 0 && !dial->localhost_tried;
     dial->localhost_tried = again;
     if (!again || resolve(dial, "127.0.0.1"))
         fail(dial, "cannot resolve the host name", status);
@@ -236,7 +281,7 @@ static int resolve(struct dial *dial, const char *host)
         return -ENOMEM;
     lookup->dial = dial;
     lookup->request.data = lookup;
-    int err = uv_getaddrinfo(dial->loop, &lookup->request, on_resolved, host, dial->target->port, &hints);
+    int err = uv_getaddrinfo(dial->loop, &lookup->request, on_resolved, host, port_of(dial), &hints);
     if (err)
         free(lookup);
     else
@@ -262,7 +307,7 @@ int dial_start(uv_loop_t *loop, const struct dial_target *target, struct dial_bo
     dial->done_cb = done_cb;
     dial->user = user;
     bool known = is_known(dial);
-    int err = known ? 0 : resolve(dial, target->host);
+    int err = known ? 0 : resolve(dial, name_of(dial));
     if (err) {
         free(dial);
         return err;
@@ -285,6 +330,9 @@ void dial_stop(struct dial *dial)
     if (!dial)
         return;
     end_attempts(dial);
+    tunnel_stop(dial->tunnel);
+    if (dial->proxied)
+        attempt_close(dial->proxied);
     if (dial->lookup) {
         uv_cancel((uv_req_t *)&dial->lookup->request);
         dial->lookup->dial = NULL;

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "proxy.h"
+
 enum {
     DIAL_STAGGER_MS = 250,
     DIAL_USER_TIMEOUT_MS = 20 * 1000, /* TCP_USER_TIMEOUT: sent and not acknowledged for so long, the way is dead */
@@ -23,6 +25,7 @@ struct dial_target {
     const char *host; /* name or address; of a socket on this host its path */
     const char *port;
     bool unix_socket;
+    const struct proxy *proxy; /* through which; NULL: directly. Then it is its addresses that are looked for */
 };
 
 /* The addresses found last, for whoever dials the same target again and again: names are resolved anew when that was

@@ -302,7 +302,7 @@ static int link_new(struct uplink *uplink)
     bool plaintext = !route->tls || (route->transport == CONFIG_TLS_OR_PLAINTEXT && uplink->plaintext);
     link->uplink = uplink;
     link->settings = (struct conn_settings){
-        .target = {route->host, route->port, route->unix_socket},
+        .target = {route->host, route->port, route->unix_socket, route->proxy.host ? &route->proxy : NULL},
         .book = &uplink->book,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
         .tls = plaintext ? NULL : route->tls,

@@ -64,6 +64,26 @@ static int read_secrets(struct uplink_route *route, const struct config *config,
     return copy_metadata(route, config);
 }
 
+/* ---- the proxy */
+
+static const char *from_env(const char *name, const char *other_name)
+{
+    const char *value = getenv(name);
+    return given(value) ? value : getenv(other_name);
+}
+
+static int choose_proxy(struct uplink_route *route, struct buf *why)
+{
+    const char *url = from_env("https_proxy", "HTTPS_PROXY");
+    if (route->unix_socket || !given(url) ||
+        proxy_is_bypassed(from_env("no_proxy", "NO_PROXY"), route->host, route->port))
+        return 0;
+    int err = proxy_parse(url, &route->proxy);
+    if (err == -EINVAL) /* without the value: it may hold a password */
+        buf_printf(why, "environment https_proxy: has to be http://HOST:PORT or http://USER:PASSWORD@HOST:PORT");
+    return err;
+}
+
 /* ---- the route */
 
 int uplink_route_new(const struct config *config, const char *authority, struct uplink_route **out, struct buf *why)
@@ -84,6 +104,8 @@ int uplink_route_new(const struct config *config, const char *authority, struct 
     route->unix_socket = config->unix_socket;
     route->authority = strdup(config->unix_socket ? "localhost" : authority);
     int err = route->host && route->port && route->authority ? read_secrets(route, config, why) : -ENOMEM;
+    if (!err)
+        err = choose_proxy(route, why);
     if (!err && config->transport != CONFIG_PLAINTEXT)
         err = tls_context_new(&tls, &route->tls, why);
     if (err == -ENOMEM && !why->len)
@@ -109,6 +131,7 @@ void uplink_route_unref(struct uplink_route *route)
     secret_free(route->token);
     secret_free(route->texts);
     free(route->metadata);
+    proxy_done(&route->proxy);
     free(route->authority);
     free(route->port);
     free(route->host);

@@ -12,12 +12,14 @@
 #include "config.h"
 #include "file_watch.h"
 #include "h2.h"
+#include "proxy.h"
 #include "tls.h"
 
 struct uplink_route {
     unsigned refs;
     char *host, *port;
-    bool unix_socket; /* host is its path */
+    bool unix_socket;   /* host is its path */
+    struct proxy proxy; /* its host NULL: none */
     char *authority;
     enum config_transport transport;
     struct tls_context *tls;      /* NULL: plaintext */
@@ -27,8 +29,8 @@ struct uplink_route {
     char *token; /* secret_new; NULL: none */
 };
 
-/* Reads the files now; keeps nothing of config. -> 0 and *out (uplink_route_unref), or -errno with one line without
- * line end in why. */
+/* Reads the files now, and https_proxy and no_proxy of the environment; keeps nothing of config. -> 0 and *out
+ * (uplink_route_unref), or -errno with one line without line end in why. */
 int uplink_route_new(const struct config *config, const char *authority, struct uplink_route **out, struct buf *why);
 struct uplink_route *uplink_route_ref(struct uplink_route *route);
 void uplink_route_unref(struct uplink_route *route);
