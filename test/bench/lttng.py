@@ -5,11 +5,13 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 
-from measure import Failed, Missing, Table, by_median, harness, program, run
+from measure import Failed, Missing, Table, by_median, harness, program, run_table
 from stage import ring_dir
 
 START_TIMEOUT_S = 10
+ROUNDS = 100
 
 
 @contextlib.contextmanager
@@ -46,11 +48,12 @@ def lttng_span(context):
     if not shutil.which("lttng-sessiond") or not shutil.which("lttng"):
         raise Missing("LTTng is not installed: lttng-tools")
     table = Table()
-    with ring_dir() as rings:
-        environment = {"LTTNG_HOME": os.path.dirname(rings), "LTTNG_UST_REGISTER_TIMEOUT": "5000"}
+    with tempfile.TemporaryDirectory() as home:
+        environment = {"LTTNG_HOME": home, "LTTNG_UST_REGISTER_TIMEOUT": "5000"}
         with session(environment):
             for _ in range(context.pick(6, 3)):
-                table.more(Table(run([measured, rings, context.pick(150, 100)], environment)))
+                with ring_dir() as rings:
+                    table.more(run_table([measured, rings, ROUNDS], environment))
     yield by_median("P13-opaque", table.ratios("span", "opaque"), f"LTTng {table.median('opaque'):.0f} ns",
                     span_ns=table.median("span"), opaque_ns=table.median("opaque"),
                     opaque_with_start_stamp_ns=table.median("opaque_and_start"))

@@ -85,6 +85,10 @@ class Table(dict):
         return [value / base for value, base in zip(self[name], self[floor])]
 
 
+def run_table(argv, env=None):
+    return Table(run(argv, env))
+
+
 class Talker:
     """A program that obeys commands on its standard input, each with one line of answer."""
 

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: MIT
 """P1, P2, P3: what a span costs the thread that is traced."""
 
-from measure import Table, by_median, median, need_two_cores, program, run
+from measure import Table, by_median, median, need_two_cores, program, run_table
 from stage import ring_dir
+
+ROUNDS = 100  # of one process: where the kernel put its memory favours or harms all of them alike
 
 
 def table_of(name, context, *args):
-    """Rounds of several processes: where the kernel puts one's memory favours or harms all its rounds alike."""
     table = Table()
     for _ in range(context.pick(15, 5)):
         with ring_dir() as rings:
-            table.more(Table(run([program(name), rings, 100, *args])))
+            table.more(run_table([program(name), rings, ROUNDS, *args]))
     return table
 
 
