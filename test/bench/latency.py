@@ -29,6 +29,7 @@ def latency(context):
         percent = 100 * (cpu_ns(here.sidecar.pid) - used) / (time.monotonic_ns() - begin)
         late_us = [float(word) for word in timer.communicate()[0].split("\n")[1].split()]
         producer.answer()
+        requests = here.sidecar.metrics().family("aistrace_export_requests_total", "code")
     timer_ms = 1 + percentile(late_us, 0.99) / 1e3
     spans = [us / 1e3 for window in windows for us in window]
     if not 0.95 < len(spans) / (RATE * window_s * WINDOWS) < 1.05:
@@ -38,7 +39,7 @@ def latency(context):
                                "bare 1 ms timer": distribution([1 + us / 1e3 for us in late_us])})
     yield by_median("P10-latency", [percentile(window, 0.99) / 1e3 for window in windows],
                     f"1 ms timer p99 {timer_ms:.2f} ms", p50_ms=median(spans), p999_ms=percentile(spans, 0.999),
-                    timer_p99_ms=timer_ms, spans=len(spans))
+                    timer_p99_ms=timer_ms, spans=len(spans), requests=requests)
     yield Result("P10-cpu", percent)
 
 
