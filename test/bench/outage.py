@@ -2,6 +2,7 @@
 """P11: what a span costs its producer while the sidecar is dead, stands still, or has no endpoint."""
 
 import contextlib
+import os
 import signal
 import subprocess
 
@@ -16,6 +17,8 @@ BLOCKS = 10  # of a phase before the next one has its turn
 SINGLES = 3000
 SETTLE_TIMEOUT_S = 60
 COUNTED_SPANS = 10_000
+STEADY_CLOCK = {"AIS_TRACING_CLOCK": "system"}  # under valgrind the CPU's counter runs as fast as ever, and the line
+# through it, good for a while, would be drawn anew every few spans
 
 
 class Patient:
@@ -99,13 +102,13 @@ def result(row, phases, when):
 # ---- instructions and system calls
 
 
-def wrapped(condition, ring_bytes, wrapper, spans, full=False):
+def wrapped(condition, ring_bytes, wrapper, full=False, env=None):
     """Runs a producer under another program, in the condition, to its end."""
     with stage() as here:
         here.scene_dir()
         command = [*wrapper, program("producer"), here.scene.ring_dir, str(ring_bytes), "1"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True) as process:
+                              text=True, env={**os.environ, **(env or {})}) as process:
             if process.stdout.readline() != "ready\n":
                 raise Missing(f"{wrapper[0]}: {process.stderr.read().strip()[-200:]}")
             here.await_segments(1)
@@ -113,14 +116,14 @@ def wrapped(condition, ring_bytes, wrapper, spans, full=False):
                 here.sink.close()
             elif condition != "normal":
                 here.sidecar.signal(signal.SIGKILL if condition == "sidecar dead" else signal.SIGSTOP)
-            process.communicate(("fill\n" if full else "") + f"count {spans}\n")
+            process.communicate(("fill\n" if full else "") + f"count {COUNTED_SPANS}\n")
 
 
 def instructions(condition):
     """-> instructions a span while the ring has room"""
     with temporary_file() as path:
         wrapped(condition, RING_BYTES, ["valgrind", "--tool=callgrind", "--collect-atstart=no",
-                                        "--toggle-collect=bench_span", f"--callgrind-out-file={path}"], COUNTED_SPANS)
+                                        "--toggle-collect=bench_span", f"--callgrind-out-file={path}"], env=STEADY_CLOCK)
         with open(path, encoding="ascii", errors="replace") as file:
             for line in file:
                 if line.startswith(("summary:", "totals:")):
@@ -131,7 +134,7 @@ def instructions(condition):
 def calls(condition):
     """-> system calls between the markers, ring full at first"""
     with temporary_file() as path:
-        wrapped(condition, FULL_RING_BYTES, ["strace", "-f", "-o", path], COUNTED_SPANS, full=condition != "normal")
+        wrapped(condition, FULL_RING_BYTES, ["strace", "-f", "-o", path], full=condition != "normal")
         with open(path, encoding="ascii", errors="replace") as file:
             lines = file.read().split("getppid(")
     if len(lines) != 3:
