@@ -87,5 +87,8 @@ int main(int argc, char **argv)
         bench_die("window", -ENOMEM);
     bench_drain(&drain);
     printf("%ld\n", drain.spans);
+    batch_pool_free(drain.pool);
+    shmring_window_free(drain.window);
+    shmring_reader_close(drain.reader);
     return drain.spans == spans ? 0 : 1;
 }

@@ -142,6 +142,8 @@ int main(int argc, char **argv)
     consumer.ended = true;
     sem_post(&consumer.turn);
     pthread_join(thread, NULL);
+    shmring_window_free(consumer.window);
+    shmring_reader_close(consumer.reader);
     bench_check_committed();
     return 0;
 }
