@@ -21,7 +21,6 @@ static_assert(LOG_ERROR == 0 && LOG_DEBUG == 3 && LOG_TEXT == 0 && LOG_JSON == 1
 #define MINUTE      (60 * SECOND)
 #define KIB         1024ull
 #define MIB         (1024 * KIB)
-#define AGE_LATER   "it is not in this version yet; leave it out"
 #define SPOOL_LATER "the spool is not in this version yet; leave it out"
 
 const struct config_key config_keys[] = {
@@ -48,9 +47,9 @@ const struct config_key config_keys[] = {
     {"aistraced.retry.initial", CONFIG_DURATION, FIELD(retry_initial_ms), .preset = "1s", .min = 1, .max = 10 * MINUTE},
     {"aistraced.retry.max", CONFIG_DURATION, FIELD(retry_max_ms), .preset = "30s", .min = 1, .max = 60 * MINUTE},
     {"aistraced.keepalive", CONFIG_DURATION, FIELD(keepalive_ms), .preset = "0s", .min = 10 * SECOND,
-     .max = 60 * MINUTE, .zero = true, .later = AGE_LATER},
+     .max = 60 * MINUTE, .zero = true},
     {"aistraced.max_connection_age", CONFIG_DURATION, FIELD(max_connection_age_ms), .preset = "0s", .min = SECOND,
-     .max = 24 * 60 * MINUTE, .zero = true, .later = AGE_LATER},
+     .max = 24 * 60 * MINUTE, .zero = true},
     {"aistraced.compression", CONFIG_NAMES, FIELD(compression), .preset = "none", .names = compression_names},
     {"aistraced.ca_file", CONFIG_STRING, FIELD(ca_file), .preset = ""},
     {"aistraced.cert_file", CONFIG_STRING, FIELD(cert_file), .preset = ""},

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "buf.h"
+#include "keepalive.h"
 
 enum {
     READ_BYTES = 16 << 10,
@@ -41,9 +42,11 @@ struct conn {
     uv_stream_t *stream; /* NULL: not connected */
     uv_timer_t connect_timer;
     uv_prepare_t flush_soon;
+    struct keepalive keepalive;
     int handles;
 
-    bool was_ready;
+    bool was_ready;  /* when it was last looked at */
+    bool once_ready; /* ever */
     bool down;
     bool closing;
     void (*closed_cb)(void *user);
@@ -113,6 +116,7 @@ __attribute__((format(printf, 3, 4))) static void fail(struct conn *conn, enum c
     }
     uv_timer_stop(&conn->connect_timer);
     uv_prepare_stop(&conn->flush_soon);
+    keepalive_stop(&conn->keepalive);
     if (conn->stream)
         uv_read_stop(conn->stream);
     h2_abort(conn->h2, conn->why);
@@ -127,7 +131,7 @@ static const char *suspicion(const struct conn *conn)
         return h2_problem(conn->h2);
     const char *problem = tls_problem(conn->tls);
     if (!problem)
-        problem = conn->was_ready ? h2_problem(conn->h2) : NO_CALL;
+        problem = conn->once_ready ? h2_problem(conn->h2) : NO_CALL;
     return problem;
 }
 
@@ -155,7 +159,9 @@ static void tell_ready(struct conn *conn)
     else if (!uv_is_active((uv_handle_t *)&conn->connect_timer))
         uv_timer_start(&conn->connect_timer, on_connect_timeout, conn->settings->connect_timeout_ms, 0);
     if (ready && !conn->was_ready) {
-        conn->was_ready = true;
+        if (!conn->once_ready)
+            keepalive_start(&conn->keepalive);
+        conn->was_ready = conn->once_ready = true;
         conn->callbacks.on_ready_cb(conn->user);
     }
     conn->was_ready = ready;
@@ -311,6 +317,7 @@ static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
         fail_lost(conn, bytes == UV_EOF ? "closed by the server" : uv_strerror((int)bytes));
         return;
     }
+    keepalive_heard(&conn->keepalive);
     if (conn->tls)
         take_encrypted(conn, (const uint8_t *)buffer->base, (size_t)bytes);
     else
@@ -364,6 +371,21 @@ static void on_connect_timeout(uv_timer_t *timer)
         fail(conn, CONN_BROKEN, "cannot connect: %s", uv_strerror(UV_ETIMEDOUT));
 }
 
+/* ---- keepalive */
+
+static void on_keepalive(void *user)
+{
+    struct conn *conn = user;
+    if (!h2_ping(conn->h2))
+        flush(conn);
+}
+
+static void on_silence(void *user)
+{
+    struct conn *conn = user;
+    fail(conn, CONN_BROKEN, "no answer to a PING: the way there is broken, or the server hangs (aistraced.keepalive)");
+}
+
 /* ---- what the owner calls */
 
 static void on_result(void *user, void *call, const struct grpc_result *result)
@@ -406,7 +428,9 @@ int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struc
     uv_timer_start(&conn->connect_timer, on_connect_timeout, settings->connect_timeout_ms, 0);
     uv_prepare_init(loop, &conn->flush_soon);
     conn->connect_timer.data = conn->flush_soon.data = conn;
-    conn->handles = 2;
+    keepalive_init(loop, &conn->keepalive, settings->keepalive_ms, settings->keepalive_answer_ms, on_keepalive,
+                   on_silence, conn);
+    conn->handles = 3;
     conn->budget_since_ms = uv_now(loop);
     *out = conn;
     return 0;
@@ -420,6 +444,11 @@ bool conn_ready(const struct conn *conn)
 bool conn_down(const struct conn *conn)
 {
     return conn->down;
+}
+
+bool conn_pinged_too_often(const struct conn *conn)
+{
+    return h2_pinged_too_often(conn->h2);
 }
 
 int conn_submit(struct conn *conn, void *call, const struct h2_request *request)
@@ -448,6 +477,8 @@ void conn_close(struct conn *conn, void (*closed_cb)(void *user), void *user)
     dial_stop(conn->dial);
     uv_close((uv_handle_t *)&conn->connect_timer, handle_closed);
     uv_close((uv_handle_t *)&conn->flush_soon, handle_closed);
+    conn->keepalive.timer.data = conn;
+    uv_close((uv_handle_t *)&conn->keepalive.timer, handle_closed);
     if (!conn->stream)
         return;
     if (conn->tls)

@@ -17,10 +17,12 @@ struct conn;
 
 struct conn_settings {
     struct dial_target target;
-    struct dial_book *book;      /* of that target */
-    uint64_t connect_timeout_ms; /* until calls may be submitted */
-    struct tls_context *tls;     /* NULL: plaintext */
-    bool stay_on_host;           /* plaintext only towards this host itself, because of what the requests hold */
+    struct dial_book *book;       /* of that target */
+    uint64_t connect_timeout_ms;  /* until calls may be submitted */
+    uint64_t keepalive_ms;        /* when nothing has come in for so long, the peer gets a PING; 0: never */
+    uint64_t keepalive_answer_ms; /* how long that waits for its answer */
+    struct tls_context *tls;      /* NULL: plaintext */
+    bool stay_on_host;            /* plaintext only towards this host itself, because of what the requests hold */
     struct h2_settings h2;
 };
 
@@ -42,8 +44,9 @@ struct conn_callbacks {
 /* Borrows settings until closed. */
 int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struct conn_callbacks *callbacks, void *user,
               struct conn **out);
-bool conn_ready(const struct conn *conn); /* connected, and h2_ready */
-bool conn_down(const struct conn *conn);  /* on_down_cb was or is about to be called */
+bool conn_ready(const struct conn *conn);            /* connected, and h2_ready */
+bool conn_down(const struct conn *conn);             /* on_down_cb was or is about to be called */
+bool conn_pinged_too_often(const struct conn *conn); /* why the server goes away */
 int conn_submit(struct conn *conn, void *call, const struct h2_request *request);
 void conn_cancel(struct conn *conn, void *call);
 /* No callbacks after it but closed_cb (may be NULL); frees itself. */

@@ -63,9 +63,8 @@ static void on_notice(void *user, enum uplink_notice notice, const char *text)
         enum log_level level;
         const char *cause;
     } rows[] = {
-        [UPLINK_RENEWED] = {LOG_INFO, "files_renewed"},
-        [UPLINK_NOT_RENEWED] = {LOG_ERROR, "files_not_renewed"},
-        [UPLINK_TOKEN_EXPOSED] = {LOG_WARN, "token_exposed"},
+        [UPLINK_RENEWED] = {LOG_INFO, "files_renewed"},       [UPLINK_NOT_RENEWED] = {LOG_ERROR, "files_not_renewed"},
+        [UPLINK_TOKEN_EXPOSED] = {LOG_WARN, "token_exposed"}, [UPLINK_CALMED] = {LOG_WARN, "too_many_pings"},
         [UPLINK_IN_CLEAR] = {LOG_WARN, "in_clear"},
     };
     struct exporter *exporter = user;

@@ -89,6 +89,16 @@ void h2_cancel(struct h2 *h2, void *owner)
     h2_call_free(call);
 }
 
+int h2_ping(struct h2 *h2)
+{
+    return nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL) ? -ENOMEM : 0;
+}
+
+bool h2_pinged_too_often(const struct h2 *h2)
+{
+    return h2->pinged_too_often;
+}
+
 const char *h2_problem(const struct h2 *h2)
 {
     if (h2->problem)

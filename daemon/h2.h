@@ -75,6 +75,12 @@ int h2_submit(struct h2 *h2, void *call, const struct h2_request *request);
 /* Ends a call that has passed its deadline: RST_STREAM(CANCEL). Its result callback is not made. */
 void h2_cancel(struct h2 *h2, void *call);
 
+/* A PING, to see whether the peer is still there: its answer is a frame like others. -> 0 or -ENOMEM */
+int h2_ping(struct h2 *h2);
+
+/* Whether the server goes away because of those (GOAWAY ENHANCE_YOUR_CALM "too_many_pings", gRFC A8). */
+bool h2_pinged_too_often(const struct h2 *h2);
+
 /* Bytes from the peer. -> 0, or -EPROTO: the connection is beyond use (h2_problem). */
 int h2_receive(struct h2 *h2, const uint8_t *data, size_t bytes);
 

@@ -41,6 +41,13 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
     return buf_append(&call->body, data, bytes) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
+static bool is_about_pings(const nghttp2_goaway *goaway)
+{
+    static const char words[] = "too_many_pings";
+    return goaway->error_code == NGHTTP2_ENHANCE_YOUR_CALM && goaway->opaque_data_len == sizeof words - 1 &&
+           memcmp(goaway->opaque_data, words, sizeof words - 1) == 0;
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct h2 *h2 = user;
@@ -50,6 +57,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
             h2->settled = true;
         break;
     case NGHTTP2_GOAWAY:
+        h2->pinged_too_often |= is_about_pings(&frame->goaway);
         if (!h2->going_away) {
             h2->going_away = true;
             h2->callbacks.on_goaway_cb(h2->user);

@@ -55,6 +55,7 @@ struct h2 {
     bool heard; /* any byte */
     bool settled;
     bool going_away;
+    bool pinged_too_often;
 
     uint64_t frames;
     unsigned continuations; /* in a row, up to now */

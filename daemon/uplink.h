@@ -28,6 +28,7 @@ enum uplink_notice {
     UPLINK_RENEWED,       /* files have changed and are in use */
     UPLINK_NOT_RENEWED,   /* files have changed and cannot be used: what was read before stays */
     UPLINK_TOKEN_EXPOSED, /* others may read the token's file */
+    UPLINK_CALMED,        /* the endpoint has had too many PINGs: fewer from now on */
     UPLINK_IN_CLEAR,      /* with skip_verify: the endpoint speaks plaintext, so do we */
 };
 

@@ -170,7 +170,9 @@ bool uplink_route_same(const struct config *a, const struct config *b)
     return same_text(a->host, b->host) && same_text(a->port, b->port) && a->unix_socket == b->unix_socket &&
            a->transport == b->transport && a->skip_verify == b->skip_verify && same_text(a->ca_file, b->ca_file) &&
            same_text(a->cert_file, b->cert_file) && same_text(a->key_file, b->key_file) &&
-           same_text(a->token_header, b->token_header) && same_text(a->token_file, b->token_file) && same_headers(a, b);
+           same_text(a->token_header, b->token_header) && same_text(a->token_file, b->token_file) &&
+           same_headers(a, b) && a->keepalive_ms == b->keepalive_ms &&
+           a->max_connection_age_ms == b->max_connection_age_ms;
 }
 
 /* ---- files */

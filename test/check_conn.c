@@ -65,6 +65,8 @@ static struct bench {
     SSL_CTX *server_tls;
     struct tls_front *front;
     char why[512];
+    uint64_t connect_timeout_ms; /* 0: PATIENCE_MS */
+    uint64_t keepalive_ms, keepalive_answer_ms;
     bool stay_on_host;
     bool close_on_result;
     bool closed;
@@ -123,7 +125,9 @@ static void conn_begin(const char *host)
     bench.settings = (struct conn_settings){
         .target = {.host = host, .port = bench.port},
         .book = &bench.book,
-        .connect_timeout_ms = 200,
+        .connect_timeout_ms = bench.connect_timeout_ms ? bench.connect_timeout_ms : PATIENCE_MS,
+        .keepalive_ms = bench.keepalive_ms,
+        .keepalive_answer_ms = bench.keepalive_answer_ms,
         .tls = bench.tls,
         .stay_on_host = bench.stay_on_host,
         .h2 = {.scheme = "http", .authority = "test", .path = "/test"},
@@ -165,7 +169,7 @@ static void run_until(const unsigned *count)
     uv_timer_init(&bench.loop, &tick);
     uv_timer_start(&tick, on_tick, 5, 5);
     while (!*count) {
-        ck_assert_msg(uv_now(&bench.loop) < until_ms, "waited too long");
+        ck_assert_msg(uv_now(&bench.loop) < until_ms, "waited too long; %s", bench.why);
         uv_run(&bench.loop, UV_RUN_ONCE);
     }
     uv_close((uv_handle_t *)&tick, NULL);
@@ -201,6 +205,7 @@ END_TEST
 
 START_TEST(a_silent_peer_is_given_up_in_time)
 {
+    bench.connect_timeout_ms = 200;
     begin("127.0.0.1", &(struct script_server_options){.greeting = ""});
     run_until(&bench.downs);
     ck_assert_uint_eq(bench.ready, 0);
@@ -220,6 +225,7 @@ static void on_request(void *user, const struct script_request *request)
 START_TEST(a_peer_that_allows_no_more_calls_is_given_up_when_the_last_is_over)
 {
     static const struct script_step steps[] = {{.delay_ms = 300}};
+    bench.connect_timeout_ms = 200;
     bench.script = (struct script){.steps = steps, .count = 1};
     begin("127.0.0.1", &(struct script_server_options){.on_act_cb = on_request, .user = &bench.requests});
     run_until(&bench.ready);
@@ -310,6 +316,34 @@ START_TEST(closing_is_possible_at_any_moment)
 }
 END_TEST
 
+/* ---- keepalive */
+
+START_TEST(a_peer_that_answers_no_ping_is_given_up)
+{
+    static const char settings[] = "\0\0\0\4\0\0\0\0";
+    bench.keepalive_ms = bench.keepalive_answer_ms = 50;
+    begin("127.0.0.1", &(struct script_server_options){.greeting = settings, .greeting_bytes = sizeof settings});
+    run_until(&bench.ready);
+    run_until(&bench.downs);
+    ck_assert_ptr_nonnull(strstr(bench.why, "no answer to a PING"));
+    ck_assert_ptr_nonnull(strstr(bench.why, "aistraced.keepalive"));
+    end();
+}
+END_TEST
+
+START_TEST(a_server_that_has_had_too_many_pings_is_heard)
+{
+    static const char words[2][40] = {"\0\0\0\4\0\0\0\0\0" /* SETTINGS, then GOAWAY, ENHANCE_YOUR_CALM */
+                                      "\0\0\x16\7\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo_many_pings",
+                                      "\0\0\0\4\0\0\0\0\0"
+                                      "\0\0\x16\7\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo_many_pongs"};
+    begin("127.0.0.1", &(struct script_server_options){.greeting = words[_i], .greeting_bytes = sizeof words[0]});
+    run_until(&bench.goaways);
+    ck_assert_int_eq(conn_pinged_too_often(bench.conn), _i == 0);
+    end();
+}
+END_TEST
+
 /* ---- TLS */
 
 /* Our side, which trusts no authority but the one that signed the front's certificate, made for alt_names. */
@@ -376,6 +410,24 @@ START_TEST(a_large_call_goes_through_tls)
 }
 END_TEST
 
+START_TEST(an_idle_connection_is_asked_again_and_again)
+{
+    enum { PING_BYTES = 17, PINGS = 4 };
+    bench.keepalive_ms = 10;
+    bench.keepalive_answer_ms = PATIENCE_MS;
+    tls_begin("IP:127.0.0.1", true);
+    server_begin(&(struct script_server_options){0});
+    front_begin();
+    conn_begin("127.0.0.1");
+    expect_an_answer();
+    size_t before = tls_front_bytes(bench.front);
+    for (unsigned due = 0; !due; due = tls_front_bytes(bench.front) >= before + PINGS * PING_BYTES)
+        uv_run(&bench.loop, UV_RUN_ONCE);
+    ck_assert_uint_eq(bench.downs, 0);
+    end();
+}
+END_TEST
+
 START_TEST(a_server_that_does_not_verify_gets_no_byte)
 {
     tls_begin("IP:127.0.0.2", true);
@@ -420,6 +472,7 @@ START_TEST(a_peer_that_is_neither_is_broken)
         const char *greeting;
         const char *says;
     } table[] = {{"", "did not answer in TLS"}, {"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP/1"}, {"SSH-2.0\r\n", "TLS"}};
+    bench.connect_timeout_ms = _i == 0 ? 200 : 0;
     tls_begin("IP:127.0.0.1", false);
     begin("127.0.0.1", &(struct script_server_options){.greeting = table[_i].greeting,
                                                        .greeting_bytes = strlen(table[_i].greeting)});
@@ -598,11 +651,14 @@ int main(void)
     tcase_add_test(tcase, a_refused_connection_is_said);
     tcase_add_test(tcase, a_lost_connection_ends_its_calls_first);
     tcase_add_loop_test(tcase, closing_is_possible_at_any_moment, 0, 4);
+    tcase_add_test(tcase, a_peer_that_answers_no_ping_is_given_up);
+    tcase_add_loop_test(tcase, a_server_that_has_had_too_many_pings_is_heard, 0, 2);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("tls");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_verified_server_gets_calls_through_tls);
     tcase_add_test(tcase, a_large_call_goes_through_tls);
+    tcase_add_test(tcase, an_idle_connection_is_asked_again_and_again);
     tcase_add_test(tcase, a_server_that_does_not_verify_gets_no_byte);
     tcase_add_test(tcase, without_verification_any_certificate_will_do);
     tcase_add_test(tcase, a_server_in_plaintext_is_told_from_its_settings);

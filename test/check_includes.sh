@@ -22,7 +22,7 @@ gzip     daemon/gzip*                                                   L0 gzip 
 h2       daemon/h2*                                                     L0 L1 h2 grpc                      nghttp2                       $io
 tls      daemon/tls*                                                    L0 L1 tls                          openssl                       -
 L1       daemon/(record_decode|sampler|batch|delivery|otlp_|key_set|utf8|backoff|proxy)*  L0 L1 record                      -                             $io
-L2       daemon/(source|discovery|segment|tenant|totals|dial|tunnel|conn|uplink|exporter|spool|admin)*  L0 L1 config grpc gzip h2 tls L2 record shmring uv         -
+L2       daemon/(source|discovery|segment|tenant|totals|dial|tunnel|keepalive|conn|uplink|exporter|spool|admin)*  L0 L1 config grpc gzip h2 tls L2 record shmring uv         -
 L3       daemon/(daemon|aistraced|harden)*                                    L0 L1 config grpc h2 tls L2 L3 shmring uv                        -
 store    daemon/endpoint/(store|hash|wire)*                             L0 store                           protobuf-c                    $io
 spans    daemon/endpoint/(text|otlp_json|trace_lines|ingest|grpc_server)*  L0 grpc store spans             nghttp2|protobuf-c            $io

@@ -30,7 +30,7 @@ static struct {
     struct tls_front *front;
     SSL_CTX *server_tls;
     char port[16];
-    unsigned fresh, results, notices[4], troubles;
+    unsigned fresh, results, notices[8], troubles;
     int codes[CALLS_MAX];
     char notice[512], trouble[512];
     char headers[CALLS_MAX][1024]; /* of the requests, as they came in */
@@ -327,6 +327,44 @@ START_TEST(plaintext_is_what_http_asks_for)
 }
 END_TEST
 
+/* ---- how long connections live */
+
+START_TEST(an_old_connection_gives_way_and_finishes_its_calls)
+{
+    begin(CONFIG_PLAINTEXT);
+    bench.config.max_connection_age_ms = 200;
+    server_begin(&(struct script_step){.delay_ms = 800}, 1);
+    uplink_begin();
+    run_until(&bench.fresh, 1);
+    submit(0);
+    run_until(&bench.fresh, 2);
+    ck_assert_uint_eq(bench.results, 0);
+    run_until(&bench.results, 1);
+    ck_assert_int_eq(bench.codes[0], GRPC_OK);
+    ck_assert_uint_eq(bench.troubles, 0);
+    end();
+}
+END_TEST
+
+START_TEST(too_many_pings_make_them_fewer)
+{
+    static const char words[] = "\0\0\0\4\0\0\0\0\0" /* SETTINGS, then GOAWAY, ENHANCE_YOUR_CALM */
+                                "\0\0\x16\7\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo_many_pings";
+    begin(CONFIG_PLAINTEXT);
+    bench.config.keepalive_ms = 10000;
+    const struct script_server_options options = {
+        .script = &bench.script, .greeting = words, .greeting_bytes = sizeof words - 1};
+    ck_assert_int_eq(script_server_start(&bench.loop, &options, &bench.server), 0);
+    snprintf(bench.port, sizeof bench.port, "%d", script_server_port(bench.server));
+    uplink_begin();
+    run_until(&bench.notices[UPLINK_CALMED], 1);
+    ck_assert_ptr_nonnull(strstr(bench.notice, "one in 20000 ms"));
+    run_until(&bench.notices[UPLINK_CALMED], 2);
+    ck_assert_ptr_nonnull(strstr(bench.notice, "one in 40000 ms"));
+    end();
+}
+END_TEST
+
 /* ---- certificates */
 
 START_TEST(a_client_certificate_is_read_again_when_it_changes)
@@ -552,6 +590,8 @@ int main(void)
     tcase_add_test(tcase, tls_without_verification_is_preferred_to_plaintext);
     tcase_add_test(tcase, verified_tls_never_falls_back);
     tcase_add_test(tcase, plaintext_is_what_http_asks_for);
+    tcase_add_test(tcase, an_old_connection_gives_way_and_finishes_its_calls);
+    tcase_add_test(tcase, too_many_pings_make_them_fewer);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("files");
     tcase_set_timeout(tcase, 60);
