@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "conn.h"
-
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,19 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "buf.h"
-#include "keepalive.h"
-
-enum {
-    READ_BYTES = 16 << 10,
-    /* Written at a time: small enough to be still in the cache when the kernel copies it. */
-    WRITE_BYTES = 64 << 10,
-    WHY_BYTES = 512,
-    /* Inbound frames allowed per second: so many, and one more for each so many bytes sent. */
-    BUDGET_MS = 1000,
-    BUDGET_FRAMES = 4000,
-    BUDGET_BYTES_PER_FRAME = 256,
-};
+#include "conn_state.h"
 
 static const char CLEAR_SECRET[] =
     "the endpoint speaks plaintext, and the token or the headers of OTEL_EXPORTER_OTLP_HEADERS would be there for the "
@@ -29,39 +15,6 @@ static const char CLEAR_SECRET[] =
 static const char NO_CALL[] =
     "it accepted the TLS connection, but allowed no call: if it asks for a client certificate, "
     "give aistraced.cert_file and aistraced.key_file";
-
-struct conn {
-    uv_loop_t *loop;
-    const struct conn_settings *settings;
-    struct conn_callbacks callbacks;
-    void *user;
-    struct h2 *h2;
-    struct tls *tls; /* NULL: plaintext */
-
-    struct dial *dial;
-    uv_stream_t *stream; /* NULL: not connected */
-    uv_timer_t connect_timer;
-    uv_prepare_t flush_soon;
-    struct keepalive keepalive;
-    int handles;
-
-    bool was_ready;  /* when it was last looked at */
-    bool once_ready; /* ever */
-    bool down;
-    bool closing;
-    void (*closed_cb)(void *user);
-    void *closed_user;
-
-    uv_write_t write;
-    bool writing;     /* outgoing() is with the kernel */
-    struct buf out;   /* of h2, not yet encrypted when there is TLS */
-    struct buf plain; /* decrypted, for h2 */
-    uint64_t budget_since_ms;
-    uint64_t budget_frames; /* seen before this second */
-    uint64_t budget_sent;   /* bytes sent in this second */
-    char read_buffer[READ_BYTES];
-    char why[WHY_BYTES];
-};
 
 static void handle_closed(uv_handle_t *handle)
 {
@@ -85,22 +38,7 @@ static void stream_closed(uv_handle_t *handle)
     free(handle);
 }
 
-/* What the peer gets to see next. */
-static struct buf *outgoing(struct conn *conn)
-{
-    return conn->tls ? tls_output(conn->tls) : &conn->out;
-}
-
-/* One last word, as far as the kernel takes it at once. */
-static void send_farewell(struct conn *conn)
-{
-    struct buf *bytes = outgoing(conn);
-    uv_buf_t last = uv_buf_init((char *)bytes->data, (unsigned)bytes->len);
-    if (conn->stream && !conn->writing && bytes->len)
-        uv_try_write(conn->stream, &last, 1);
-}
-
-__attribute__((format(printf, 3, 4))) static void fail(struct conn *conn, enum conn_end end, const char *format, ...)
+__attribute__((format(printf, 3, 4))) void conn_fail(struct conn *conn, enum conn_end end, const char *format, ...)
 {
     if (conn->down || conn->closing)
         return;
@@ -135,22 +73,16 @@ static const char *suspicion(const struct conn *conn)
     return problem;
 }
 
-static void fail_lost(struct conn *conn, const char *what)
+void conn_fail_lost(struct conn *conn, const char *what)
 {
     const char *why = suspicion(conn);
     bool silent = conn->tls && conn->stream && tls_peer_said_nothing(conn->tls);
-    fail(conn, silent ? CONN_NOT_TLS : CONN_BROKEN, "%s%s%s", what, why ? "; " : "", why ? why : "");
-}
-
-static void fail_tls(struct conn *conn)
-{
-    send_farewell(conn);
-    fail(conn, tls_peer_spoke_settings(conn->tls) ? CONN_NOT_TLS : CONN_BROKEN, "%s", tls_problem(conn->tls));
+    conn_fail(conn, silent ? CONN_NOT_TLS : CONN_BROKEN, "%s%s%s", what, why ? "; " : "", why ? why : "");
 }
 
 static void on_connect_timeout(uv_timer_t *timer);
 
-static void tell_ready(struct conn *conn)
+void conn_tell_ready(struct conn *conn)
 {
     bool ready = conn_ready(conn);
     /* One that has no calls and allows none is of no use: it has as long to allow one as it had at first. */
@@ -165,165 +97,6 @@ static void tell_ready(struct conn *conn)
         conn->callbacks.on_ready_cb(conn->user);
     }
     conn->was_ready = ready;
-}
-
-/* ---- writing */
-
-static void flush(struct conn *conn);
-
-static void on_written(uv_write_t *request, int status)
-{
-    struct conn *conn = request->data;
-    conn->writing = false;
-    outgoing(conn)->len = 0;
-    if (conn->down || conn->closing)
-        return;
-    if (status)
-        fail_lost(conn, uv_strerror(status));
-    else
-        flush(conn);
-}
-
-/* Hands bytes to the kernel: what it does not take at once is written as it can. -> false: no more for now */
-static bool write_out(struct conn *conn, struct buf *bytes)
-{
-    conn->budget_sent += bytes->len;
-    uv_buf_t all = uv_buf_init((char *)bytes->data, (unsigned)bytes->len);
-    int taken = uv_try_write(conn->stream, &all, 1);
-    if (taken < 0 && taken != UV_EAGAIN) {
-        fail_lost(conn, uv_strerror(taken));
-        return false;
-    }
-    size_t done = taken > 0 ? (size_t)taken : 0;
-    if (done == bytes->len) {
-        bytes->len = 0;
-        return true;
-    }
-    uv_buf_t rest = uv_buf_init((char *)bytes->data + done, (unsigned)(bytes->len - done));
-    conn->write.data = conn;
-    int err = uv_write(&conn->write, conn->stream, &rest, 1, on_written);
-    conn->writing = err == 0;
-    if (err)
-        fail_lost(conn, uv_strerror(err));
-    return false;
-}
-
-/* Encrypts what h2 has given. */
-static int seal(struct conn *conn)
-{
-    int err = conn->out.len ? tls_send(conn->tls, conn->out.data, conn->out.len) : 0;
-    conn->out.len = 0;
-    return err;
-}
-
-/* Fills outgoing(). -> false: the connection has failed */
-static bool gather(struct conn *conn)
-{
-    if (conn->tls && !tls_established(conn->tls))
-        return true;
-    int err = h2_send(conn->h2, &conn->out, WRITE_BYTES);
-    if (conn->closing)
-        return false;
-    int tls_err = conn->tls ? seal(conn) : 0;
-    if (err == -EPROTO) {
-        send_farewell(conn);
-        fail(conn, CONN_BROKEN, "HTTP/2: %s", h2_problem(conn->h2));
-    } else if (tls_err == -EPROTO) {
-        fail_tls(conn);
-    } else if (err || tls_err) {
-        fail(conn, CONN_BROKEN, "%s", strerror(-(err ? err : tls_err)));
-    }
-    return !err && !tls_err;
-}
-
-static void flush(struct conn *conn)
-{
-    uv_prepare_stop(&conn->flush_soon);
-    while (conn->stream && !conn->writing && !conn->down && !conn->closing) {
-        if (!gather(conn) || !outgoing(conn)->len || !write_out(conn, outgoing(conn)))
-            break;
-    }
-}
-
-static void on_flush_soon(uv_prepare_t *prepare)
-{
-    struct conn *conn = prepare->data;
-    flush(conn);
-    if (!conn->down && !conn->closing)
-        tell_ready(conn);
-}
-
-/* Before the loop waits next: so that submitting makes no callbacks, and several calls share a write. */
-static void flush_later(struct conn *conn)
-{
-    if (!conn->down && !conn->closing)
-        uv_prepare_start(&conn->flush_soon, on_flush_soon);
-}
-
-/* ---- reading */
-
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
-{
-    (void)suggested;
-    struct conn *conn = handle->data;
-    *out = uv_buf_init(conn->read_buffer, sizeof conn->read_buffer);
-}
-
-static bool over_budget(struct conn *conn)
-{
-    uint64_t frames = h2_frames_received(conn->h2);
-    uint64_t now_ms = uv_now(conn->loop);
-    if (now_ms - conn->budget_since_ms >= BUDGET_MS) {
-        conn->budget_since_ms = now_ms;
-        conn->budget_frames = frames;
-        conn->budget_sent = 0;
-    }
-    return frames - conn->budget_frames > BUDGET_FRAMES + conn->budget_sent / BUDGET_BYTES_PER_FRAME;
-}
-
-/* Bytes of HTTP/2. */
-static void take_plain(struct conn *conn, const uint8_t *data, size_t bytes)
-{
-    int err = bytes ? h2_receive(conn->h2, data, bytes) : 0;
-    if (conn->closing)
-        return;
-    if (err)
-        fail(conn, CONN_BROKEN, "%s", h2_problem(conn->h2));
-    else if (over_budget(conn))
-        fail(conn, CONN_BROKEN, "the server floods the connection with frames");
-    else
-        flush(conn);
-}
-
-static void take_encrypted(struct conn *conn, const uint8_t *data, size_t bytes)
-{
-    int err = tls_receive(conn->tls, data, bytes, &conn->plain);
-    if (err == -EPROTO) {
-        fail_tls(conn);
-        return;
-    }
-    if (err) {
-        fail(conn, CONN_BROKEN, "%s", strerror(-err));
-        return;
-    }
-    take_plain(conn, conn->plain.data, conn->plain.len);
-    conn->plain.len = 0;
-}
-
-static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
-{
-    struct conn *conn = stream->data;
-    if (bytes < 0) {
-        fail_lost(conn, bytes == UV_EOF ? "closed by the server" : uv_strerror((int)bytes));
-        return;
-    }
-    keepalive_heard(&conn->keepalive);
-    if (conn->tls)
-        take_encrypted(conn, (const uint8_t *)buffer->base, (size_t)bytes);
-    else
-        take_plain(conn, (const uint8_t *)buffer->base, (size_t)bytes);
-    if (!conn->down && !conn->closing)
-        tell_ready(conn);
 }
 
 /* ---- connecting */
@@ -344,31 +117,29 @@ static void on_dialed(void *user, uv_stream_t *stream, const char *why)
 {
     struct conn *conn = user;
     if (!stream) {
-        fail(conn, CONN_BROKEN, "%s", why);
+        conn_fail(conn, CONN_BROKEN, "%s", why);
         return;
     }
     stream->data = conn;
     conn->stream = stream;
     conn->handles++;
     if (conn->settings->stay_on_host && !conn->tls && !stays_on_host(conn)) {
-        fail(conn, CONN_BROKEN, "%s", CLEAR_SECRET);
+        conn_fail(conn, CONN_BROKEN, "%s", CLEAR_SECRET);
         return;
     }
-    int err = uv_read_start(stream, on_alloc, on_read);
+    int err = conn_start_io(conn);
     if (err)
-        fail(conn, CONN_BROKEN, "%s", uv_strerror(err));
-    else
-        flush(conn);
+        conn_fail(conn, CONN_BROKEN, "%s", uv_strerror(err));
 }
 
 static void on_connect_timeout(uv_timer_t *timer)
 {
     struct conn *conn = timer->data;
     if (conn->stream)
-        fail(conn, CONN_BROKEN, "it accepted the connection, but allowed no call in time%s%s",
-             suspicion(conn) ? "; " : "", suspicion(conn) ? suspicion(conn) : "");
+        conn_fail(conn, CONN_BROKEN, "it accepted the connection, but allowed no call in time%s%s",
+                  suspicion(conn) ? "; " : "", suspicion(conn) ? suspicion(conn) : "");
     else
-        fail(conn, CONN_BROKEN, "cannot connect: %s", uv_strerror(UV_ETIMEDOUT));
+        conn_fail(conn, CONN_BROKEN, "cannot connect: %s", uv_strerror(UV_ETIMEDOUT));
 }
 
 /* ---- keepalive */
@@ -377,13 +148,14 @@ static void on_keepalive(void *user)
 {
     struct conn *conn = user;
     if (!h2_ping(conn->h2))
-        flush(conn);
+        conn_flush(conn);
 }
 
 static void on_silence(void *user)
 {
     struct conn *conn = user;
-    fail(conn, CONN_BROKEN, "no answer to a PING: the way there is broken, or the server hangs (aistraced.keepalive)");
+    conn_fail(conn, CONN_BROKEN,
+              "no answer to a PING: the way there is broken, or the server hangs (aistraced.keepalive)");
 }
 
 /* ---- what the owner calls */
@@ -457,14 +229,14 @@ int conn_submit(struct conn *conn, void *call, const struct h2_request *request)
         return -EAGAIN;
     int err = h2_submit(conn->h2, call, request);
     if (!err)
-        flush_later(conn);
+        conn_flush_later(conn);
     return err;
 }
 
 void conn_cancel(struct conn *conn, void *call)
 {
     h2_cancel(conn->h2, call);
-    flush_later(conn);
+    conn_flush_later(conn);
 }
 
 void conn_close(struct conn *conn, void (*closed_cb)(void *user), void *user)
@@ -483,6 +255,6 @@ void conn_close(struct conn *conn, void (*closed_cb)(void *user), void *user)
         return;
     if (conn->tls)
         tls_end(conn->tls);
-    send_farewell(conn);
+    conn_send_farewell(conn);
     uv_close((uv_handle_t *)conn->stream, stream_closed);
 }
