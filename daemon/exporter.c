@@ -68,6 +68,8 @@ static void on_notice(void *user, enum uplink_notice notice, const char *text)
         [UPLINK_IN_CLEAR] = {LOG_WARN, "in_clear"},
     };
     struct exporter *exporter = user;
+    if (notice == UPLINK_RENEWED)
+        exporter->denied_until_ms = 0; /* it may have been for the old token */
     log_cause(exporter->log, rows[notice].level, rows[notice].cause, exporter_now_ms(exporter), "%s", text);
 }
 
@@ -199,6 +201,7 @@ int exporter_reconfigure(struct exporter *exporter, const struct config *fresh)
     exporter->authority = authority;
     exporter->config = fresh;
     if (moved) {
+        exporter->denied_until_ms = 0;
         exporter_queue_moved(exporter);
         exporter_outcome_trouble(exporter, TROUBLE_CONNECTING, "connecting to %s", authority);
     }

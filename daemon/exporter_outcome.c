@@ -83,10 +83,10 @@ static void attempt_exported(struct exporter *exporter, struct delivery *deliver
     finish(exporter, delivery, &(struct batch_outcome){.exported = true, .rejected = rejected});
 }
 
-/* A token that has been replaced meanwhile is tried once. A link that retires may have been left for that reason. */
-static bool authorize_again(struct exporter *exporter, struct delivery *delivery, enum link_state link)
+/* A token that has been replaced meanwhile is tried once. */
+static bool authorize_again(struct exporter *exporter, struct delivery *delivery)
 {
-    if (delivery->reauthorized || !(uplink_refresh_token(exporter->uplink) || link == LINK_RETIRING))
+    if (delivery->reauthorized || !uplink_refresh_token(exporter->uplink))
         return false;
     delivery->reauthorized = true;
     return true;
@@ -152,7 +152,7 @@ void exporter_outcome_ended(struct exporter *exporter, struct delivery *delivery
         }
     }
     if (result->code == GRPC_UNAUTHENTICATED || result->code == GRPC_PERMISSION_DENIED) {
-        if (authorize_again(exporter, delivery, link)) {
+        if (authorize_again(exporter, delivery)) {
             again(exporter, delivery, 0);
             return;
         }

@@ -760,6 +760,29 @@ START_TEST(a_new_token_that_is_denied_too_is_tried_once)
 }
 END_TEST
 
+START_TEST(a_new_token_ends_the_wait_of_a_denied_one)
+{
+    static const struct script_step steps[] = {{.status = 16}};
+    begin(steps, 1);
+    server_start(NULL);
+    bench.config.retry_initial_ms = bench.config.retry_max_ms = 600000;
+    bench.config.token_header = "x-auth";
+    bench.config.token_file = write_token("old", 3);
+    exporter_begin();
+    submit(1);
+    run_until(finished, 1);
+    ck_assert_int_eq(bench.batches[0].outcome.reason, DROP_REFUSED);
+    submit(1);
+    int fd = open(bench.config.token_file, O_WRONLY | O_TRUNC);
+    ck_assert_int_eq(write(fd, "new", 3), 3);
+    close(fd);
+    run_until(finished, 2);
+    unlink(bench.config.token_file);
+    ck_assert(bench.batches[1].outcome.exported);
+    end();
+}
+END_TEST
+
 START_TEST(a_denied_token_makes_no_storm_and_costs_few_batches)
 {
     enum { WAIT_MS = 100, OBSERVED_MS = 600 };
@@ -956,6 +979,7 @@ int main(void)
     tcase_add_test(tcase, without_its_token_nothing_is_sent);
     tcase_add_test(tcase, a_denied_token_that_was_replaced_meanwhile_loses_nothing);
     tcase_add_test(tcase, a_new_token_that_is_denied_too_is_tried_once);
+    tcase_add_test(tcase, a_new_token_ends_the_wait_of_a_denied_one);
     tcase_add_test(tcase, a_denied_token_makes_no_storm_and_costs_few_batches);
     tcase_add_loop_test(tcase, a_token_that_no_header_can_carry_is_an_error, 0, 8);
     tcase_add_test(tcase, backoff_grows_to_its_cap_within_its_jitter);
