@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The token of the exporter: how it is read and sent, and what is done when it is denied.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "exporter_token.h"
+#include "secret.h"
+#include "support/exporter_batch.h"
+#include "support/exporter_bench.h"
+
+START_TEST(the_token_goes_with_each_request_unindexed)
+{
+    bench_begin(NULL, 0);
+    bench_serve(NULL);
+    bench.config.token_header = "x-auth";
+    bench.config.token_file = bench_write_token("\n Bearer abc \n", 14);
+    bench_export();
+    bench_submit(1);
+    bench_run_until(bench_finished, 1);
+    unlink(bench.config.token_file);
+    ck_assert_ptr_nonnull(strstr(bench.last_headers, "\nx-auth: Bearer abc (never indexed)\n"));
+    bench_end();
+}
+END_TEST
+
+START_TEST(without_its_token_nothing_is_sent)
+{
+    bench_begin(NULL, 0);
+    bench_serve(NULL);
+    bench.config.token_header = "x-auth";
+    bench.config.token_file = "/nonexistent/token";
+    bench_export();
+    bench_submit(1);
+    bench_run_until(bench_in_trouble, 0);
+    ck_assert_ptr_nonnull(strstr(exporter_trouble(bench.exporter), "/nonexistent/token: No such file"));
+    ck_assert_uint_eq(script_server_accepted(bench.server), 0);
+    bench_end();
+}
+END_TEST
+
+static void replace_token(void)
+{
+    int fd = open(bench.config.token_file, O_WRONLY | O_TRUNC);
+    ck_assert_int_eq(write(fd, "new", 3), 3);
+    close(fd);
+}
+
+START_TEST(a_denied_token_that_was_replaced_meanwhile_loses_nothing)
+{
+    static const struct script_step steps[] = {{.status = 16}, {.status = 7}, {.status = 16}};
+    bench_begin(steps, 3);
+    bench_serve(NULL);
+    bench.config.max_in_flight = 3;
+    bench.config.token_header = "x-auth";
+    bench.config.token_file = bench_write_token("old", 3);
+    bench_export();
+    bench_run_until(bench_connected, 1);
+    replace_token();
+    bench_submit(5);
+    bench_run_until(bench_finished, 5);
+    unlink(bench.config.token_file);
+    bench_check_all_exported();
+    ck_assert_uint_eq(bench.stats.export_requests[GRPC_UNAUTHENTICATED], 2);
+    ck_assert_uint_eq(bench.stats.export_requests[GRPC_PERMISSION_DENIED], 1);
+    ck_assert_ptr_nonnull(strstr(bench.last_headers, "\nx-auth: new "));
+    ck_assert_uint_eq(script_server_accepted(bench.server), 2);
+    bench_end();
+}
+END_TEST
+
+START_TEST(a_new_token_that_is_denied_too_is_tried_once)
+{
+    static const struct script_step steps[] = {{.status = 16, .times = 2}};
+    bench_begin(steps, 1);
+    bench_serve(NULL);
+    bench.config.token_header = "x-auth";
+    bench.config.token_file = bench_write_token("old", 3);
+    bench_export();
+    bench_run_until(bench_connected, 1);
+    replace_token();
+    bench_submit(1);
+    bench_run_until(bench_finished, 1);
+    unlink(bench.config.token_file);
+    ck_assert_int_eq(bench.batches[0].outcome.reason, DROP_REFUSED);
+    ck_assert_uint_eq(bench.batches[0].sent, 2);
+    bench_end();
+}
+END_TEST
+
+START_TEST(a_new_token_ends_the_wait_of_a_denied_one)
+{
+    static const struct script_step steps[] = {{.status = 16}};
+    bench_begin(steps, 1);
+    bench_serve(NULL);
+    bench.config.retry_initial_ms = bench.config.retry_max_ms = 600000;
+    bench.config.token_header = "x-auth";
+    bench.config.token_file = bench_write_token("old", 3);
+    bench_export();
+    bench_submit(1);
+    bench_run_until(bench_finished, 1);
+    ck_assert_int_eq(bench.batches[0].outcome.reason, DROP_REFUSED);
+    bench_submit(1);
+    replace_token();
+    bench_run_until(bench_finished, 2);
+    unlink(bench.config.token_file);
+    ck_assert(bench.batches[1].outcome.exported);
+    bench_end();
+}
+END_TEST
+
+START_TEST(a_denied_token_makes_no_storm_and_costs_few_batches)
+{
+    enum { WAIT_MS = 100, OBSERVED_MS = 600 };
+    static const struct script_step steps[] = {{.status = 16, .times = SCRIPT_FOR_EVER}};
+    bench_begin(steps, 1);
+    bench_serve(NULL);
+    bench.config.retry_initial_ms = bench.config.retry_max_ms = WAIT_MS;
+    bench_export();
+    bench_submit(40);
+    bench_run_until(bench_finished, (unsigned)bench.config.max_in_flight);
+    uint64_t from_ms = uv_now(&bench.loop);
+    while (uv_now(&bench.loop) < from_ms + OBSERVED_MS)
+        uv_run(&bench.loop, UV_RUN_ONCE);
+    unsigned denied = bench.finished - (unsigned)bench.config.max_in_flight;
+    ck_assert_uint_ge(denied, 1);
+    ck_assert_uint_le(denied, (uv_now(&bench.loop) - from_ms) / (WAIT_MS * 8 / 10) + 1);
+    bench_end();
+}
+END_TEST
+
+START_TEST(a_token_that_no_header_can_carry_is_an_error)
+{
+    static char large[EXPORTER_TOKEN_MAX_BYTES + 1];
+    memset(large, 'x', sizeof large);
+    static const struct {
+        const char *text;
+        size_t bytes;
+        int err;
+    } table[] = {
+        {"", 0, -ENODATA},    {" \n", 2, -ENODATA},          {"a\nb", 3, -EILSEQ},         {"a\0b", 3, -EILSEQ},
+        {"\xff", 1, -EILSEQ}, {large, sizeof large, -EFBIG}, {large, sizeof large - 1, 0}, {"a b", 3, 0}};
+    char *token = NULL;
+    char *path = bench_write_token(table[_i].text, table[_i].bytes);
+    ck_assert_int_eq(exporter_token_read(path, &token), table[_i].err);
+    unlink(path);
+    ck_assert_int_eq(token != NULL, table[_i].err == 0);
+    secret_free(token);
+    ck_assert_int_eq(exporter_token_read("/tmp", &token), -EINVAL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("exporter_token");
+    TCase *tcase = tcase_create("exporter_token");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, the_token_goes_with_each_request_unindexed);
+    tcase_add_test(tcase, without_its_token_nothing_is_sent);
+    tcase_add_test(tcase, a_denied_token_that_was_replaced_meanwhile_loses_nothing);
+    tcase_add_test(tcase, a_new_token_that_is_denied_too_is_tried_once);
+    tcase_add_test(tcase, a_new_token_ends_the_wait_of_a_denied_one);
+    tcase_add_test(tcase, a_denied_token_makes_no_storm_and_costs_few_batches);
+    tcase_add_loop_test(tcase, a_token_that_no_header_can_carry_is_an_error, 0, 8);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
