@@ -4,6 +4,8 @@
  */
 #include <check.h>
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -266,6 +268,38 @@ START_TEST(a_forked_child_measures_anew)
 }
 END_TEST
 
+/* What the line of the parent would give is 1,000 s off there. */
+START_TEST(a_child_in_another_time_namespace_has_the_time_of_that)
+{
+    int status, offsets;
+
+    start_tracing();
+    counter_hold();
+    if (unshare(CLONE_NEWTIME) != 0) {
+        printf("skipped, no time namespace is to be had: %s\n", strerror(errno));
+        aistrace_stop();
+        return;
+    }
+    offsets = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+    ck_assert_int_ge(offsets, 0);
+    ck_assert_int_gt(dprintf(offsets, "monotonic 1000 0\n"), 0);
+    close(offsets);
+    uint64_t parent_ns = aistrace__clock_read(CLOCK_MONOTONIC);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        struct aistrace_span span;
+        aistrace_span_start(&span, "child", NULL);
+        aistrace_span_end(&span);
+        bool there = span.start_monotonic_ns >= parent_ns + 1000 * SECOND_NS;
+        _exit(there && is_near((int64_t)(span.start_unix_ns - span.start_monotonic_ns), wall_offset_ns()) ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    aistrace_stop();
+}
+END_TEST
+
 START_TEST(the_environment_and_prctl_can_forbid_the_counter)
 {
     if (_i == 0)
@@ -299,6 +333,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_step_of_the_wall_clock_is_taken_up_between_two_spans, 0, 2);
     tcase_add_test(tcase, a_child_on_another_thread_does_not_start_before_its_parent);
     tcase_add_test(tcase, a_forked_child_measures_anew);
+    tcase_add_test(tcase, a_child_in_another_time_namespace_has_the_time_of_that);
     tcase_add_loop_test(tcase, the_environment_and_prctl_can_forbid_the_counter, 0, 2);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
