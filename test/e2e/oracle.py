@@ -51,7 +51,7 @@ class Producer:
 class Account:
     """One producer's figures, and what is wrong with them."""
 
-    def __init__(self, producer, slots, segments, received):
+    def __init__(self, producer, slots, segments, received, kept):
         self.name = producer.name
         self.attempted = producer.attempted
         self.problems = []
@@ -75,7 +75,7 @@ class Account:
             "committed": self.committed - self.exported - self.sampled_out - self.rejected - self.spooled -
                          sum(self.refused.values()) - self.in_ring,
         }
-        self._compare_received(producer, received)
+        self._compare_received(producer, received, kept)
 
     def _sum(self, key):
         return sum(slot[key] for slot in self.slots)
@@ -88,13 +88,13 @@ class Account:
                 self.problems.append(f"slot {slot['number']}: {open_spans} spans begun and never ended")
             self.dropped["interrupted"] += max(open_spans, 0)
 
-    def _compare_received(self, producer, received):
+    def _compare_received(self, producer, received, kept):
         mine = received.keys() & producer.log.keys()
         self.received = len(mine)
         self.duplicates = {span_id: received[span_id] - 1 for span_id in mine if received[span_id] > 1}
         # What is spooled, refused or still in the ring may have been received all the same; what is exported must.
         most = self.exported + self.rejected + self.spooled + sum(self.refused.values()) + self.in_ring
-        short = max(self.exported - self.received, 0)
+        short = max(self.exported - self.received, 0) if kept else 0
         over = max(self.received - most, 0)
         self.residuals["received"] = short - over
         if short:
@@ -197,10 +197,11 @@ class Oracle:
             os.close(fd)
         self.held.clear()
 
-    def report(self, producers, servers, metrics=None, may_repeat=None, hostile=()):
+    def report(self, producers, servers, metrics=None, may_repeat=None, hostile=(), kept=True):
         """-> Report. servers: what received (anything with span_ids()). metrics: of the sidecar, once settled.
         may_repeat: span ids that may arrive twice; None: none. hostile: pids of producers whose segments have been
-        damaged: nothing is asked of them, and as they can make any span up, nothing of what is no producer's."""
+        damaged: nothing is asked of them, and as they can make any span up, nothing of what is no producer's. kept False: the endpoint
+        acknowledges what it does not keep, so that only the ledgers can be asked."""
         received = collections.Counter()
         for server in servers:
             received.update(server.span_ids())
@@ -215,7 +216,7 @@ class Oracle:
         for producer in producers:
             slots = [slot for pid in producer.pids for slot in of_pid[pid][0]]
             segments = [segment for pid in producer.pids for segment in of_pid[pid][1]]
-            accounts.append(Account(producer, slots, segments, received))
+            accounts.append(Account(producer, slots, segments, received, kept))
         known = set().union(*(producer.pids for producer in producers))
         problems = [f"a segment of pid {pid}, which is no producer's" for pid in sorted(set(pid_of.values()) - known)]
         strangers = set() if hostile else received.keys() - set().union(*(producer.log.keys() for producer in producers))

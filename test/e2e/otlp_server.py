@@ -146,6 +146,31 @@ def note_token(options, token, context):
             file.write(token + "\n")
 
 
+def field(number, data):
+    """A protobuf field of bytes, fewer than 128."""
+    return bytes((number << 3 | 2, len(data))) + data
+
+
+def retry_info(code, delay_ms):
+    """google.rpc.Status with a RetryInfo, for grpc-status-details-bin."""
+    delay = bytes((1 << 3, delay_ms // 1000)) + bytes((2 << 3,)) + varint(delay_ms % 1000 * 1_000_000)
+    details = field(1, b"type.googleapis.com/google.rpc.RetryInfo") + field(2, field(1, delay))
+    return bytes((1 << 3, code)) + field(3, details)
+
+
+def varint(value):
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out) + bytes((value,))
+
+
+def partial_success(rejected):
+    """An answer that takes all spans but so many; nothing for 0."""
+    return field(1, b"\x08" + varint(rejected) + field(2, b"as the test wants")) if rejected else b""
+
+
 def serve(options):
     import grpc
 
@@ -170,6 +195,9 @@ def serve(options):
                 if not refuse:
                     acknowledged.add(name)
         if refuse:
+            if options.retry_info_ms:
+                code = getattr(grpc.StatusCode, options.fail).value[0]
+                context.set_trailing_metadata((("grpc-status-details-bin", retry_info(code, options.retry_info_ms)),))
             context.abort(getattr(grpc.StatusCode, options.fail), "as the test wants")
         if decode:
             try:
@@ -183,7 +211,7 @@ def serve(options):
                 os._exit(3)
         if options.delay_ms:
             time.sleep(options.delay_ms / 1000)
-        return b""
+        return partial_success(options.reject)
 
     handler = grpc.unary_unary_rpc_method_handler(export, request_deserializer=None, response_serializer=None)
     service, method = METHOD[1:].split("/")
@@ -219,6 +247,8 @@ def arguments():
     parser.add_argument("--fail-count", type=int, default=0)
     parser.add_argument("--fail-share", type=float, default=0,
                         help="of all requests, by chance; at its end the server says how often it was sent what it had taken")
+    parser.add_argument("--retry-info-ms", type=int, default=0, help="goes with each failure")
+    parser.add_argument("--reject", type=int, default=0, help="spans of each request, as partial success says it")
     parser.add_argument("--no-gzip", default="")
     parser.add_argument("--delay-ms", type=int, default=0)
     parser.add_argument("--max-message-bytes", type=int, default=0, help="0: gRPC's default of 4 MiB")

@@ -58,6 +58,7 @@ class Row:
         self.name = name
         self.attempts = self.attempted = self.committed = self.exported = self.duplicates = self.residual = 0
         self.dropped = collections.Counter()
+        self.further = dict.fromkeys(("sampled_out", "rejected", "spooled", "unbegun"), 0)
         self.notes = {}  # further figures
 
     def add(self, report):
@@ -70,6 +71,8 @@ class Row:
         self.attempted += report.total("attempted")
         self.committed += report.total("committed")
         self.exported += report.total("exported")
+        for name in self.further:
+            self.further[name] += report.total(name)
         self.duplicates += sum(report.duplicates().values())
         self.residual += report.residual()
         self.dropped.update(report.dropped())
@@ -77,7 +80,7 @@ class Row:
     def to_json(self):
         return {"fault": self.fault, "name": self.name, "attempts": self.attempts, "attempted": self.attempted,
                 "committed": self.committed, "exported": self.exported, "duplicates": self.duplicates,
-                "dropped": dict(self.dropped), "residual": self.residual, **({"notes": self.notes} if self.notes else {})}
+                "dropped": dict(self.dropped), "residual": self.residual, **self.further, **({"notes": self.notes} if self.notes else {})}
 
 
 def check_nothing_dropped(report):
