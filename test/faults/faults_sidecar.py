@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Faults 3 and 4: the daemon killed and ended, with producers at work."""
 
+import itertools
 import random
 import re
 import signal
@@ -8,7 +9,7 @@ import time
 
 from accounting import RingState, wait_settled
 from harness import check, check_equal, gen_result, wait_for
-from inject import at, injected, told
+from inject import after, at, injected
 from oracle import Producer
 from rows import FULL, check_nothing_dropped, fault
 
@@ -104,24 +105,21 @@ def test_the_daemon_killed_at_every_system_call_of_a_farewell_counts_once(scene,
     oracle = scene.oracle()
     config = scene.config(server.port, aistraced={"flush_interval": "5ms"})
     generators, may_repeat = [], set()
-    number = 0
-    while True:
-        number += 1
+    for number in itertools.count(1):
         if not scene.segments():
-            generator = scene.gen(threads=1, count=50, ring_size="64KiB")
-            check_equal(gen_result(generator)["committed"], 50, "committed without a daemon")
-            generators.append(generator)
+            generators += [scene.gen(threads=1, count=50, ring_size="64KiB") for _ in range(3)]
+            check_equal([gen_result(generator)["committed"] for generator in generators[-3:]], [50] * 3, "committed")
         oracle.hold()
-        prefix, out = injected(scene, "kill", number)
+        prefix, _ = injected(scene, *after("segment_farewell", number))
         sidecar = scene.sidecar(server.port, config=config, up=False, prefix=prefix)
-        wait_for(lambda s=sidecar: not s.running() or not scene.segments(), 20, "killed, or the segment is gone")
-        if sidecar.running():
-            sidecar.terminate()
-            if number > told(out)["calls"]:
-                break
-        may_repeat |= RingState(scene).unreleased if sidecar.popen.returncode < 0 else set()
+        wait_for(lambda s=sidecar: not s.running() or "metrics at" in s.stderr(), 20, "up")
+        sidecar.signal(signal.SIGTERM)  # so that it takes leave of the dead at once
+        if sidecar.wait(20) == 0:
+            break
+        check_equal(sidecar.popen.returncode, -signal.SIGKILL, f"end at system call {number} of a farewell")
+        may_repeat |= RingState(scene).unreleased
         row.attempts += 1
-        check(number < 2000, "a daemon makes that many system calls")
+    check(row.attempts > 12, f"a farewell takes more than {row.attempts} system calls")
     sidecar = scene.sidecar(server.port, config=config)
     wait_for(lambda: not scene.segments(), 20, "no segment is left")
     committed = 50 * len(generators)

@@ -27,6 +27,12 @@ def at(function, hit=1, steps=0):
     return "at", symbols()[function], hit, steps
 
 
+def after(function, call):
+    """Action: SIGKILL at the call-th system call after a function of the daemon has been reached."""
+    check(function in symbols(), f"aistraced has no function {function}")
+    return "after", symbols()[function], call
+
+
 def told(out):
     """What inject told: {"calls": N, "eligible": N, "failed": N, "last": name}"""
     def read():

@@ -6,6 +6,7 @@
  *
  *   count                     only counts
  *   kill N                    SIGKILL at the entry of the Nth system call
+ *   after OFFSET N            SIGKILL at the entry of the Nth system call after OFFSET has been reached
  *   at OFFSET HIT STEPS       SIGKILL at OFFSET of the program's file, the HITth time, STEPS instructions later
  *   fail N MS                 the Nth system call of the program's own code fails; MS 0: that one; else each one from
  *                             then on, for so long
@@ -91,7 +92,7 @@ static const struct failure {
     {SYS_getsockopt, ENOMEM, true, "getsockopt"},
 };
 
-enum action { COUNT, KILL, AT, FAIL };
+enum action { COUNT, KILL, AFTER, AT, FAIL };
 
 struct range {
     uint64_t begin, end;
@@ -217,8 +218,13 @@ static void on_breakpoint(struct tracer *t)
     if (!t->in_main) {
         t->in_main = true;
         read_maps(t);
-        if (t->action == AT)
+        if (t->action == AT || t->action == AFTER)
             set_breakpoint(t, t->base + t->offset);
+        return;
+    }
+    if (t->action == AFTER) {
+        t->calls = 0;
+        t->action = KILL;
         return;
     }
     if (--t->number > 0) {
@@ -375,7 +381,9 @@ static void start_tracer(struct tracer *t)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: inject OUT MAIN count|kill N|at OFFSET HIT STEPS|fail N MS -- PROGRAM ARGUMENT...\n");
+    fprintf(
+        stderr,
+        "usage: inject OUT MAIN count|kill N|after OFFSET N|at OFFSET HIT STEPS|fail N MS -- PROGRAM ARGUMENT...\n");
     return 64;
 }
 
@@ -389,6 +397,10 @@ int main(int argc, char **argv)
     const char *action = argv[i++];
     if (strcmp(action, "kill") == 0 && left > 1) {
         t.action = KILL;
+        t.number = atol(argv[i++]);
+    } else if (strcmp(action, "after") == 0 && left > 2) {
+        t.action = AFTER;
+        t.offset = strtoull(argv[i++], NULL, 16);
         t.number = atol(argv[i++]);
     } else if (strcmp(action, "at") == 0 && left > 3) {
         t.action = AT;
