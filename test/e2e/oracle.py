@@ -9,6 +9,10 @@ sidecar itself says (/metrics) is compared with the sum.
     attempted = committed + dropped by the producer + interrupted + unbegun
     committed = sampled_out + exported + rejected + dropped by the sidecar + spooled + in the ring
     exported is a subset of received, received a subset of attempted; what was received twice is listed
+    spooled = exported from the spool + rejected + dropped + in the spool
+
+The spool keeps no book of producers, so its share is one sum for all, which the sidecar tells; while nothing of it is
+left, rejected or dropped, what a producer has spooled must have been received like what it has exported.
 
 `unbegun`: a producer that is killed may have logged a span whose call had not begun: at most one a thread, and none of
 a producer that ended well.
@@ -51,7 +55,7 @@ class Producer:
 class Account:
     """One producer's figures, and what is wrong with them."""
 
-    def __init__(self, producer, slots, segments, received, kept):
+    def __init__(self, producer, slots, segments, received, delivered):
         self.name = producer.name
         self.attempted = producer.attempted
         self.problems = []
@@ -75,7 +79,7 @@ class Account:
             "committed": self.committed - self.exported - self.sampled_out - self.rejected - self.spooled -
                          sum(self.refused.values()) - self.in_ring,
         }
-        self._compare_received(producer, received, kept)
+        self._compare_received(producer, received, delivered)
 
     def _sum(self, key):
         return sum(slot[key] for slot in self.slots)
@@ -88,17 +92,17 @@ class Account:
                 self.problems.append(f"slot {slot['number']}: {open_spans} spans begun and never ended")
             self.dropped["interrupted"] += max(open_spans, 0)
 
-    def _compare_received(self, producer, received, kept):
+    def _compare_received(self, producer, received, delivered):
         mine = received.keys() & producer.log.keys()
         self.received = len(mine)
         self.duplicates = {span_id: received[span_id] - 1 for span_id in mine if received[span_id] > 1}
         # What is spooled, refused or still in the ring may have been received all the same; what is exported must.
         most = self.exported + self.rejected + self.spooled + sum(self.refused.values()) + self.in_ring
-        short = max(self.exported - self.received, 0) if kept else 0
+        short = max(sum(getattr(self, outcome) for outcome in delivered) - self.received, 0)
         over = max(self.received - most, 0)
         self.residuals["received"] = short - over
         if short:
-            self.problems.append(f"{short} spans are exported by the ledger and were never received")
+            self.problems.append(f"{short} spans are {' or '.join(delivered)} by the ledger and were never received")
         if over:
             self.problems.append(f"{over} spans were received that the ledger does not know of")
 
@@ -110,18 +114,44 @@ class Account:
         return [f"{self.name}: {text}" for text in wrong + self.problems]
 
 
+class Spool:
+    """What became of spooled spans, as the sidecar tells it."""
+
+    def __init__(self, metrics):
+        metrics = metrics or {}
+
+        def value(name):
+            return int(metrics.get((f"aistrace_{name}", ()), 0))
+        self.written = value("spool_spans_written_total")
+        self.exported = value("spool_spans_exported_total")
+        self.rejected = value("spool_spans_rejected_total")
+        self.left = value("spans_spooled")
+        self.dropped = collections.Counter({dict(labels)["reason"]: int(count) for (name, labels), count in
+                                            metrics.items() if name == "aistrace_spool_spans_dropped_total" and count})
+
+    def residual(self):
+        return self.written - self.exported - self.rejected - self.left - sum(self.dropped.values())
+
+    def all_exported(self):
+        return self.written == self.exported
+
+
 class Report:
     """All producers of a test."""
 
-    def __init__(self, accounts, problems):
+    def __init__(self, accounts, spool, problems):
         self.accounts = accounts
+        self.spool = spool
         self.problems = [text for account in accounts for text in account.complaints()] + problems
 
     def total(self, name):
         return sum(getattr(account, name) for account in self.accounts)
 
+    def exported(self):
+        return self.total("exported") + self.spool.exported
+
     def residual(self):
-        return sum(account.residual() for account in self.accounts)
+        return sum(account.residual() for account in self.accounts) + abs(self.spool.residual())
 
     def duplicates(self):
         """{span id: how often too many}"""
@@ -132,6 +162,7 @@ class Report:
         for account in self.accounts:
             total.update(account.dropped)
             total.update(account.refused)
+        total.update(self.spool.dropped)
         return {reason: count for reason, count in sorted(total.items()) if count}
 
     def text(self):
@@ -145,7 +176,7 @@ class Report:
         if self.problems:
             raise Failure("the identity does not hold:\n      " + "\n      ".join(self.problems[:20]))
         print(f"residual {self.residual()}: attempted {self.total('attempted')}, committed {self.total('committed')}, "
-              f"exported {self.total('exported')}, duplicates {sum(self.duplicates().values())}, "
+              f"exported {self.exported()}, duplicates {sum(self.duplicates().values())}, "
               f"dropped {self.dropped()}")
 
 
@@ -212,16 +243,20 @@ class Oracle:
             of_pid[segment["pid"]][1].append(segment)
         for number, slot in enumerate(state.slots):
             of_pid[pid_of[slot["segment"]]][0].append({**slot, "number": number})
+        spool = Spool(metrics)
+        delivered = () if not kept else ("exported", "spooled") if spool.all_exported() else ("exported",)
         accounts = []
         for producer in producers:
             slots = [slot for pid in producer.pids for slot in of_pid[pid][0]]
             segments = [segment for pid in producer.pids for segment in of_pid[pid][1]]
-            accounts.append(Account(producer, slots, segments, received, kept))
+            accounts.append(Account(producer, slots, segments, received, delivered))
         known = set().union(*(producer.pids for producer in producers))
         problems = [f"a segment of pid {pid}, which is no producer's" for pid in sorted(set(pid_of.values()) - known)]
         strangers = set() if hostile else received.keys() - set().union(*(producer.log.keys() for producer in producers))
         problems += [f"span {span_id.decode()} was received and never attempted" for span_id in sorted(strangers)[:5]]
-        report = Report(accounts, problems)
+        if spool.residual():
+            problems.append(f"spooled: residual {spool.residual()}")
+        report = Report(accounts, spool, problems)
         problems = compare_repeated(report, may_repeat or set())
         if metrics is not None:
             problems += compare_metrics(report, metrics)
@@ -236,10 +271,18 @@ def compare_repeated(report, may_repeat):
 
 def compare_metrics(report, metrics):
     """What the sidecar says of all producers together, and the sum of what the oracle found."""
+    spool = report.spool
     sums = {name: report.total(name) for name in ("committed", "exported", "sampled_out", "rejected")}
     said = {name: int(metrics.value(f"aistrace_spans_{name}_total")) for name in sums}
-    sums["dropped"] = dict(sum((+a.refused for a in report.accounts), collections.Counter()))
-    said["dropped"] = {reason: int(count) for reason, count in daemon_dropped(metrics).items()}
-    sums["producer_dropped"] = dict(sum((+a.dropped for a in report.accounts), collections.Counter()))
-    said["producer_dropped"] = {reason: int(count) for reason, count in producer_dropped(metrics).items()}
+    sums["exported"] += spool.exported
+    sums["rejected"] += spool.rejected
+    sums["spooled"], said["spooled"] = report.total("spooled"), spool.written
+    refused = sum((account.refused for account in report.accounts), collections.Counter()) + spool.dropped
+    sums["dropped"], said["dropped"] = dict(+refused), whole(daemon_dropped(metrics))
+    dropped = sum((+account.dropped for account in report.accounts), collections.Counter())
+    sums["producer_dropped"], said["producer_dropped"] = dict(dropped), whole(producer_dropped(metrics))
     return [f"/metrics says {name} {said[name]}, the segments {sums[name]}" for name in sums if said[name] != sums[name]]
+
+
+def whole(counts):
+    return {reason: int(count) for reason, count in counts.items()}

@@ -70,7 +70,7 @@ class Row:
         """Takes the figures of a report in that has been checked."""
         self.attempted += report.total("attempted")
         self.committed += report.total("committed")
-        self.exported += report.total("exported")
+        self.exported += report.exported()
         for name in self.further:
             self.further[name] += report.total(name)
         self.duplicates += sum(report.duplicates().values())
