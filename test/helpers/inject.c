@@ -12,7 +12,7 @@
  *                             then on, for so long
  *
  * The process that is started becomes PROGRAM; the tracer is a process beside it. Calls are counted from MAIN on, the
- * offset of main() in the file, and in the main thread alone. `fail` counts those that have a plausible error (table)
+ * offset of main() in the file, in all threads. `fail` counts those that have a plausible error (table)
  * and come from the program's own code, told by the innermost return address outside libc on the stack; and
  * those on sockets, which libuv makes in its name. Written to OUT at the end:
  *
@@ -36,7 +36,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STACK_WORDS = 512, CODE_RANGES = 64, STOP_AT_SYSCALL = SIGTRAP | 0x80 };
+enum { STACK_WORDS = 512, CODE_RANGES = 64, THREADS = 64, STOP_AT_SYSCALL = SIGTRAP | 0x80 };
 
 /* What a call can fail with on a machine in trouble; `on_socket`: also where libuv makes it, on a socket. */
 static const struct failure {
@@ -99,8 +99,15 @@ struct range {
     bool ours;
 };
 
+/* A thread whose call has been replaced by none, and shall return this. */
+struct pending {
+    pid_t thread;
+    int error;
+};
+
 struct tracer {
     pid_t pid;
+    pid_t thread; /* that has stopped */
     const char *program, *out;
     enum action action;
     uint64_t main_offset, offset;
@@ -113,7 +120,7 @@ struct tracer {
     bool in_main;
     long calls, eligible, failed;
     const char *last;
-    int pending_error; /* the call being made has been replaced by none, and shall return this */
+    struct pending pending[THREADS];
     uint64_t until_ns;
 };
 
@@ -183,34 +190,34 @@ static bool is_socket(const struct tracer *t, int fd)
 static void set_breakpoint(struct tracer *t, uint64_t at)
 {
     errno = 0;
-    t->saved = ptrace(PTRACE_PEEKTEXT, t->pid, (void *)(uintptr_t)at, NULL);
+    t->saved = ptrace(PTRACE_PEEKTEXT, t->thread, (void *)(uintptr_t)at, NULL);
     if (errno)
         die("no such place in the program");
     t->at = at;
-    ptrace(PTRACE_POKETEXT, t->pid, (void *)(uintptr_t)at, (void *)((t->saved & ~0xffl) | 0xcc));
+    ptrace(PTRACE_POKETEXT, t->thread, (void *)(uintptr_t)at, (void *)((t->saved & ~0xffl) | 0xcc));
 }
 
 /* After its int3 has run: back before it, with the program as it was. */
 static void take_breakpoint(struct tracer *t, struct user_regs_struct *regs)
 {
-    ptrace(PTRACE_POKETEXT, t->pid, (void *)(uintptr_t)t->at, (void *)t->saved);
+    ptrace(PTRACE_POKETEXT, t->thread, (void *)(uintptr_t)t->at, (void *)t->saved);
     regs->rip = t->at;
-    ptrace(PTRACE_SETREGS, t->pid, NULL, regs);
+    ptrace(PTRACE_SETREGS, t->thread, NULL, regs);
     t->at = 0;
 }
 
 static void step(const struct tracer *t)
 {
     int status;
-    ptrace(PTRACE_SINGLESTEP, t->pid, NULL, NULL);
-    if (waitpid(t->pid, &status, __WALL) < 0 || !WIFSTOPPED(status))
+    ptrace(PTRACE_SINGLESTEP, t->thread, NULL, NULL);
+    if (waitpid(t->thread, &status, __WALL) < 0 || !WIFSTOPPED(status))
         _exit(0);
 }
 
 static void on_breakpoint(struct tracer *t)
 {
     struct user_regs_struct regs;
-    ptrace(PTRACE_GETREGS, t->pid, NULL, &regs);
+    ptrace(PTRACE_GETREGS, t->thread, NULL, &regs);
     uint64_t at = t->at;
     if (!at || regs.rip != at + 1)
         return;
@@ -276,26 +283,33 @@ static void on_entry(struct tracer *t, struct user_regs_struct *regs)
         return;
     t->failed++;
     t->last = failure->name;
-    t->pending_error = failure->error;
+    for (size_t i = 0; i < THREADS; i++) {
+        if (t->pending[i].thread)
+            continue;
+        t->pending[i] = (struct pending){t->thread, failure->error};
+        break;
+    }
     regs->orig_rax = (unsigned long long)-1;
-    ptrace(PTRACE_SETREGS, t->pid, NULL, regs);
+    ptrace(PTRACE_SETREGS, t->thread, NULL, regs);
 }
 
 static void on_exit_of_call(struct tracer *t, struct user_regs_struct *regs)
 {
-    if (!t->pending_error)
-        return;
-    regs->rax = (unsigned long long)-t->pending_error;
-    t->pending_error = 0;
-    ptrace(PTRACE_SETREGS, t->pid, NULL, regs);
+    for (size_t i = 0; i < THREADS; i++) {
+        if (t->pending[i].thread != t->thread)
+            continue;
+        regs->rax = (unsigned long long)-t->pending[i].error;
+        t->pending[i].thread = 0;
+        ptrace(PTRACE_SETREGS, t->thread, NULL, regs);
+    }
 }
 
 static void on_syscall(struct tracer *t)
 {
     struct __ptrace_syscall_info info;
     struct user_regs_struct regs;
-    if (!t->in_main || ptrace(PTRACE_GETREGS, t->pid, NULL, &regs) < 0 ||
-        ptrace(PTRACE_GET_SYSCALL_INFO, t->pid, (void *)sizeof info, &info) < 0)
+    if (!t->in_main || ptrace(PTRACE_GETREGS, t->thread, NULL, &regs) < 0 ||
+        ptrace(PTRACE_GET_SYSCALL_INFO, t->thread, (void *)sizeof info, &info) < 0)
         return;
     if (info.op == PTRACE_SYSCALL_INFO_ENTRY)
         on_entry(t, &regs);
@@ -316,7 +330,7 @@ static void write_out(const struct tracer *t)
     close(fd);
 }
 
-/* -> the signal to go on with */
+/* -> the signal to go on with; negative: it stays stopped, until SIGCONT */
 static int on_stop(struct tracer *t, int status)
 {
     int signal = WSTOPSIG(status), event = status >> 16;
@@ -325,6 +339,8 @@ static int on_stop(struct tracer *t, int status)
         set_breakpoint(t, t->base + t->main_offset);
         return 0;
     }
+    if (event == PTRACE_EVENT_STOP && signal != SIGTRAP) /* a group stop: the thread must not be continued */
+        return -1;
     if (event)
         return 0;
     if (signal == STOP_AT_SYSCALL) {
@@ -338,21 +354,27 @@ static int on_stop(struct tracer *t, int status)
     return signal;
 }
 
+static void go_on(const struct tracer *t, int signal)
+{
+    bool calls = t->action != AT || !t->in_main;
+    enum __ptrace_request how = signal < 0 ? PTRACE_LISTEN : calls ? PTRACE_SYSCALL : PTRACE_CONT;
+    if (ptrace(how, t->thread, NULL, (void *)(intptr_t)(signal < 0 ? 0 : signal)) < 0 && errno != ESRCH)
+        die("continue");
+}
+
 static void trace(struct tracer *t, int ready)
 {
+    const long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE;
     int status;
-    if (ptrace(PTRACE_SEIZE, t->pid, NULL, (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)) < 0)
+    if (ptrace(PTRACE_SEIZE, t->pid, NULL, (void *)options) < 0)
         die("ptrace");
     if (write(ready, "", 1) != 1)
         die("pipe");
     close(ready);
     ptrace(PTRACE_INTERRUPT, t->pid, NULL, NULL);
-    while (waitpid(t->pid, &status, __WALL) == t->pid && WIFSTOPPED(status)) {
-        int signal = on_stop(t, status);
-        bool calls = t->action != AT || !t->in_main;
-        if (ptrace(calls ? PTRACE_SYSCALL : PTRACE_CONT, t->pid, NULL, (void *)(intptr_t)signal) < 0 && errno != ESRCH)
-            die("continue");
-    }
+    while ((t->thread = waitpid(-1, &status, __WALL)) > 0)
+        if (WIFSTOPPED(status))
+            go_on(t, on_stop(t, status));
     write_out(t);
     _exit(0);
 }
