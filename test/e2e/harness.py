@@ -208,12 +208,16 @@ class Scene:
 
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="aistrace-e2e-", dir="/dev/shm")
-        self.ring_dir = os.path.join(self.directory, "rings")  # whoever comes first creates it
-        self.held_dir = os.path.join(self.directory, "held")  # second links to segments, for an oracle
-        os.mkdir(self.held_dir)
+        self.other_rings("rings")
         self.processes = []
         self.names = {}
         self.oracles = []
+
+    def other_rings(self, name):
+        """From now on another ring directory; so many attempts have a scene in common."""
+        self.ring_dir = os.path.join(self.directory, name)  # whoever comes first creates it
+        self.held_dir = os.path.join(self.directory, name + "-held")  # second links to segments, for an oracle
+        os.mkdir(self.held_dir)
 
     def path(self, name):
         return os.path.join(self.directory, name)

@@ -68,7 +68,7 @@ def makes_no_system_call(scene):
 def outage(scene, row, server, port, away, back, duplicates=False):
     """away() and back() make the endpoint vanish and return, with producers at work."""
     oracle = scene.oracle()
-    sidecar = scene.sidecar(port, aistraced={"timeout": "1s"})
+    sidecar = scene.sidecar(port, aistraced={"timeout": "1s", "spool": {"max_bytes": 0}})
     generator = scene.gen(threads=2, rate=RATE, duration="10m")
     wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > RATE / 2, 20, "spans exported")
     away()
@@ -140,7 +140,7 @@ def test_an_endpoint_in_a_black_hole_blocks_no_producer_and_costs_no_memory(scen
         proxy.__init__(scene, server.port, "0.0.0.0:4317")
     back()
     config = scene.config(4317, {"exporter_endpoint": "http://198.51.100.2:4317"})
-    config["aistraced"]["timeout"] = "1s"
+    config["aistraced"].update(timeout="1s", spool={"max_bytes": 0})
     scene.config = lambda *_: config
     outage(scene, row, server, 4317, away, back, duplicates=True)
 
@@ -159,33 +159,40 @@ def connected_at(port, deadline_s=20):
     return time.time()
 
 
-def first_arrival_after(server, when_ns):
+def first_arrival(server):
+    """-> Unix time of a server's first request, once there is one"""
     import otlp_server
-    return min((arrival for arrival, _ in otlp_server.frames(server.out) if arrival > when_ns), default=None)
+    return wait_for(lambda: next((arrival for arrival, _ in otlp_server.frames(server.out)), None), 20,
+                    "a request after the endpoint's return") / 1e9
+
+
+def returns(scene, port, servers):
+    """Starts a server where one was killed, with a file of its own (the last request of a killed one may be torn), and
+    adds it to servers. -> seconds from the first connection to the first request"""
+    servers.append(scene.server("count", port, out=scene.path(f"received-{len(servers)}")))
+    connected = connected_at(port)
+    return max(0.0, first_arrival(servers[-1]) - connected)
 
 
 @fault(8)
 def test_an_endpoint_killed_and_restarted_in_a_loop_gets_everything_soon(scene, row):
-    server = scene.server("count")
+    servers = [scene.server("count")]
+    port = servers[0].port
     oracle = scene.oracle()
-    sidecar = scene.sidecar(server.port)
+    sidecar = scene.sidecar(port)
     generator = scene.gen(threads=2, rate=5_000, duration="10m", ring_size=16 << 20)
     chance = random.Random(8)
     delays = []
     for _ in range(30 if FULL else 10):
         wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > 0, 20, "spans exported")
         time.sleep(chance.random())
-        server.process.kill()
+        servers[-1].process.kill()
         time.sleep(chance.choice((0, 0.2, 1.5)))
-        died_ns = time.time_ns()
-        server = scene.server("count", server.port, out=server.out)
-        connected = connected_at(server.port)
-        arrival = wait_for(lambda d=died_ns: first_arrival_after(server, d), 20, "a request after the restart")
-        delays.append(max(0.0, arrival / 1e9 - connected))
+        delays.append(returns(scene, port, servers))
         row.attempts += 1
     generator.signal(signal.SIGTERM)
     metrics = wait_settled(sidecar, gen_result(generator)["committed"])
-    report = oracle.report([Producer.of_gen(generator)], [server], metrics, may_repeat=set(harness.gen_log(generator)))
+    report = oracle.report([Producer.of_gen(generator)], servers, metrics, may_repeat=set(harness.gen_log(generator)))
     row.notes["longest_from_connection_to_request_s"] = round(max(delays), 3)
     row.add(report)
     check_nothing_dropped(report)
@@ -213,8 +220,8 @@ def test_an_endpoint_that_moves_to_another_address_gets_everything(scene, row):
         proxy.process.kill()
         moves_to(f"127.0.0.{number}")
         proxy = Proxy(scene, server.port, f"127.0.0.{number}:{port}")
-        moved_ns = time.time_ns()
-        wait_for(lambda m=moved_ns: first_arrival_after(server, m), 20, f"a request at 127.0.0.{number}")
+        size = os.path.getsize(server.out)
+        wait_for(lambda s=size: os.path.getsize(server.out) > s, 60, f"a request at 127.0.0.{number}")
         row.attempts += 1
     generator.signal(signal.SIGTERM)
     metrics = wait_settled(sidecar, gen_result(generator)["committed"])

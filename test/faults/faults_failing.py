@@ -45,8 +45,7 @@ class Lane:
     def session(self, name, start, may_be_mute=False):
         """start(scene, config) -> sidecar with something that fails. may_be_mute: its writing to the log, too."""
         scene = self.scene
-        scene.ring_dir, scene.held_dir = scene.path(f"rings-{name}"), scene.path(f"held-{name}")
-        os.mkdir(scene.held_dir)
+        scene.other_rings(f"rings-{name}")
         oracle = scene.oracle()
         received = Since(self.server)
         generators = [self.spans(oracle, FIRST)]

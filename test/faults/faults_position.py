@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Fault 17: positions and counters near the values at which they, or a half of them, wrap."""
 
-import os
 import signal
 
 import harness
@@ -41,8 +40,7 @@ class Aged:
 def across(scene, row, position, records=0, drops=0, kills=0):
     """A producer begins at a position, in a ring directory of its own. -> where its slots end"""
     name = f"{position:x}-{records}"
-    scene.ring_dir, scene.held_dir = scene.path(f"rings-{name}"), scene.path(f"held-{name}")
-    os.mkdir(scene.held_dir)
+    scene.other_rings(f"rings-{name}")
     server = scene.server("count", out=scene.path(f"received-{name}"))
     oracle = scene.oracle()
     aged = Aged(oracle, records, drops)

@@ -8,8 +8,9 @@
  *   kill N                    SIGKILL at the entry of the Nth system call
  *   after OFFSET N            SIGKILL at the entry of the Nth system call after OFFSET has been reached
  *   at OFFSET HIT STEPS       SIGKILL at OFFSET of the program's file, the HITth time, STEPS instructions later
- *   fail N MS                 the Nth system call of the program's own code fails; MS 0: that one; else each one from
- *                             then on, for so long
+ *   error CALL ERRNO N MS     the Nth call of that name from anywhere, and all others for so long, fail with that
+ * number fail N MS                 the Nth system call of the program's own code fails; MS 0: that one; else each one
+ * from then on, for so long
  *
  * The process that is started becomes PROGRAM; the tracer is a process beside it. Calls are counted from MAIN on, the
  * offset of main() in the file, in all threads. `fail` counts those that have a plausible error (table)
@@ -92,7 +93,7 @@ static const struct failure {
     {SYS_getsockopt, ENOMEM, true, "getsockopt"},
 };
 
-enum action { COUNT, KILL, AFTER, AT, FAIL };
+enum action { COUNT, KILL, AFTER, AT, FAIL, ERROR };
 
 struct range {
     uint64_t begin, end;
@@ -111,6 +112,8 @@ struct tracer {
     const char *program, *out;
     enum action action;
     uint64_t main_offset, offset;
+    const char *call; /* of ERROR */
+    int error;
     long number, steps, ms; /* number: which call, or hit */
     uint64_t base;          /* of the program's file in memory */
     struct range code[CODE_RANGES];
@@ -251,6 +254,8 @@ static const struct failure *eligible(const struct tracer *t, const struct user_
     for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
         if (failures[i].number != (long)regs->orig_rax)
             continue;
+        if (t->action == ERROR)
+            return strcmp(failures[i].name, t->call) == 0 ? &failures[i] : NULL;
         bool on_socket = failures[i].on_socket && (regs->orig_rax == SYS_socket || is_socket(t, (int)regs->rdi));
         return called_by_us(t, regs->rsp) || on_socket ? &failures[i] : NULL;
     }
@@ -260,7 +265,7 @@ static const struct failure *eligible(const struct tracer *t, const struct user_
 static bool due(struct tracer *t)
 {
     t->eligible++;
-    if (t->action != FAIL || t->eligible < t->number)
+    if ((t->action != FAIL && t->action != ERROR) || t->eligible < t->number)
         return false;
     if (t->eligible == t->number)
         t->until_ns = now_ns() + (uint64_t)t->ms * 1000000u;
@@ -276,7 +281,7 @@ static void on_entry(struct tracer *t, struct user_regs_struct *regs)
     }
     if (regs->orig_rax == SYS_mmap && (int)regs->r8 >= 0)
         read_maps(t);
-    if (t->action != FAIL && t->action != COUNT)
+    if (t->action != FAIL && t->action != ERROR && t->action != COUNT)
         return;
     const struct failure *failure = eligible(t, regs);
     if (!failure || !due(t))
@@ -286,7 +291,7 @@ static void on_entry(struct tracer *t, struct user_regs_struct *regs)
     for (size_t i = 0; i < THREADS; i++) {
         if (t->pending[i].thread)
             continue;
-        t->pending[i] = (struct pending){t->thread, failure->error};
+        t->pending[i] = (struct pending){t->thread, t->action == ERROR ? t->error : failure->error};
         break;
     }
     regs->orig_rax = (unsigned long long)-1;
@@ -403,9 +408,9 @@ static void start_tracer(struct tracer *t)
 
 static int usage(void)
 {
-    fprintf(
-        stderr,
-        "usage: inject OUT MAIN count|kill N|after OFFSET N|at OFFSET HIT STEPS|fail N MS -- PROGRAM ARGUMENT...\n");
+    fprintf(stderr,
+            "usage: inject OUT MAIN count|kill N|after OFFSET N|at OFFSET HIT STEPS|error CALL ERRNO N MS|fail N MS "
+            "-- PROGRAM ARGUMENT...\n");
     return 64;
 }
 
@@ -429,6 +434,12 @@ int main(int argc, char **argv)
         t.offset = strtoull(argv[i++], NULL, 16);
         t.number = atol(argv[i++]);
         t.steps = atol(argv[i++]);
+    } else if (strcmp(action, "error") == 0 && left > 4) {
+        t.action = ERROR;
+        t.call = argv[i++];
+        t.error = atoi(argv[i++]);
+        t.number = atol(argv[i++]);
+        t.ms = atol(argv[i++]);
     } else if (strcmp(action, "fail") == 0 && left > 2) {
         t.action = FAIL;
         t.number = atol(argv[i++]);
