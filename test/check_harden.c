@@ -71,7 +71,7 @@ START_TEST(no_capabilities_but_two)
     ck_assert_int_eq(prctl(PR_CAPBSET_READ, CAP_CHOWN, 0, 0, 0), 0);
     ck_assert_int_eq(chown(path, 0, 0), -1);
     ck_assert_int_eq(errno, EPERM);
-    ck_assert_int_eq(setuid(4711), -1);
+    ck_assert_int_eq(syscall(SYS_setuid, 4711), -1); /* glibc would ask all threads, a sanitizer's too */
 }
 END_TEST
 
