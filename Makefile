@@ -40,7 +40,7 @@ BASE := -std=c17 -D_GNU_SOURCE -DAISTRACE_BUILD_VERSION='"$(VERSION)"' -fPIC -pt
 LINK := -pthread $(SANITIZE) $(if $(SANITIZE),,-pie -Wl,-z,relro,-z,now) $(LDFLAGS)
 
 pkg = $(shell pkg-config --libs $(1))
-LIBS_DAEMON   = $(call pkg,libuv libnghttp2 libprotobuf-c jansson openssl zlib) -lm
+LIBS_DAEMON   = $(call pkg,libuv libnghttp2 libprotobuf-c jansson openssl zlib libseccomp) -lm
 LIBS_CLI      = $(call pkg,libmicrohttpd libcurl) $(LIBS_DAEMON)
 LIBS_NODE     = $(call pkg,libmicrohttpd libcurl jansson)
 LIBS_AIS      = $(call pkg,libcurl jansson)

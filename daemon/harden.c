@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "harden_syscalls.h"
 #include "shmring.h"
 
 static const uint64_t kept_capabilities = 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_NET_BIND_SERVICE;
@@ -66,6 +67,7 @@ static const struct {
     {"forbid tracing", forbid_tracing},
     {"drop capabilities", drop_capabilities},
     {"forbid new privileges", forbid_new_privileges},
+    {"forbid other system calls", harden_syscalls}, /* after the others, which need some of them */
 };
 
 void harden_process(struct log *log)

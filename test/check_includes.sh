@@ -23,7 +23,8 @@ h2       daemon/h2*                                                     L0 L1 h2
 tls      daemon/tls*                                                    L0 L1 tls                          openssl                       -
 L1       daemon/(record_decode|sampler|batch|delivery|otlp_|key_set|utf8|backoff|proxy)*  L0 L1 record                      -                             $io
 L2       daemon/(source|discovery|segment|tenant|totals|dial|tunnel|keepalive|conn|uplink|exporter|spool|admin)*  L0 L1 config grpc gzip h2 tls L2 record shmring uv         -
-L3       daemon/(daemon|aistraced|harden)*                                    L0 L1 config grpc h2 tls L2 L3 shmring uv                        -
+harden   daemon/harden*                                                 L0 harden shmring                  seccomp                       -
+L3       daemon/(daemon|aistraced)*                                     L0 L1 config grpc h2 tls L2 L3 harden shmring uv                 -
 store    daemon/endpoint/(store|hash|wire)*                             L0 store                           protobuf-c                    $io
 spans    daemon/endpoint/(text|otlp_json|trace_lines|ingest|grpc_server)*  L0 grpc store spans             nghttp2|protobuf-c            $io
 api      daemon/endpoint/(attribute|trace_query|trace_search|trace_summary|jaeger)*  L0 store spans api  protobuf-c|jansson  $io
