@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -49,13 +50,24 @@ static int drop_capabilities(void)
         return -errno;
     if (syscall(SYS_capget, &header, sets) != 0)
         return -errno;
+    uint32_t dropped = 0;
     for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
         uint32_t kept = (uint32_t)(kept_capabilities >> 32 * i);
+        dropped |= (sets[i].permitted & ~kept) | sets[i].inheritable;
         sets[i].permitted &= kept;
         sets[i].effective &= kept;
         sets[i].inheritable = 0;
     }
+    if (dropped == 0) /* the call itself may be forbidden, as by the unit's filter */
+        return 0;
     return syscall(SYS_capset, &header, sets) == 0 ? 0 : -errno;
+}
+
+/* A way out for who runs it under a tool that needs more, such as valgrind, or on a libc that nobody has tried. */
+static int forbid_other_system_calls(void)
+{
+    const char *setting = getenv("AIS_TRACING_SECCOMP");
+    return setting && strcmp(setting, "off") == 0 ? 0 : harden_syscalls();
 }
 
 static const struct {
@@ -67,7 +79,7 @@ static const struct {
     {"forbid tracing", forbid_tracing},
     {"drop capabilities", drop_capabilities},
     {"forbid new privileges", forbid_new_privileges},
-    {"forbid other system calls", harden_syscalls}, /* after the others, which need some of them */
+    {"forbid other system calls", forbid_other_system_calls}, /* after the others, which need some of them */
 };
 
 void harden_process(struct log *log)

@@ -45,6 +45,12 @@ static void setup(void)
     log_free(log);
 }
 
+static void setup_unconfined(void)
+{
+    setenv("AIS_TRACING_SECCOMP", "off", 1);
+    setup();
+}
+
 static void teardown(void)
 {
     unlink(path);
@@ -171,6 +177,14 @@ START_TEST(other_system_calls_are_as_of_an_old_kernel)
 }
 END_TEST
 
+START_TEST(confinement_can_be_left_out)
+{
+    ck_assert_int_eq(make_a_process_anew(), -1);
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_int_eq(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+}
+END_TEST
+
 static void *work(void *argument)
 {
     return argument;
@@ -212,6 +226,10 @@ int main(void)
     tcase_add_loop_test(tcase, other_system_calls_are_as_of_an_old_kernel, 0, sizeof(forbidden) / sizeof(forbidden[0]));
     tcase_add_test(tcase, threads_and_name_services_still_work);
     tcase_add_test(tcase, mapped_segments_are_guarded);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("unconfined");
+    tcase_add_checked_fixture(tcase, setup_unconfined, teardown);
+    tcase_add_test(tcase, confinement_can_be_left_out);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
