@@ -41,24 +41,28 @@ void aistrace__clock_renew(uint64_t monotonic_ns)
 /* ---- the CPU's counter ---------------------------------------------------------------------------------------------
  */
 
+static struct aistrace__reading take_reading(void)
+{
+    uint64_t before = aistrace__counter(), ns = aistrace__clock_read(CLOCK_MONOTONIC), width;
+
+    aistrace__counter_fence();
+    width = aistrace__counter() - before;
+    return (struct aistrace__reading){before + width / 2, ns, width};
+}
+
 uint64_t aistrace__monotonic_renew_ns(void)
 {
     struct aistrace__ticks *line = &aistrace__clock.ticks;
     uint32_t sequence = atomic_load_explicit(&line->sequence, memory_order_relaxed);
-    uint64_t renew_at_ns = atomic_load_explicit(&line->renew_at_ns, memory_order_relaxed), before, ns, width;
+    uint64_t ns = aistrace__clock_read(CLOCK_MONOTONIC);
+    struct aistrace__reading reading;
 
-    if (renew_at_ns == UINT64_MAX || (sequence & 1))
-        return aistrace__clock_read(CLOCK_MONOTONIC);
-    before = aistrace__counter();
-    ns = aistrace__clock_read(CLOCK_MONOTONIC);
-    if (ns < renew_at_ns)
-        return ns;
-    aistrace__counter_fence();
-    width = aistrace__counter() - before;
     /* One renews; the others, and its own signal handlers, do without. */
-    if (!atomic_compare_exchange_strong(&line->sequence, &sequence, sequence + 1))
+    if ((sequence & 1) || !aistrace__ticks_is_due(line, ns) ||
+        !atomic_compare_exchange_strong(&line->sequence, &sequence, sequence + 1))
         return ns;
-    ns = aistrace__ticks_renew(line, &(struct aistrace__reading){before + width / 2, ns, width});
+    reading = take_reading();
+    ns = aistrace__ticks_renew(line, &reading);
     atomic_store_explicit(&line->sequence, sequence + 2, memory_order_release);
     return ns;
 }

@@ -29,6 +29,7 @@ static uint64_t given_ns(const struct aistrace__ticks *line, uint64_t ticks)
 
 static void start_over(struct aistrace__ticks *line, const struct aistrace__reading *reading)
 {
+    line->steady = false;
     SET(window_ticks, 0);
     SET(rate, 0);
     SET(base_ticks, reading->ticks);
@@ -43,12 +44,32 @@ static void measure(struct aistrace__ticks *line, const struct aistrace__reading
 {
     double ns = (double)(reading->ns - line->origin_ns), ticks = (double)(reading->ticks - line->origin_ticks);
     uint64_t rate = (uint64_t)(ns / ticks * RATE_ONE);
-    bool again = GET(rate) != 0 && rate != 0;
 
-    SET(window_ticks, again ? (uint32_t)(((uint64_t)AISTRACE__TICKS_WINDOW_NS << 32) / rate) : 0);
+    line->steady = GET(rate) != 0 && rate != 0;
     SET(rate, rate);
     line->origin_ticks = reading->ticks;
     line->origin_ns = reading->ns;
+}
+
+/* Threads may overwrite each other's counts: then it takes a few readings more. */
+bool aistrace__ticks_is_due(struct aistrace__ticks *line, uint64_t ns)
+{
+    uint32_t readings = 1;
+
+    if (ns < GET(renew_at_ns))
+        return false;
+    if (GET(window_ticks) != 0 && ns - GET(base_ns) < AISTRACE__TICKS_WINDOW_NS + AISTRACE__TICKS_LATE_NS)
+        return true;
+    if (ns - GET(busy_since_ns) < AISTRACE__TICKS_WINDOW_NS)
+        readings = GET(busy_readings) + 1;
+    else
+        SET(busy_since_ns, ns);
+    SET(busy_readings, readings);
+    if (readings >= AISTRACE__TICKS_BUSY)
+        return true;
+    if (GET(window_ticks) != 0)
+        SET(window_ticks, 0);
+    return false;
 }
 
 uint64_t aistrace__ticks_renew(struct aistrace__ticks *line, const struct aistrace__reading *reading)
@@ -57,6 +78,7 @@ uint64_t aistrace__ticks_renew(struct aistrace__ticks *line, const struct aistra
     uint64_t ns = reading->ns > given ? reading->ns : given;
 
     if (reading->width_ticks > AISTRACE__TICKS_WIDTH_MAX) {
+        SET(window_ticks, 0);
         SET(renew_at_ns, reading->ns + AISTRACE__TICKS_WINDOW_NS);
         return reading->ns;
     }
@@ -67,8 +89,11 @@ uint64_t aistrace__ticks_renew(struct aistrace__ticks *line, const struct aistra
     }
     if (reading->ns - line->origin_ns >= AISTRACE__TICKS_MEASURE_NS)
         measure(line, reading);
-    SET(renew_at_ns, GET(window_ticks) > 0 ? 0 : line->origin_ns + AISTRACE__TICKS_MEASURE_NS);
     SET(base_ticks, reading->ticks);
     SET(base_ns, ns);
+    SET(renew_at_ns, line->steady ? 0 : line->origin_ns + AISTRACE__TICKS_MEASURE_NS);
+    SET(busy_readings, 0);
+    if (line->steady)
+        SET(window_ticks, (uint32_t)(((uint64_t)AISTRACE__TICKS_WINDOW_NS << 32) / GET(rate)));
     return ns;
 }

@@ -10,6 +10,10 @@
  * that lies further off the line is a discontinuity (time slewed by adjtimex's tick, the machine suspended): from there
  * on nothing is reckoned until two measurements of the rate agree again. The steepest slew, 10 %, so spoils one window,
  * by 10 us. All threads share the line.
+ *
+ * Renewing costs what five readings save, so it is done only where readings are that close together: when one comes
+ * soon after the window's end, or five within a window's length. A program that takes one now and then goes by the
+ * clock.
  */
 #ifndef AISTRACE_TICKS_H
 #define AISTRACE_TICKS_H
@@ -20,6 +24,8 @@
 
 enum {
     AISTRACE__TICKS_WINDOW_NS = 100000,
+    AISTRACE__TICKS_LATE_NS = 25000,      /* after the window's end: somebody is still busy */
+    AISTRACE__TICKS_BUSY = 5,             /* so many readings of the clock within a window's length: somebody is busy */
     AISTRACE__TICKS_MEASURE_NS = 2000000, /* shortest time between two readings that measure the rate: to 100 ppm */
     AISTRACE__TICKS_WIDTH_MAX = 500,      /* ticks that a reading may have taken */
 };
@@ -36,9 +42,12 @@ struct aistrace__ticks {
     _Atomic uint32_t window_ticks; /* how far beyond base_ticks the line holds; 0: not at all */
     _Atomic uint64_t base_ticks;
     _Atomic uint64_t base_ns;
-    _Atomic uint64_t rate;        /* ns per tick x 2^32; 0: unknown */
-    _Atomic uint64_t renew_at_ns; /* not before this time; UINT64_MAX: never */
-    uint64_t origin_ticks;        /* from where on the rate is measured; of whoever renews */
+    _Atomic uint64_t rate;          /* ns per tick x 2^32; 0: unknown */
+    _Atomic uint64_t renew_at_ns;   /* not before this time; UINT64_MAX: never */
+    _Atomic uint64_t busy_since_ns; /* readings of the clock are counted from here */
+    _Atomic uint32_t busy_readings;
+    bool steady;           /* two measurements of the rate agreed; this and what follows is of whoever renews */
+    uint64_t origin_ticks; /* from where on the rate is measured */
     uint64_t origin_ns;
 };
 
@@ -55,6 +64,10 @@ static inline bool aistrace__ticks_to_ns(const struct aistrace__ticks *line, uin
     *ns = base_ns + (elapsed * rate >> 32);
     return elapsed < window && atomic_load_explicit(&line->sequence, memory_order_relaxed) == sequence;
 }
+
+/* After a reading of the clock that the line could not spare: whether to renew it now. If not, it is closed, so that
+ * the next reading does not look at it in vain. Any thread. */
+bool aistrace__ticks_is_due(struct aistrace__ticks *line, uint64_t ns);
 
 /* Renews the line; only while the sequence is odd. -> the time of the reading, or if that is later what the line gave
  * for it before: who read the line meanwhile has not seen the future. */

@@ -62,7 +62,7 @@ static void read_time(struct machine *m)
     m->read_ns = m->ns;
     if (m->line.window_ticks != 0 && aistrace__ticks_to_ns(&m->line, m->line.sequence, (uint64_t)m->ticks, &m->last_ns))
         m->by_line++;
-    else if ((uint64_t)m->ns < m->line.renew_at_ns)
+    else if (!aistrace__ticks_is_due(&m->line, (uint64_t)m->ns))
         m->last_ns = (uint64_t)m->ns;
     else
         renew(m);
@@ -179,6 +179,32 @@ START_TEST(readings_that_took_long_are_not_believed)
 }
 END_TEST
 
+START_TEST(who_reads_seldom_renews_nothing)
+{
+    struct machine m = machine(91, clocks_ghz[_i]);
+
+    for (int i = 0; i < 1000; i++) {
+        pass_ns(&m, 2 * AISTRACE__TICKS_WINDOW_NS);
+        run(&m, 2, 100); /* start and end of a span */
+    }
+    ck_assert_uint_eq(m.line.sequence, 0);
+    run(&m, READINGS, 3000);
+    uint32_t busy = m.line.sequence;
+    size_t by_line = m.by_line;
+    ck_assert_uint_gt(busy, 0);
+    for (int i = 0; i < 1000; i++) {
+        pass_ns(&m, 2 * AISTRACE__TICKS_WINDOW_NS);
+        run(&m, 2, 100);
+        ck_assert_uint_eq(m.line.window_ticks, 0); /* the counter is not even read */
+    }
+    ck_assert_uint_eq(m.line.sequence, busy);
+    ck_assert_uint_eq(m.by_line, by_line);
+    run(&m, 100, 100);
+    ck_assert_uint_gt(m.by_line, by_line + 90);
+    ck_assert_double_lt(m.worst_ns, MOST_ERROR_NS);
+}
+END_TEST
+
 START_TEST(time_does_not_go_back)
 {
     struct machine m = machine(71, clocks_ghz[_i]);
@@ -226,6 +252,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_machine_that_was_suspended_keeps_the_bound, 0, CLOCKS);
     tcase_add_loop_test(tcase, the_steepest_slew_spoils_one_window_and_no_more, 0, CLOCKS);
     tcase_add_loop_test(tcase, readings_that_took_long_are_not_believed, 0, CLOCKS);
+    tcase_add_loop_test(tcase, who_reads_seldom_renews_nothing, 0, CLOCKS);
     tcase_add_loop_test(tcase, time_does_not_go_back, 0, CLOCKS);
     tcase_add_loop_test(tcase, the_line_is_not_used_while_it_is_renewed, 0, CLOCKS);
     srunner_run_all(runner, CK_ENV);
