@@ -179,6 +179,11 @@ int shmring_reader_next(struct shmring_window *window, struct shmring_view *out)
 /* Puts the record just handed out back: `read` is before it again. The window must be filled anew. */
 void shmring_reader_unread(struct shmring_reader *reader, uint32_t slot, const struct shmring_view *view);
 
+/* Passes over [begin, end) with this many records, which somebody else answers for already: begin must be where the
+ * next record, or the padding before it, is to be handed out. The window must be filled anew. -> 0; -EAGAIN: `read` is
+ * elsewhere; -EINVAL: no such interval is possible; -EBADMSG: the slot is quarantined. */
+int shmring_reader_skip(struct shmring_reader *reader, uint32_t slot, uint64_t begin, uint64_t end, uint64_t records);
+
 /* Makes `ledger` the slot's committed state: spare copy, selector, cpos_pub, in this order. ledger->cpos must lie in
  * [committed cpos, read] on a record boundary. Does nothing on a quarantined slot. */
 void shmring_reader_commit(struct shmring_reader *reader, uint32_t slot, const struct shmring_ledger *ledger);

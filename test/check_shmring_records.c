@@ -3,6 +3,7 @@
  * What one thread writes is what the consumer reads, wherever the ring's end falls, and what does not fit is counted.
  */
 #include <check.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,6 +276,41 @@ START_TEST(commit_outside_what_was_read_does_nothing)
 }
 END_TEST
 
+/* Records of 96 bytes; the ring ends within the padding before the one that begins at 4096. */
+START_TEST(skipped_interval_is_not_read_and_what_follows_is)
+{
+    struct shmring_view view;
+    uint64_t begin = 0, end = 0;
+
+    for (uint64_t i = 0; i < 30; i++)
+        ck_assert(ring_write(writer, i, 64));
+    ck_assert_int_gt(shmring_reader_fill(reader, 0, fixture.window), 0);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_eq(shmring_reader_skip(reader, 0, 10 * 96, 20 * 96, 10), -EAGAIN);
+        ck_assert_int_eq(shmring_reader_next(fixture.window, &view), 1);
+    }
+    begin = view.end;
+    end = begin + 10 * 96ull;
+    ck_assert_int_eq(shmring_reader_skip(reader, 0, begin, end + 8, 10), -EINVAL);
+    ck_assert_int_eq(shmring_reader_skip(reader, 0, begin, begin + 21 * 96, 10), -EINVAL);
+    ck_assert_int_eq(shmring_reader_skip(reader, 0, begin, end, 31), -EINVAL);
+    ck_assert_int_eq(shmring_reader_skip(reader, 0, begin, end, 10), 0);
+    ck_assert_uint_eq(shmring_reader_slot(reader, 0)->read_records, 20);
+    ck_assert_int_eq(drain(), 10);
+    ring_release(reader, 0);
+    for (uint64_t i = 30; i < 60; i++) /* over the ring's end */
+        ck_assert(ring_write(writer, i, 64));
+    ck_assert_int_gt(shmring_reader_fill(reader, 0, fixture.window), 0);
+    uint64_t last = 0;
+    while (shmring_reader_next(fixture.window, &view) == 1 && view.ordinal < 41)
+        last = view.end;
+    shmring_reader_unread(reader, 0, &view);
+    ck_assert_uint_eq(view.begin, last);
+    ck_assert_int_eq(shmring_reader_skip(reader, 0, view.begin, view.end, 1), 0);
+    ck_assert_int_eq(drain(), 18);
+}
+END_TEST
+
 START_TEST(published_control_reaches_the_producer)
 {
     const struct shmring_control *control = shmring_control(ring);
@@ -306,6 +342,7 @@ int main(void)
     tcase_add_test(tcase, window_smaller_than_a_record_grows);
     tcase_add_test(tcase, producer_refuses_a_released_position_ahead_of_its_own);
     tcase_add_test(tcase, commit_outside_what_was_read_does_nothing);
+    tcase_add_test(tcase, skipped_interval_is_not_read_and_what_follows_is);
     tcase_add_test(tcase, published_control_reaches_the_producer);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
