@@ -5,144 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "delivery.h"
-
-enum {
-    BUCKETS = 256,
-    CLAIMS_PER_SLAB = 64,
-    RETAIN_BYTES = 16 << 20, /* in the buffers of groups at rest; beyond it they are freed */
-};
-
-/* Spans of one producer within a batch, and their resource block. */
-struct group {
-    struct group *next;        /* in the batch, in order of first use; or in the pool */
-    struct group *bucket_next; /* in the batch */
-    const void *producer;      /* identity only */
-    struct buf resource;
-    struct buf spans;
-    size_t bytes; /* of the request's field for this group; 0 before its first span */
-};
-
-struct batch {
-    struct delivery delivery;
-    struct batch *free_next;
-    struct batch *all_next;
-    struct batch_pool *pool;
-    struct batch_limits limits;
-    uint64_t deadline_ns;
-    size_t bytes; /* of the request, exact */
-    size_t span_count;
-    struct group *groups, **groups_end;
-    struct group *last; /* the one that was added to last */
-    size_t group_count;
-    struct group *buckets[BUCKETS];
-    struct claim *claims, **claims_end;
-    size_t claim_count; /* not yet taken or abandoned */
-    bool open;
-    bool finished;
-    struct buf heads;
-    struct iovec *parts;
-    size_t part_count, part_capacity;
-};
-
-struct claim_slab {
-    struct claim_slab *next;
-    struct claim claims[CLAIMS_PER_SLAB];
-};
-
-struct batch_pool {
-    struct batch *all, *free;
-    struct group *free_groups;
-    size_t retained_bytes; /* capacity of free_groups */
-    struct claim *free_claims;
-    struct claim_slab *slabs;
-};
-
-int batch_pool_new(struct batch_pool **out)
-{
-    struct batch_pool *pool = calloc(1, sizeof *pool);
-    if (!pool)
-        return -ENOMEM;
-    *out = pool;
-    return 0;
-}
-
-static void groups_free(struct group *group)
-{
-    while (group) {
-        struct group *next = group->next;
-        buf_done(&group->resource);
-        buf_done(&group->spans);
-        free(group);
-        group = next;
-    }
-}
-
-void batch_pool_free(struct batch_pool *pool)
-{
-    if (!pool)
-        return;
-    while (pool->all) {
-        struct batch *batch = pool->all;
-        pool->all = batch->all_next;
-        groups_free(batch->groups);
-        buf_done(&batch->heads);
-        free(batch->parts);
-        free(batch);
-    }
-    groups_free(pool->free_groups);
-    while (pool->slabs) {
-        struct claim_slab *slab = pool->slabs;
-        pool->slabs = slab->next;
-        free(slab);
-    }
-    free(pool);
-}
-
-static size_t retained(const struct group *group)
-{
-    return group->resource.cap + group->spans.cap;
-}
-
-static struct group *group_take(struct batch_pool *pool)
-{
-    struct group *group = pool->free_groups;
-    if (!group)
-        return calloc(1, sizeof *group);
-    pool->free_groups = group->next;
-    pool->retained_bytes -= retained(group);
-    return group;
-}
-
-static void group_put(struct batch_pool *pool, struct group *group)
-{
-    group->resource.len = group->spans.len = 0;
-    if (pool->retained_bytes + retained(group) > RETAIN_BYTES) {
-        buf_done(&group->resource);
-        buf_done(&group->spans);
-    }
-    pool->retained_bytes += retained(group);
-    group->next = pool->free_groups;
-    pool->free_groups = group;
-}
-
-static struct claim *claim_new(struct batch_pool *pool)
-{
-    if (!pool->free_claims) {
-        struct claim_slab *slab = calloc(1, sizeof *slab);
-        if (!slab)
-            return NULL;
-        slab->next = pool->slabs;
-        pool->slabs = slab;
-        for (size_t i = 0; i < CLAIMS_PER_SLAB; i++) {
-            slab->claims[i].next = pool->free_claims;
-            pool->free_claims = &slab->claims[i];
-        }
-    }
-    struct claim *claim = pool->free_claims;
-    pool->free_claims = claim->next;
-    return claim;
-}
+#include "batch_state.h"
 
 int batch_open(struct batch_pool *pool, const struct batch_limits *limits, uint64_t deadline_ns, struct batch **out)
 {
@@ -158,6 +21,7 @@ int batch_open(struct batch_pool *pool, const struct batch_limits *limits, uint6
         pool->all = batch;
     }
     batch->delivery = (struct delivery){0};
+    batch->stay = (struct batch_stay){0};
     batch->limits = *limits;
     batch->deadline_ns = deadline_ns;
     batch->bytes = batch->span_count = 0;
@@ -174,7 +38,7 @@ static struct group **bucket(struct batch *batch, const void *producer)
     uint64_t hash = (uintptr_t)producer * UINT64_C(0x9e3779b97f4a7c15);
     return &batch->buckets[hash >> 56];
 }
-static_assert(BUCKETS == 256, "bucket() takes eight bits");
+static_assert(BATCH_BUCKETS == 256, "bucket() takes eight bits");
 
 static struct group *group_find(struct batch *batch, const void *producer)
 {
@@ -189,13 +53,13 @@ static struct group *group_find(struct batch *batch, const void *producer)
 /* The resource is copied: neither a reload nor a producer's end may change what has been counted. */
 static struct group *group_new(struct batch *batch, const void *producer, const struct buf *resource)
 {
-    struct group *group = group_take(batch->pool);
+    struct group *group = batch_pool_take_group(batch->pool);
     if (!group)
         return NULL;
     group->producer = producer;
     group->bytes = 0;
     if (buf_append(&group->resource, resource->data, resource->len) != 0) {
-        group_put(batch->pool, group);
+        batch_pool_put_group(batch->pool, group);
         return NULL;
     }
     return group;
@@ -248,27 +112,20 @@ enum batch_result batch_add(struct batch *batch, const void *producer, const str
         group->spans.len = before;
     }
     if (!found)
-        group_put(batch->pool, group);
+        batch_pool_put_group(batch->pool, group);
     return result;
 }
 
-struct claim *batch_claim(struct batch *batch, struct claim_queue *queue, uint64_t begin)
+static int reserve_parts(struct batch *batch, size_t part_count)
 {
-    if (queue->tail && queue->tail->batch == batch)
-        return queue->tail;
-    struct claim *claim = claim_new(batch->pool);
-    if (!claim)
-        return NULL;
-    *claim = (struct claim){.batch = batch, .begin = begin, .end = begin};
-    if (queue->tail)
-        queue->tail->next = claim;
-    else
-        queue->head = claim;
-    queue->tail = claim;
-    *batch->claims_end = claim;
-    batch->claims_end = &claim->batch_next;
-    batch->claim_count++;
-    return claim;
+    if (part_count <= batch->part_capacity)
+        return 0;
+    struct iovec *parts = realloc(batch->parts, part_count * sizeof *parts);
+    if (!parts)
+        return -ENOMEM;
+    batch->parts = parts;
+    batch->part_capacity = part_count;
+    return 0;
 }
 
 int batch_seal(struct batch *batch)
@@ -278,15 +135,10 @@ int batch_seal(struct batch *batch)
         heads_bytes += otlp_group_head_max(&group->resource);
     batch->heads.len = 0;
     int err = buf_reserve(&batch->heads, heads_bytes);
+    if (!err)
+        err = reserve_parts(batch, part_count);
     if (err)
         return err;
-    if (part_count > batch->part_capacity) {
-        struct iovec *parts = realloc(batch->parts, part_count * sizeof *parts);
-        if (!parts)
-            return -ENOMEM;
-        batch->parts = parts;
-        batch->part_capacity = part_count;
-    }
     struct iovec *part = batch->parts;
     for (const struct group *group = batch->groups; group; group = group->next) {
         size_t begin = batch->heads.len;
@@ -298,6 +150,35 @@ int batch_seal(struct batch *batch)
     }
     batch->part_count = part_count;
     batch->open = false;
+    return 0;
+}
+
+int batch_load(struct batch_pool *pool, struct buf *request, size_t span_count, struct batch **out)
+{
+    struct batch *batch;
+    struct batch_limits none = {0};
+    int err = batch_open(pool, &none, 0, &batch);
+    if (err)
+        return err;
+    struct group *group = batch_pool_take_group(pool);
+    err = group ? reserve_parts(batch, 1) : -ENOMEM;
+    if (err) {
+        if (group)
+            batch_pool_put_group(pool, group);
+        batch_finish(batch, &(struct batch_outcome){.exported = true});
+        return err;
+    }
+    struct buf recycled = group->spans;
+    group->spans = *request;
+    *request = recycled;
+    group->producer = NULL;
+    group_link(batch, group);
+    batch->parts[0] = (struct iovec){group->spans.data, group->spans.len};
+    batch->part_count = 1;
+    batch->bytes = group->bytes = group->spans.len;
+    batch->span_count = span_count;
+    batch->open = false;
+    *out = batch;
     return 0;
 }
 
@@ -322,117 +203,31 @@ const struct iovec *batch_parts(const struct batch *batch, size_t *count)
     return batch->parts;
 }
 
-static void recycle_if_over(struct batch *batch)
-{
-    if (!batch->finished || batch->claim_count > 0)
-        return;
-    batch->free_next = batch->pool->free;
-    batch->pool->free = batch;
-}
-
-static void claim_release(struct claim *claim)
-{
-    struct batch *batch = claim->batch;
-    claim->next = batch->pool->free_claims;
-    batch->pool->free_claims = claim;
-    batch->claim_count--;
-    recycle_if_over(batch);
-}
-
-static void forget_groups(struct batch *batch)
+void batch_forget_groups(struct batch *batch)
 {
     batch->last = NULL;
     memset(batch->buckets, 0, sizeof batch->buckets);
 }
 
 /* The request's memory is free at once, while claims may wait for older ones of their queues. */
-static void groups_recycle(struct batch *batch)
+void batch_recycle_groups(struct batch *batch)
 {
     while (batch->groups) {
         struct group *group = batch->groups;
         batch->groups = group->next;
-        group_put(batch->pool, group);
+        batch_pool_put_group(batch->pool, group);
     }
     batch->groups_end = &batch->groups;
     batch->group_count = batch->part_count = 0;
-    forget_groups(batch);
-}
-
-static void claim_settle(struct claim *claim, const struct batch_outcome *outcome, uint64_t *rejected)
-{
-    if (outcome->exported) {
-        uint64_t here = claim->spans < *rejected ? claim->spans : *rejected;
-        *rejected -= here;
-        claim->outcome.rejected += here;
-        claim->outcome.exported += claim->spans - here;
-    } else {
-        claim->outcome.dropped[outcome->reason] += claim->spans;
-    }
-    claim->settled = true;
-}
-
-void batch_finish(struct batch *batch, const struct batch_outcome *outcome)
-{
-    uint64_t rejected = outcome->rejected;
-    struct claim *claim = batch->claims;
-    batch->open = false;
-    groups_recycle(batch);
-    batch->claims = NULL;
-    batch->claims_end = &batch->claims;
-    batch->claim_count++; /* the batch stays while this walks its claims */
-    while (claim) {
-        struct claim *next = claim->batch_next;
-        claim->batch_next = NULL;
-        claim_settle(claim, outcome, &rejected);
-        if (claim->orphaned) {
-            outcome_add(claim->orphaned, &claim->outcome);
-            claim_release(claim);
-        }
-        claim = next;
-    }
-    batch->claim_count--;
-    batch->finished = true;
-    recycle_if_over(batch);
-}
-
-static void unlink_head(struct claim_queue *queue)
-{
-    queue->head = queue->head->next;
-    if (!queue->head)
-        queue->tail = NULL;
-}
-
-bool claim_take(struct claim_queue *queue, uint64_t *end, struct outcome *outcome)
-{
-    struct claim *claim = queue->head;
-    if (!claim || !claim->settled)
-        return false;
-    unlink_head(queue);
-    *end = claim->end;
-    outcome_add(outcome, &claim->outcome);
-    claim_release(claim);
-    return true;
-}
-
-void claim_abandon(struct claim_queue *queue, struct outcome *orphaned)
-{
-    while (queue->head) {
-        struct claim *claim = queue->head;
-        unlink_head(queue);
-        claim->next = NULL;
-        if (claim->settled) {
-            outcome_add(orphaned, &claim->outcome);
-            claim_release(claim);
-            continue;
-        }
-        claim->orphaned = orphaned;
-        /* Its producer may go, and another come with the same identity: nothing more joins the groups there are. */
-        if (claim->batch->open)
-            forget_groups(claim->batch);
-    }
+    batch_forget_groups(batch);
 }
 
 struct delivery *batch_delivery(struct batch *batch)
 {
     return &batch->delivery;
+}
+
+struct batch_stay *batch_stay(struct batch *batch)
+{
+    return &batch->stay;
 }

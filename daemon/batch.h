@@ -21,12 +21,14 @@
 #include "stats.h"
 
 struct batch;
+struct spool_record;
 
 /* Interval of one slot's ring. Lives in its slot's queue and in its batch. */
 struct claim {
     struct claim *next;       /* in the slot's queue */
     struct claim *batch_next; /* in the batch */
     struct batch *batch;
+    const struct claim_queue *queue; /* NULL: abandoned */
     uint64_t begin;
     uint64_t end;
     uint64_t spans;         /* encoded into the batch: their outcome comes with the batch's */
@@ -39,6 +41,8 @@ struct claim {
 struct claim_queue {
     struct claim *head;
     struct claim *tail;
+    const uint8_t *instance; /* which slot of which segment (16 bytes), for who writes the claims down; borrowed */
+    uint32_t slot;
 };
 
 enum batch_result { BATCH_ADDED, BATCH_FULL, BATCH_OVERSIZE, BATCH_NO_MEMORY };
@@ -53,6 +57,10 @@ struct batch_limits {
 struct batch_pool;
 int batch_pool_new(struct batch_pool **out);
 void batch_pool_free(struct batch_pool *pool);
+
+/* committed_cb: of a batch that the spool has, all claims have been taken or abandoned. */
+void batch_pool_watch(struct batch_pool *pool, void (*committed_cb)(void *user, struct spool_record *record),
+                      void *user);
 
 int batch_open(struct batch_pool *pool, const struct batch_limits *limits, uint64_t deadline_ns, struct batch **out);
 
@@ -69,12 +77,19 @@ struct claim *batch_claim(struct batch *batch, struct claim_queue *queue, uint64
 /* Closes the batch and lays the request out. -> 0 or -ENOMEM (still open). */
 int batch_seal(struct batch *batch);
 
+/* A sealed batch without claims, of a request that was a batch before. *request is swapped for a recycled buffer.
+ * -> 0 or -ENOMEM */
+int batch_load(struct batch_pool *pool, struct buf *request, size_t span_count, struct batch **out);
+
 size_t batch_span_count(const struct batch *batch);
 size_t batch_bytes(const struct batch *batch); /* of the request, exact at any time */
 uint64_t batch_deadline_ns(const struct batch *batch);
 
 /* The encoded request in order, for writing; valid from seal to finish. */
 const struct iovec *batch_parts(const struct batch *batch, size_t *count);
+
+/* The claims, linked by batch_next, until they are settled. */
+const struct claim *batch_claims(const struct batch *batch);
 
 /* What became of the spans of a batch: all exported but the first `rejected` in claim order (OTLP's partial success
  * does not name them: this is the stated rule), or all dropped for one reason. Or nothing yet: the exporter returns the
@@ -85,6 +100,10 @@ struct batch_outcome {
     enum drop_reason reason; /* when not exported */
     bool returned;
 };
+
+/* Settles the claims as spooled: the spool answers for the spans now. The batch stays as it is, and batch_finish of it
+ * only gives back its memory. */
+void batch_settle_spooled(struct batch *batch);
 
 /* Settles the claims, of a batch sealed or open. It goes back to the pool when the last of its claims has been taken
  * or abandoned. */
@@ -98,5 +117,19 @@ void claim_abandon(struct claim_queue *queue, struct outcome *orphaned);
 
 /* The exporter's notes about the batch, which are in it. Pure storage: zero in a batch just opened. */
 struct delivery *batch_delivery(struct batch *batch);
+
+/* The source's notes on a sealed batch that is with the exporter, the spool, or both. Pure storage: zero in a batch
+ * just opened. */
+struct batch_stay {
+    struct batch *older, *younger;
+    bool replay; /* read back from the spool */
+    bool with_exporter;
+    bool writing;                 /* with the spool, not safe yet */
+    struct spool_record *record;  /* safe in the spool */
+    bool ended;                   /* the exporter is through with it; `outcome` waits for the write's end */
+    struct batch_outcome outcome; /* its word */
+    unsigned overtaken;           /* younger ones that have finished */
+};
+struct batch_stay *batch_stay(struct batch *batch);
 
 #endif

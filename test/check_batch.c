@@ -28,6 +28,8 @@ static void *counted_realloc(void *data, size_t bytes)
 #define calloc  counted_calloc
 #define realloc counted_realloc
 #include "../daemon/batch.c"
+#include "../daemon/batch_claim.c"
+#include "../daemon/batch_pool.c"
 #include "../daemon/buf.c"
 #undef calloc
 #undef realloc
@@ -412,6 +414,75 @@ START_TEST(abandoned_claims_come_in_when_their_batch_ends)
 END_TEST
 
 /* A segment that is given up may be followed by another at the same address. */
+static unsigned committed;
+
+static void on_committed(void *user, struct spool_record *record)
+{
+    ck_assert_ptr_eq(user, &committed);
+    ck_assert_ptr_eq(record, &committed);
+    committed++;
+}
+
+START_TEST(a_spooled_batch_settles_its_claims_and_keeps_its_request)
+{
+    struct claim_queue first = {0}, second = {0};
+    struct outcome outcome = {0}, orphaned = {0};
+    struct batch *batch = open_batch(&roomy);
+    uint64_t end;
+    batch_pool_watch(pool, on_committed, &committed);
+    ck_assert_int_eq(add(batch, 0, 0), BATCH_ADDED);
+    ck_assert_int_eq(add(batch, 1, 1), BATCH_ADDED);
+    claim_spans(batch, &first, 0, 1)->outcome.sampled_out = 4;
+    claim_spans(batch, &second, 0, 1);
+    ck_assert_ptr_eq(batch_claims(batch)->queue, &first);
+    ck_assert_ptr_eq(batch_claims(batch)->batch_next->queue, &second);
+    REQUEST_FREE(sealed_request(batch));
+    claim_abandon(&second, &orphaned);
+    ck_assert_ptr_null(batch_claims(batch)->batch_next->queue);
+    batch_stay(batch)->record = (void *)&committed;
+    batch_settle_spooled(batch);
+    ck_assert_uint_eq(orphaned.spooled, 1);
+    ck_assert_uint_eq(committed, 0);
+    ck_assert(claim_take(&first, &end, &outcome));
+    ck_assert_uint_eq(committed, 1);
+    ck_assert_uint_eq(outcome.spooled, 1);
+    ck_assert_uint_eq(outcome.sampled_out, 4);
+    ck_assert_uint_eq(outcome_sum(&outcome), 5);
+    REQUEST(request) = sealed_request(batch); /* still whole, for whom it is with */
+    ck_assert_uint_eq(request->n_resource_spans, 2);
+    REQUEST_FREE(request);
+    batch_finish(batch, &exported);
+    ck_assert_uint_eq(committed, 1);
+}
+END_TEST
+
+START_TEST(a_request_read_back_is_sent_as_it_was)
+{
+    struct batch *batch = open_batch(&roomy), *loaded;
+    struct buf bytes = {0};
+    size_t count;
+    for (uint64_t i = 0; i < 3; i++)
+        ck_assert_int_eq(add(batch, i, i), BATCH_ADDED);
+    REQUEST_FREE(sealed_request(batch));
+    const struct iovec *parts = batch_parts(batch, &count);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_int_eq(buf_append(&bytes, parts[i].iov_base, parts[i].iov_len), 0);
+    batch_finish(batch, &exported);
+    size_t length = bytes.len;
+    ck_assert_int_eq(batch_load(pool, &bytes, 3, &loaded), 0);
+    ck_assert_uint_eq(batch_span_count(loaded), 3);
+    ck_assert_uint_eq(batch_bytes(loaded), length);
+    parts = batch_parts(loaded, &count);
+    ck_assert_uint_eq(count, 1);
+    REQUEST(request) = REQUEST_UNPACK(NULL, parts[0].iov_len, parts[0].iov_base);
+    ck_assert_ptr_nonnull(request);
+    ck_assert_uint_eq(request->n_resource_spans, 3);
+    REQUEST_FREE(request);
+    batch_finish(loaded, &exported);
+    buf_done(&bytes);
+}
+END_TEST
+
 START_TEST(an_abandoned_producers_identity_may_be_used_again)
 {
     struct claim_queue queue = {0};
@@ -534,6 +605,8 @@ int main(void)
     tcase_add_test(claims, what_is_not_exported_is_dropped_for_its_reason);
     tcase_add_test(claims, a_batch_without_spans_is_sealed_and_finished);
     tcase_add_test(claims, abandoned_claims_come_in_when_their_batch_ends);
+    tcase_add_test(claims, a_spooled_batch_settles_its_claims_and_keeps_its_request);
+    tcase_add_test(claims, a_request_read_back_is_sent_as_it_was);
     tcase_add_test(claims, an_abandoned_producers_identity_may_be_used_again);
     suite_add_tcase(suite, claims);
     TCase *memory = tcase_create("memory");

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "batch_state.h"
+
+static struct claim *claim_new(struct batch_pool *pool)
+{
+    if (!pool->free_claims) {
+        struct claim_slab *slab = calloc(1, sizeof *slab);
+        if (!slab)
+            return NULL;
+        slab->next = pool->slabs;
+        pool->slabs = slab;
+        for (size_t i = 0; i < BATCH_CLAIMS_PER_SLAB; i++) {
+            slab->claims[i].next = pool->free_claims;
+            pool->free_claims = &slab->claims[i];
+        }
+    }
+    struct claim *claim = pool->free_claims;
+    pool->free_claims = claim->next;
+    return claim;
+}
+
+struct claim *batch_claim(struct batch *batch, struct claim_queue *queue, uint64_t begin)
+{
+    if (queue->tail && queue->tail->batch == batch)
+        return queue->tail;
+    struct claim *claim = claim_new(batch->pool);
+    if (!claim)
+        return NULL;
+    *claim = (struct claim){.batch = batch, .queue = queue, .begin = begin, .end = begin};
+    if (queue->tail)
+        queue->tail->next = claim;
+    else
+        queue->head = claim;
+    queue->tail = claim;
+    *batch->claims_end = claim;
+    batch->claims_end = &claim->batch_next;
+    batch->claim_count++;
+    return claim;
+}
+
+const struct claim *batch_claims(const struct batch *batch)
+{
+    return batch->claims;
+}
+
+static void recycle_if_over(struct batch *batch)
+{
+    if (batch->claim_count > 0)
+        return;
+    if (batch->settled_spooled) {
+        batch->settled_spooled = false;
+        batch->pool->committed_cb(batch->pool->user, batch->stay.record);
+    }
+    if (!batch->finished)
+        return;
+    batch->free_next = batch->pool->free;
+    batch->pool->free = batch;
+}
+
+static void claim_release(struct claim *claim)
+{
+    struct batch *batch = claim->batch;
+    claim->next = batch->pool->free_claims;
+    batch->pool->free_claims = claim;
+    batch->claim_count--;
+    recycle_if_over(batch);
+}
+
+static void claim_settle(struct claim *claim, const struct batch_outcome *outcome, uint64_t *rejected)
+{
+    if (!outcome) {
+        claim->outcome.spooled += claim->spans;
+    } else if (outcome->exported) {
+        uint64_t here = claim->spans < *rejected ? claim->spans : *rejected;
+        *rejected -= here;
+        claim->outcome.rejected += here;
+        claim->outcome.exported += claim->spans - here;
+    } else {
+        claim->outcome.dropped[outcome->reason] += claim->spans;
+    }
+    claim->settled = true;
+}
+
+/* outcome NULL: spooled */
+static void settle_claims(struct batch *batch, const struct batch_outcome *outcome)
+{
+    uint64_t rejected = outcome ? outcome->rejected : 0;
+    struct claim *claim = batch->claims;
+    batch->claims = NULL;
+    batch->claims_end = &batch->claims;
+    batch->claim_count++; /* the batch stays while this walks its claims */
+    while (claim) {
+        struct claim *next = claim->batch_next;
+        claim->batch_next = NULL;
+        claim_settle(claim, outcome, &rejected);
+        if (claim->orphaned) {
+            outcome_add(claim->orphaned, &claim->outcome);
+            claim_release(claim);
+        }
+        claim = next;
+    }
+    batch->claim_count--;
+}
+
+void batch_settle_spooled(struct batch *batch)
+{
+    settle_claims(batch, NULL);
+    batch->settled_spooled = true;
+    recycle_if_over(batch);
+}
+
+void batch_finish(struct batch *batch, const struct batch_outcome *outcome)
+{
+    batch->open = false;
+    batch_recycle_groups(batch);
+    settle_claims(batch, outcome);
+    batch->finished = true;
+    recycle_if_over(batch);
+}
+
+static void unlink_head(struct claim_queue *queue)
+{
+    queue->head = queue->head->next;
+    if (!queue->head)
+        queue->tail = NULL;
+}
+
+bool claim_take(struct claim_queue *queue, uint64_t *end, struct outcome *outcome)
+{
+    struct claim *claim = queue->head;
+    if (!claim || !claim->settled)
+        return false;
+    unlink_head(queue);
+    *end = claim->end;
+    outcome_add(outcome, &claim->outcome);
+    claim_release(claim);
+    return true;
+}
+
+void claim_abandon(struct claim_queue *queue, struct outcome *orphaned)
+{
+    while (queue->head) {
+        struct claim *claim = queue->head;
+        unlink_head(queue);
+        claim->next = NULL;
+        claim->queue = NULL;
+        if (claim->settled) {
+            outcome_add(orphaned, &claim->outcome);
+            claim_release(claim);
+            continue;
+        }
+        claim->orphaned = orphaned;
+        /* Its producer may go, and another come with the same identity: nothing more joins the groups there are. */
+        if (claim->batch->open)
+            batch_forget_groups(claim->batch);
+    }
+}
