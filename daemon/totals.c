@@ -22,7 +22,7 @@ struct field {
     const char *name;
     uint64_t *value;
 };
-enum { FIELDS_MAX = 4 + DROP_REASONS + PRODUCER_REASONS };
+enum { FIELDS_MAX = 6 + 2 * DROP_REASONS + PRODUCER_REASONS };
 
 static size_t fields_of(struct totals *t, struct field *fields)
 {
@@ -33,6 +33,10 @@ static size_t fields_of(struct totals *t, struct field *fields)
     fields[n++] = (struct field){"", "spooled", &t->outcome.spooled};
     for (unsigned i = 0; i < DROP_REASONS; i++)
         fields[n++] = (struct field){"dropped.", drop_reason_name((enum drop_reason)i), &t->outcome.dropped[i]};
+    fields[n++] = (struct field){"spool.", "exported", &t->spool.exported};
+    fields[n++] = (struct field){"spool.", "rejected", &t->spool.rejected};
+    for (unsigned i = 0; i < DROP_REASONS; i++)
+        fields[n++] = (struct field){"spool.dropped.", drop_reason_name((enum drop_reason)i), &t->spool.dropped[i]};
     for (unsigned i = 0; i < PRODUCER_REASONS; i++)
         if (producer_drop_name(i))
             fields[n++] = (struct field){"producer_dropped.", producer_drop_name(i), &t->producer_dropped[i]};
@@ -59,6 +63,24 @@ static int add_noted(struct totals *t, const char *instance)
     return 0;
 }
 
+static int add_retired(struct totals *t, uint64_t id)
+{
+    void *grown = realloc(t->retired, (t->retired_count + 1) * sizeof(*t->retired));
+    if (!grown)
+        return -ENOMEM;
+    t->retired = grown;
+    t->retired[t->retired_count++] = id;
+    return 0;
+}
+
+static int parse_retired(struct totals *t, const char *text)
+{
+    char *end;
+    errno = 0;
+    uint64_t id = strtoull(text, &end, 16);
+    return errno || end == text || *end ? -EBADMSG : add_retired(t, id);
+}
+
 static int parse_line(struct totals *t, char *line)
 {
     char *space = strchr(line, ' ');
@@ -67,6 +89,8 @@ static int parse_line(struct totals *t, char *line)
     *space = '\0';
     if (strcmp(line, "noted") == 0)
         return add_noted(t, space + 1) == -ENOMEM ? -ENOMEM : 0;
+    if (strcmp(line, "retired") == 0)
+        return parse_retired(t, space + 1);
     struct field fields[FIELDS_MAX];
     size_t n = fields_of(t, fields);
     for (size_t i = 0; i < n; i++) {
@@ -167,6 +191,7 @@ int totals_load(int dir_fd, struct totals *out)
 void totals_done(struct totals *totals)
 {
     free(totals->noted);
+    free(totals->retired);
     *totals = (struct totals){0};
 }
 
@@ -179,6 +204,8 @@ static int render(struct totals *t, struct buf *out)
         err = buf_printf(out, "%s%s %" PRIu64 "\n", fields[i].group, fields[i].name, *fields[i].value);
     for (size_t i = 0; !err && i < t->noted_count; i++)
         err = buf_printf(out, "noted %s\n", t->noted[i]);
+    for (size_t i = 0; !err && i < t->retired_count; i++)
+        err = buf_printf(out, "retired %" PRIx64 "\n", t->retired[i]);
     return err ? err : buf_printf(out, "end\n");
 }
 
@@ -233,6 +260,38 @@ int totals_note(struct totals *totals, int dir_fd, const char *instance)
     if (err && !known) /* its figures are not in the file: nor may its name come there with another's */
         totals->noted_count--;
     return err;
+}
+
+int totals_retire(struct totals *totals, int dir_fd, uint64_t id, const struct outcome *outcome)
+{
+    int err = add_retired(totals, id);
+    if (err)
+        return err;
+    struct outcome before = totals->spool;
+    outcome_add(&totals->spool, outcome);
+    err = save(totals, dir_fd);
+    if (err) {
+        totals->spool = before;
+        totals_forget_retired(totals, id);
+    }
+    return err;
+}
+
+bool totals_retired(const struct totals *totals, uint64_t id)
+{
+    for (size_t i = 0; i < totals->retired_count; i++)
+        if (totals->retired[i] == id)
+            return true;
+    return false;
+}
+
+void totals_forget_retired(struct totals *totals, uint64_t id)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < totals->retired_count; i++)
+        if (totals->retired[i] != id)
+            totals->retired[kept++] = totals->retired[i];
+    totals->retired_count = kept;
 }
 
 void totals_unlinked(struct totals *totals, const char *instance)

@@ -102,6 +102,40 @@ START_TEST(unlinked_segment_is_forgotten)
 }
 END_TEST
 
+START_TEST(file_of_the_spool_is_retired_with_its_counts)
+{
+    struct totals totals = {.outcome = {.spooled = 9}};
+    struct outcome outcome = {.exported = 5, .rejected = 1};
+    outcome.dropped[DROP_REFUSED] = 3;
+    ck_assert_int_eq(totals_retire(&totals, dir_fd, 0xfedcba9876543210, &outcome), 0);
+    ck_assert_int_eq(totals_retire(&totals, dir_fd, 7, &outcome), 0);
+    totals_done(&totals);
+
+    ck_assert_int_eq(totals_load(dir_fd, &totals), 0);
+    ck_assert_uint_eq(totals.outcome.spooled, 9);
+    ck_assert_uint_eq(totals.spool.exported, 10);
+    ck_assert_uint_eq(totals.spool.rejected, 2);
+    ck_assert_uint_eq(totals.spool.dropped[DROP_REFUSED], 6);
+    ck_assert(totals_retired(&totals, 0xfedcba9876543210));
+    ck_assert(totals_retired(&totals, 7));
+    totals_forget_retired(&totals, 7);
+    ck_assert(!totals_retired(&totals, 7));
+    ck_assert_uint_eq(totals.retired_count, 1);
+    totals_done(&totals);
+}
+END_TEST
+
+START_TEST(file_that_cannot_be_retired_changes_nothing)
+{
+    struct totals totals = {.spool = {.exported = 2}};
+    struct outcome outcome = {.exported = 5};
+    ck_assert_int_lt(totals_retire(&totals, -1, 7, &outcome), 0);
+    ck_assert_uint_eq(totals.spool.exported, 2);
+    ck_assert(!totals_retired(&totals, 7));
+    totals_done(&totals);
+}
+END_TEST
+
 static const char *const damaged[] = {
     "",
     "aistraced totals 1\n",
@@ -110,6 +144,7 @@ static const char *const damaged[] = {
     "aistraced totals 1\nexported seven\nend\n",
     "aistraced totals 1\nexported 99999999999999999999999\nend\n",
     "aistraced totals 1\nexported\nend\n",
+    "aistraced totals 1\nretired xyz\nend\n",
 };
 
 START_TEST(damaged_file_is_refused_whole)
@@ -166,6 +201,8 @@ int main(void)
     tcase_add_test(tcase, figures_survive);
     tcase_add_test(tcase, noted_segment_is_known_while_its_file_is_there);
     tcase_add_test(tcase, unlinked_segment_is_forgotten);
+    tcase_add_test(tcase, file_of_the_spool_is_retired_with_its_counts);
+    tcase_add_test(tcase, file_that_cannot_be_retired_changes_nothing);
     tcase_add_loop_test(tcase, damaged_file_is_refused_whole, 0, (int)(sizeof(damaged) / sizeof(*damaged)));
     tcase_add_test(tcase, figures_of_another_user_are_not_taken_over);
     tcase_add_test(tcase, symlink_is_not_followed);
