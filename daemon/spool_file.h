@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Blocking calls on one file of the spool, for a worker thread or the start. Each -> 0 (or a descriptor) or -errno.
+ */
+#ifndef SPOOL_FILE_H
+#define SPOOL_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* A new file, mode 0600, with all its bytes allocated: what has no room says -ENOSPC here, not at a later write. On
+ * failure nothing is left. */
+int spool_file_create(int dir_fd, const char *name, uint64_t bytes);
+
+/* A regular file that is there; symbolic links are not followed. */
+int spool_file_open(int dir_fd, const char *name, uint64_t *bytes);
+
+/* Makes the file one of this sequence and id, without records. */
+int spool_file_begin(int fd, uint64_t sequence, uint64_t id);
+
+int spool_file_read(int fd, uint64_t offset, void *to, size_t bytes); /* -EIO: the file is shorter */
+int spool_file_write(int fd, uint64_t offset, const void *data, size_t bytes);
+int spool_file_write_parts(int fd, uint64_t offset, const struct iovec *parts, size_t count);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What spool.c (records), spool_files.c (which file is written to, retiring), spool_open.c (what was there),
+ * spool_job.c (writing) and spool_read.c (reading) share. Not for others.
+ */
+#ifndef SPOOL_STATE_H
+#define SPOOL_STATE_H
+
+#include "spool.h"
+
+enum { SPOOL_NAME_BYTES = 32, SPOOL_RETRY_MS = 1000 };
+#define SPOOL_SUFFIX    ".spool"
+#define SPOOL_SET_ASIDE "damaged" /* the last file that could not be made sense of */
+
+enum spool_record_state { SPOOL_RECORD_PENDING, SPOOL_RECORD_OUT, SPOOL_RECORD_SETTLED };
+
+struct spool_record {
+    struct spool_record *next; /* in its file, by offset */
+    struct spool_file *file;
+    uint64_t offset;
+    uint64_t request_offset;
+    uint32_t request_bytes;
+    uint32_t request_crc;
+    uint32_t spans;
+    uint32_t claims; /* not yet committed */
+    enum spool_record_state state;
+    bool disowned; /* settled with nothing */
+};
+
+struct spool_file {
+    struct spool_file *next; /* by sequence */
+    int fd;                  /* negative: not made yet */
+    char name[SPOOL_NAME_BYTES];
+    uint64_t bytes;
+    uint64_t sequence;
+    uint64_t id;
+    uint64_t former_id;  /* retired under this one, which its head may still say; 0: none */
+    uint64_t end;        /* where the next record goes; bytes: none more */
+    uint64_t written_ms; /* when something was last written to it */
+    bool begun;          /* its head says id */
+    int error;           /* the same, for the job that has it */
+    int failed;          /* why a write has failed: none more; 0: none has */
+    unsigned users;      /* jobs that have it */
+    struct spool_record *records, **records_end;
+    struct spool_record *first; /* those before it are settled */
+    size_t unsettled, claimed;  /* records */
+    uint64_t unsettled_spans, unsettled_bytes;
+    struct outcome settled;
+};
+
+/* A batch on its way into a file. */
+struct spool_write {
+    struct spool_write *next;
+    struct batch *batch;
+    struct spool_record *record; /* made beforehand, so that a written batch cannot fail for memory */
+    struct buf claims;           /* struct spool_claim[] */
+    struct buf lead;
+    int err;
+};
+
+struct spool_due_note {
+    struct spool_file *file;
+    uint64_t offset;
+    struct spool_note note;
+};
+
+/* What a worker does at a time: begins files, writes records, syncs, writes notes, removes files. */
+struct spool_job {
+    uv_work_t work;
+    bool running;
+    int dir_fd; /* as below, for the worker */
+    bool sync;
+    struct spool_write *writes;
+    struct buf notes; /* struct spool_due_note[] */
+    int note_err;
+    struct spool_file *removals;
+};
+
+struct spool_read {
+    uv_work_t work;
+    bool running;
+    struct spool_record *record;
+    struct buf request;
+    int err;
+};
+
+struct spool {
+    uv_loop_t *loop;
+    struct log *log;
+    const struct spool_callbacks *callbacks;
+    void *user;
+    char *path;
+    int dir_fd; /* negative: not there (any more) */
+    int lock_fd;
+    bool sync;
+    bool transient;
+    uint64_t max_bytes;
+    uint64_t new_file_bytes;
+    uint64_t all_bytes; /* of all files, also the one set aside */
+    uint64_t next_sequence;
+    uint64_t retry_ms; /* no write before */
+    uint64_t retire_retry_ms;
+    uint64_t damaged;
+    struct spool_file *files;   /* with records, or written to: by sequence */
+    struct spool_file *current; /* the one of them that takes more */
+    struct spool_file *spare;   /* without records */
+    struct spool_file *removals;
+    struct spool_write *queue, **queue_end;
+    struct buf notes;
+    struct spool_job job;
+    struct spool_read read;
+    uv_idle_t again; /* a job is to be made up */
+    bool closing;
+    void (*closed_cb)(void *user);
+    void *closed_user;
+};
+
+/* ---- spool.c ---- */
+
+void spool_count_note(struct outcome *outcome, const struct spool_note *note);
+void spool_add_record(struct spool_file *file, struct spool_record *record);
+void spool_free_if_closed(struct spool *spool);
+
+/* ---- spool_files.c ---- */
+
+/* Opens the directory unless it is open, and takes its lock. */
+int spool_files_directory(struct spool *spool, bool create);
+void spool_files_lost(struct spool *spool); /* the directory has vanished */
+
+struct spool_file *spool_files_new(uint64_t bytes);
+void spool_files_free(struct spool_file *file); /* closes it; accepts NULL */
+void spool_files_insert(struct spool *spool, struct spool_file *file);
+void spool_files_unlink(struct spool *spool, struct spool_file *file); /* from the list */
+void spool_files_rest(struct spool *spool, struct spool_file *file);   /* one without records: the spare, or removed */
+
+bool spool_files_have_room(const struct spool *spool, uint64_t bytes);
+
+/* The file and offset for a record of this many bytes, now taken. -> as spool_write */
+int spool_files_place(struct spool *spool, uint64_t bytes, struct spool_file **file, uint64_t *offset);
+
+/* ---- spool_job.c ---- */
+
+void spool_job_due(struct spool *spool);
+void spool_job_note(struct spool *spool, const struct spool_record *record, struct spool_note *note);
+int spool_job_write_notes(const struct buf *notes);
+void spool_job_free_writes(struct spool_write *writes);
+
+#endif

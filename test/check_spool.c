@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The spool on real files. Includes the source that writes, so that every write can be kept and made to fail.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { WRITES_MAX = 64, IMAGE_BYTES = 64 << 10 };
+
+struct written {
+    off_t offset;
+    size_t bytes;
+    uint8_t *data;
+};
+static struct written writes[WRITES_MAX];
+static size_t write_count;
+static bool keep_writes;
+static int write_error, sync_error;
+static size_t writes_until_error; /* so many still succeed */
+
+static bool write_fails(void)
+{
+    return write_error && (writes_until_error == 0 || writes_until_error-- == 0);
+}
+
+static ssize_t kept_pwritev(int fd, const struct iovec *parts, int count, off_t offset)
+{
+    if (write_fails()) {
+        errno = write_error;
+        return -1;
+    }
+    ssize_t n = pwritev(fd, parts, count, offset);
+    if (!keep_writes || n < 0)
+        return n;
+    ck_assert_uint_lt(write_count, WRITES_MAX);
+    struct written *w = &writes[write_count++];
+    *w = (struct written){offset, (size_t)n, malloc((size_t)n)};
+    ck_assert_int_eq(pread(fd, w->data, (size_t)n, offset), n);
+    return n;
+}
+
+#define pwritev kept_pwritev
+#include "../daemon/spool_file.c"
+#undef pwritev
+
+int fdatasync(int fd)
+{
+    (void)fd;
+    errno = sync_error;
+    return sync_error ? -1 : 0;
+}
+
+#include "support/spool_fixture.h"
+
+static struct spool_fixture *const f = &spool_fixture;
+static const struct batch_outcome exported = {.exported = true};
+
+/* ---- writing and reading ---- */
+
+START_TEST(what_is_written_comes_back_oldest_first)
+{
+    spool_fixture_open();
+    for (char letter = 'a'; letter <= 'e'; letter++)
+        ck_assert_int_eq(spool_fixture_write(letter, 1000, 5), 0);
+    spool_fixture_await_written(5);
+    ck_assert_uint_eq(spool_fixture_figures().spans, 25);
+    ck_assert_uint_eq(spool_fixture_figures().bytes, 5000);
+    for (char letter = 'a'; letter <= 'e'; letter++)
+        spool_fixture_export(letter);
+    ck_assert_ptr_null(spool_fixture_take());
+    ck_assert_uint_eq(spool_fixture_figures().spans, 0);
+    ck_assert_uint_eq(spool_fixture_figures().settled.exported, 25);
+}
+END_TEST
+
+START_TEST(what_is_returned_is_the_oldest_again)
+{
+    spool_fixture_open();
+    for (char letter = 'a'; letter <= 'c'; letter++)
+        ck_assert_int_eq(spool_fixture_write(letter, 100, 1), 0);
+    spool_fixture_await_written(3);
+    struct spool_record *record = spool_take(f->spool);
+    spool_fixture_export('b');
+    spool_return(record);
+    spool_fixture_export('a');
+    spool_fixture_export('c');
+}
+END_TEST
+
+START_TEST(what_has_not_begun_can_be_taken_back)
+{
+    struct buf request = {0};
+    struct batch *batch;
+    spool_fixture_open();
+    ck_assert_int_eq(buf_append(&request, "x", 1), 0);
+    ck_assert_int_eq(batch_load(f->pool, &request, 1, &batch), 0);
+    buf_done(&request);
+    ck_assert_int_eq(spool_write(f->spool, batch), 0);
+    ck_assert_int_eq(spool_fixture_write('a', 100, 1), 0);
+    ck_assert(spool_unwrite(f->spool, batch));
+    ck_assert(!spool_unwrite(f->spool, batch));
+    spool_fixture_await_written(1);
+    spool_fixture_export('a');
+    batch_finish(batch, &exported);
+}
+END_TEST
+
+START_TEST(a_restart_sends_what_was_not_settled_and_counts_what_was)
+{
+    static const struct batch_outcome partial = {.exported = true, .rejected = 2}, refused = {.reason = DROP_REFUSED};
+    spool_fixture_open();
+    for (char letter = 'a'; letter <= 'd'; letter++)
+        ck_assert_int_eq(spool_fixture_write(letter, 1000, 5), 0);
+    spool_fixture_await_written(4);
+    spool_settle(f->spool, spool_fixture_take(), &partial);
+    spool_settle(f->spool, spool_fixture_take(), &refused);
+    spool_fixture_await_idle();
+    spool_fixture_close();
+    for (int round = 0; round < 2; round++) {
+        spool_fixture_open();
+        struct spool_figures figures = spool_fixture_figures();
+        ck_assert_uint_eq(f->claims_seen, 4);
+        ck_assert_uint_eq(figures.spans, 10);
+        ck_assert_uint_eq(figures.settled.exported, 3);
+        ck_assert_uint_eq(figures.settled.rejected, 2);
+        ck_assert_uint_eq(figures.settled.dropped[DROP_REFUSED], 5);
+        if (round == 0)
+            spool_fixture_close();
+    }
+    spool_fixture_export('c');
+    spool_fixture_export('d');
+}
+END_TEST
+
+START_TEST(a_restart_writes_on_in_the_same_file)
+{
+    for (size_t round = 1; round <= 20; round++) {
+        spool_fixture_open();
+        ck_assert_int_eq(spool_fixture_write('a', 100, 1), 0);
+        spool_fixture_await_written(round);
+        spool_fixture_close();
+    }
+    ck_assert_uint_eq(spool_fixture_files(".spool"), 1);
+    spool_fixture_open();
+    ck_assert_uint_eq(spool_fixture_figures().spans, 20);
+}
+END_TEST
+
+/* ---- bounds ---- */
+
+static size_t fill(void)
+{
+    size_t count = 0;
+    int err;
+    while ((err = spool_fixture_write('x', 30000, 1)) == 0) {
+        spool_fixture_await_written(f->written_count + 1);
+        count++;
+    }
+    ck_assert_int_eq(err, -ENOSPC);
+    return count;
+}
+
+START_TEST(the_bound_holds_and_files_are_used_again)
+{
+    spool_fixture_open();
+    for (int round = 0; round < 3; round++) {
+        size_t before = f->written_count;
+        ck_assert_uint_ge(fill(), 8);
+        ck_assert_uint_eq(spool_fixture_files(".spool"), 8);
+        ck_assert_uint_eq(spool_fixture_figures().file_bytes, f->options.max_bytes);
+        for (size_t i = before; i < f->written_count; i++)
+            spool_fixture_export('x');
+        spool_fixture_await_idle();
+        spool_tidy(f->spool);
+        spool_fixture_await_idle();
+        ck_assert_uint_le(spool_fixture_files(".spool"), 2); /* the last, and one to spare */
+    }
+    ck_assert_uint_ge(f->retired.exported, f->written_count - 2);
+    ck_assert_uint_gt(f->forgotten_count, 0);
+}
+END_TEST
+
+START_TEST(what_is_larger_than_a_file_is_refused)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('x', SPOOL_FIXTURE_FILE_BYTES, 1), -E2BIG);
+}
+END_TEST
+
+START_TEST(a_retired_file_counts_once_whenever_the_daemon_dies)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 60000, 7), 0);
+    ck_assert_int_eq(spool_fixture_write('b', 60000, 1), 0);
+    spool_fixture_await_written(2);
+    spool_fixture_export('a');
+    spool_fixture_await_idle();
+    f->retire_error = -ENOSPC;
+    spool_tidy(f->spool);
+    ck_assert_uint_eq(spool_fixture_figures().settled.exported, 7); /* not in the totals: still here */
+    spool_fixture_close();
+    spool_fixture_open();
+    ck_assert_uint_eq(spool_fixture_figures().settled.exported, 7);
+    f->retire_error = 0;
+    spool_tidy(f->spool);
+    ck_assert_uint_eq(f->retired.exported, 7);
+    ck_assert_uint_eq(spool_fixture_figures().settled.exported, 0);
+    spool_fixture_close(); /* its head still says the id that is noted */
+    spool_fixture_open();
+    ck_assert_uint_eq(spool_fixture_figures().settled.exported, 0);
+    ck_assert_uint_eq(spool_fixture_figures().spans, 1);
+}
+END_TEST
+
+/* ---- damage ---- */
+
+static int open_file(int flags)
+{
+    char command[160], path[160];
+    snprintf(command, sizeof(command), "ls %s/*.spool", f->dir);
+    FILE *list = popen(command, "r");
+    ck_assert_ptr_nonnull(fgets(path, sizeof(path), list));
+    pclose(list);
+    path[strcspn(path, "\n")] = '\0';
+    int fd = open(path, flags | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    return fd;
+}
+
+START_TEST(a_damaged_request_is_told_when_it_is_read)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
+    spool_fixture_await_written(1);
+    int fd = open_file(O_RDWR);
+    ck_assert_int_eq(pwrite(fd, "z", 1, SPOOL_FIRST + 128 + 80 + 500), 1);
+    close(fd);
+    ck_assert_int_eq(spool_check(f->written[0]), -EBADMSG);
+    ck_assert_ptr_nonnull(spool_fixture_take());
+    ck_assert_int_eq(f->read_error, -EBADMSG);
+}
+END_TEST
+
+START_TEST(a_disowned_record_counts_for_nothing_after_a_restart_too)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
+    ck_assert_int_eq(spool_fixture_write('b', 1000, 6), 0);
+    spool_fixture_await_written(2);
+    spool_disown(f->spool, f->written[0]);
+    spool_disown(f->spool, f->written[0]);
+    ck_assert_int_eq(spool_check(f->written[0]), -EBADMSG);
+    spool_fixture_await_idle();
+    spool_fixture_close();
+    spool_fixture_open();
+    ck_assert_uint_eq(spool_fixture_figures().spans, 6);
+    struct spool_figures figures = spool_fixture_figures();
+    ck_assert_uint_eq(outcome_sum(&figures.settled), 0);
+}
+END_TEST
+
+/* The file's content, and no file. */
+static void write_three_settle_one_write_two(uint8_t image[IMAGE_BYTES])
+{
+    char command[128];
+    spool_fixture_open();
+    for (char letter = 'a'; letter <= 'c'; letter++)
+        ck_assert_int_eq(spool_fixture_write(letter, 150, 1), 0);
+    spool_fixture_await_written(3);
+    spool_fixture_export('a');
+    spool_fixture_await_idle();
+    for (char letter = 'd'; letter <= 'e'; letter++)
+        ck_assert_int_eq(spool_fixture_write(letter, 150, 1), 0);
+    spool_fixture_await_written(5);
+    spool_fixture_close();
+    int fd = open_file(O_RDONLY);
+    ck_assert_int_eq(pread(fd, image, IMAGE_BYTES, 0), IMAGE_BYTES);
+    close(fd);
+    snprintf(command, sizeof(command), "rm %s/*.spool", f->dir);
+    ck_assert_int_eq(system(command), 0);
+    log_configure(f->log, LOG_ERROR, LOG_TEXT);
+}
+
+static void set_image(const uint8_t *image)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/image.spool", f->dir);
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    ck_assert_int_eq(pwrite(fd, image, IMAGE_BYTES, 0), IMAGE_BYTES);
+    close(fd);
+}
+
+/* Opens what is there. -> letters that can be read or are settled */
+static size_t records_left(void)
+{
+    spool_fixture_open();
+    struct spool_figures figures = spool_fixture_figures();
+    size_t left = (size_t)outcome_sum(&figures.settled);
+    while (spool_fixture_take())
+        left += f->read_error == 0;
+    spool_fixture_close();
+    return left;
+}
+
+START_TEST(every_prefix_of_what_was_written_opens_and_has_every_whole_record)
+{
+    static uint8_t image[IMAGE_BYTES];
+    size_t whole = 0;
+    keep_writes = true;
+    write_three_settle_one_write_two(image);
+    keep_writes = false;
+    memset(image, 0, sizeof(image));
+    for (size_t i = 0; i < write_count; i++) {
+        size_t step = writes[i].bytes > 1000 ? 512 : 16;
+        for (size_t bytes = 0; bytes <= writes[i].bytes; bytes += step) {
+            memcpy(image + writes[i].offset, writes[i].data, bytes);
+            set_image(image);
+            size_t left = records_left();
+            ck_assert_msg(left >= whole, "write %zu, %zu bytes: %zu left of %zu", i, bytes, left, whole);
+        }
+        memcpy(image + writes[i].offset, writes[i].data, writes[i].bytes);
+        set_image(image);
+        whole = records_left();
+    }
+    ck_assert_uint_eq(whole, 5);
+}
+END_TEST
+
+START_TEST(a_changed_byte_of_a_file_costs_at_most_the_record_hit)
+{
+    static uint8_t image[IMAGE_BYTES];
+    write_three_settle_one_write_two(image);
+    size_t used = SPOOL_FIRST + 5 * spool_record_bytes(1, 150);
+    for (size_t at = 0; at < used; at++) {
+        if (at == 2 * sizeof(struct spool_file_head))
+            at = SPOOL_HEAD_STRIDE; /* what lies between says nothing */
+        if (at == SPOOL_HEAD_STRIDE + 2 * sizeof(struct spool_file_head))
+            at = SPOOL_FIRST;
+        image[at] ^= 0x55;
+        set_image(image);
+        size_t left = records_left();
+        ck_assert_msg(left >= 4, "byte %zu: %zu records left", at, left);
+        image[at] ^= 0x55;
+    }
+}
+END_TEST
+
+START_TEST(strange_files_are_set_aside_or_left_alone)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/strange.spool", f->dir);
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    ck_assert_int_eq(write(fd, path, sizeof(path)), sizeof(path));
+    close(fd);
+    snprintf(path, sizeof(path), "%s/link.spool", f->dir);
+    ck_assert_int_eq(symlink("/etc/passwd", path), 0);
+    snprintf(path, sizeof(path), "%s/pipe.spool", f->dir);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    spool_fixture_open();
+    ck_assert_uint_eq(spool_fixture_figures().damaged, 3);
+    ck_assert_uint_eq(spool_fixture_files("damaged"), 1);
+    ck_assert_int_eq(spool_fixture_write('a', 100, 1), 0);
+    spool_fixture_await_written(1);
+}
+END_TEST
+
+/* ---- errors ---- */
+
+START_TEST(a_failed_write_is_not_found_later)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 1000, 1), 0);
+    spool_fixture_await_written(1);
+    if (_i == 0)
+        sync_error = EIO;
+    else
+        write_error = EIO, writes_until_error = (size_t)_i - 1;
+    ck_assert_int_eq(spool_fixture_write('b', 1000, 1), 0);
+    spool_fixture_await_failed(1);
+    ck_assert_int_eq(f->error, -EIO);
+    ck_assert_int_eq(spool_fixture_write('c', 1000, 1), -EAGAIN); /* a moment's rest */
+    sync_error = write_error = 0;
+    spool_fixture_close();
+    spool_fixture_open();
+    ck_assert_uint_eq(spool_fixture_figures().spans, 1);
+    spool_fixture_export('a');
+    ck_assert_int_eq(spool_fixture_write('c', 1000, 1), 0);
+    spool_fixture_await_written(2);
+}
+END_TEST
+
+START_TEST(a_vanished_directory_is_made_anew)
+{
+    char command[128];
+    f->options.file_bytes = 8 << 10;
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 3000, 1), 0);
+    spool_fixture_await_written(1);
+    snprintf(command, sizeof(command), "rm -rf %s", f->dir);
+    ck_assert_int_eq(system(command), 0);
+    ck_assert_int_eq(spool_fixture_write('b', 3000, 1), 0);
+    spool_fixture_await_failed(1);
+    ck_assert_int_eq(f->error, -ENOENT);
+    uint64_t until = uv_hrtime() + 5000000000ull;
+    while (spool_fixture_write('c', 3000, 1) != 0 && uv_hrtime() < until)
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+    spool_fixture_await_written(2);
+    ck_assert_uint_eq(spool_fixture_files(".spool"), 1);
+    spool_fixture_export('a'); /* its file is open */
+    spool_fixture_export('c');
+}
+END_TEST
+
+START_TEST(a_full_disk_is_told_before_anything_is_written)
+{
+    char small[128];
+    snprintf(small, sizeof(small), "%s/small", f->dir);
+    ck_assert_int_eq(mkdir(small, 0700), 0);
+    if (mount("tmpfs", small, "tmpfs", 0, "size=96k") != 0) {
+        printf("SKIP a_full_disk_is_told_before_anything_is_written: mounting needs root\n");
+        return;
+    }
+    f->options.path = small;
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 60000, 1), 0);
+    spool_fixture_await_written(1);
+    ck_assert_int_eq(spool_fixture_write('b', 60000, 1), 0);
+    ck_assert_int_eq(spool_fixture_write('c', 60000, 1), 0);
+    spool_fixture_await_failed(2);
+    ck_assert_int_eq(f->error, -ENOSPC);
+    spool_fixture_export('a');
+    spool_fixture_close();
+    ck_assert_int_eq(umount2(small, MNT_DETACH), 0);
+}
+END_TEST
+
+START_TEST(a_spool_has_one_daemon_and_is_its_own)
+{
+    struct spool *second;
+    struct stat st;
+    static const struct spool_callbacks none;
+    char path[128];
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 100, 1), 0);
+    spool_fixture_await_written(1);
+    ck_assert_int_eq(spool_open(&f->loop, &f->options, &none, f, f->log, &second), -EWOULDBLOCK);
+    int fd = open_file(O_RDONLY);
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0777, 0600);
+    ck_assert_int_eq(st.st_blocks * 512, SPOOL_FIXTURE_FILE_BYTES); /* all of it is allocated */
+    close(fd);
+    snprintf(path, sizeof(path), "%s/link", f->dir);
+    ck_assert_int_eq(symlink(f->dir, path), 0);
+    f->options.path = path;
+    ck_assert_int_eq(spool_open(&f->loop, &f->options, &none, f, f->log, &second), -ELOOP);
+}
+END_TEST
+
+START_TEST(what_is_empty_at_the_end_leaves_no_file)
+{
+    f->options.transient = _i;
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 100, 3), 0);
+    spool_fixture_await_written(1);
+    spool_fixture_close();
+    ck_assert_uint_eq(spool_fixture_files(".spool"), 1);
+    spool_fixture_open();
+    spool_fixture_export('a');
+    spool_fixture_close();
+    ck_assert_uint_eq(f->retired.exported, 3);
+    ck_assert_int_eq(access(f->dir, F_OK), _i ? -1 : 0);
+    if (!_i)
+        ck_assert_uint_eq(spool_fixture_files(".spool"), 0);
+}
+END_TEST
+
+START_TEST(without_a_directory_there_is_nothing_until_the_first_write)
+{
+    ck_assert_int_eq(rmdir(f->dir), 0);
+    f->options.create = false;
+    spool_fixture_open();
+    ck_assert_int_eq(access(f->dir, F_OK), -1);
+    ck_assert_int_eq(spool_fixture_write('a', 100, 1), 0);
+    spool_fixture_await_written(1);
+    ck_assert_uint_eq(spool_fixture_files(".spool"), 1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("spool");
+    TCase *tcase = tcase_create("spool");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, spool_fixture_init, spool_fixture_done);
+    tcase_add_test(tcase, what_is_written_comes_back_oldest_first);
+    tcase_add_test(tcase, what_is_returned_is_the_oldest_again);
+    tcase_add_test(tcase, what_has_not_begun_can_be_taken_back);
+    tcase_add_test(tcase, a_restart_sends_what_was_not_settled_and_counts_what_was);
+    tcase_add_test(tcase, a_restart_writes_on_in_the_same_file);
+    tcase_add_test(tcase, the_bound_holds_and_files_are_used_again);
+    tcase_add_test(tcase, what_is_larger_than_a_file_is_refused);
+    tcase_add_test(tcase, a_retired_file_counts_once_whenever_the_daemon_dies);
+    tcase_add_test(tcase, a_damaged_request_is_told_when_it_is_read);
+    tcase_add_test(tcase, a_disowned_record_counts_for_nothing_after_a_restart_too);
+    tcase_add_test(tcase, every_prefix_of_what_was_written_opens_and_has_every_whole_record);
+    tcase_add_test(tcase, a_changed_byte_of_a_file_costs_at_most_the_record_hit);
+    tcase_add_test(tcase, strange_files_are_set_aside_or_left_alone);
+    tcase_add_loop_test(tcase, a_failed_write_is_not_found_later, 0, 3);
+    tcase_add_test(tcase, a_vanished_directory_is_made_anew);
+    tcase_add_test(tcase, a_full_disk_is_told_before_anything_is_written);
+    tcase_add_test(tcase, a_spool_has_one_daemon_and_is_its_own);
+    tcase_add_loop_test(tcase, what_is_empty_at_the_end_leaves_no_file, 0, 2);
+    tcase_add_test(tcase, without_a_directory_there_is_nothing_until_the_first_write);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

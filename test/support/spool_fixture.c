@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+#include "spool_fixture.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { DEADLINE_MS = 5000 };
+
+struct spool_fixture spool_fixture;
+static struct spool_fixture *const f = &spool_fixture;
+static const uint8_t instance[16] = {1, 2, 3};
+
+static void on_written(void *user, struct batch *batch, struct spool_record *record, int err)
+{
+    (void)user;
+    if (err) {
+        f->failed_count++;
+        f->error = err;
+        batch_finish(batch, &(struct batch_outcome){.reason = DROP_REFUSED});
+        return;
+    }
+    ck_assert_uint_lt(f->written_count, SPOOL_FIXTURE_EVENTS);
+    f->written[f->written_count++] = record;
+    batch_stay(batch)->record = record;
+    batch_settle_spooled(batch);
+    batch_finish(batch, &(struct batch_outcome){.exported = true});
+    uint64_t end;
+    struct outcome outcome;
+    while (claim_take(&f->queue, &end, &outcome)) /* the ledger follows at once */
+        continue;
+}
+
+static void on_read(void *user, struct spool_record *record, struct buf *request, int err)
+{
+    (void)user, (void)record;
+    struct buf swap = f->read;
+    f->read = *request;
+    *request = swap;
+    f->read_error = err;
+    f->read_count++;
+}
+
+static bool on_claim(void *user, struct spool_record *record, const struct spool_claim *claim)
+{
+    (void)user, (void)record;
+    f->claims_seen++;
+    ck_assert_mem_eq(claim->instance, instance, sizeof(instance));
+    ck_assert_uint_eq(claim->slot, 3);
+    ck_assert_uint_eq(claim->end - claim->begin, 1000);
+    return false;
+}
+
+static int on_retire(void *user, uint64_t id, const struct outcome *outcome)
+{
+    (void)user;
+    if (f->retire_error)
+        return f->retire_error;
+    ck_assert_uint_lt(f->retired_count, SPOOL_FIXTURE_EVENTS);
+    f->retired_ids[f->retired_count++] = id;
+    outcome_add(&f->retired, outcome);
+    return 0;
+}
+
+static void on_forget(void *user, uint64_t id)
+{
+    (void)user, (void)id;
+    f->forgotten_count++;
+}
+
+static bool on_retired(void *user, uint64_t id)
+{
+    (void)user;
+    for (size_t i = 0; i < f->retired_count; i++)
+        if (f->retired_ids[i] == id)
+            return true;
+    return false;
+}
+
+static void on_committed(void *user, struct spool_record *record)
+{
+    (void)user;
+    spool_claim_committed(record);
+}
+
+static const struct spool_callbacks callbacks = {on_written, on_read, on_claim, on_retire, on_forget, on_retired};
+
+void spool_fixture_init(void)
+{
+    *f = (struct spool_fixture){.dir = "/dev/shm/check_spool.XXXXXX",
+                                .queue = {.instance = instance, .slot = 3},
+                                .options = {.max_bytes = 8 * SPOOL_FIXTURE_FILE_BYTES,
+                                            .file_bytes = SPOOL_FIXTURE_FILE_BYTES,
+                                            .sync = true,
+                                            .create = true}};
+    ck_assert_ptr_nonnull(mkdtemp(f->dir));
+    f->options.path = f->dir;
+    ck_assert_int_eq(uv_loop_init(&f->loop), 0);
+    ck_assert_int_eq(log_new(STDERR_FILENO, &f->log), 0);
+    ck_assert_int_eq(batch_pool_new(&f->pool), 0);
+    batch_pool_watch(f->pool, on_committed, NULL);
+}
+
+void spool_fixture_open(void)
+{
+    f->claims_seen = 0;
+    ck_assert_int_eq(spool_open(&f->loop, &f->options, &callbacks, f, f->log, &f->spool), 0);
+}
+
+static void on_closed(void *user)
+{
+    *(bool *)user = true;
+}
+
+void spool_fixture_close(void)
+{
+    bool closed = false;
+    spool_close(f->spool, on_closed, &closed);
+    while (!closed)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    f->spool = NULL;
+}
+
+void spool_fixture_done(void)
+{
+    char command[128];
+    if (f->spool)
+        spool_fixture_close();
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&f->loop), 0);
+    batch_pool_free(f->pool);
+    buf_done(&f->read);
+    log_free(f->log);
+    snprintf(command, sizeof(command), "rm -rf %s", f->dir);
+    ck_assert_int_eq(system(command), 0);
+}
+
+int spool_fixture_write(char letter, size_t bytes, uint32_t spans)
+{
+    struct buf request = {0};
+    struct batch *batch;
+    ck_assert_int_eq(buf_reserve(&request, bytes), 0);
+    memset(request.data, letter, bytes);
+    request.len = bytes;
+    ck_assert_int_eq(batch_load(f->pool, &request, spans, &batch), 0);
+    buf_done(&request);
+    struct claim *claim = batch_claim(batch, &f->queue, f->position);
+    ck_assert_ptr_nonnull(claim);
+    f->position += 1000;
+    claim->end = f->position;
+    claim->spans = spans;
+    int err = spool_write(f->spool, batch);
+    if (err)
+        batch_finish(batch, &(struct batch_outcome){.reason = DROP_REFUSED});
+    return err;
+}
+
+static void await(const size_t *count, size_t wanted)
+{
+    uint64_t until = uv_hrtime() + DEADLINE_MS * 1000000ull;
+    while (*count < wanted && uv_hrtime() < until)
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(*count, wanted);
+}
+
+void spool_fixture_await_written(size_t count)
+{
+    await(&f->written_count, count);
+}
+
+void spool_fixture_await_failed(size_t count)
+{
+    await(&f->failed_count, count);
+}
+
+void spool_fixture_await_idle(void)
+{
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+}
+
+struct spool_record *spool_fixture_take(void)
+{
+    struct spool_record *record = spool_take(f->spool);
+    size_t before = f->read_count;
+    if (!record)
+        return NULL;
+    ck_assert_int_eq(spool_read(f->spool, record), 0);
+    await(&f->read_count, before + 1);
+    return record;
+}
+
+void spool_fixture_export(char letter)
+{
+    struct spool_record *record = spool_fixture_take();
+    ck_assert_ptr_nonnull(record);
+    ck_assert_int_eq(f->read_error, 0);
+    for (size_t i = 0; i < f->read.len; i++)
+        ck_assert_int_eq(f->read.data[i], letter);
+    spool_settle(f->spool, record, &(struct batch_outcome){.exported = true});
+}
+
+struct spool_figures spool_fixture_figures(void)
+{
+    struct spool_figures figures;
+    spool_figures(f->spool, &figures);
+    return figures;
+}
+
+size_t spool_fixture_files(const char *suffix)
+{
+    size_t count = 0;
+    DIR *dir = opendir(f->dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        size_t bytes = strlen(entry->d_name), tail = strlen(suffix);
+        count += bytes >= tail && strcmp(entry->d_name + bytes - tail, suffix) == 0;
+    }
+    closedir(dir);
+    return count;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * For tests of the spool: a directory, a loop, and an owner that remembers what it was told. Failures abort the calling
+ * test (libcheck).
+ */
+#ifndef SPOOL_FIXTURE_H
+#define SPOOL_FIXTURE_H
+
+#include <stdbool.h>
+
+#include "spool.h"
+
+enum { SPOOL_FIXTURE_EVENTS = 256, SPOOL_FIXTURE_FILE_BYTES = 64 << 10 };
+
+struct spool_fixture {
+    char dir[64];
+    uv_loop_t loop;
+    struct log *log;
+    struct batch_pool *pool;
+    struct spool *spool;
+    struct spool_options options;
+    struct claim_queue queue; /* of the slot whose claims the batches have */
+    uint64_t position;        /* of that ring */
+
+    struct spool_record *written[SPOOL_FIXTURE_EVENTS];
+    size_t written_count, failed_count;
+    int error; /* of the last that failed */
+    struct buf read;
+    int read_error;
+    size_t read_count;
+    size_t claims_seen; /* while opening */
+    struct outcome retired;
+    uint64_t retired_ids[SPOOL_FIXTURE_EVENTS];
+    size_t retired_count, forgotten_count;
+    int retire_error; /* what the totals answer */
+};
+extern struct spool_fixture spool_fixture;
+
+/* A directory of its own, options for eight files of SPOOL_FIXTURE_FILE_BYTES, no spool yet. */
+void spool_fixture_init(void);
+void spool_fixture_done(void);
+
+void spool_fixture_open(void);
+void spool_fixture_close(void); /* as a daemon ends, or is killed: nothing more is written either way */
+
+/* A batch whose request is `bytes` times the letter, with one claim of that many spans. -> what spool_write says */
+int spool_fixture_write(char letter, size_t bytes, uint32_t spans);
+
+/* Runs the loop until that many are written, or have failed. */
+void spool_fixture_await_written(size_t count);
+void spool_fixture_await_failed(size_t count);
+void spool_fixture_await_idle(void);
+
+/* Takes the oldest and reads it. -> NULL: none; its request is in `read`. */
+struct spool_record *spool_fixture_take(void);
+
+/* Takes the oldest, whose request must be of that letter, and settles it as exported. */
+void spool_fixture_export(char letter);
+
+struct spool_figures spool_fixture_figures(void);
+size_t spool_fixture_files(const char *suffix);
+
+#endif
