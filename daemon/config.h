@@ -28,6 +28,8 @@ struct config_header {
     char *value; /* secret: never printed */
 };
 
+enum config_sync { CONFIG_SYNC_ALWAYS, CONFIG_SYNC_NEVER };
+
 /* Where a value came from, in rising precedence. */
 enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_OTEL, CONFIG_ENV, CONFIG_FLAG };
 struct config_origin {
@@ -72,10 +74,12 @@ struct config {
     uint64_t drain_deadline_ms;
     enum log_level log_level;
     enum log_format log_format;
+    char *spool_dir; /* "": where the README of conf/ says */
+    uint64_t spool_max_bytes;
+    bool spool_max_bytes_given; /* not the default */
+    enum config_sync spool_sync;
     /* Accepted, and refused when they ask for something: not in this version. */
     enum config_compression compression;
-    char *spool_dir;
-    uint64_t spool_max_bytes;
     unsigned shares; /* further owners */
     /* By row of the table in config_schema.c. */
     struct config_origin origins[CONFIG_KEYS_MAX];

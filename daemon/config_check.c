@@ -110,6 +110,7 @@ void config_check(struct config *config, bool insecure, struct config_errors *er
 {
     trim_prefix(config, errors);
     check_metrics_listen(config, errors);
+    config->spool_max_bytes_given = config_source_of(config, "aistraced.spool.max_bytes") != CONFIG_DEFAULT;
     if (config->retry_initial_ms > config->retry_max_ms)
         config_error_of(errors, config, "aistraced.retry.initial",
                         "longer than aistraced.retry.max; make it shorter, or that one longer");

@@ -14,6 +14,7 @@ enum { ERRORS_MAX = 50 };
 static const char *const level_names[] = {"error", "warn", "info", "debug", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 static const char *const compression_names[] = {"none", "gzip", NULL};
+static const char *const sync_names[] = {"always", "never", NULL};
 static_assert(LOG_ERROR == 0 && LOG_DEBUG == 3 && LOG_TEXT == 0 && LOG_JSON == 1, "names are in the enums' order");
 
 #define FIELD(name) .offset = offsetof(struct config, name)
@@ -21,7 +22,6 @@ static_assert(LOG_ERROR == 0 && LOG_DEBUG == 3 && LOG_TEXT == 0 && LOG_JSON == 1
 #define MINUTE      (60 * SECOND)
 #define KIB         1024ull
 #define MIB         (1024 * KIB)
-#define SPOOL_LATER "the spool is not in this version yet; leave it out"
 
 const struct config_key config_keys[] = {
     {"tracing.enabled", CONFIG_BOOL, FIELD(enabled), .preset = "false"},
@@ -54,9 +54,9 @@ const struct config_key config_keys[] = {
     {"aistraced.ca_file", CONFIG_STRING, FIELD(ca_file), .preset = ""},
     {"aistraced.cert_file", CONFIG_STRING, FIELD(cert_file), .preset = ""},
     {"aistraced.key_file", CONFIG_STRING, FIELD(key_file), .preset = ""},
-    {"aistraced.spool.dir", CONFIG_STRING, FIELD(spool_dir), .preset = "", .later = SPOOL_LATER},
-    {"aistraced.spool.max_bytes", CONFIG_SIZE, FIELD(spool_max_bytes), .preset = "0", .max = UINT64_MAX,
-     .later = SPOOL_LATER},
+    {"aistraced.spool.dir", CONFIG_STRING, FIELD(spool_dir), .preset = ""},
+    {"aistraced.spool.max_bytes", CONFIG_SIZE, FIELD(spool_max_bytes), .preset = "1GiB", .max = UINT64_MAX},
+    {"aistraced.spool.sync", CONFIG_NAMES, FIELD(spool_sync), .preset = "always", .names = sync_names},
     {"aistraced.drain_deadline", CONFIG_DURATION, FIELD(drain_deadline_ms), .preset = "10s", .max = 10 * MINUTE},
     {"aistraced.metrics_listen", CONFIG_STRING, FIELD(metrics_listen), .preset = "127.0.0.1:9464",
      .flag = "--metrics-listen"},

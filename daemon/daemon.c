@@ -18,7 +18,10 @@
 #include "source.h"
 #include "stats.h"
 
-enum { DRAIN_POLL_MS = 10 };
+enum {
+    DRAIN_POLL_MS = 10,
+    REST_MS = 2000, /* before the deadline, though not before half of it: the spool gets the rest */
+};
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 enum { SIGNALS = sizeof(signals) / sizeof(signals[0]) };
@@ -40,6 +43,7 @@ struct daemon {
     bool draining;
     bool closing;
     uint64_t drain_until_ms;
+    uint64_t rest_ms; /* when the spool gets what is left */
     enum daemon_exit result;
 };
 
@@ -132,11 +136,11 @@ static void finish(struct daemon *d, bool drained)
     log_flush(d->log, uv_now(&d->loop), true);
     log_line(d->log, d->result == DAEMON_EXIT_OK ? LOG_INFO : LOG_WARN,
              "stopped: exported %" PRIu64 ", sampled out %" PRIu64 ", rejected %" PRIu64 ", dropped %" PRIu64
-             "%s%.*s%s, left in the rings %" PRIu64,
+             "%s%.*s%s, in the spool %" PRIu64 ", left in the rings %" PRIu64,
              s.outcome.exported, s.outcome.sampled_out, s.outcome.rejected,
-             outcome_sum(&s.outcome) - s.outcome.exported - s.outcome.sampled_out - s.outcome.rejected -
-                 s.outcome.spooled,
-             dropped.len ? " (" : "", (int)dropped.len, (const char *)dropped.data, dropped.len ? ")" : "", left);
+             outcome_sum(&s.outcome) - s.outcome.exported - s.outcome.sampled_out - s.outcome.rejected,
+             dropped.len ? " (" : "", (int)dropped.len, (const char *)dropped.data, dropped.len ? ")" : "",
+             s.spooled_now, left);
     buf_done(&dropped);
     close_all(d);
 }
@@ -144,7 +148,10 @@ static void finish(struct daemon *d, bool drained)
 static void on_drain_timer(uv_timer_t *timer)
 {
     struct daemon *d = timer->data;
-    bool drained = source_drained(d->source) && daemon_export_held(&d->export) == 0;
+    bool rests = uv_now(&d->loop) >= d->rest_ms;
+    if (rests)
+        source_rest(d->source);
+    bool drained = source_drained(d->source) && (rests || daemon_export_held(&d->export) == 0);
     if (!drained && uv_now(&d->loop) < d->drain_until_ms)
         return;
     if (!drained)
@@ -158,7 +165,9 @@ static void drain(struct daemon *d, int signal_number)
              signal_number == SIGTERM ? "TERM" : "INT", d->config->drain_deadline_ms);
     daemon_notify("STOPPING=1\nSTATUS=draining");
     d->draining = true;
+    uint64_t margin = d->config->drain_deadline_ms / 2 < REST_MS ? d->config->drain_deadline_ms / 2 : REST_MS;
     d->drain_until_ms = uv_now(&d->loop) + d->config->drain_deadline_ms;
+    d->rest_ms = d->drain_until_ms - margin;
     source_drain(d->source);
     uv_timer_start(&d->drain_timer, on_drain_timer, 0, DRAIN_POLL_MS);
 }
@@ -278,9 +287,10 @@ static enum daemon_exit explain(const struct daemon *d, enum daemon_setting sett
 static enum daemon_exit start(struct daemon *d)
 {
     const struct config *c = d->config;
-    int err = source_start(&d->loop, c, &d->stats, d->log, &d->source);
+    bool at_spool;
+    int err = source_start(&d->loop, c, &d->stats, d->log, &at_spool, &d->source);
     if (err)
-        return explain(d, DAEMON_RING_DIR, err);
+        return explain(d, at_spool ? DAEMON_SPOOL_DIR : DAEMON_RING_DIR, err);
     d->export.source = d->source;
     if (daemon_export_apply(&d->export, d->config) != 0)
         return DAEMON_EXIT_SYSTEM;

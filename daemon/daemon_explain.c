@@ -21,6 +21,18 @@ static const struct problem ring_dir_problems[] = {
     {0, "it cannot be used"},
 };
 
+static const struct problem spool_dir_problems[] = {
+    {-EWOULDBLOCK, "another aistraced has it; give each one a directory of its own"},
+    {-EPERM, "it belongs to another user; run as its owner, or name another directory"},
+    {-EACCES, "no permission; run as its owner, or name another directory"},
+    {-ENOTDIR, "it is not a directory; name another"},
+    {-ELOOP, "it is a symbolic link, which is not followed; name the directory itself"},
+    {-ENOENT, "the directory above it does not exist; create that, or name another"},
+    {-ENOSPC, "its file system is full; free some, or name another"},
+    {-EROFS, "its file system is read-only; name another"},
+    {0, "it cannot be used"},
+};
+
 static const struct problem metrics_problems[] = {
     {-EADDRINUSE, "the address is in use; stop who has it, choose another, or \"\" for none"},
     {-EADDRNOTAVAIL, "this machine has no such address; choose another, or \"\" for none"},
@@ -33,6 +45,7 @@ static const struct {
     const struct problem *problems;
 } settings[] = {
     [DAEMON_RING_DIR] = {"aistraced.ring_dir", "--ring-dir", ring_dir_problems},
+    [DAEMON_SPOOL_DIR] = {"aistraced.spool.dir", NULL, spool_dir_problems},
     [DAEMON_METRICS_LISTEN] = {"aistraced.metrics_listen", "--metrics-listen", metrics_problems},
 };
 
@@ -40,7 +53,10 @@ bool daemon_explain(struct log *log, const struct config *config, enum daemon_se
 {
     char place[CONFIG_PLACE_BYTES];
     const char *key = settings[setting].key, *flag = settings[setting].flag;
-    const char *value = setting == DAEMON_RING_DIR ? config->ring_dir : config->metrics_listen;
+    const char *const values[] = {[DAEMON_RING_DIR] = config->ring_dir,
+                                  [DAEMON_SPOOL_DIR] = config->spool_dir,
+                                  [DAEMON_METRICS_LISTEN] = config->metrics_listen};
+    const char *value = values[setting];
     if (err == -ENOMEM || err == -EMFILE || err == -ENFILE) {
         log_line(log, LOG_ERROR, "%s \"%s\": %s", key, value, strerror(-err));
         return false;
@@ -49,7 +65,7 @@ bool daemon_explain(struct log *log, const struct config *config, enum daemon_se
     while (problem->err != 0 && problem->err != err)
         problem++;
     const char *from = config_place(config, key, place);
-    bool flagged = strcmp(from, flag) == 0;
+    bool flagged = !flag || strcmp(from, flag) == 0;
     log_line(log, LOG_ERROR, "%s \"%s\" (%s%s%s): %s (%s)", key, value, from, flagged ? "" : "; the flag is ",
              flagged ? "" : flag, problem->text, strerror(-err));
     return true;

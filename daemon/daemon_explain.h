@@ -8,7 +8,7 @@
 #include "config.h"
 #include "log.h"
 
-enum daemon_setting { DAEMON_RING_DIR, DAEMON_METRICS_LISTEN };
+enum daemon_setting { DAEMON_RING_DIR, DAEMON_SPOOL_DIR, DAEMON_METRICS_LISTEN };
 
 /* Logs why the setting failed with err (-errno). -> false: it was not the setting's fault, but memory's or descriptors'
  */

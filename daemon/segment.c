@@ -35,6 +35,10 @@ int segment_open(int dir_fd, const char *name, struct segment **out)
         err = -ENOMEM;
         goto fail;
     }
+    for (uint32_t i = 0; i < header->slot_count; i++) {
+        s->slots[i].claims.instance = header->instance;
+        s->slots[i].claims.slot = i;
+    }
     *out = s;
     return 0;
 fail:
@@ -48,6 +52,7 @@ void segment_close(struct segment *s)
         return;
     shmring_reader_close(s->reader);
     buf_done(&s->resource);
+    free(s->all_skips);
     free(s->slots);
     free(s);
 }
@@ -93,6 +98,15 @@ static void outcome_add_ledger(struct outcome *outcome, const struct shmring_led
     outcome->spooled += ledger->spooled;
     for (unsigned i = 0; i < DROP_REASONS; i++)
         outcome->dropped[i] += ledger->dropped[i];
+}
+
+void segment_add_skip(struct segment *s, uint32_t slot, struct segment_skip *skip)
+{
+    struct segment_skip **at = &s->slots[slot].skips;
+    while (*at && (int64_t)(skip->begin - (*at)->begin) > 0)
+        at = &(*at)->next;
+    skip->next = *at;
+    *at = skip;
 }
 
 bool segment_release(struct segment *s)
@@ -217,6 +231,24 @@ static void add_producer_drops(const struct segment *s, uint64_t out[PRODUCER_RE
     }
 }
 
+/* Of what counts as read and in flight, what the spool has. */
+static uint64_t slot_spooled(const struct segment *s, uint32_t slot)
+{
+    uint64_t spans = 0;
+    for (const struct claim *claim = s->slots[slot].claims.head; claim; claim = claim->next)
+        spans += claim->settled ? claim->outcome.spooled : 0;
+    return spans;
+}
+
+/* Of what counts as unread. */
+static uint64_t slot_spooled_ahead(const struct segment *s, uint32_t slot)
+{
+    uint64_t spans = 0;
+    for (const struct segment_skip *skip = s->slots[slot].skips; skip; skip = skip->next)
+        spans += skip->spans;
+    return spans;
+}
+
 void segment_snapshot(const struct segment *s, struct stats_snapshot *out)
 {
     uint32_t slots = shmring_reader_slots(s->reader);
@@ -225,9 +257,12 @@ void segment_snapshot(const struct segment *s, struct stats_snapshot *out)
         uint64_t settled = ledger_sum(&status->ledger);
         uint64_t unread = slot_unread(s, i);
         outcome_add_ledger(&out->outcome, &status->ledger);
-        out->unread += unread;
         if (status->health == SHMRING_SLOT_SOUND) {
-            out->in_flight += status->read_records - settled;
+            uint64_t spooled = slot_spooled(s, i), ahead = slot_spooled_ahead(s, i);
+            ahead = ahead < unread ? ahead : unread;
+            out->spool_written += spooled + ahead;
+            out->unread += unread - ahead;
+            out->in_flight += status->read_records - settled - spooled;
             out->committed += status->read_records + unread;
         } else {
             out->committed += settled;

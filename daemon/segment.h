@@ -13,10 +13,21 @@
 #include "stats.h"
 #include "totals.h"
 
+/* Interval of a slot's ring that a former daemon has put into the spool and not released. */
+struct segment_skip {
+    struct segment_skip *next;
+    uint64_t begin;
+    uint64_t end;
+    uint64_t spans;         /* in the spool */
+    struct outcome outcome; /* of the others */
+    struct spool_record *record;
+};
+
 struct segment_slot {
     struct claim_queue claims;
-    uint64_t drain_target; /* while draining: read no further than this */
-    bool quarantine_seen;  /* its claims are abandoned, its unreadable bytes counted */
+    struct segment_skip *skips; /* in ring order; not yet come to */
+    uint64_t drain_target;      /* while draining: read no further than this */
+    bool quarantine_seen;       /* its claims are abandoned, its unreadable bytes counted */
 };
 
 struct segment {
@@ -25,12 +36,13 @@ struct segment {
     struct segment *turn_next; /* the tenant's */
     struct shmring_reader *reader;
     struct segment_slot *slots; /* one per slot of the segment */
-    uint32_t next_slot;         /* where the next pass begins, for fairness */
-    struct buf resource;        /* encoded ResourceSpans.resource */
-    int watch;                  /* discovery's, or negative */
-    bool owner_dead;            /* final: nothing more will be written */
-    bool quarantine_counted;    /* it, or one of its slots */
-    unsigned probes_left;       /* a close was seen: look at the lock again soon */
+    struct segment_skip *all_skips;
+    uint32_t next_slot;      /* where the next pass begins, for fairness */
+    struct buf resource;     /* encoded ResourceSpans.resource */
+    int watch;               /* discovery's, or negative */
+    bool owner_dead;         /* final: nothing more will be written */
+    bool quarantine_counted; /* it, or one of its slots */
+    unsigned probes_left;    /* a close was seen: look at the lock again soon */
     uint64_t probe_at_ms;
     char instance[TOTALS_INSTANCE_HEX + 1];
     char name[]; /* in the ring directory */
@@ -38,10 +50,13 @@ struct segment {
 
 /* Attaches and checks the resource. -> 0, or as shmring_reader_open. */
 int segment_open(int dir_fd, const char *name, struct segment **out);
-void segment_close(struct segment *segment); /* accepts NULL; its claims must be taken or abandoned */
+void segment_close(struct segment *segment); /* accepts NULL; its claims must be taken or abandoned, its skips gone */
 
 /* Composes the resource block anew, for spans read from now on. -> 0 or -ENOMEM: the old one stays. */
 int segment_encode_resource(struct segment *segment, const struct resource_settings *settings, uint64_t *invalid_text);
+
+/* Puts one of all_skips in its place. */
+void segment_add_skip(struct segment *segment, uint32_t slot, struct segment_skip *skip);
 
 /* Commits what the settled claims at the head of each slot's queue allow. -> true when something moved. */
 bool segment_release(struct segment *segment);
@@ -60,7 +75,8 @@ void segment_note_quarantine(struct segment *segment, uint32_t slot, struct stat
  * and counted, or NULL. */
 const char *segment_audit(struct segment *segment, struct stats *stats);
 
-/* Adds the segment's figures. */
+/* Adds the segment's figures. Spans that the spool has, though the ring is not yet released, are added to spool_written
+ * alone. */
 void segment_snapshot(const struct segment *segment, struct stats_snapshot *out);
 
 /* Adds the final figures of a dead, quiet segment. */

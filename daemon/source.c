@@ -23,8 +23,11 @@ static void turn(struct source *s)
     source_segments_probe_suspects(s);
     if (s->open && (uv_hrtime() >= batch_deadline_ns(s->open) || (s->draining && !more)))
         source_read_seal(s);
+    source_pressure_relieve(s);
     source_read_release(s);
     source_segments_dismiss(s);
+    source_spool_tidy(s);
+    source_replay(s);
 
     s->poll_ms = bytes > 0 ? SOURCE_POLL_MIN_MS : s->poll_ms * 2;
     if (s->poll_ms > SOURCE_POLL_MAX_MS)
@@ -68,6 +71,7 @@ void source_schedule(struct source *s, uint64_t ms)
 static void free_source(struct source *s)
 {
     source_segments_free(s);
+    source_restore_free(s);
     shmring_window_free(s->window);
     batch_pool_free(s->pool);
     totals_done(&s->totals);
@@ -86,9 +90,10 @@ static size_t most_segments(void)
     return limit.rlim_cur > 2 * OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : limit.rlim_cur / 2;
 }
 
-int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log,
+int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log, bool *at_spool,
                  struct source **out)
 {
+    bool unasked = false, *at = at_spool ? at_spool : &unasked;
     struct source *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
@@ -100,6 +105,8 @@ int source_start(uv_loop_t *loop, const struct config *config, struct stats *sta
     s->tenants = (struct tenants){.own_uid = geteuid(), .segments_max = most_segments()};
     s->last_pass_ns = uv_hrtime();
     s->dir_fd = s->lock_fd = -1;
+    s->replay_window = 1;
+    *at = false;
     int err = s->dir_fd = shmring_dir_open(config->ring_dir, (uid_t)-1);
     if (err < 0)
         goto fail;
@@ -117,6 +124,11 @@ int source_start(uv_loop_t *loop, const struct config *config, struct stats *sta
         err = batch_pool_new(&s->pool);
     if (err)
         goto fail;
+    *at = true;
+    err = source_spool_start(s);
+    if (err)
+        goto fail;
+    *at = false;
     err = discovery_start(loop, s->dir_fd, config->ring_dir, &source_segments_callbacks, s, &s->discovery);
     if (err)
         goto fail;
@@ -130,6 +142,9 @@ int source_start(uv_loop_t *loop, const struct config *config, struct stats *sta
     *out = s;
     return 0;
 fail:
+    s->closing = true;
+    if (s->spool)
+        spool_close(s->spool, NULL, NULL);
     free_source(s);
     return err;
 }
@@ -144,12 +159,14 @@ void source_reconfigure(struct source *s, const struct config *fresh)
     source_read_seal(s); /* what was read before goes with the resources and limits of before */
     s->config = fresh;
     source_segments_publish(s);
+    if (!fresh->enabled)
+        source_replay_stop(s);
     source_schedule(s, 0);
 }
 
 bool source_sending(const struct source *s)
 {
-    return s->open && batch_span_count(s->open) > 0;
+    return s->oldest || (s->open && batch_span_count(s->open) > 0);
 }
 
 void source_drain(struct source *s)
@@ -160,6 +177,13 @@ void source_drain(struct source *s)
         source_read_look_ahead(s, segment);
         segment_set_drain_targets(segment);
     }
+    source_replay_stop(s);
+    source_schedule(s, 0);
+}
+
+void source_rest(struct source *s)
+{
+    s->resting = true;
     source_schedule(s, 0);
 }
 
@@ -186,6 +210,7 @@ void source_snapshot(const struct source *s, struct stats_snapshot *out)
     memcpy(out->producer_dropped, s->totals.producer_dropped, sizeof(out->producer_dropped));
     for (const struct segment *segment = s->segments; segment; segment = segment->next)
         segment_snapshot(segment, out);
+    source_spool_figures(s, out);
 }
 
 static void on_discovery_closed(void *user)
@@ -198,10 +223,20 @@ static void on_discovery_closed(void *user)
         closed_cb(closed_user);
 }
 
+static void on_spool_closed(void *user)
+{
+    struct source *s = user;
+    s->spool = NULL;
+    discovery_close(s->discovery, on_discovery_closed, s);
+}
+
 static void on_idle_closed(uv_handle_t *handle)
 {
     struct source *s = handle->data;
-    discovery_close(s->discovery, on_discovery_closed, s);
+    if (s->spool)
+        spool_close(s->spool, on_spool_closed, s);
+    else
+        on_spool_closed(s);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -212,6 +247,7 @@ static void on_timer_closed(uv_handle_t *handle)
 
 void source_close(struct source *s, void (*closed_cb)(void *user), void *user)
 {
+    s->closing = true;
     s->closed_cb = closed_cb;
     s->closed_user = user;
     uv_close((uv_handle_t *)&s->timer, on_timer_closed);

@@ -16,8 +16,9 @@
 
 struct source;
 
-/* Locks ring_dir (-EWOULDBLOCK: another daemon has it). Borrows everything. */
-int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log,
+/* Locks ring_dir (-EWOULDBLOCK: another daemon has it) and opens the spool. Borrows everything. On failure
+ * *at_spool says (unless NULL) which of the two directories is at fault. */
+int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log, bool *at_spool,
                  struct source **out);
 
 /* Where sealed batches go. NULL: nowhere, which must not be while enabled, nor while source_sending. */
@@ -33,8 +34,13 @@ void source_reconfigure(struct source *source, const struct config *fresh);
 /* Whether a batch is open that has to be sent. */
 bool source_sending(const struct source *source);
 
-/* At TERM: reads what is there, seals at once. source_drained: nothing unread, nothing held. */
+/* At TERM: reads what is there, seals at once, sends nothing more from the spool. */
 void source_drain(struct source *source);
+
+/* While draining: what cannot be sent in time goes to the spool, if there is one. */
+void source_rest(struct source *source);
+
+/* Nothing unread, and nothing held that is not safe in the spool. */
 bool source_drained(const struct source *source);
 
 void source_snapshot(const struct source *source, struct stats_snapshot *out); /* fills the span figures */

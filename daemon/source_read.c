@@ -26,7 +26,7 @@ void source_read_seal(struct source *s)
     }
     s->open = NULL;
     if (batch_span_count(batch) > 0) {
-        exporter_submit(s->exporter, batch);
+        source_spool_send(s, batch);
         return;
     }
     struct batch_outcome nothing_sent = {.exported = true};
@@ -36,11 +36,7 @@ void source_read_seal(struct source *s)
 
 void source_batch_finished(void *user, struct batch *batch, const struct batch_outcome *outcome)
 {
-    struct source *s = user;
-    batch_finish(batch, outcome);
-    source_read_release(s);
-    if (s->stalled)
-        source_schedule(s, 0);
+    source_spool_settle(user, batch, outcome);
 }
 
 /* A span waits for its batch from when it was written, which is after the slot was last looked at: the pass before. */
@@ -118,6 +114,7 @@ static void note_quarantine(struct source *s, struct segment *segment, uint32_t 
               segment->name, (unsigned)shmring_reader_uid(segment->reader), slot, status->problem_position,
               status->problem, status->end - status->read);
     segment_note_quarantine(segment, slot, s->stats, &s->orphaned);
+    source_restore_drop(s, &segment->slots[slot]);
 }
 
 /* Learns how far each slot has been written. */
@@ -144,7 +141,15 @@ static void relieve_pressure(struct source *s, struct segment *segment, uint32_t
 
 static bool has_room(const struct source *s)
 {
-    return !s->config->enabled || !s->exporter || exporter_has_room(s->exporter);
+    if (!s->config->enabled || !s->exporter)
+        return true;
+    return s->resting ? s->stays < EXPORTER_NEW_FACTOR * s->config->max_in_flight : exporter_has_room(s->exporter);
+}
+
+/* Reading has come to what the spool has already. */
+static bool at_skip(const struct segment_slot *slot, const struct shmring_view *view)
+{
+    return slot->skips && slot->skips->begin == view->end;
 }
 
 /* -> bytes taken from the slot */
@@ -162,12 +167,19 @@ static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t s
         return 0;
     }
     uint64_t begin = status->read;
+    if (!source_restore_skip(s, segment, slot)) {
+        s->stalled = true;
+        return 0;
+    }
     ssize_t filled = shmring_reader_fill(segment->reader, slot, s->window);
     struct shmring_view view;
     int next = filled == -EBADMSG ? -EBADMSG : 0;
     while (filled > 0 && has_room(s) && (next = shmring_reader_next(s->window, &view)) == 1) {
-        if (take_record(s, segment, slot, &view) == 0)
+        if (take_record(s, segment, slot, &view) == 0) {
+            if (at_skip(&segment->slots[slot], &view))
+                break;
             continue;
+        }
         shmring_reader_unread(segment->reader, slot, &view);
         log_cause(s->log, LOG_ERROR, "no_memory", uv_now(s->loop), "no memory for spans; they wait in their rings");
         s->stalled = true;

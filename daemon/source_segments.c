@@ -48,7 +48,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-static bool is_known(const struct source *s, const char *name)
+bool source_segments_known(const struct source *s, const char *name)
 {
     return tfind(name, &s->names, by_name) != NULL;
 }
@@ -155,6 +155,10 @@ static int attach(struct source *s, struct tenant *tenant, const char *name)
     else if (!tenant_add(&s->tenants, tenant, segment)) {
         tdelete(segment->name, &s->names, by_name);
         err = -EDQUOT;
+    } else if (source_restore_attach(s, segment) != 0) {
+        tenant_remove(&s->tenants, tenant, segment);
+        tdelete(segment->name, &s->names, by_name);
+        err = -ENOMEM;
     }
     if (err) {
         segment_close(segment);
@@ -184,7 +188,7 @@ static void on_found(void *user, const char *name)
 {
     struct source *s = user;
     struct stat st;
-    if (is_known(s, name) || fstatat(s->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    if (source_segments_known(s, name) || fstatat(s->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return;
     struct tenant *tenant = tenant_of(&s->tenants, st.st_uid);
     if (!tenant) {
@@ -317,6 +321,7 @@ static void on_tick(void *user)
         source_segments_probe(s, segment);
         audit(s, segment);
     }
+    source_restore_forget_gone(s);
     source_segments_tell_losses(s);
     log_flush(s->log, uv_now(s->loop), false);
 }
@@ -350,6 +355,11 @@ static bool bid_farewell(struct source *s, struct segment *segment)
 static void let_go(struct source *s, struct segment *segment)
 {
     struct tenant *tenant = segment->tenant;
+    uint32_t slots = shmring_reader_header(segment->reader)->slot_count;
+    for (uint32_t i = 0; i < slots; i++) {
+        claim_abandon(&segment->slots[i].claims, &s->orphaned);
+        source_restore_drop(s, &segment->slots[i]);
+    }
     tdelete(segment->name, &s->names, by_name);
     tenant_remove(&s->tenants, tenant, segment);
     tenant_tidy(&s->tenants, tenant);
@@ -385,9 +395,6 @@ void source_segments_publish(struct source *s)
 void source_segments_free(struct source *s)
 {
     for (struct segment *segment; (segment = s->segments);) {
-        uint32_t slots = shmring_reader_header(segment->reader)->slot_count;
-        for (uint32_t i = 0; i < slots; i++)
-            claim_abandon(&segment->slots[i].claims, &s->orphaned);
         s->segments = segment->next;
         let_go(s, segment);
     }

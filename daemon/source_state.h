@@ -11,8 +11,16 @@
 #include "source.h"
 #include "source_drops.h"
 #include "source_outage.h"
+#include "source_spool.h"
+#include "spool.h"
 #include "tenant.h"
 #include "totals.h"
+
+struct source_presence { /* of the segment last asked about */
+    uint8_t instance[16];
+    bool known;
+    bool present;
+};
 
 struct source {
     uv_loop_t *loop;
@@ -42,6 +50,21 @@ struct source {
     struct source_drops drops;
     struct source_outage outage;
     struct outcome orphaned; /* of batches in flight when their slot was quarantined */
+
+    struct spool *spool;             /* NULL: none */
+    struct batch *oldest, *youngest; /* sealed, and their spans nowhere else yet */
+    size_t stays;                    /* their number */
+    size_t replays;                  /* records with the exporter */
+    size_t replay_window;            /* how many may be */
+    uint64_t replay_retry_ms;        /* none before */
+    unsigned read_failures;          /* of the spool, one after the other */
+    bool spool_takes;                /* more: it is not only emptied */
+    bool spooling;                   /* there are spans in the spool, and the log says so */
+    bool resting;                    /* at the end: everything goes to the spool */
+    bool closing;
+    struct buf restored; /* struct source_restored[]: claims of segments not yet attached */
+    struct source_presence presence;
+    size_t retired_seen; /* first of totals.retired whose files are there */
     void (*closed_cb)(void *user);
     void *closed_user;
 };
@@ -87,5 +110,7 @@ void source_segments_probe_suspects(struct source *source); /* those whose time 
 void source_segments_dismiss(struct source *source);
 
 void source_segments_free(struct source *source);
+
+bool source_segments_known(const struct source *source, const char *name); /* attached, or left alone */
 
 #endif

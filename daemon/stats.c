@@ -16,6 +16,7 @@ static const char *const drop_names[DROP_REASONS] = {
     [DROP_REFUSED] = "refused",
     [DROP_OVERSIZE] = "oversize",
     [DROP_DISABLED] = "disabled",
+    [DROP_SPOOL_CORRUPT] = "spool_corrupt",
 };
 
 /* The reserved ones are not ours yet: a newer producer may count there, and then it shows. */
@@ -104,7 +105,17 @@ static const struct metric metrics[] = {
     {"aistrace_spans_in_flight", "gauge", "Spans read from the rings and not yet settled.", SNAPSHOT(in_flight)},
     {"aistrace_spans_spooled", "gauge", "Spans in the spool.", SNAPSHOT(spooled_now)},
     {"aistrace_spans_unread", "gauge", "Spans in the rings, not yet read.", SNAPSHOT(unread)},
-    {"aistrace_spool_bytes", "gauge", "Bytes in the spool.", SNAPSHOT(spool_bytes)},
+    {"aistrace_spool_bytes", "gauge", "Bytes of the spans in the spool.", SNAPSHOT(spool_bytes)},
+    {"aistrace_spool_file_bytes", "gauge", "Bytes of the spool's files.", SNAPSHOT(spool_file_bytes)},
+    {"aistrace_spool_limit_bytes", "gauge", "What the spool's files may take together.", SNAPSHOT(spool_limit_bytes)},
+    {"aistrace_spool_spans_written_total", "counter", "Spans that have gone to the spool.", SNAPSHOT(spool_written)},
+    {"aistrace_spool_spans_exported_total", "counter", "Of these, accepted by the endpoint.", SNAPSHOT(spool.exported)},
+    {"aistrace_spool_spans_rejected_total", "counter", "Of these, rejected by partial success.",
+     SNAPSHOT(spool.rejected)},
+    {"aistrace_spool_spans_dropped_total", "counter", "Of these, given up, by reason.",
+     offsetof(struct stats_snapshot, spool.dropped), "reason", drop_label, DROP_REASONS, false},
+    {"aistrace_spool_damaged_total", "counter", "Files and places of the spool that could not be read at the start.",
+     SNAPSHOT(spool_damaged)},
     {"aistrace_segments", "gauge", "Segments attached.", SNAPSHOT(segments)},
     {"aistrace_segments_waiting", "gauge",
      "Segments that wait for a place: their user, or the daemon, has as many as may be.", STATS(segments_waiting)},

@@ -14,10 +14,11 @@ struct buf;
 
 /* Why the daemon did not export a committed span; index into shmring_ledger.dropped. Append only. */
 enum drop_reason {
-    DROP_INVALID,  /* the record does not decode */
-    DROP_REFUSED,  /* the endpoint answered with a status that must not be retried */
-    DROP_OVERSIZE, /* alone larger than max_batch_bytes */
-    DROP_DISABLED, /* tracing.enabled is false */
+    DROP_INVALID,       /* the record does not decode */
+    DROP_REFUSED,       /* the endpoint answered with a status that must not be retried */
+    DROP_OVERSIZE,      /* alone larger than max_batch_bytes */
+    DROP_DISABLED,      /* tracing.enabled is false */
+    DROP_SPOOL_CORRUPT, /* went to the spool, which does not have it any more */
     DROP_REASONS
 };
 const char *drop_reason_name(enum drop_reason reason); /* "invalid", ... */
@@ -60,7 +61,12 @@ struct stats_snapshot {
     uint64_t in_flight; /* read, not yet released */
     uint64_t unread;    /* committed, not yet read */
     uint64_t spooled_now;
+    uint64_t spool_written; /* spans that have ever gone to the spool: spooled_now, and what `spool` adds up to */
+    struct outcome spool;   /* part of outcome */
     uint64_t spool_bytes;
+    uint64_t spool_file_bytes;
+    uint64_t spool_limit_bytes;
+    uint64_t spool_damaged;
     uint64_t segments;
     uint64_t producer_dropped[PRODUCER_REASONS];
     uint64_t now_ms;

@@ -399,7 +399,8 @@ START_TEST(print_says_where_each_value_came_from)
         "aistraced.max_batch_bytes = \"1MiB\"  (default)\n",
         "aistraced.max_batch_spans = 2048  (default)\n",
         "aistraced.compression = \"none\"  (default)\n",
-        "aistraced.spool.max_bytes = \"0B\"  (default)\n",
+        "aistraced.spool.max_bytes = \"1GiB\"  (default)\n",
+        "aistraced.spool.sync = \"always\"  (default)\n",
         "aistraced.log.level = \"info\"  (default)\n",
     };
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)

@@ -39,6 +39,42 @@ bool exporter_has_room(const struct exporter *exporter)
     return held_count < room;
 }
 
+/* Without a spool nobody asks for these. */
+bool exporter_withdraw(struct exporter *exporter, struct batch *batch)
+{
+    (void)exporter, (void)batch;
+    return false;
+}
+
+void exporter_mark_spooled(struct exporter *exporter, struct batch *batch)
+{
+    (void)exporter, (void)batch;
+}
+
+const char *exporter_trouble(const struct exporter *exporter)
+{
+    (void)exporter;
+    return NULL;
+}
+
+size_t exporter_held(const struct exporter *exporter)
+{
+    (void)exporter;
+    return held_count;
+}
+
+struct batch *exporter_oldest(const struct exporter *exporter)
+{
+    (void)exporter;
+    return NULL;
+}
+
+struct batch *exporter_next(const struct exporter *exporter, const struct batch *batch)
+{
+    (void)exporter, (void)batch;
+    return NULL;
+}
+
 /* ---- fixture ---- */
 
 static char dir[] = "/dev/shm/check_source.XXXXXX";
@@ -52,7 +88,7 @@ static struct shmring_writer *writer;
 
 static void start_source(void)
 {
-    ck_assert_int_eq(source_start(&loop, &config, &stats, log_sink, &source), 0);
+    ck_assert_int_eq(source_start(&loop, &config, &stats, log_sink, NULL, &source), 0);
     source_attach_exporter(source, (struct exporter *)&held);
 }
 
@@ -333,7 +369,7 @@ START_TEST(only_one_daemon_per_directory)
 {
     struct source *second;
     start_source();
-    ck_assert_int_eq(source_start(&loop, &config, &stats, log_sink, &second), -EWOULDBLOCK);
+    ck_assert_int_eq(source_start(&loop, &config, &stats, log_sink, NULL, &second), -EWOULDBLOCK);
 }
 END_TEST
 
@@ -540,7 +576,7 @@ START_TEST(directory_made_anew_is_read)
     finish_all();
     run_until(snapshot().segments == 1); /* the other is taken leave of in the new directory */
     ck_assert_uint_eq(snapshot().outcome.exported, 5);
-    ck_assert_int_eq(source_start(&loop, &config, &stats, log_sink, &(struct source *){NULL}), -EWOULDBLOCK);
+    ck_assert_int_eq(source_start(&loop, &config, &stats, log_sink, NULL, &(struct source *){NULL}), -EWOULDBLOCK);
 }
 END_TEST
 
@@ -571,7 +607,7 @@ START_TEST(lock_file_removed_by_hand_comes_back)
     snprintf(name, sizeof(name), "%s/aistraced.lock", dir);
     ck_assert_int_eq(unlink(name), 0);
     run_until(access(name, F_OK) == 0);
-    ck_assert_int_eq(source_start(&loop, &config, &stats, log_sink, &second), -EWOULDBLOCK);
+    ck_assert_int_eq(source_start(&loop, &config, &stats, log_sink, NULL, &second), -EWOULDBLOCK);
 }
 END_TEST
 

@@ -16,7 +16,12 @@ static struct buf out;
 static void setup(void)
 {
     snapshot = (struct stats_snapshot){
-        .outcome = {.exported = 11, .sampled_out = 12, .rejected = 13, .spooled = 14, .dropped = {21, 22, 23, 24}},
+        .outcome = {.exported = 11, .sampled_out = 12, .rejected = 13, .spooled = 14, .dropped = {21, 22, 23, 24, 25}},
+        .spool = {.exported = 71, .rejected = 72, .dropped = {73, 74, 75, 76, 77}},
+        .spool_written = 61,
+        .spool_file_bytes = 62,
+        .spool_limit_bytes = 63,
+        .spool_damaged = 64,
         .committed = 31,
         .in_flight = 32,
         .unread = 33,
@@ -66,6 +71,7 @@ static const char *const expected[] = {
     "aistrace_spans_dropped_total{reason=\"refused\"} 22",
     "aistrace_spans_dropped_total{reason=\"oversize\"} 23",
     "aistrace_spans_dropped_total{reason=\"disabled\"} 24",
+    "aistrace_spans_dropped_total{reason=\"spool_corrupt\"} 25",
     "aistrace_spans_producer_dropped_total{reason=\"ring_full\"} 41",
     "aistrace_spans_producer_dropped_total{reason=\"oversize\"} 42",
     "aistrace_spans_producer_dropped_total{reason=\"nested\"} 43",
@@ -77,6 +83,14 @@ static const char *const expected[] = {
     "aistrace_spans_unread 33",
     "aistrace_spans_spooled 34",
     "aistrace_spool_bytes 35",
+    "aistrace_spool_file_bytes 62",
+    "aistrace_spool_limit_bytes 63",
+    "aistrace_spool_spans_written_total 61",
+    "aistrace_spool_spans_exported_total 71",
+    "aistrace_spool_spans_rejected_total 72",
+    "aistrace_spool_spans_dropped_total{reason=\"refused\"} 74",
+    "aistrace_spool_spans_dropped_total{reason=\"spool_corrupt\"} 77",
+    "aistrace_spool_damaged_total 64",
     "aistrace_segments 36",
     "aistrace_segments_waiting 60",
     "aistrace_segments_skipped_total 52",
@@ -131,8 +145,8 @@ START_TEST(each_name_has_help_and_type_before_its_values)
             values++;
         }
     }
-    ck_assert_uint_eq(names, 20);
-    ck_assert_uint_eq(values, 32 + STATS_GRPC_CODES - 3);
+    ck_assert_uint_eq(names, 27);
+    ck_assert_uint_eq(values, 44 + STATS_GRPC_CODES - 3);
 }
 END_TEST
 
@@ -169,7 +183,7 @@ END_TEST
 START_TEST(outcomes_add_up)
 {
     struct outcome sum = snapshot.outcome;
-    ck_assert_uint_eq(outcome_sum(&sum), 11 + 12 + 13 + 14 + 21 + 22 + 23 + 24);
+    ck_assert_uint_eq(outcome_sum(&sum), 11 + 12 + 13 + 14 + 21 + 22 + 23 + 24 + 25);
     outcome_add(&sum, &snapshot.outcome);
     ck_assert_uint_eq(outcome_sum(&sum), 2 * outcome_sum(&snapshot.outcome));
     ck_assert_uint_eq(sum.dropped[DROP_DISABLED], 48);

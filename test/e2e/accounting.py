@@ -8,7 +8,7 @@ import subprocess
 import harness
 from harness import check, check_equal, wait_for
 
-DAEMON_REASONS = ("invalid", "refused", "oversize", "disabled")
+DAEMON_REASONS = ("invalid", "refused", "oversize", "disabled", "spool_corrupt")
 PRODUCER_REASONS = ("ring_full", "oversize", "nested", "disabled", "no_slot", "no_memory", "interrupted")
 
 
@@ -37,6 +37,15 @@ def check_identity(metrics):
               "aistrace_spans_in_flight", "aistrace_spans_spooled", "aistrace_spans_unread")}
     parts["dropped"] = metrics.total("aistrace_spans_dropped_total")
     check_equal(metrics.value("aistrace_spans_committed_total"), sum(parts.values()), f"committed against {parts}")
+    check_spool_identity(metrics)
+
+
+def check_spool_identity(metrics):
+    """written = exported + rejected + dropped + still there: the left side from the rings, the right from the spool"""
+    parts = {name: metrics.value(f"aistrace_spool_spans_{name}_total") for name in ("exported", "rejected")}
+    parts["dropped"] = metrics.total("aistrace_spool_spans_dropped_total")
+    parts["spooled"] = metrics.value("aistrace_spans_spooled")
+    check_equal(metrics.value("aistrace_spool_spans_written_total"), sum(parts.values()), f"spooled against {parts}")
 
 
 def wait_settled(sidecar, committed, deadline_s=60):

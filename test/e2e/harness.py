@@ -195,11 +195,11 @@ class Sidecar(Process):
             return None
 
     def settled(self):
-        """Metrics when nothing is unread or in flight, else None."""
+        """Metrics when nothing is unread, in flight or in the spool, else None."""
         metrics = self.try_metrics()
         if metrics is None:
             return None
-        left = metrics.value("aistrace_spans_in_flight") + metrics.value("aistrace_spans_unread")
+        left = sum(metrics.value("aistrace_spans_" + name) for name in ("in_flight", "unread", "spooled"))
         return metrics if left == 0 else None
 
 

@@ -17,6 +17,42 @@ void source_fixture_submit(struct batch *batch)
     ck_assert_uint_gt(batch_span_count(batch), 0);
     ck_assert_uint_lt(f->held_count, SOURCE_BATCHES_MAX);
     f->held[f->held_count++] = batch;
+    *batch_delivery(batch) = (struct delivery){.state = f->submitted};
+}
+
+static size_t held_at(const struct batch *batch)
+{
+    size_t i = 0;
+    while (i < f->held_count && f->held[i] != batch)
+        i++;
+    return i;
+}
+
+static struct batch *unhold(size_t index)
+{
+    struct batch *batch = f->held[index];
+    memmove(f->held + index, f->held + index + 1, (--f->held_count - index) * sizeof(*f->held));
+    return batch;
+}
+
+struct batch *source_fixture_oldest(void)
+{
+    return f->held_count > 0 ? f->held[0] : NULL;
+}
+
+struct batch *source_fixture_next(const struct batch *batch)
+{
+    size_t next = held_at(batch) + 1;
+    return next < f->held_count ? f->held[next] : NULL;
+}
+
+bool source_fixture_withdraw(struct batch *batch)
+{
+    ck_assert_uint_lt(held_at(batch), f->held_count);
+    if (batch_delivery(batch)->state == DELIVERY_ON_WIRE)
+        return false;
+    unhold(held_at(batch));
+    return true;
 }
 
 bool source_fixture_has_room(void)
@@ -26,7 +62,7 @@ bool source_fixture_has_room(void)
 
 void source_fixture_start(void)
 {
-    ck_assert_int_eq(source_start(&f->loop, &f->config, &f->stats, f->log, &f->source), 0);
+    ck_assert_int_eq(source_start(&f->loop, &f->config, &f->stats, f->log, NULL, &f->source), 0);
     source_attach_exporter(f->source, (struct exporter *)&f->held);
 }
 
@@ -46,7 +82,8 @@ void source_fixture_close_producer(void)
 
 void source_fixture_init(void)
 {
-    *f = (struct source_fixture){.dir = "/dev/shm/check_source.XXXXXX", .room = SOURCE_BATCHES_MAX};
+    *f = (struct source_fixture){
+        .dir = "/dev/shm/check_source.XXXXXX", .room = SOURCE_BATCHES_MAX, .submitted = DELIVERY_ON_WIRE};
     ck_assert_ptr_nonnull(mkdtemp(f->dir));
     f->config = (struct config){.enabled = true,
                                 .service_prefix = "aistore",
@@ -141,15 +178,14 @@ struct stats_snapshot source_fixture_snapshot(void)
 {
     struct stats_snapshot s;
     source_snapshot(f->source, &s);
-    ck_assert_uint_eq(s.committed, outcome_sum(&s.outcome) + s.in_flight + s.unread);
+    ck_assert_uint_eq(s.committed, outcome_sum(&s.outcome) + s.in_flight + s.unread + s.spooled_now);
+    ck_assert_uint_eq(s.spool_written, outcome_sum(&s.spool) + s.spooled_now);
     return s;
 }
 
 void source_fixture_finish(size_t index, const struct batch_outcome *outcome)
 {
-    struct batch *batch = f->held[index];
-    memmove(f->held + index, f->held + index + 1, (--f->held_count - index) * sizeof(*f->held));
-    source_batch_finished(f->source, batch, outcome);
+    source_batch_finished(f->source, unhold(index), outcome);
 }
 
 void source_fixture_finish_all(void)

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <uv.h>
 
+#include "delivery.h"
 #include "shmring.h"
 #include "source.h"
 #include "span_format.h"
@@ -28,7 +29,9 @@ struct source_fixture {
     struct shmring_writer *writer;          /* who writes the spans below */
     struct batch *held[SOURCE_BATCHES_MAX]; /* what the exporter was given and the test has not settled */
     size_t held_count;
-    size_t room; /* how many it holds before it has none */
+    size_t room;                   /* how many it holds before it has none */
+    enum delivery_state submitted; /* what becomes of a batch at once */
+    const char *trouble;
 };
 extern struct source_fixture source_fixture;
 
@@ -47,6 +50,9 @@ void source_fixture_write_spans(unsigned count, uint16_t flags);
 
 void source_fixture_submit(struct batch *batch);
 bool source_fixture_has_room(void);
+struct batch *source_fixture_oldest(void);
+struct batch *source_fixture_next(const struct batch *batch);
+bool source_fixture_withdraw(struct batch *batch);
 #define SOURCE_FIXTURE_PLAYS_EXPORTER                                                                                  \
     void exporter_submit(struct exporter *exporter, struct batch *batch)                                               \
     {                                                                                                                  \
@@ -57,6 +63,36 @@ bool source_fixture_has_room(void);
     {                                                                                                                  \
         (void)exporter;                                                                                                \
         return source_fixture_has_room();                                                                              \
+    }                                                                                                                  \
+    struct batch *exporter_oldest(const struct exporter *exporter)                                                     \
+    {                                                                                                                  \
+        (void)exporter;                                                                                                \
+        return source_fixture_oldest();                                                                                \
+    }                                                                                                                  \
+    struct batch *exporter_next(const struct exporter *exporter, const struct batch *batch)                            \
+    {                                                                                                                  \
+        (void)exporter;                                                                                                \
+        return source_fixture_next(batch);                                                                             \
+    }                                                                                                                  \
+    bool exporter_withdraw(struct exporter *exporter, struct batch *batch)                                             \
+    {                                                                                                                  \
+        (void)exporter;                                                                                                \
+        return source_fixture_withdraw(batch);                                                                         \
+    }                                                                                                                  \
+    void exporter_mark_spooled(struct exporter *exporter, struct batch *batch)                                         \
+    {                                                                                                                  \
+        (void)exporter;                                                                                                \
+        batch_delivery(batch)->spooled = true;                                                                         \
+    }                                                                                                                  \
+    size_t exporter_held(const struct exporter *exporter)                                                              \
+    {                                                                                                                  \
+        (void)exporter;                                                                                                \
+        return source_fixture.held_count;                                                                              \
+    }                                                                                                                  \
+    const char *exporter_trouble(const struct exporter *exporter)                                                      \
+    {                                                                                                                  \
+        (void)exporter;                                                                                                \
+        return source_fixture.trouble;                                                                                 \
     }
 
 /* Settles the batch at that place, or all. */

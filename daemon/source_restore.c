@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A daemon that died between writing a batch to the spool and committing the rings' ledgers leaves spans that are in
+ * both. The spool answers for them: its claims at or beyond a ring's released position are passed over when reading
+ * comes to them, and released as spooled.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "source_spool.h"
+#include "source_state.h"
+
+struct source_restored {
+    struct spool_record *record;
+    struct spool_claim claim;
+};
+
+static void to_hex(const uint8_t instance[16], char hex[TOTALS_INSTANCE_HEX + 1])
+{
+    for (size_t i = 0; i < 16; i++)
+        snprintf(hex + 2 * i, 3, "%02x", instance[i]);
+}
+
+/* Its ledger is still to come. Neighbours in the spool are mostly of the same segment: the last answer is kept. */
+static bool is_present(const struct source *s, const uint8_t instance[16], struct source_presence *last)
+{
+    char hex[TOTALS_INSTANCE_HEX + 1], name[TOTALS_INSTANCE_HEX + sizeof(SHMRING_SUFFIX)];
+    if (last->known && memcmp(instance, last->instance, 16) == 0)
+        return last->present;
+    to_hex(instance, hex);
+    snprintf(name, sizeof(name), "%s%s", hex, SHMRING_SUFFIX);
+    memcpy(last->instance, instance, 16);
+    last->known = true;
+    last->present = !totals_noted(&s->totals, hex) && !source_segments_known(s, name) &&
+                    faccessat(s->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return last->present;
+}
+
+bool source_restore_claim(void *user, struct spool_record *record, const struct spool_claim *claim)
+{
+    struct source *s = user;
+    struct source_restored restored = {record, *claim};
+    return is_present(s, claim->instance, &s->presence) && buf_append(&s->restored, &restored, sizeof(restored)) == 0;
+}
+
+/* The last takes its place. */
+static void forget(struct source *s, struct source_restored *restored)
+{
+    s->restored.len -= sizeof(*restored);
+    *restored = *(const struct source_restored *)(s->restored.data + s->restored.len);
+    if (s->restored.len == 0)
+        buf_done(&s->restored);
+}
+
+static size_t count(const struct source *s)
+{
+    return s->restored.len / sizeof(struct source_restored);
+}
+
+static uint64_t records_of(const struct segment_skip *skip)
+{
+    return skip->spans + outcome_sum(&skip->outcome);
+}
+
+/* Does the segment's ring still have the interval, and the spool its spans? */
+static bool is_held_twice(struct source *s, struct segment *segment, const struct source_restored *restored)
+{
+    const struct spool_claim *claim = &restored->claim;
+    if (claim->slot >= shmring_reader_slots(segment->reader))
+        return false;
+    const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, claim->slot);
+    if (status->health != SHMRING_SLOT_SOUND || (int64_t)(claim->end - status->ledger.cpos) <= 0)
+        return false;
+    if (spool_check(restored->record) == 0)
+        return true;
+    spool_disown(s->spool, restored->record); /* the ring has them, and they are read from there */
+    return false;
+}
+
+static struct segment_skip skip_of(const struct source_restored *restored)
+{
+    const struct spool_claim *claim = &restored->claim;
+    struct segment_skip skip = {
+        .begin = claim->begin, .end = claim->end, .spans = claim->spans, .record = restored->record};
+    skip.outcome.sampled_out = claim->sampled_out;
+    for (unsigned i = 0; i < DROP_REASONS; i++)
+        skip.outcome.dropped[i] = claim->dropped[i];
+    return skip;
+}
+
+int source_restore_attach(struct source *s, struct segment *segment)
+{
+    const uint8_t *instance = shmring_reader_header(segment->reader)->instance;
+    struct source_restored *all = (void *)s->restored.data;
+    size_t matching = 0;
+    for (size_t i = 0; i < count(s); i++)
+        matching += memcmp(all[i].claim.instance, instance, 16) == 0;
+    if (matching == 0)
+        return 0;
+    struct segment_skip *skip = segment->all_skips = calloc(matching, sizeof(*skip));
+    if (!skip)
+        return -ENOMEM;
+    for (size_t i = count(s); i > 0; i--) {
+        struct source_restored *restored = &all[i - 1];
+        if (memcmp(restored->claim.instance, instance, 16) != 0)
+            continue;
+        if (is_held_twice(s, segment, restored)) {
+            *skip = skip_of(restored);
+            segment_add_skip(segment, restored->claim.slot, skip++);
+        } else {
+            spool_claim_committed(restored->record);
+        }
+        forget(s, restored);
+    }
+    return 0;
+}
+
+void source_restore_forget_gone(struct source *s)
+{
+    struct source_restored *all = (void *)s->restored.data;
+    struct source_presence presence = {.known = false};
+    for (size_t i = count(s); i > 0; i--) {
+        if (is_present(s, all[i - 1].claim.instance, &presence))
+            continue;
+        spool_claim_committed(all[i - 1].record);
+        forget(s, &all[i - 1]);
+    }
+}
+
+/* ---- while reading ---- */
+
+void source_restore_drop(struct source *s, struct segment_slot *slot)
+{
+    for (; slot->skips; slot->skips = slot->skips->next)
+        if (!s->closing)
+            spool_claim_committed(slot->skips->record);
+}
+
+/* A claim as if this daemon had read and spooled it. -> 0; -ENOMEM; or as shmring_reader_skip */
+static int pass_over(struct source *s, struct segment *segment, uint32_t slot, const struct segment_skip *skip)
+{
+    struct batch_limits none = {0};
+    struct batch *batch;
+    int err = batch_open(s->pool, &none, 0, &batch);
+    if (err)
+        return err;
+    err = shmring_reader_skip(segment->reader, slot, skip->begin, skip->end, records_of(skip));
+    struct claim *claim = err ? NULL : batch_claim(batch, &segment->slots[slot].claims, skip->begin);
+    if (claim) {
+        claim->end = skip->end;
+        claim->spans = skip->spans;
+        claim->outcome = skip->outcome;
+        batch_stay(batch)->record = skip->record;
+        batch_settle_spooled(batch);
+    } else if (!err) {
+        uint64_t ordinal = shmring_reader_slot(segment->reader, slot)->read_records - records_of(skip);
+        const struct shmring_view back = {.begin = skip->begin, .ordinal = ordinal};
+        shmring_reader_unread(segment->reader, slot, &back);
+        err = -ENOMEM;
+    }
+    batch_finish(batch, &(struct batch_outcome){.exported = true});
+    return err;
+}
+
+bool source_restore_skip(struct source *s, struct segment *segment, uint32_t slot)
+{
+    const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
+    for (struct segment_skip *skip; (skip = segment->slots[slot].skips);) {
+        if ((int64_t)(status->read - skip->begin) < 0)
+            return true;
+        int err = pass_over(s, segment, slot, skip);
+        if (err == -ENOMEM || err == -EBADMSG)
+            return err == -EBADMSG;
+        if (err) {
+            log_cause(s->log, LOG_ERROR, "spool_claim", uv_now(s->loop),
+                      "segment %s slot %" PRIu32 ": bytes %" PRIu64 " to %" PRIu64
+                      " cannot be in the spool, as it says; their spans may arrive twice",
+                      segment->name, slot, skip->begin, skip->end);
+            spool_claim_committed(skip->record);
+        }
+        segment->slots[slot].skips = skip->next;
+    }
+    return true;
+}
+
+void source_restore_free(struct source *s)
+{
+    buf_done(&s->restored);
+}

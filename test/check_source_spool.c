@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The source with a spool: when batches go there, how they come back, and that counts agree whenever the daemon dies.
+ */
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support/source_fixture.h"
+
+enum {
+    SPANS = 10,                                    /* of a batch */
+    QUARTER = SOURCE_RING_BYTES / 4 / 112 + SPANS, /* so many spans fill more than a quarter of the ring */
+};
+
+SOURCE_FIXTURE_PLAYS_EXPORTER
+
+static struct source_fixture *const f = &source_fixture;
+static const struct batch_outcome exported = {.exported = true}, returned = {.returned = true};
+static char spool_dir[96];
+
+#define run_until(condition) source_fixture_run_until(condition)
+
+static void set_up(void)
+{
+    source_fixture_init();
+    snprintf(spool_dir, sizeof(spool_dir), "%s/spool", f->dir);
+    f->config.spool_dir = spool_dir;
+    f->config.spool_max_bytes = 8 << 20;
+    f->config.spool_max_bytes_given = true;
+    f->config.max_in_flight = 4;
+}
+
+static void write_spans(unsigned count)
+{
+    source_fixture_write_spans(count, AISTRACE_SAMPLED);
+}
+
+static uint64_t spooled(void)
+{
+    return source_fixture_snapshot().spooled_now;
+}
+
+static uint64_t exported_spans(void)
+{
+    return source_fixture_snapshot().outcome.exported;
+}
+
+static bool all_settled(void)
+{
+    struct stats_snapshot s = source_fixture_snapshot();
+    return s.unread + s.in_flight + s.spooled_now == 0;
+}
+
+/* Settles whatever the exporter gets until nothing is left. */
+static void export_all(void)
+{
+    for (int i = 0; i < 2000 && !all_settled(); i++) {
+        source_fixture_finish_all();
+        source_fixture_run_for(1);
+    }
+    ck_assert(all_settled());
+}
+
+static void kill_and_start(void)
+{
+    f->held_count = 0;
+    source_fixture_stop();
+    f->held_count = 0;
+    source_fixture_start();
+}
+
+/* ---- when ---- */
+
+START_TEST(batches_in_backoff_are_spooled_when_their_ring_fills_by_a_quarter)
+{
+    f->submitted = DELIVERY_WAITING;
+    f->trouble = "away";
+    source_fixture_start();
+    write_spans(QUARTER - 3 * SPANS);
+    run_until(source_fixture_snapshot().unread == 0);
+    source_fixture_run_for(20);
+    ck_assert_uint_eq(spooled(), 0);
+    write_spans(4 * SPANS);
+    run_until(spooled() > QUARTER / 2);
+    run_until(source_fixture_snapshot().in_flight < SPANS);
+    ck_assert_uint_eq(exported_spans(), 0);
+}
+END_TEST
+
+START_TEST(batches_on_the_wire_are_spooled_when_half_a_ring_waits)
+{
+    source_fixture_start();
+    write_spans(2 * QUARTER - 4 * SPANS);
+    run_until(source_fixture_snapshot().unread == 0);
+    source_fixture_run_for(20);
+    ck_assert_uint_eq(spooled(), 0);
+    write_spans(4 * SPANS);
+    run_until(spooled() >= 2 * QUARTER - 2 * SPANS);
+    ck_assert_uint_ge(f->held_count, 2 * QUARTER / SPANS - 2); /* their attempts go on */
+    source_fixture_finish(0, &exported);
+    ck_assert_uint_eq(exported_spans(), SPANS);
+    ck_assert_uint_eq(source_fixture_snapshot().spool.exported, SPANS);
+    uint64_t before = spooled();
+    source_fixture_finish(0, &returned);
+    ck_assert_uint_eq(spooled(), before);
+    export_all();
+    ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
+}
+END_TEST
+
+START_TEST(a_batch_that_others_overtake_is_spooled)
+{
+    source_fixture_start();
+    write_spans(SPANS);
+    run_until(f->held_count == 1);
+    batch_delivery(f->held[0])->state = DELIVERY_WAITING;
+    for (unsigned i = 0; i < 2 * f->config.max_in_flight; i++) {
+        write_spans(SPANS);
+        run_until(f->held_count == 2);
+        source_fixture_finish(1, &exported);
+    }
+    source_fixture_run_for(20);
+    ck_assert_uint_eq(spooled(), 0);
+    write_spans(SPANS);
+    run_until(f->held_count == 2);
+    source_fixture_finish(1, &exported);
+    run_until(spooled() == SPANS);
+    ck_assert_uint_eq(exported_spans(), (2 * f->config.max_in_flight + 1) * SPANS);
+}
+END_TEST
+
+START_TEST(a_ring_that_fills_gets_the_place_of_other_rings_batches)
+{
+    struct shmring_writer *other;
+    f->submitted = DELIVERY_QUEUED;
+    f->room = 4;
+    f->trouble = "away";
+    source_fixture_start();
+    write_spans(4 * SPANS);
+    run_until(f->held_count == 4);
+    ck_assert_int_eq(shmring_attach(f->ring, &other), 0);
+    f->writer = other;
+    while (source_fixture_write("name", AISTRACE_SAMPLED))
+        continue;
+    run_until(spooled() > 2 * QUARTER);
+    ck_assert(source_fixture_write("name", AISTRACE_SAMPLED));
+}
+END_TEST
+
+START_TEST(what_cannot_be_written_goes_back_to_the_exporter)
+{
+    char command[256];
+    f->submitted = DELIVERY_WAITING;
+    f->trouble = "away";
+    source_fixture_start();
+    snprintf(command, sizeof(command), "rm -r %s; touch %s", spool_dir, spool_dir);
+    ck_assert_int_eq(system(command), 0);
+    write_spans(2 * QUARTER);
+    run_until(source_fixture_snapshot().unread == 0);
+    source_fixture_run_for(50);
+    ck_assert_uint_eq(spooled(), 0);
+    ck_assert_uint_ge(f->held_count, 2 * QUARTER / SPANS - 1);
+    ck_assert_int_eq(unlink(spool_dir), 0);
+    run_until(spooled() > QUARTER); /* tried again */
+    f->trouble = NULL;
+    f->submitted = DELIVERY_ON_WIRE;
+    export_all();
+    ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
+}
+END_TEST
+
+START_TEST(a_spool_of_no_bytes_takes_nothing)
+{
+    f->config.spool_max_bytes = 0;
+    f->submitted = DELIVERY_WAITING;
+    source_fixture_start();
+    write_spans(3 * QUARTER);
+    run_until(source_fixture_snapshot().unread == 0);
+    source_fixture_run_for(50);
+    ck_assert_uint_eq(spooled(), 0);
+    ck_assert_int_eq(access(spool_dir, F_OK), -1);
+}
+END_TEST
+
+/* ---- how they come back ---- */
+
+static void spool_some(unsigned spans)
+{
+    f->submitted = DELIVERY_WAITING;
+    f->trouble = "away";
+    source_fixture_start();
+    write_spans(spans);
+    run_until(spooled() > spans - SPANS - QUARTER);
+}
+
+static size_t live_held(void)
+{
+    size_t live = 0;
+    for (size_t i = 0; i < f->held_count; i++)
+        live += !batch_stay(f->held[i])->replay;
+    return live;
+}
+
+static size_t live_spans(void)
+{
+    size_t spans = 0;
+    for (size_t i = 0; i < f->held_count; i++)
+        spans += batch_stay(f->held[i])->replay ? 0 : batch_span_count(f->held[i]);
+    return spans;
+}
+
+/* Nothing is left but what is in the spool, of which one is under way. */
+static void settle_live(void)
+{
+    source_fixture_run_for(20); /* longer than the flush interval */
+    for (size_t i = f->held_count; i > 0; i--)
+        if (!batch_stay(f->held[i - 1])->replay)
+            source_fixture_finish(i - 1, &exported);
+    run_until(f->held_count == 1 && live_held() == 0);
+}
+
+START_TEST(records_are_sent_one_then_twice_as_many_with_each_success)
+{
+    spool_some(2 * QUARTER);
+    settle_live();
+    f->submitted = DELIVERY_ON_WIRE;
+    source_fixture_run_for(20);
+    ck_assert_uint_eq(f->held_count, 1); /* it probes */
+    f->trouble = NULL;
+    source_fixture_finish(0, &exported);
+    run_until(f->held_count == 2);
+    source_fixture_finish(0, &exported);
+    source_fixture_finish(0, &exported);
+    run_until(f->held_count == f->config.max_in_flight);
+    source_fixture_run_for(20);
+    ck_assert_uint_eq(f->held_count, f->config.max_in_flight);
+    export_all();
+    ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
+}
+END_TEST
+
+START_TEST(records_take_at_most_half_beside_live_batches)
+{
+    spool_some(2 * QUARTER);
+    f->trouble = NULL;
+    f->submitted = DELIVERY_ON_WIRE;
+    write_spans(2 * SPANS);
+    run_until(live_held() > 0);
+    for (int i = 0; i < 6; i++) {
+        source_fixture_run_for(10);
+        size_t replays = 0;
+        for (size_t k = 0; k < f->held_count; k++)
+            replays += batch_stay(f->held[k])->replay;
+        ck_assert_uint_le(replays, f->config.max_in_flight / 2);
+        for (size_t k = 0; k < f->held_count; k++)
+            if (batch_stay(f->held[k])->replay) {
+                source_fixture_finish(k, &exported);
+                break;
+            }
+    }
+    ck_assert_uint_gt(source_fixture_snapshot().spool.exported, 0);
+}
+END_TEST
+
+START_TEST(a_damaged_record_is_counted_when_it_is_sent)
+{
+    char command[256];
+    spool_some(2 * QUARTER);
+    kill_and_start();
+    snprintf(command, sizeof(command), "f=$(ls %s/*.spool); printf x | dd of=$f bs=1 seek=%d conv=notrunc status=none",
+             spool_dir, 4096 + 128 + 80 + 20);
+    ck_assert_int_eq(system(command), 0);
+    f->trouble = NULL;
+    f->submitted = DELIVERY_ON_WIRE;
+    export_all();
+    struct stats_snapshot s = source_fixture_snapshot();
+    ck_assert_uint_eq(s.outcome.dropped[DROP_SPOOL_CORRUPT], SPANS);
+    ck_assert_uint_eq(s.outcome.exported, 2 * QUARTER - SPANS);
+}
+END_TEST
+
+/* ---- whenever the daemon dies ---- */
+
+/* The second of twenty batches is in the spool, the first holds up its release. */
+static void spool_the_second(void)
+{
+    source_fixture_start();
+    write_spans(SPANS);
+    run_until(f->held_count == 1);
+    write_spans(SPANS);
+    run_until(f->held_count == 2);
+    batch_delivery(f->held[1])->state = DELIVERY_WAITING;
+    write_spans(QUARTER);
+    run_until(spooled() == SPANS);
+    ck_assert_uint_eq(source_fixture_snapshot().committed, QUARTER + 2 * SPANS);
+}
+
+START_TEST(what_is_spooled_and_not_released_is_passed_over_by_the_next_daemon)
+{
+    spool_the_second();
+    kill_and_start();
+    ck_assert_uint_eq(source_fixture_snapshot().committed, QUARTER + 2 * SPANS);
+    run_until(live_spans() == QUARTER + SPANS);
+    export_all();
+    ck_assert_uint_eq(exported_spans(), QUARTER + 2 * SPANS);
+    ck_assert_uint_eq(source_fixture_snapshot().committed, QUARTER + 2 * SPANS);
+    kill_and_start();
+    source_fixture_run_for(20);
+    ck_assert(all_settled());
+    ck_assert_uint_eq(exported_spans(), QUARTER + 2 * SPANS);
+}
+END_TEST
+
+START_TEST(what_is_spooled_and_damaged_is_read_from_the_ring_again)
+{
+    char command[256];
+    spool_the_second();
+    snprintf(command, sizeof(command), "f=$(ls %s/*.spool); printf x | dd of=$f bs=1 seek=%d conv=notrunc status=none",
+             spool_dir, 4096 + 128 + 80 + 20);
+    ck_assert_int_eq(system(command), 0);
+    kill_and_start();
+    export_all();
+    ck_assert_uint_eq(exported_spans(), QUARTER + 2 * SPANS);
+    ck_assert_uint_eq(source_fixture_snapshot().committed, QUARTER + 2 * SPANS);
+}
+END_TEST
+
+START_TEST(a_spool_that_is_gone_is_counted)
+{
+    char command[160];
+    spool_some(2 * QUARTER);
+    source_fixture_run_for(50); /* longer than the flush interval */
+    uint64_t lost = spooled();
+    f->held_count = 0;
+    source_fixture_stop();
+    snprintf(command, sizeof(command), "rm -rf %s", spool_dir);
+    ck_assert_int_eq(system(command), 0);
+    source_fixture_start();
+    ck_assert_uint_eq(source_fixture_snapshot().outcome.dropped[DROP_SPOOL_CORRUPT], lost);
+    f->trouble = NULL;
+    f->submitted = DELIVERY_ON_WIRE;
+    export_all();
+    ck_assert_uint_eq(exported_spans(), 2 * QUARTER - lost);
+    ck_assert_uint_eq(source_fixture_snapshot().committed, 2 * QUARTER);
+}
+END_TEST
+
+START_TEST(totals_and_files_of_the_spool_agree_over_restarts)
+{
+    spool_some(2 * QUARTER);
+    f->trouble = NULL;
+    f->submitted = DELIVERY_ON_WIRE;
+    export_all();
+    source_fixture_run_for(1500); /* the file is retired */
+    for (int i = 0; i < 2; i++) {
+        struct stats_snapshot s = source_fixture_snapshot();
+        ck_assert_uint_eq(s.outcome.exported, 2 * QUARTER);
+        ck_assert_uint_gt(s.spool_written, QUARTER);
+        ck_assert_uint_eq(s.committed, 2 * QUARTER);
+        kill_and_start();
+    }
+}
+END_TEST
+
+START_TEST(claims_of_segments_that_are_gone_hold_no_file)
+{
+    spool_the_second();
+    f->held_count = 0;
+    source_fixture_stop();
+    source_fixture_close_producer();
+    char command[160];
+    snprintf(command, sizeof(command), "rm %s/*.ring", f->dir);
+    ck_assert_int_eq(system(command), 0);
+    source_fixture_start();
+    export_all();
+    source_fixture_run_for(1500);
+    struct stats_snapshot s = source_fixture_snapshot();
+    ck_assert_uint_eq(s.outcome.exported, SPANS);
+    ck_assert_uint_eq(s.committed, SPANS);
+    kill_and_start();
+    ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, SPANS);
+}
+END_TEST
+
+/* ---- the end ---- */
+
+START_TEST(at_the_end_everything_goes_to_the_spool)
+{
+    f->config.flush_interval_ms = 60000;
+    source_fixture_start();
+    write_spans(3 * SPANS + 1);
+    run_until(f->held_count == 3);
+    source_drain(f->source);
+    run_until(f->held_count == 4);
+    source_fixture_run_for(20);
+    ck_assert(!source_drained(f->source));
+    source_rest(f->source);
+    run_until(source_drained(f->source));
+    ck_assert_uint_eq(spooled(), 3 * SPANS + 1);
+    ck_assert_uint_eq(source_fixture_snapshot().in_flight, 0);
+    kill_and_start();
+    export_all();
+    ck_assert_uint_eq(exported_spans(), 3 * SPANS + 1);
+}
+END_TEST
+
+START_TEST(at_the_end_the_spool_sends_nothing_more)
+{
+    spool_some(2 * QUARTER);
+    settle_live();
+    source_drain(f->source);
+    ck_assert_uint_eq(f->held_count, 0); /* it waited, and was taken back */
+    source_fixture_run_for(50);
+    ck_assert_uint_eq(f->held_count, 0);
+    run_until(source_drained(f->source));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("source spool");
+    TCase *tcase = tcase_create("spool");
+    tcase_set_timeout(tcase, 30);
+    tcase_add_checked_fixture(tcase, set_up, source_fixture_done);
+    tcase_add_test(tcase, batches_in_backoff_are_spooled_when_their_ring_fills_by_a_quarter);
+    tcase_add_test(tcase, batches_on_the_wire_are_spooled_when_half_a_ring_waits);
+    tcase_add_test(tcase, a_batch_that_others_overtake_is_spooled);
+    tcase_add_test(tcase, a_ring_that_fills_gets_the_place_of_other_rings_batches);
+    tcase_add_test(tcase, what_cannot_be_written_goes_back_to_the_exporter);
+    tcase_add_test(tcase, a_spool_of_no_bytes_takes_nothing);
+    tcase_add_test(tcase, records_are_sent_one_then_twice_as_many_with_each_success);
+    tcase_add_test(tcase, records_take_at_most_half_beside_live_batches);
+    tcase_add_test(tcase, a_damaged_record_is_counted_when_it_is_sent);
+    tcase_add_test(tcase, what_is_spooled_and_not_released_is_passed_over_by_the_next_daemon);
+    tcase_add_test(tcase, what_is_spooled_and_damaged_is_read_from_the_ring_again);
+    tcase_add_test(tcase, a_spool_that_is_gone_is_counted);
+    tcase_add_test(tcase, totals_and_files_of_the_spool_agree_over_restarts);
+    tcase_add_test(tcase, claims_of_segments_that_are_gone_hold_no_file);
+    tcase_add_test(tcase, at_the_end_everything_goes_to_the_spool);
+    tcase_add_test(tcase, at_the_end_the_spool_sends_nothing_more);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
