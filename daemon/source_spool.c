@@ -127,7 +127,8 @@ static void on_written(void *user, struct batch *batch, struct spool_record *rec
         return;
     }
     if (!s->spooling)
-        log_cause(s->log, LOG_INFO, "spooling", uv_now(s->loop), "the rings fill: spans go to the spool meanwhile");
+        log_cause(s->log, LOG_INFO, "spooling", uv_now(s->loop), "%s to the spool",
+                  s->resting ? "what cannot be sent in time goes" : "the rings fill: spans go");
     s->spooling = true;
     stay->record = record;
     spool_hold(record);

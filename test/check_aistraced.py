@@ -130,7 +130,7 @@ def test_the_endpoint_flag_alone_is_enough(scene):
 
 
 def test_exit_69_when_the_deadline_passes_with_spans_left(scene):
-    sidecar = scene.sidecar(dead_port(scene), aistraced={"drain_deadline": "300ms"})
+    sidecar = scene.sidecar(dead_port(scene), aistraced={"drain_deadline": "300ms", "spool": {"max_bytes": 0}})
     write_spans(scene, 50)
     wait_for(lambda: sidecar.metrics().value("aistrace_spans_committed_total") == 50, what="spans seen")
     check_equal(sidecar.terminate(10), 69, "exit")
