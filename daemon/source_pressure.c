@@ -9,11 +9,12 @@
 
 enum { OVERTAKEN_FACTOR = 2 }; /* x max_in_flight younger batches that have finished: the batch is late */
 
-/* Waits for something else than its answer. */
+/* Waits for something else than its answer. The first connection of all is no outage: it is there in a moment. */
 static bool held_up(const struct source *s, struct batch *batch)
 {
+    bool outage = s->stats->outage_began_ms > 0 && s->stats->outage_ended_ms == 0;
     enum delivery_state state = batch_delivery(batch)->state;
-    return state == DELIVERY_WAITING || (state == DELIVERY_QUEUED && exporter_trouble(s->exporter));
+    return state == DELIVERY_WAITING || (state == DELIVERY_QUEUED && outage);
 }
 
 void source_pressure_overtaken(struct source *s, const struct batch *by)

@@ -34,6 +34,12 @@ static void set_up(void)
     f->config.max_in_flight = 4;
 }
 
+static void outage(bool lasts)
+{
+    f->trouble = lasts ? "away" : NULL;
+    f->stats.outage_began_ms = lasts;
+}
+
 static void write_spans(unsigned count)
 {
     source_fixture_write_spans(count, AISTRACE_SAMPLED);
@@ -78,7 +84,7 @@ static void kill_and_start(void)
 START_TEST(batches_in_backoff_are_spooled_when_their_ring_fills_by_a_quarter)
 {
     f->submitted = DELIVERY_WAITING;
-    f->trouble = "away";
+    outage(true);
     source_fixture_start();
     write_spans(QUARTER - 3 * SPANS);
     run_until(source_fixture_snapshot().unread == 0);
@@ -88,6 +94,20 @@ START_TEST(batches_in_backoff_are_spooled_when_their_ring_fills_by_a_quarter)
     run_until(spooled() > QUARTER / 2);
     run_until(source_fixture_snapshot().in_flight < SPANS);
     ck_assert_uint_eq(exported_spans(), 0);
+}
+END_TEST
+
+START_TEST(the_first_connection_is_no_outage)
+{
+    f->submitted = DELIVERY_QUEUED;
+    f->trouble = "connecting";
+    source_fixture_start();
+    write_spans(QUARTER + SPANS);
+    run_until(source_fixture_snapshot().unread == 0);
+    source_fixture_run_for(20);
+    ck_assert_uint_eq(spooled(), 0);
+    outage(true);
+    run_until(spooled() > 0);
 }
 END_TEST
 
@@ -138,7 +158,7 @@ START_TEST(a_ring_that_fills_gets_the_place_of_other_rings_batches)
     struct shmring_writer *other;
     f->submitted = DELIVERY_QUEUED;
     f->room = 4;
-    f->trouble = "away";
+    outage(true);
     source_fixture_start();
     write_spans(4 * SPANS);
     run_until(f->held_count == 4);
@@ -155,7 +175,7 @@ START_TEST(what_cannot_be_written_goes_back_to_the_exporter)
 {
     char command[256];
     f->submitted = DELIVERY_WAITING;
-    f->trouble = "away";
+    outage(true);
     source_fixture_start();
     snprintf(command, sizeof(command), "rm -r %s; touch %s", spool_dir, spool_dir);
     ck_assert_int_eq(system(command), 0);
@@ -166,7 +186,7 @@ START_TEST(what_cannot_be_written_goes_back_to_the_exporter)
     ck_assert_uint_ge(f->held_count, 2 * QUARTER / SPANS - 1);
     ck_assert_int_eq(unlink(spool_dir), 0);
     run_until(spooled() > QUARTER); /* tried again */
-    f->trouble = NULL;
+    outage(false);
     f->submitted = DELIVERY_ON_WIRE;
     export_all();
     ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
@@ -191,7 +211,7 @@ END_TEST
 static void spool_some(unsigned spans)
 {
     f->submitted = DELIVERY_WAITING;
-    f->trouble = "away";
+    outage(true);
     source_fixture_start();
     write_spans(spans);
     run_until(spooled() > spans - SPANS - QUARTER);
@@ -230,7 +250,7 @@ START_TEST(records_are_sent_one_then_twice_as_many_with_each_success)
     f->submitted = DELIVERY_ON_WIRE;
     source_fixture_run_for(20);
     ck_assert_uint_eq(f->held_count, 1); /* it probes */
-    f->trouble = NULL;
+    outage(false);
     source_fixture_finish(0, &exported);
     run_until(f->held_count == 2);
     source_fixture_finish(0, &exported);
@@ -246,7 +266,7 @@ END_TEST
 START_TEST(records_take_at_most_half_beside_live_batches)
 {
     spool_some(2 * QUARTER);
-    f->trouble = NULL;
+    outage(false);
     f->submitted = DELIVERY_ON_WIRE;
     write_spans(2 * SPANS);
     run_until(live_held() > 0);
@@ -274,7 +294,7 @@ START_TEST(a_damaged_record_is_counted_when_it_is_sent)
     snprintf(command, sizeof(command), "f=$(ls %s/*.spool); printf x | dd of=$f bs=1 seek=%d conv=notrunc status=none",
              spool_dir, 4096 + 128 + 80 + 20);
     ck_assert_int_eq(system(command), 0);
-    f->trouble = NULL;
+    outage(false);
     f->submitted = DELIVERY_ON_WIRE;
     export_all();
     struct stats_snapshot s = source_fixture_snapshot();
@@ -341,7 +361,7 @@ START_TEST(a_spool_that_is_gone_is_counted)
     ck_assert_int_eq(system(command), 0);
     source_fixture_start();
     ck_assert_uint_eq(source_fixture_snapshot().outcome.dropped[DROP_SPOOL_CORRUPT], lost);
-    f->trouble = NULL;
+    outage(false);
     f->submitted = DELIVERY_ON_WIRE;
     export_all();
     ck_assert_uint_eq(exported_spans(), 2 * QUARTER - lost);
@@ -352,7 +372,7 @@ END_TEST
 START_TEST(totals_and_files_of_the_spool_agree_over_restarts)
 {
     spool_some(2 * QUARTER);
-    f->trouble = NULL;
+    outage(false);
     f->submitted = DELIVERY_ON_WIRE;
     export_all();
     source_fixture_run_for(1500); /* the file is retired */
@@ -427,6 +447,7 @@ int main(void)
     tcase_set_timeout(tcase, 30);
     tcase_add_checked_fixture(tcase, set_up, source_fixture_done);
     tcase_add_test(tcase, batches_in_backoff_are_spooled_when_their_ring_fills_by_a_quarter);
+    tcase_add_test(tcase, the_first_connection_is_no_outage);
     tcase_add_test(tcase, batches_on_the_wire_are_spooled_when_half_a_ring_waits);
     tcase_add_test(tcase, a_batch_that_others_overtake_is_spooled);
     tcase_add_test(tcase, a_ring_that_fills_gets_the_place_of_other_rings_batches);
