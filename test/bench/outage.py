@@ -19,6 +19,7 @@ SETTLE_TIMEOUT_S = 60
 COUNTED_SPANS = 10_000
 STEADY_CLOCK = {"AIS_TRACING_CLOCK": "system"}  # under valgrind the CPU's counter runs as fast as ever, and the line
 # through it, good for a while, would be drawn anew every few spans
+NO_SPOOL = {"spool": {"max_bytes": 0}}  # so that a full ring stays full
 
 
 class Patient:
@@ -27,7 +28,7 @@ class Patient:
     def __init__(self, here):
         self.here = here
         self.well = here.sidecar.config
-        self.no_endpoint = here.scene.config(harness.free_port())
+        self.no_endpoint = here.scene.config(harness.free_port(), aistraced=NO_SPOOL)
         self.producer = here.producer(RING_BYTES)
 
     def fail(self, outage):
@@ -64,7 +65,7 @@ class Patient:
 
 def cost(context):
     phases = {(outage, when): [] for outage in OUTAGES for when in ("normal", "room", "full")}
-    with stage() as here:
+    with stage(aistraced=NO_SPOOL) as here:
         patient = Patient(here)
         for _ in range(context.pick(20, 6)):
             for outage in OUTAGES:
@@ -104,7 +105,7 @@ def result(row, phases, when):
 
 def wrapped(condition, ring_bytes, wrapper, full=False, env=None):
     """Runs a producer under another program, in the condition, to its end."""
-    with stage() as here:
+    with stage(aistraced=NO_SPOOL) as here:
         here.scene_dir()
         command = [*wrapper, program("producer"), here.scene.ring_dir, str(ring_bytes), "1"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -89,6 +89,7 @@ def outage(scene, row, server, port, away, back, duplicates=False):
     check(grown < GROWTH_MAX_KIB, f"the daemon grew by {grown} KiB while the endpoint was away")
     check(report.dropped().keys() <= {"ring_full"}, f"dropped {report.dropped()}")
     away()
+    sidecar.signal(signal.SIGSTOP)  # its spool would make room
     makes_no_system_call(scene)
     back()
     sidecar.kill()

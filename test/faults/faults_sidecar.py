@@ -8,7 +8,7 @@ import signal
 import time
 
 from accounting import RingState, wait_settled
-from harness import check, check_equal, gen_result, wait_for
+from harness import check, check_equal, gen_log, gen_result, wait_for
 from inject import after, at, injected
 from oracle import Producer
 from rows import FULL, check_nothing_dropped, fault
@@ -150,7 +150,7 @@ def test_sigterm_under_load_loses_nothing_and_tells_what_is_left(scene, row):
 def test_sigterm_with_the_endpoint_away_leaves_everything_in_the_rings(scene, row):
     server = scene.server("count")
     oracle = scene.oracle()
-    config = scene.config(server.port, aistraced={"drain_deadline": "500ms"})
+    config = scene.config(server.port, aistraced={"drain_deadline": "500ms", "spool": {"max_bytes": 0}})
     server.process.signal(signal.SIGSTOP)
     generator = scene.gen(threads=2, rate=10_000, count=20_000, ring_size=RING_BYTES)
     may_repeat = set()
@@ -164,5 +164,27 @@ def test_sigterm_with_the_endpoint_away_leaves_everything_in_the_rings(scene, ro
     server.process.signal(signal.SIGCONT)
     metrics = wait_settled(scene.sidecar(server.port, config=config), 20_000)
     report = oracle.report([Producer.of_gen(generator)], [server], metrics, may_repeat)
+    row.add(report)
+    check_nothing_dropped(report)
+
+
+@fault(4)
+def test_sigterm_with_the_endpoint_away_spools_what_is_left(scene, row):
+    server = scene.server("count")
+    oracle = scene.oracle()
+    config = scene.config(server.port, aistraced={"drain_deadline": "500ms"})
+    server.process.signal(signal.SIGSTOP)
+    generators = []
+    for _ in range(3):
+        sidecar = scene.sidecar(server.port, config=config)
+        generators.append(scene.gen(threads=2, rate=10_000, count=2_000, ring_size=RING_BYTES))
+        gen_result(generators[-1])
+        check_equal(sidecar.terminate(10), 0, "exit of the daemon with everything spooled")
+        check_equal(len(RingState(scene).unreleased), 0, "spans in the rings")
+        row.attempts += 1
+    server.process.signal(signal.SIGCONT)
+    metrics = wait_settled(scene.sidecar(server.port, config=config), 6_000)
+    may_repeat = set(gen_log(*generators))  # what was on the wire reaches the server when it goes on
+    report = oracle.report(list(map(Producer.of_gen, generators)), [server], metrics, may_repeat)
     row.add(report)
     check_nothing_dropped(report)
