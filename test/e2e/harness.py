@@ -25,6 +25,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.join(ROOT, os.environ.get("BUILD_DIR", "build"))
 AISTRACED = os.path.join(BUILD, "bin", "aistraced")
 AISTRACE = os.path.join(BUILD, "bin", "aistrace")
+TAILS = 12  # so many processes' last words are shown of a test that failed
 TEST_TIMEOUT_S = 240  # of one test function: a hang is a failure, not a stuck suite
 
 
@@ -371,7 +372,7 @@ def run_test(name, function, timeout_s=TEST_TIMEOUT_S):
             process.running()
     finally:
         signal.alarm(0)
-        tails = [process.tail() for process in scene.processes] if problem else []
+        tails = [process.tail() for process in scene.processes[-TAILS:]] if problem else []
         scene.done()
     took = time.monotonic() - started
     if problem is None:
