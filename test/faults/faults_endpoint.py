@@ -200,6 +200,7 @@ def test_an_endpoint_killed_and_restarted_in_a_loop_gets_everything_soon(scene, 
     check(max(delays) < FIRST_ACK_MAX_S, f"{max(delays):.1f} s from the first connection to the first request")
 
 
+# A name is asked for at most every half minute, so this takes its time.
 @fault(8, namespaces=("mount",))
 def test_an_endpoint_that_moves_to_another_address_gets_everything(scene, row):
     hosts = scene.path("hosts")
@@ -215,8 +216,8 @@ def test_an_endpoint_that_moves_to_another_address_gets_everything(scene, row):
     oracle = scene.oracle()
     config = scene.config(port, {"exporter_endpoint": f"http://collector.test:{port}"})
     sidecar = scene.sidecar(port, config=config)
-    generator = scene.gen(threads=2, rate=5_000, duration="10m", ring_size=16 << 20)
-    for number in range(3, 8):
+    generator = scene.gen(threads=2, rate=1_000, duration="10m", ring_size=16 << 20)
+    for number in range(3, 6 if FULL else 5):
         wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > 0, 20, "spans exported")
         proxy.process.kill()
         moves_to(f"127.0.0.{number}")
