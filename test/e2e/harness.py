@@ -171,6 +171,12 @@ class Process:
         return "\n".join(f"      {self.name}| {line}" for line in text[-lines:])
 
 
+def sanitizers_complaint(process):
+    """-> text, or None"""
+    complaint = _SANITIZER.search(process.stderr())
+    return f"{process.name}: {complaint.group(0)}" if complaint else None
+
+
 class Sidecar(Process):
     """aistraced with a configuration file of its own. prefix: a command that becomes it; program: another build."""
 
@@ -292,8 +298,8 @@ class Scene:
             if isinstance(process, Sidecar) and process.running():
                 check(process.terminate(20) in (0, 69), f"{process.name} ended with {process.popen.returncode}")
         for process in self.processes:
-            complaint = _SANITIZER.search(process.stderr())
-            check(not complaint, f"{process.name}: {complaint and complaint.group(0)}")
+            complaint = sanitizers_complaint(process)
+            check(not complaint, complaint)
 
     def done(self):
         for process in reversed(self.processes):

@@ -7,16 +7,16 @@ import shutil
 import signal
 
 import harness
-from accounting import RingState
+from faults_endpoint import Proxy
 from harness import Failure, Scene, check, check_equal, gen_result, http_get, wait_for
 from inject import injected, told
 from oracle import Producer
-from rows import FULL, fault
+from rows import fault
 
 LANES = 3
 AFTER_S = 15  # a fault is forgotten by then
 FOR_A_WHILE_MS = 300
-FIRST, SECOND = 120, 80  # spans before and after the reload
+FIRST, SECOND = 240, 80  # spans before and after the reload; the first fill more than a quarter of their rings
 START_CODES = {71: "system", 78: "configuration"}  # exits allowed before the daemon runs
 SANITIZED = os.path.join(harness.ROOT, "build", "asan", "test", "aistraced_failing")
 
@@ -35,11 +35,12 @@ class Since:
 class Lane:
     """Runs sessions one after another; a daemon that is ill is watched by nobody but the test."""
 
-    def __init__(self, number, row):
+    def __init__(self, number, with_spool):
         self.number = number
-        self.row = row
+        self.with_spool = with_spool  # the endpoint is away at first, and spans go through the spool
         self.scene = Scene()
         self.server = self.scene.server("count")
+        self.proxy = Proxy(self.scene, self.server.port)
         self.reports = []
 
     def session(self, name, start, may_be_mute=False):
@@ -49,13 +50,15 @@ class Lane:
         oracle = scene.oracle()
         received = Since(self.server)
         generators = [self.spans(oracle, FIRST)]
-        config = scene.config(self.server.port, aistraced={"flush_interval": "20ms", "drain_deadline": "3s",
-                                                           "retry": {"initial": "50ms", "max": "100ms"}})
+        spool = {"dir": scene.path(f"spool-{name}"), "max_bytes": "16MiB"} if self.with_spool else {"max_bytes": 0}
+        config = scene.config(self.proxy.port, aistraced={"flush_interval": "20ms", "drain_deadline": "3s", "spool": spool,
+                                                          "retry": {"initial": "50ms", "max": "100ms"}})
+        self.proxy.mode("cut" if self.with_spool else "pass")
         sidecar = start(scene, config)
         try:
             self.run(sidecar, oracle, generators, may_be_mute)
-            self.settle(oracle, config, generators, sidecar)
-            self.reports.append(oracle.report(list(map(Producer.of_gen, generators)), [received],
+            metrics = self.settle(config, generators, sidecar)
+            self.reports.append(oracle.report(list(map(Producer.of_gen, generators)), [received], metrics,
                                               may_repeat=set(received.span_ids())))
             self.reports[-1].check()
         except Failure as problem:
@@ -64,7 +67,8 @@ class Lane:
             for generator in generators:
                 os.unlink(generator.log_path)
             oracle.close()
-            shutil.rmtree(scene.ring_dir, ignore_errors=True)
+            for directory in (scene.ring_dir, scene.held_dir, scene.path(f"spool-{name}")):
+                shutil.rmtree(directory, ignore_errors=True)
 
     def spans(self, oracle, count):
         """A generator that stays until the oracle has a hold on its segment."""
@@ -85,6 +89,7 @@ class Lane:
         check(started, "started")
         wait_for(lambda: released(oracle) >= FIRST or not sidecar.running(), AFTER_S, "the first spans are released")
         sidecar.signal(signal.SIGHUP)
+        self.proxy.mode("pass")
         generators.append(self.spans(oracle, SECOND))
         wait_for(lambda: released(oracle) >= FIRST + SECOND or not sidecar.running(), AFTER_S, "the rest is released")
         check(sidecar.running(), f"the daemon ended at work, with {sidecar.popen.returncode}")
@@ -92,17 +97,23 @@ class Lane:
         sidecar.wait(AFTER_S)
         check_equal_code(sidecar, {0: "", 69: ""})
 
-    def settle(self, oracle, config, generators, failed):
-        """A daemon without a fault does what is left, and the identity holds."""
-        sidecar = self.scene.sidecar(self.server.port, config={**config}, up=False)
-        committed = FIRST + SECOND * (len(generators) - 1)
-        wait_for(lambda: released(oracle) >= committed, AFTER_S, "a sound daemon does the rest")
-        wait_for(lambda: is_up(sidecar), AFTER_S, "a sound daemon is up")
+    def settle(self, config, generators, failed):
+        """A daemon without a fault does what is left. -> its last metrics"""
+        self.proxy.mode("pass")
+        sidecar = self.scene.sidecar(self.proxy.port, config={**config})
+
+        def settled():
+            metrics = sidecar.settled()
+            return metrics if metrics and not metrics.value("aistrace_spans_spooled") else None
+        metrics = wait_for(settled, AFTER_S, "a sound daemon does the rest")
         sidecar.signal(signal.SIGTERM)
         check_equal(sidecar.wait(AFTER_S), 0, "exit of a sound daemon")
         check_equal(self.scene.segments(), [], "segments left")
-        complaint = harness._SANITIZER.search(failed.stderr())
-        check(not complaint, f"{complaint and complaint.group(0)}")
+        complaint = harness.sanitizers_complaint(failed)
+        check(not complaint, complaint)
+        check_equal(int(metrics.value("aistrace_spans_committed_total")), FIRST + SECOND * (len(generators) - 1),
+                    "committed")
+        return metrics
 
 
 def released(oracle):
@@ -124,10 +135,10 @@ def check_equal_code(sidecar, allowed):
     check(sidecar.popen.returncode in allowed, f"exit {sidecar.popen.returncode}, allowed are {sorted(allowed)}")
 
 
-def exhaust(row, total, start_of):
+def exhaust(row, total, start_of, with_spool):
     """Sessions for every N of 1 ... total, once and for a while, in LANES at a time."""
     numbers = [(number, ms) for number in range(1, total + 1) for ms in (0, FOR_A_WHILE_MS)]
-    lanes = [Lane(number, row) for number in range(LANES)]
+    lanes = [Lane(number, with_spool) for number in range(LANES)]
 
     def work(lane):
         problems = []
@@ -152,15 +163,15 @@ def exhaust(row, total, start_of):
 
 
 def end_all(scene):
-    for process in scene.processes[1:]:  # all but the server
+    for process in scene.processes[2:]:  # all but the server and the proxy
         if process.running():
             process.kill()
-    del scene.processes[1:]
+    del scene.processes[2:]
 
 
-def count_of(start_of):
+def count_of(start_of, with_spool):
     """How many calls a session without a fault makes."""
-    lane = Lane(0, None)
+    lane = Lane(0, with_spool)
     try:
         lane.session("count", start_of(0, 0))
         return told(lane.scene.path("told"))["eligible"]
@@ -168,8 +179,7 @@ def count_of(start_of):
         lane.scene.done()
 
 
-@fault(11, timeout_s=900)
-def test_every_system_call_of_the_daemon_fails_once_and_for_a_while(_scene, row):
+def failing_calls(row, with_spool):
     def start_of(number, ms):
         def start(scene, config):
             action = ("fail", number, ms) if number else ("count",)
@@ -177,13 +187,12 @@ def test_every_system_call_of_the_daemon_fails_once_and_for_a_while(_scene, row)
             prefix[1] = scene.path("told") if not number else out
             return scene.sidecar(0, config=config, up=False, prefix=prefix)
         return start
-    total = count_of(start_of)
+    total = count_of(start_of, with_spool)
     row.notes["system_calls"] = total
-    exhaust(row, total + 5, start_of)
+    exhaust(row, total + 5, start_of, with_spool)
 
 
-@fault(11, timeout_s=900)
-def test_every_allocation_of_the_daemon_fails_once_and_for_a_while(_scene, row):
+def failing_allocations(row, with_spool):
     program = SANITIZED if os.path.exists(SANITIZED) else harness.helper("aistraced_failing")
 
     def start_of(number, ms):
@@ -191,7 +200,27 @@ def test_every_allocation_of_the_daemon_fails_once_and_for_a_while(_scene, row):
             env = {"FAIL_ALLOC": f"{number},{ms},{scene.path('told')}", "ASAN_OPTIONS": "detect_leaks=1:exitcode=99"}
             return scene.sidecar(0, config=config, up=False, program=program, env=env)
         return start
-    total = count_of(start_of)
+    total = count_of(start_of, with_spool)
     row.notes["allocations"] = total
     row.notes["sanitized"] = program == SANITIZED
-    exhaust(row, total + 5, start_of)
+    exhaust(row, total + 5, start_of, with_spool)
+
+
+@fault(11, timeout_s=900)
+def test_every_system_call_of_the_daemon_fails_once_and_for_a_while(_scene, row):
+    failing_calls(row, with_spool=False)
+
+
+@fault(11, timeout_s=900)
+def test_every_system_call_of_the_daemon_that_spools_fails_once_and_for_a_while(_scene, row):
+    failing_calls(row, with_spool=True)
+
+
+@fault(11, timeout_s=900)
+def test_every_allocation_of_the_daemon_fails_once_and_for_a_while(_scene, row):
+    failing_allocations(row, with_spool=False)
+
+
+@fault(11, timeout_s=900)
+def test_every_allocation_of_the_daemon_that_spools_fails_once_and_for_a_while(_scene, row):
+    failing_allocations(row, with_spool=True)
