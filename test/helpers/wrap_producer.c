@@ -55,7 +55,7 @@ int __wrap_shmring_attach(struct shmring *ring, struct shmring_writer **out)
     atomic_store(&writer->producer->begun, writer->begun);
     atomic_store(&writer->producer->dropped[SHMRING_DROP_RING_FULL], wrap.drops);
     uint64_t position = wrap.position + wrap.records * RECORD_BYTES;
-    writer->wpos = writer->cpos = position;
+    writer->wpos = writer->cpos = writer->limit = position;
     for (int i = 0; i < 2; i++) {
         writer->consumer->ledger[i].exported = wrap.records;
         writer->consumer->ledger[i].cpos = position;
