@@ -80,7 +80,7 @@ def test_the_identity_holds_across_the_wrap_of_positions(scene, row):
 @fault(17)
 def test_the_identity_holds_across_the_wrap_of_positions_with_the_daemon_killed(scene, row):
     for limit in (1 << 32, 1 << 63, 1 << 64):
-        check_crossed(across(scene, row, limit - (1 << 17), kills=5), limit)
+        check_crossed(across(scene, row, limit - (1 << 15), kills=5), limit)
 
 
 @fault(17)

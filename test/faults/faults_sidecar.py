@@ -62,7 +62,7 @@ def test_the_daemon_killed_at_random_200_times_under_load_loses_nothing(scene, r
         sidecar = load.sidecar()
         # Most live for some passes; some hardly begin; some get far enough to have much on the wire.
         time.sleep(chance.choice((0.005, 0.02, 0.1, 0.2, 0.3)) * chance.random())
-        sidecar.kill()
+        check_equal(sidecar.kill(), -signal.SIGKILL, "end of the daemon")
         load.killed()
         row.attempts += 1
     load.finish(row)

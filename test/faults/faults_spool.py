@@ -93,7 +93,7 @@ def test_the_daemon_killed_200_times_with_the_spool_on_loses_nothing(scene, row)
             proxy.mode("cut" if cycle % 20 == 0 else "pass")
         sidecar = scene.sidecar(proxy.port, config=config, up=False)
         time.sleep(chance.choice((0.005, 0.05, 0.2, 0.6, 1.0)) * chance.random())
-        sidecar.kill()
+        check_equal(sidecar.kill(), -signal.SIGKILL, "end of the daemon")
         row.attempts += 1
     proxy.mode("pass")
     for generator in generators:
