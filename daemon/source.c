@@ -93,7 +93,8 @@ static size_t most_segments(void)
 int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log, bool *at_spool,
                  struct source **out)
 {
-    bool unasked = false, *at = at_spool ? at_spool : &unasked;
+    bool unasked, *at = at_spool ? at_spool : &unasked;
+    *at = false;
     struct source *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
@@ -106,7 +107,6 @@ int source_start(uv_loop_t *loop, const struct config *config, struct stats *sta
     s->last_pass_ns = uv_hrtime();
     s->dir_fd = s->lock_fd = -1;
     s->replay_window = 1;
-    *at = false;
     int err = s->dir_fd = shmring_dir_open(config->ring_dir, (uid_t)-1);
     if (err < 0)
         goto fail;
