@@ -220,6 +220,11 @@ const char *exporter_trouble(const struct exporter *exporter)
     return exporter->trouble_kind == TROUBLE_NONE ? NULL : exporter->trouble;
 }
 
+bool exporter_away(const struct exporter *exporter)
+{
+    return exporter->trouble_kind == TROUBLE_CONNECTING || exporter->trouble_kind == TROUBLE_CONNECTION;
+}
+
 static void timer_closed(uv_handle_t *timer)
 {
     release(timer->data);

@@ -71,6 +71,9 @@ void exporter_mark_spooled(struct exporter *exporter, struct batch *batch);
 /* Last known trouble in words, or NULL: for /readyz. Borrowed until the next call of any exporter function. */
 const char *exporter_trouble(const struct exporter *exporter);
 
+/* The trouble is that nothing answers: there is no connection. */
+bool exporter_away(const struct exporter *exporter);
+
 /* Closes everything without waiting; batches still held are forgotten (their spans stay in the rings). closed_cb when
  * the last handle is closed; then the exporter is freed. */
 void exporter_close(struct exporter *exporter, void (*closed_cb)(void *user), void *user);

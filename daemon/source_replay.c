@@ -2,27 +2,52 @@
  *
  * The spool's records on their way to the endpoint, oldest first, beside what is read from the rings. One at a time
  * until the endpoint has taken one, then twice as many with each batch it takes; at most half of max_in_flight while
- * batches from the rings are there as well. While the endpoint is in trouble those probe it, and only without them a
- * record does.
+ * batches from the rings are there as well. While nothing answers those probe the endpoint, and only without them a
+ * record does. Where answers fail now and then, a record in backoff makes place for the next: else an endpoint that
+ * refuses most attempts would get no more than one record in so many backoffs, and the spool would fill.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
+#include "delivery.h"
 #include "source_spool.h"
 #include "source_state.h"
 
-enum { READ_TRIES = 3, READ_RETRY_MS = 1000 };
+enum {
+    READ_TRIES = 3,
+    READ_RETRY_MS = 1000,
+    BACKOFF_BYTES_MAX =
+        EXPORTER_WAITING_MAX_BYTES / 2, /* of records in backoff; the rest is for batches of the rings */
+};
 
-static size_t share(const struct source *s)
+/* Of the records with the exporter those that are not in backoff, and the bytes of those that are. */
+static size_t under_way(const struct source *s, size_t *backoff_bytes)
+{
+    size_t count = 0;
+    *backoff_bytes = 0;
+    struct batch *batch = s->replays > 0 ? exporter_oldest(s->exporter) : NULL;
+    for (; batch; batch = exporter_next(s->exporter, batch)) {
+        if (!batch_stay(batch)->replay)
+            continue;
+        if (batch_delivery(batch)->state == DELIVERY_WAITING)
+            *backoff_bytes += batch_bytes(batch);
+        else
+            count++;
+    }
+    return count;
+}
+
+static bool has_place(const struct source *s)
 {
     size_t live = exporter_held(s->exporter) - s->replays;
     size_t most = s->config->max_in_flight;
-    if (exporter_trouble(s->exporter))
-        return live > 0 ? 0 : 1;
+    size_t backoff_bytes, count = under_way(s, &backoff_bytes);
+    if (exporter_away(s->exporter))
+        return live == 0 && s->replays == 0;
     if (live > 0)
         most = most > 1 ? most / 2 : 1;
-    return s->replay_window < most ? s->replay_window : most;
+    return count < (s->replay_window < most ? s->replay_window : most) && backoff_bytes < BACKOFF_BYTES_MAX;
 }
 
 static bool may_send(const struct source *s)
@@ -36,7 +61,7 @@ void source_replay(struct source *s)
         return;
     if (exporter_trouble(s->exporter))
         s->replay_window = 1;
-    if (spool_reading(s->spool) || s->replays >= share(s) || uv_now(s->loop) < s->replay_retry_ms)
+    if (spool_reading(s->spool) || uv_now(s->loop) < s->replay_retry_ms || !has_place(s))
         return;
     struct spool_record *record = spool_take(s->spool);
     if (record && spool_read(s->spool, record) != 0)

@@ -263,6 +263,25 @@ START_TEST(records_are_sent_one_then_twice_as_many_with_each_success)
 }
 END_TEST
 
+START_TEST(records_in_backoff_make_place_for_the_next)
+{
+    spool_some(2 * QUARTER);
+    settle_live();
+    f->trouble = "refuses now and then";
+    f->answers = true;
+    f->submitted = batch_delivery(f->held[0])->state = DELIVERY_ON_WIRE;
+    source_fixture_run_for(20);
+    ck_assert_uint_eq(f->held_count, 1); /* one attempt at a time */
+    for (size_t sent = 1; sent < 5; sent++) {
+        batch_delivery(f->held[sent - 1])->state = DELIVERY_WAITING;
+        run_until(f->held_count == sent + 1);
+    }
+    f->trouble = NULL;
+    export_all();
+    ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
+}
+END_TEST
+
 START_TEST(records_take_at_most_half_beside_live_batches)
 {
     spool_some(2 * QUARTER);
@@ -454,6 +473,7 @@ int main(void)
     tcase_add_test(tcase, what_cannot_be_written_goes_back_to_the_exporter);
     tcase_add_test(tcase, a_spool_of_no_bytes_takes_nothing);
     tcase_add_test(tcase, records_are_sent_one_then_twice_as_many_with_each_success);
+    tcase_add_test(tcase, records_in_backoff_make_place_for_the_next);
     tcase_add_test(tcase, records_take_at_most_half_beside_live_batches);
     tcase_add_test(tcase, a_damaged_record_is_counted_when_it_is_sent);
     tcase_add_test(tcase, what_is_spooled_and_not_released_is_passed_over_by_the_next_daemon);

@@ -32,6 +32,7 @@ struct source_fixture {
     size_t room;                   /* how many it holds before it has none */
     enum delivery_state submitted; /* what becomes of a batch at once */
     const char *trouble;
+    bool answers; /* the trouble is what is answered */
 };
 extern struct source_fixture source_fixture;
 
@@ -93,6 +94,11 @@ bool source_fixture_withdraw(struct batch *batch);
     {                                                                                                                  \
         (void)exporter;                                                                                                \
         return source_fixture.trouble;                                                                                 \
+    }                                                                                                                  \
+    bool exporter_away(const struct exporter *exporter)                                                                \
+    {                                                                                                                  \
+        (void)exporter;                                                                                                \
+        return source_fixture.trouble && !source_fixture.answers;                                                      \
     }
 
 /* Settles the batch at that place, or all. */
