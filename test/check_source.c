@@ -3,8 +3,6 @@
  * The source against real segments of this process and an exporter that the test plays (source_fixture.h).
  */
 #include <check.h>
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
