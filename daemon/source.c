@@ -93,7 +93,7 @@ static size_t most_segments(void)
 int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log, bool *at_spool,
                  struct source **out)
 {
-    bool unasked, *at = at_spool ? at_spool : &unasked;
+    bool unasked = false, *at = at_spool ? at_spool : &unasked;
     *at = false;
     struct source *s = calloc(1, sizeof(*s));
     if (!s)

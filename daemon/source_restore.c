@@ -41,11 +41,14 @@ static bool is_present(const struct source *s, const uint8_t instance[16], struc
     return last->present;
 }
 
-bool source_restore_claim(void *user, struct spool_record *record, const struct spool_claim *claim)
+int source_restore_claim(void *user, struct spool_record *record, const struct spool_claim *claim)
 {
     struct source *s = user;
     struct source_restored restored = {record, *claim};
-    return is_present(s, claim->instance, &s->presence) && buf_append(&s->restored, &restored, sizeof(restored)) == 0;
+    if (!is_present(s, claim->instance, &s->presence))
+        return 0;
+    int err = buf_append(&s->restored, &restored, sizeof(restored));
+    return err ? err : 1;
 }
 
 /* The last takes its place. */

@@ -46,7 +46,7 @@ void source_replay_stop(struct source *source);                                 
 
 /* ---- source_restore.c: what a former daemon has written and not released ---- */
 
-bool source_restore_claim(void *user, struct spool_record *record, const struct spool_claim *claim); /* claim_cb */
+int source_restore_claim(void *user, struct spool_record *record, const struct spool_claim *claim); /* claim_cb */
 
 /* For a segment just opened. -> 0 or -ENOMEM: nothing has changed. */
 int source_restore_attach(struct source *source, struct segment *segment);

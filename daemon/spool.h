@@ -40,8 +40,9 @@ struct spool_callbacks {
     /* A taken record's request: the callee may keep the bytes (swap). -EBADMSG: damaged. */
     void (*read_cb)(void *user, struct spool_record *record, struct buf *request, int err);
 
-    /* While opening, each claim of each record that is there. -> true: spool_claim_committed will be called for it. */
-    bool (*claim_cb)(void *user, struct spool_record *record, const struct spool_claim *claim);
+    /* While opening, each claim of each record that is there. -> 1: spool_claim_committed will be called for it; 0: it
+     * is committed, or for good without a ring; -ENOMEM */
+    int (*claim_cb)(void *user, struct spool_record *record, const struct spool_claim *claim);
 
     /* A file is done with: adds the outcome to the totals and notes the id, both at once. -> 0, or -errno: asked again.
      * From then on a file of this id counts as empty, until forget_cb says that there is none. */

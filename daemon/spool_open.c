@@ -51,8 +51,14 @@ static int take_record(struct spool *s, struct spool_file *file, const struct sp
                                     .spans = head->span_count,
                                     .state = settled ? SPOOL_RECORD_SETTLED : SPOOL_RECORD_PENDING};
     record->disowned = settled && found->note.exported + found->note.rejected + found->note.dropped == 0;
-    for (uint32_t i = 0; i < head->claim_count; i++)
-        record->claims += s->callbacks->claim_cb(s->user, record, &found->claims[i]);
+    for (uint32_t i = 0; i < head->claim_count; i++) {
+        int kept = s->callbacks->claim_cb(s->user, record, &found->claims[i]);
+        if (kept < 0) {
+            free(record);
+            return kept;
+        }
+        record->claims += (uint32_t)kept;
+    }
     if (settled)
         spool_count_note(&file->settled, &found->note);
     spool_add_record(file, record);

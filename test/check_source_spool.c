@@ -322,6 +322,27 @@ START_TEST(a_damaged_record_is_counted_when_it_is_sent)
 }
 END_TEST
 
+START_TEST(a_record_that_cannot_be_read_for_now_is_tried_again)
+{
+    char command[512];
+    spool_some(2 * QUARTER);
+    kill_and_start();
+    snprintf(command, sizeof(command), "cp %s/*.spool %s/copy && truncate -s 4096 %s/*.spool", spool_dir, f->dir,
+             spool_dir);
+    ck_assert_int_eq(system(command), 0);
+    outage(false);
+    f->submitted = DELIVERY_ON_WIRE;
+    source_fixture_run_for(100);
+    source_fixture_finish_all();
+    source_fixture_run_for(100);
+    snprintf(command, sizeof(command), "cat %s/copy > $(ls %s/*.spool | head -n 1)", f->dir, spool_dir);
+    ck_assert_int_eq(system(command), 0);
+    export_all();
+    ck_assert_uint_eq(source_fixture_snapshot().outcome.dropped[DROP_SPOOL_CORRUPT], 0);
+    ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
+}
+END_TEST
+
 /* ---- whenever the daemon dies ---- */
 
 /* The second of twenty batches is in the spool, the first holds up its release. */
@@ -476,6 +497,7 @@ int main(void)
     tcase_add_test(tcase, records_in_backoff_make_place_for_the_next);
     tcase_add_test(tcase, records_take_at_most_half_beside_live_batches);
     tcase_add_test(tcase, a_damaged_record_is_counted_when_it_is_sent);
+    tcase_add_test(tcase, a_record_that_cannot_be_read_for_now_is_tried_again);
     tcase_add_test(tcase, what_is_spooled_and_not_released_is_passed_over_by_the_next_daemon);
     tcase_add_test(tcase, what_is_spooled_and_damaged_is_read_from_the_ring_again);
     tcase_add_test(tcase, a_spool_that_is_gone_is_counted);

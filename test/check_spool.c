@@ -141,6 +141,37 @@ START_TEST(a_restart_sends_what_was_not_settled_and_counts_what_was)
 }
 END_TEST
 
+START_TEST(a_file_is_retired_when_its_claims_are_committed_too)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 60000, 5), 0);
+    ck_assert_int_eq(spool_fixture_write('b', 60000, 1), 0);
+    spool_fixture_await_written(2);
+    spool_fixture_close();
+    f->claim_answer = 1;
+    spool_fixture_open();
+    struct spool_record *record = spool_fixture_take();
+    spool_settle(f->spool, record, &exported);
+    spool_fixture_await_idle();
+    spool_tidy(f->spool);
+    ck_assert_uint_eq(f->retired_count, 0);
+    spool_claim_committed(record);
+    spool_tidy(f->spool);
+    ck_assert_uint_eq(f->retired.exported, 5);
+}
+END_TEST
+
+START_TEST(no_memory_for_a_claim_is_no_start)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 100, 5), 0);
+    spool_fixture_await_written(1);
+    spool_fixture_close();
+    f->claim_answer = -ENOMEM;
+    ck_assert_int_eq(spool_open(&f->loop, &f->options, &spool_fixture_callbacks, f, f->log, &f->spool), -ENOMEM);
+}
+END_TEST
+
 START_TEST(a_restart_writes_on_in_the_same_file)
 {
     for (size_t round = 1; round <= 20; round++) {
@@ -505,6 +536,8 @@ int main(void)
     tcase_add_test(tcase, what_is_returned_is_the_oldest_again);
     tcase_add_test(tcase, what_has_not_begun_can_be_taken_back);
     tcase_add_test(tcase, a_restart_sends_what_was_not_settled_and_counts_what_was);
+    tcase_add_test(tcase, a_file_is_retired_when_its_claims_are_committed_too);
+    tcase_add_test(tcase, no_memory_for_a_claim_is_no_start);
     tcase_add_test(tcase, a_restart_writes_on_in_the_same_file);
     tcase_add_test(tcase, the_bound_holds_and_files_are_used_again);
     tcase_add_test(tcase, what_is_larger_than_a_file_is_refused);

@@ -44,14 +44,14 @@ static void on_read(void *user, struct spool_record *record, struct buf *request
     f->read_count++;
 }
 
-static bool on_claim(void *user, struct spool_record *record, const struct spool_claim *claim)
+static int on_claim(void *user, struct spool_record *record, const struct spool_claim *claim)
 {
     (void)user, (void)record;
     f->claims_seen++;
     ck_assert_mem_eq(claim->instance, instance, sizeof(instance));
     ck_assert_uint_eq(claim->slot, 3);
     ck_assert_uint_eq(claim->end - claim->begin, 1000);
-    return false;
+    return f->claim_answer;
 }
 
 static int on_retire(void *user, uint64_t id, const struct outcome *outcome)
@@ -86,7 +86,8 @@ static void on_committed(void *user, struct spool_record *record)
     spool_claim_committed(record);
 }
 
-static const struct spool_callbacks callbacks = {on_written, on_read, on_claim, on_retire, on_forget, on_retired};
+const struct spool_callbacks spool_fixture_callbacks = {on_written, on_read,   on_claim,
+                                                        on_retire,  on_forget, on_retired};
 
 void spool_fixture_init(void)
 {
@@ -107,7 +108,7 @@ void spool_fixture_init(void)
 void spool_fixture_open(void)
 {
     f->claims_seen = 0;
-    ck_assert_int_eq(spool_open(&f->loop, &f->options, &callbacks, f, f->log, &f->spool), 0);
+    ck_assert_int_eq(spool_open(&f->loop, &f->options, &spool_fixture_callbacks, f, f->log, &f->spool), 0);
 }
 
 static void on_closed(void *user)

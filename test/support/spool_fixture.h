@@ -29,12 +29,14 @@ struct spool_fixture {
     int read_error;
     size_t read_count;
     size_t claims_seen; /* while opening */
+    int claim_answer;   /* of claim_cb */
     struct outcome retired;
     uint64_t retired_ids[SPOOL_FIXTURE_EVENTS];
     size_t retired_count, forgotten_count;
     int retire_error; /* what the totals answer */
 };
 extern struct spool_fixture spool_fixture;
+extern const struct spool_callbacks spool_fixture_callbacks;
 
 /* A directory of its own, options for eight files of SPOOL_FIXTURE_FILE_BYTES, no spool yet. */
 void spool_fixture_init(void);
