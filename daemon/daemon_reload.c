@@ -9,12 +9,17 @@
 
 #include "buf.h"
 
-static const char ring_dir_key[] = "aistraced.ring_dir";
+/* Where rings and spool are, and what the latter may take: settled at the start. */
+static bool waits_for_start(const char *key)
+{
+    static const char spool[] = "aistraced.spool.";
+    return strcmp(key, "aistraced.ring_dir") == 0 || strncmp(key, spool, sizeof(spool) - 1) == 0;
+}
 
 static void name_change(void *user, const char *key)
 {
     struct log *log = user;
-    if (strcmp(key, ring_dir_key) == 0)
+    if (waits_for_start(key))
         log_line(log, LOG_WARN, "reload: %s has changed; it takes effect at the next start", key);
     else
         log_line(log, LOG_INFO, "reload: %s has changed", key);
@@ -51,15 +56,24 @@ static void take_errors(const struct buf *errors, struct log *log, struct daemon
     log_line(log, LOG_ERROR, "reload: the configuration is not valid; the old one stays in force");
 }
 
-/* The rings stay where they are until a start. */
-static int keep_ring_dir(struct config *fresh, const struct config *live)
+static int keep_text(char **fresh, const char *live)
 {
-    char *copy = strdup(live->ring_dir);
+    char *copy = strdup(live);
     if (!copy)
         return -ENOMEM;
-    free(fresh->ring_dir);
-    fresh->ring_dir = copy;
+    free(*fresh);
+    *fresh = copy;
     return 0;
+}
+
+/* The next reload, too, is to find that they differ. */
+static int keep_what_waits(struct config *fresh, const struct config *live)
+{
+    fresh->spool_max_bytes = live->spool_max_bytes;
+    fresh->spool_max_bytes_given = live->spool_max_bytes_given;
+    fresh->spool_sync = live->spool_sync;
+    int err = keep_text(&fresh->ring_dir, live->ring_dir);
+    return err ? err : keep_text(&fresh->spool_dir, live->spool_dir);
 }
 
 int daemon_reload_load(const struct config_flags *flags, const struct config *live, struct log *log,
@@ -73,7 +87,7 @@ int daemon_reload_load(const struct config_flags *flags, const struct config *li
     buf_done(&errors);
     if (!err) {
         err = config_compare(live, fresh, name_change, log);
-        err = err ? err : keep_ring_dir(fresh, live);
+        err = err ? err : keep_what_waits(fresh, live);
         if (err)
             config_free(fresh);
     }

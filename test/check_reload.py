@@ -44,21 +44,23 @@ def silent_endpoint(scene):
 # ---- what changes, and what does not
 
 
-def test_every_setting_but_the_ring_directory_changes_at_once(scene):
+def test_every_setting_but_where_rings_and_spool_are_changes_at_once(scene):
     sidecar = scene.sidecar(dead_port(scene))
     moved = scene.path("moved")
 
     def all_of_it(config):
         config["tracing"].update(exporter_endpoint=f"127.0.0.1:{dead_port(scene)}", skip_verify=True, service_name_prefix="p",
                                  attributes={"a": "b"}, sampler_probability="0.5")
-        config["aistraced"].update(ring_dir=moved, flush_interval="5ms", max_batch_spans=7, max_batch_bytes="64KiB",
+        config["aistraced"].update(ring_dir=moved, spool={"dir": moved, "max_bytes": "7MiB", "sync": "never"},
+                                   flush_interval="5ms", max_batch_spans=7, max_batch_bytes="64KiB",
                                    max_in_flight=3, timeout="4s", retry={"initial": "1s", "max": "2s"},
                                    drain_deadline="1s", log={"level": "debug", "format": "json"})
     rewrite(sidecar, all_of_it)
     reloaded(sidecar, "ok", 1)
     waiting = re.findall(r"reload: ([a-z_.]+) has changed; it takes effect at the next start", sidecar.stderr())
-    check_equal(waiting, ["aistraced.ring_dir"], "settings that wait")
-    check_equal(len(re.findall(r"reload: [a-z_.]+ has changed", sidecar.stderr())), 16, "settings that changed")
+    check_equal(waiting, ["aistraced.ring_dir", "aistraced.spool.dir", "aistraced.spool.max_bytes",
+                          "aistraced.spool.sync"], "settings that wait")
+    check_equal(len(re.findall(r"reload: [a-z_.]+ has changed", sidecar.stderr())), 19, "settings that changed")
     write_spans(scene, 10)
     seen(sidecar, '"level":"debug"')
     reloaded(sidecar, "ok", 2)
