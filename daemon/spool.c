@@ -185,18 +185,26 @@ static bool done_with(const struct spool *s, const struct spool_file *file)
     return file != s->current || (file->records && uv_now(s->loop) - file->written_ms >= RETIRE_AFTER_MS);
 }
 
+/* Its id is noted before it goes: should it be found again, it counts as empty. */
+static bool has_id_to_note(const struct spool_file *file)
+{
+    return file->records || file->doubtful;
+}
+
 void spool_tidy(struct spool *s)
 {
+    if (s->removals && uv_now(s->loop) >= s->removal_retry_ms)
+        spool_job_due(s);
     for (struct spool_file *file = s->files, *next; file; file = next) {
         next = file->next;
-        if (!done_with(s, file) || (file->records && uv_now(s->loop) < s->retire_retry_ms))
+        if (!done_with(s, file) || (has_id_to_note(file) && uv_now(s->loop) < s->retire_retry_ms))
             continue;
-        int err = file->records ? s->callbacks->retire_cb(s->user, file->id, &file->settled) : 0;
+        int err = has_id_to_note(file) ? s->callbacks->retire_cb(s->user, file->id, &file->settled) : 0;
         if (err) {
             s->retire_retry_ms = uv_now(s->loop) + SPOOL_RETRY_MS;
             continue;
         }
-        if (file->records)
+        if (has_id_to_note(file))
             file->former_id = file->id;
         spool_files_unlink(s, file);
         spool_files_rest(s, file);
@@ -221,7 +229,7 @@ static void remove_files(struct spool *s)
     for (struct spool_file *file = s->files, *next; file; file = next) {
         next = file->next;
         if (file->users > 0 || file->unsettled > 0 || file->claimed > 0 ||
-            (file->records && s->callbacks->retire_cb(s->user, file->id, &file->settled) != 0))
+            (has_id_to_note(file) && s->callbacks->retire_cb(s->user, file->id, &file->settled) != 0))
             continue;
         spool_files_unlink(s, file);
         file->next = s->removals;

@@ -90,8 +90,9 @@ static int write_record(const struct spool_job *job, struct spool_write *write)
 static void revoke_record(const struct spool_record *record)
 {
     static const uint8_t nothing[sizeof(struct spool_head)];
-    if (record->file->fd >= 0 && record->file->begun)
-        spool_file_write(record->file->fd, record->offset, nothing, sizeof(nothing));
+    struct spool_file *file = record->file;
+    if (file->fd >= 0 && file->begun && spool_file_write(file->fd, record->offset, nothing, sizeof(nothing)) != 0)
+        file->doubtful = true;
 }
 
 /* Writes of one file are neighbours in the group: each file is synced once, with its last. */
@@ -111,7 +112,7 @@ static void sync_records(struct spool_write *first)
 static void remove_files(const struct spool_job *job)
 {
     for (struct spool_file *file = job->removals; file; file = file->next)
-        unlinkat(job->dir_fd, file->name, 0);
+        file->stuck = unlinkat(job->dir_fd, file->name, 0) != 0 && errno != ENOENT;
 }
 
 static void do_job(uv_work_t *work)
@@ -211,10 +212,17 @@ static void notes_done(struct spool *s)
                   strerror(-s->job.note_err));
 }
 
+/* The id of one that is still there stays noted. */
 static void removals_done(struct spool *s)
 {
     for (struct spool_file *file; (file = s->job.removals);) {
         s->job.removals = file->next;
+        if (file->stuck) {
+            file->next = s->removals;
+            s->removals = file;
+            s->removal_retry_ms = uv_now(s->loop) + SPOOL_RETRY_MS;
+            continue;
+        }
         s->all_bytes -= file->bytes;
         if (file->former_id != 0)
             s->callbacks->forget_cb(s->user, file->former_id);
@@ -293,8 +301,10 @@ static void on_again(uv_idle_t *idle)
     struct buf swap = job->notes;
     job->notes = s->notes;
     s->notes = swap;
-    job->removals = s->removals;
-    s->removals = NULL;
+    if (uv_now(s->loop) >= s->removal_retry_ms) {
+        job->removals = s->removals;
+        s->removals = NULL;
+    }
     if (!job->writes && !job->notes.len && !job->removals)
         return;
     job->dir_fd = s->dir_fd;

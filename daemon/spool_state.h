@@ -40,6 +40,8 @@ struct spool_file {
     bool begun;          /* its head says id */
     int error;           /* the same, for the job that has it */
     int failed;          /* why a write has failed: none more; 0: none has */
+    bool doubtful;       /* may hold a record whole that counts as failed */
+    bool stuck;          /* could not be removed */
     unsigned users;      /* jobs that have it */
     struct spool_record *records, **records_end;
     struct spool_record *first; /* those before it are settled */
@@ -100,6 +102,7 @@ struct spool {
     uint64_t next_sequence;
     uint64_t retry_ms; /* no write before */
     uint64_t retire_retry_ms;
+    uint64_t removal_retry_ms;
     uint64_t damaged;
     struct spool_file *files;   /* with records, or written to: by sequence */
     struct spool_file *current; /* the one of them that takes more */
