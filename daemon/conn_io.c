@@ -1,29 +1,34 @@
 /* SPDX-License-Identifier: MIT */
+#include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "conn_state.h"
+#include "h2_output.h"
 
 enum {
-    /* Written at a time: small enough to be still in the cache when the kernel copies it. */
-    WRITE_BYTES = 64 << 10,
+    /* Written at a time, about. What is encrypted is copied before. */
+    PLAIN_WRITE_BYTES = 512 << 10,
+    TLS_WRITE_BYTES = 256 << 10,
     /* Inbound frames allowed per second: so many, and one more for each so many bytes sent. */
     BUDGET_MS = 1000,
     BUDGET_FRAMES = 4000,
     BUDGET_BYTES_PER_FRAME = 256,
 };
 
-/* What the peer gets to see next. */
-static struct buf *outgoing(struct conn *conn)
-{
-    return conn->tls ? tls_output(conn->tls) : &conn->out;
-}
+/* libuv's buffers are those of writev(2). */
+static_assert(sizeof(uv_buf_t) == sizeof(struct iovec) &&
+                  offsetof(uv_buf_t, base) == offsetof(struct iovec, iov_base) &&
+                  offsetof(uv_buf_t, len) == offsetof(struct iovec, iov_len),
+              "parts are handed on as they are");
 
 void conn_send_farewell(struct conn *conn)
 {
-    struct buf *bytes = outgoing(conn);
+    struct buf *bytes = conn->tls ? tls_output(conn->tls) : NULL;
+    if (!conn->stream || conn->writing || !bytes || !bytes->len)
+        return;
     uv_buf_t last = uv_buf_init((char *)bytes->data, (unsigned)bytes->len);
-    if (conn->stream && !conn->writing && bytes->len)
-        uv_try_write(conn->stream, &last, 1);
+    uv_try_write(conn->stream, &last, 1);
 }
 
 static void fail_tls(struct conn *conn)
@@ -32,13 +37,18 @@ static void fail_tls(struct conn *conn)
     conn_fail(conn, tls_peer_spoke_settings(conn->tls) ? CONN_NOT_TLS : CONN_BROKEN, "%s", tls_problem(conn->tls));
 }
 
+static void fail_h2(struct conn *conn)
+{
+    conn_fail(conn, CONN_BROKEN, "HTTP/2: %s", h2_problem(conn->h2));
+}
+
 /* ---- writing */
 
 static void on_written(uv_write_t *request, int status)
 {
     struct conn *conn = request->data;
     conn->writing = false;
-    outgoing(conn)->len = 0;
+    conn->waiting->len = 0;
     if (conn->down || conn->closing)
         return;
     if (status)
@@ -47,65 +57,99 @@ static void on_written(uv_write_t *request, int status)
         conn_flush(conn);
 }
 
-/* Hands bytes to the kernel: what it does not take at once is written as it can. -> false: no more for now */
-static bool write_out(struct conn *conn, struct buf *bytes)
+/* -> bytes that the kernel took at once, or negative: the connection has failed */
+static ssize_t write_some(struct conn *conn, const uv_buf_t *parts, size_t count)
 {
-    conn->budget_sent += bytes->len;
-    uv_buf_t all = uv_buf_init((char *)bytes->data, (unsigned)bytes->len);
-    int taken = uv_try_write(conn->stream, &all, 1);
-    if (taken < 0 && taken != UV_EAGAIN) {
+    int taken = uv_try_write(conn->stream, parts, (unsigned)count);
+    if (taken == UV_EAGAIN)
+        return 0;
+    if (taken < 0)
         conn_fail_lost(conn, uv_strerror(taken));
-        return false;
-    }
-    size_t done = taken > 0 ? (size_t)taken : 0;
-    if (done == bytes->len) {
-        bytes->len = 0;
-        return true;
-    }
-    uv_buf_t rest = uv_buf_init((char *)bytes->data + done, (unsigned)(bytes->len - done));
+    return taken;
+}
+
+/* What the kernel did not take is written as it can. */
+static void write_later(struct conn *conn, struct buf *bytes, size_t skip)
+{
+    uv_buf_t rest = uv_buf_init((char *)bytes->data + skip, (unsigned)(bytes->len - skip));
     conn->write.data = conn;
+    conn->waiting = bytes;
     int err = uv_write(&conn->write, conn->stream, &rest, 1, on_written);
     conn->writing = err == 0;
     if (err)
         conn_fail_lost(conn, uv_strerror(err));
+}
+
+/* The parts are borrowed: the next call for h2 may be their end, so what has to wait is copied.
+ * -> false: no more for now */
+static bool flush_plain(struct conn *conn)
+{
+    const struct h2_output *out;
+    int err = h2_send_parts(conn->h2, PLAIN_WRITE_BYTES, &out);
+    if (conn->closing || (!err && !out->bytes))
+        return false;
+    conn->budget_sent += out->bytes;
+    ssize_t taken = out->bytes ? write_some(conn, (const uv_buf_t *)out->parts, out->count) : 0;
+    if (err)
+        fail_h2(conn);
+    if (err || taken < 0)
+        return false;
+    if ((size_t)taken == out->bytes)
+        return true;
+    err = h2_output_gather(out, (size_t)taken, &conn->out);
+    if (err)
+        conn_fail(conn, CONN_BROKEN, "%s", strerror(-err));
+    else
+        write_later(conn, &conn->out, 0);
     return false;
 }
 
-/* Encrypts what h2 has given. */
-static int seal(struct conn *conn)
+/* Encrypts what h2 has to send. -> false: the connection has failed */
+static bool encrypt(struct conn *conn)
 {
-    int err = conn->out.len ? tls_send(conn->tls, conn->out.data, conn->out.len) : 0;
-    conn->out.len = 0;
-    return err;
-}
-
-/* Fills outgoing(). -> false: the connection has failed */
-static bool gather(struct conn *conn)
-{
-    if (conn->tls && !tls_established(conn->tls))
+    if (!tls_established(conn->tls))
         return true;
-    int err = h2_send(conn->h2, &conn->out, WRITE_BYTES);
+    int err = h2_send(conn->h2, &conn->out, TLS_WRITE_BYTES);
     if (conn->closing)
         return false;
-    int tls_err = conn->tls ? seal(conn) : 0;
-    if (err == -EPROTO) {
+    int tls_err = conn->out.len ? tls_send(conn->tls, conn->out.data, conn->out.len) : 0;
+    conn->out.len = 0;
+    if (err) {
         conn_send_farewell(conn);
-        conn_fail(conn, CONN_BROKEN, "HTTP/2: %s", h2_problem(conn->h2));
+        fail_h2(conn);
     } else if (tls_err == -EPROTO) {
         fail_tls(conn);
-    } else if (err || tls_err) {
-        conn_fail(conn, CONN_BROKEN, "%s", strerror(-(err ? err : tls_err)));
+    } else if (tls_err) {
+        conn_fail(conn, CONN_BROKEN, "%s", strerror(-tls_err));
     }
     return !err && !tls_err;
+}
+
+/* -> false: no more for now */
+static bool flush_encrypted(struct conn *conn)
+{
+    struct buf *bytes = tls_output(conn->tls);
+    if (!encrypt(conn) || !bytes->len)
+        return false;
+    conn->budget_sent += bytes->len;
+    uv_buf_t all = uv_buf_init((char *)bytes->data, (unsigned)bytes->len);
+    ssize_t taken = write_some(conn, &all, 1);
+    if (taken < 0)
+        return false;
+    if ((size_t)taken == bytes->len) {
+        bytes->len = 0;
+        return true;
+    }
+    write_later(conn, bytes, (size_t)taken);
+    return false;
 }
 
 void conn_flush(struct conn *conn)
 {
     uv_prepare_stop(&conn->flush_soon);
-    while (conn->stream && !conn->writing && !conn->down && !conn->closing) {
-        if (!gather(conn) || !outgoing(conn)->len || !write_out(conn, outgoing(conn)))
-            break;
-    }
+    bool more = true;
+    while (more && conn->stream && !conn->writing && !conn->down && !conn->closing)
+        more = conn->tls ? flush_encrypted(conn) : flush_plain(conn);
 }
 
 static void on_flush_soon(uv_prepare_t *prepare)

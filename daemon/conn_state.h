@@ -34,9 +34,10 @@ struct conn {
     void *closed_user;
 
     uv_write_t write;
-    bool writing;     /* a write is with the kernel */
-    struct buf out;   /* of h2, not yet encrypted when there is TLS */
-    struct buf plain; /* decrypted, for h2 */
+    bool writing;        /* a write is with the kernel */
+    struct buf *waiting; /* what it is of: out, or TLS's output */
+    struct buf out;      /* of h2: to be encrypted, or what the kernel did not take at once */
+    struct buf plain;    /* decrypted, for h2 */
     uint64_t budget_since_ms;
     uint64_t budget_frames; /* seen before this second */
     uint64_t budget_sent;   /* bytes sent in this second */

@@ -60,6 +60,7 @@ void h2_free(struct h2 *h2)
         next = call->next;
         h2_call_free(call);
     }
+    h2_output_done(&h2->out);
     free(h2->fields);
     free(h2);
 }

@@ -89,6 +89,11 @@ int h2_receive(struct h2 *h2, const uint8_t *data, size_t bytes);
 struct buf;
 int h2_send(struct h2 *h2, struct buf *out, size_t max);
 
+/* The same without a copy: *out is what there is to send, valid until the next call for this h2. It borrows from the
+ * requests of calls; a call that ends meanwhile is not among them. */
+struct h2_output;
+int h2_send_parts(struct h2 *h2, size_t max, const struct h2_output **out);
+
 /* Why the connection is beyond use, or what to suspect when the peer closes it now. A static text, or NULL. */
 const char *h2_problem(const struct h2 *h2);
 

@@ -53,7 +53,7 @@ static ssize_t data_frame_bytes(nghttp2_session *session, uint8_t frame_type, in
     return (uint32_t)bytes > peer_max ? (ssize_t)peer_max : bytes;
 }
 
-/* Announces the next DATA frame's length; write_data then copies it straight into the output. */
+/* Announces the next DATA frame's length; write_data then puts it into the output. */
 static ssize_t read_data(nghttp2_session *session, int32_t stream, uint8_t *data, size_t room, uint32_t *flags,
                          nghttp2_data_source *source, void *user)
 {
@@ -70,20 +70,21 @@ static ssize_t read_data(nghttp2_session *session, int32_t stream, uint8_t *data
     return (ssize_t)bytes;
 }
 
-static void copy_request(struct h2_call *call, uint8_t *to, size_t bytes)
+/* The next bytes of the request, from where they are. */
+static int put_request(struct h2_call *call, struct h2_output *out, size_t bytes)
 {
+    size_t prefix = H2_PREFIX_BYTES - call->prefix_offset;
+    if (prefix > bytes)
+        prefix = bytes;
+    int err = h2_output_copy(out, call->prefix + call->prefix_offset, prefix);
     call->remaining -= bytes;
-    while (bytes && call->prefix_offset < H2_PREFIX_BYTES) {
-        *to++ = call->prefix[call->prefix_offset++];
-        bytes--;
-    }
-    while (bytes) {
+    call->prefix_offset += prefix;
+    for (bytes -= prefix; bytes && !err;) {
         const struct iovec *part = &call->parts[call->part];
         size_t left = part->iov_len - call->part_offset;
         size_t now = left < bytes ? left : bytes;
         if (now)
-            memcpy(to, (const uint8_t *)part->iov_base + call->part_offset, now);
-        to += now;
+            err = h2_output_borrow(out, (const uint8_t *)part->iov_base + call->part_offset, now);
         bytes -= now;
         call->part_offset += now;
         if (now == left) {
@@ -91,6 +92,7 @@ static void copy_request(struct h2_call *call, uint8_t *to, size_t bytes)
             call->part_offset = 0;
         }
     }
+    return err;
 }
 
 static int write_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header, size_t bytes,
@@ -101,14 +103,12 @@ static int write_data(nghttp2_session *session, nghttp2_frame *frame, const uint
     struct h2_call *call = h2_call_of(session, frame->hd.stream_id);
     if (!call)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    struct buf *out = h2->out;
-    h2->out_err = buf_reserve(out, H2_FRAME_HEADER_BYTES + bytes);
+    h2->out_err = h2_output_copy(&h2->out, header, H2_FRAME_HEADER_BYTES);
+    if (!h2->out_err)
+        h2->out_err = put_request(call, &h2->out, bytes);
     if (h2->out_err)
-        return NGHTTP2_ERR_WOULDBLOCK;
-    memcpy(out->data + out->len, header, H2_FRAME_HEADER_BYTES);
-    copy_request(call, out->data + out->len + H2_FRAME_HEADER_BYTES, bytes);
-    out->len += H2_FRAME_HEADER_BYTES + bytes;
-    return out->len < h2->out_max ? 0 : NGHTTP2_ERR_PAUSE;
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    return h2->out.bytes < h2->out_max ? 0 : NGHTTP2_ERR_PAUSE;
 }
 
 /* ---- requests */
@@ -205,29 +205,41 @@ int h2_submit(struct h2 *h2, void *owner, const struct h2_request *request)
     return 0;
 }
 
-int h2_send(struct h2 *h2, struct buf *out, size_t max)
+int h2_send_parts(struct h2 *h2, size_t max, const struct h2_output **out)
 {
-    h2->out = out;
-    h2->out_max = out->len + max;
+    struct h2_output *output = &h2->out;
+    *out = output;
+    h2_output_clear(output);
+    h2->out_max = max;
     h2->out_err = 0;
-    while (out->len < h2->out_max) {
+    while (output->bytes < max) {
         const uint8_t *data;
         ssize_t bytes = nghttp2_session_mem_send(h2->session, &data);
+        if (bytes == 0)
+            break;
+        if (bytes > 0)
+            h2->out_err = h2_output_copy(output, data, (size_t)bytes);
+        if (h2->out_err) {
+            /* nghttp2 counts these bytes as sent: the stream of frames has a hole. */
+            h2->problem = "out of memory";
+            h2_output_clear(output);
+            break;
+        }
         if (bytes < 0) {
             h2->problem = nghttp2_strerror((int)bytes);
             break;
         }
-        if (bytes == 0)
-            break;
-        h2->out_err = buf_append(out, data, (size_t)bytes);
-        if (h2->out_err) {
-            /* nghttp2 counts these bytes as sent: the stream of frames has a hole. */
-            h2->problem = "out of memory";
-            break;
-        }
     }
-    h2->out = NULL;
-    if (h2->problem)
-        return -EPROTO;
-    return h2->out_err;
+    h2_output_finish(output);
+    return h2->problem ? -EPROTO : 0;
+}
+
+int h2_send(struct h2 *h2, struct buf *out, size_t max)
+{
+    const struct h2_output *output;
+    int err = h2_send_parts(h2, max, &output);
+    int out_err = h2_output_gather(output, 0, out);
+    if (out_err)
+        h2->problem = "out of memory";
+    return out_err ? -EPROTO : err;
 }

@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "h2.h"
+#include "h2_output.h"
 
 enum {
     H2_PREFIX_BYTES = 5, /* of gRPC's message framing: a flag, and the length */
@@ -48,7 +49,7 @@ struct h2 {
     size_t call_count;
     nghttp2_nv *fields;
     size_t field_count;
-    struct buf *out; /* during h2_send */
+    struct h2_output out;
     size_t out_max;
     int out_err;
     const char *problem;
