@@ -391,6 +391,42 @@ START_TEST(a_verified_server_gets_calls_through_tls)
 }
 END_TEST
 
+static void keep_body(void *user, const struct script_request *request)
+{
+    struct buf *body = user;
+    ck_assert_int_eq(buf_append(body, request->body.data, request->body.len), 0);
+}
+
+/* More than the socket takes at once, in parts of all lengths. */
+START_TEST(a_large_call_arrives_as_it_was)
+{
+    enum { BYTES = 8 << 20, PARTS = 500, PREFIX_BYTES = 5 };
+    static uint8_t large[BYTES];
+    static struct iovec parts[PARTS];
+    struct buf body = {0};
+    size_t at = 0;
+    for (size_t i = 0; i < BYTES; i++)
+        large[i] = (uint8_t)(i ^ i >> 8 ^ i >> 16);
+    for (size_t i = 0; i < PARTS; i++) {
+        size_t bytes = i == PARTS - 1 ? BYTES - at : i * 40 % 30000;
+        parts[i] = (struct iovec){large + at, bytes};
+        at += bytes;
+    }
+    begin("127.0.0.1", &(struct script_server_options){
+                           .limits.initial_window_bytes = 1 << 30, .on_act_cb = keep_body, .user = &body});
+    run_until(&bench.ready);
+    ck_assert_int_eq(conn_submit(bench.conn, &bench.result,
+                                 &(struct h2_request){.parts = parts, .part_count = PARTS, .timeout_ms = 10000}),
+                     0);
+    run_until(&bench.results);
+    ck_assert_int_eq(bench.result.code, GRPC_OK);
+    ck_assert_uint_eq(body.len, PREFIX_BYTES + BYTES);
+    ck_assert_int_eq(memcmp(body.data + PREFIX_BYTES, large, BYTES), 0);
+    end();
+    buf_done(&body);
+}
+END_TEST
+
 START_TEST(a_large_call_goes_through_tls)
 {
     static uint8_t large[8 << 20];
@@ -657,6 +693,7 @@ int main(void)
     tcase = tcase_create("tls");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_verified_server_gets_calls_through_tls);
+    tcase_add_test(tcase, a_large_call_arrives_as_it_was);
     tcase_add_test(tcase, a_large_call_goes_through_tls);
     tcase_add_test(tcase, an_idle_connection_is_asked_again_and_again);
     tcase_add_test(tcase, a_server_that_does_not_verify_gets_no_byte);

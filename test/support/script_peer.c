@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIELDS_MAX = 4, EXTRA_HEADERS_MAX = 1024 };
+enum { FIELDS_MAX = 4, EXTRA_HEADERS_MAX = 1024, CONNECTION_WINDOW_BYTES = 65535 };
 
 /* What is being sent to one stream. */
 struct answer {
@@ -294,6 +294,9 @@ void script_peer_limit(struct script_peer *peer, const struct script_limits *lim
     if (limits->initial_window_bytes)
         settings[count++] =
             (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits->initial_window_bytes};
+    if (limits->initial_window_bytes > CONNECTION_WINDOW_BYTES) /* no setting says this one */
+        nghttp2_session_set_local_window_size(peer->session, NGHTTP2_FLAG_NONE, 0,
+                                              (int32_t)limits->initial_window_bytes);
     if (limits->max_frame_bytes)
         settings[count++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_FRAME_SIZE, limits->max_frame_bytes};
     nghttp2_submit_settings(peer->session, 0, settings, count);
