@@ -28,7 +28,7 @@ struct claim {
     struct claim *next;       /* in the slot's queue */
     struct claim *batch_next; /* in the batch */
     struct batch *batch;
-    const struct claim_queue *queue; /* NULL: abandoned */
+    struct claim_queue *queue; /* NULL: abandoned */
     uint64_t begin;
     uint64_t end;
     uint64_t spans;         /* encoded into the batch: their outcome comes with the batch's */
@@ -43,6 +43,8 @@ struct claim_queue {
     struct claim *tail;
     const uint8_t *instance; /* which slot of which segment (16 bytes), for who writes the claims down; borrowed */
     uint32_t slot;
+    struct claim_queue *ready_next; /* the pool's */
+    bool ready;
 };
 
 enum batch_result { BATCH_ADDED, BATCH_FULL, BATCH_OVERSIZE, BATCH_NO_MEMORY };
@@ -108,6 +110,10 @@ void batch_settle_spooled(struct batch *batch);
 /* Settles the claims, of a batch sealed or open. It goes back to the pool when the last of its claims has been taken
  * or abandoned. */
 void batch_finish(struct batch *batch, const struct batch_outcome *outcome);
+
+/* A queue that had a claim settled since it was last returned here, or NULL. Whoever settles claims asks until there is
+ * none, before any queue goes: then what is to be released is known without looking at all there are. */
+struct claim_queue *batch_pool_ready(struct batch_pool *pool);
 
 /* Takes the oldest claim off the queue if it is settled, adding it up. -> true with *end and *outcome added to. */
 bool claim_take(struct claim_queue *queue, uint64_t *end, struct outcome *outcome);

@@ -83,6 +83,25 @@ static void claim_settle(struct claim *claim, const struct batch_outcome *outcom
     claim->settled = true;
 }
 
+static void queue_is_ready(struct batch_pool *pool, struct claim_queue *queue)
+{
+    if (!queue || queue->ready)
+        return;
+    queue->ready = true;
+    queue->ready_next = pool->ready;
+    pool->ready = queue;
+}
+
+struct claim_queue *batch_pool_ready(struct batch_pool *pool)
+{
+    struct claim_queue *queue = pool->ready;
+    if (!queue)
+        return NULL;
+    pool->ready = queue->ready_next;
+    queue->ready = false;
+    return queue;
+}
+
 /* outcome NULL: spooled */
 static void settle_claims(struct batch *batch, const struct batch_outcome *outcome)
 {
@@ -95,6 +114,7 @@ static void settle_claims(struct batch *batch, const struct batch_outcome *outco
         struct claim *next = claim->batch_next;
         claim->batch_next = NULL;
         claim_settle(claim, outcome, &rejected);
+        queue_is_ready(batch->pool, claim->queue);
         if (claim->orphaned) {
             outcome_add(claim->orphaned, &claim->outcome);
             claim_release(claim);

@@ -56,6 +56,7 @@ struct batch_pool {
     size_t retained_bytes; /* capacity of free_groups */
     struct claim *free_claims;
     struct claim_slab *slabs;
+    struct claim_queue *ready; /* linked by ready_next */
     void (*committed_cb)(void *user, struct spool_record *record);
     void *user;
 };

@@ -2,6 +2,7 @@
 #include "segment.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ int segment_open(int dir_fd, const char *name, struct segment **out)
     for (uint32_t i = 0; i < header->slot_count; i++) {
         s->slots[i].claims.instance = header->instance;
         s->slots[i].claims.slot = i;
+        s->slots[i].segment = s;
     }
     *out = s;
     return 0;
@@ -109,24 +111,19 @@ void segment_add_skip(struct segment *s, uint32_t slot, struct segment_skip *ski
     *at = skip;
 }
 
-bool segment_release(struct segment *s)
+void segment_release(struct claim_queue *queue)
 {
-    bool moved = false;
-    uint32_t slots = shmring_reader_slots(s->reader);
-    for (uint32_t i = 0; i < slots; i++) {
-        struct claim_queue *queue = &s->slots[i].claims;
-        const struct shmring_slot_status *status = shmring_reader_slot(s->reader, i);
-        if (!queue->head || !queue->head->settled || status->health == SHMRING_SLOT_QUARANTINED)
-            continue;
-        struct shmring_ledger ledger = status->ledger;
-        struct outcome outcome = {0};
-        while (claim_take(queue, &ledger.cpos, &outcome))
-            continue;
-        ledger_add(&ledger, &outcome);
-        shmring_reader_commit(s->reader, i, &ledger);
-        moved = true;
-    }
-    return moved;
+    static_assert(offsetof(struct segment_slot, claims) == 0, "a slot begins with its queue");
+    const struct segment *s = ((struct segment_slot *)queue)->segment;
+    const struct shmring_slot_status *status = shmring_reader_slot(s->reader, queue->slot);
+    if (!queue->head || !queue->head->settled || status->health == SHMRING_SLOT_QUARANTINED)
+        return;
+    struct shmring_ledger ledger = status->ledger;
+    struct outcome outcome = {0};
+    while (claim_take(queue, &ledger.cpos, &outcome))
+        continue;
+    ledger_add(&ledger, &outcome);
+    shmring_reader_commit(s->reader, queue->slot, &ledger);
 }
 
 static bool slot_quiet(const struct segment *s, uint32_t slot)

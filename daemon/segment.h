@@ -25,6 +25,7 @@ struct segment_skip {
 
 struct segment_slot {
     struct claim_queue claims;
+    struct segment *segment;
     struct segment_skip *skips; /* in ring order; not yet come to */
     uint64_t drain_target;      /* while draining: read no further than this */
     bool quarantine_seen;       /* its claims are abandoned, its unreadable bytes counted */
@@ -58,8 +59,8 @@ int segment_encode_resource(struct segment *segment, const struct resource_setti
 /* Puts one of all_skips in its place. */
 void segment_add_skip(struct segment *segment, uint32_t slot, struct segment_skip *skip);
 
-/* Commits what the settled claims at the head of each slot's queue allow. -> true when something moved. */
-bool segment_release(struct segment *segment);
+/* Commits what the settled claims at the head of the queue, which is one of a segment's slots, allow. */
+void segment_release(struct claim_queue *queue);
 
 /* True when nothing is unread as far as last looked at and nothing is claimed. */
 bool segment_quiet(const struct segment *segment);

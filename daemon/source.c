@@ -43,9 +43,8 @@ static void turn(struct source *s)
         uint64_t left_ms = deadline > now ? (deadline - now + 999999) / 1000000 : SOURCE_POLL_MIN_MS;
         wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
     }
-    for (struct segment *segment = s->segments; segment; segment = segment->next)
-        if (segment->probes_left > 0 && wait_ms > SOURCE_POLL_MIN_MS)
-            wait_ms = SOURCE_POLL_MIN_MS;
+    if (s->suspects)
+        wait_ms = SOURCE_POLL_MIN_MS;
     uv_timer_start(&s->timer, on_timer, wait_ms, 0);
 }
 

@@ -35,6 +35,7 @@ static void relieve_slot(struct source *s, struct segment *segment, uint32_t slo
     uint64_t unreleased = status->read - status->ledger.cpos;
     if (status->health != SHMRING_SLOT_SOUND || unreleased <= ring_bytes(segment) / 4)
         return;
+    s->pressed = true;
     bool all = unreleased > ring_bytes(segment) / 2;
     for (struct claim *claim = segment->slots[slot].claims.head; claim; claim = claim->next)
         if (!claim->settled && claim->batch != s->open && (all || held_up(s, claim->batch)))
@@ -73,15 +74,24 @@ static void make_room(struct source *s)
     }
 }
 
-void source_pressure_relieve(struct source *s)
+/* Only reading brings a ring under pressure, and notes it. */
+static void relieve_rings(struct source *s)
 {
-    if (!s->spool || !s->exporter)
+    if (!s->pressed)
         return;
+    s->pressed = false;
     for (struct segment *segment = s->segments; segment; segment = segment->next) {
         uint32_t slots = shmring_reader_slots(segment->reader);
         for (uint32_t slot = 0; slot < slots; slot++)
             relieve_slot(s, segment, slot);
     }
+}
+
+void source_pressure_relieve(struct source *s)
+{
+    if (!s->spool || !s->exporter)
+        return;
+    relieve_rings(s);
     for (struct batch *batch = s->oldest; batch; batch = batch_stay(batch)->younger) {
         if (s->resting ||
             (batch_stay(batch)->overtaken > OVERTAKEN_FACTOR * s->config->max_in_flight && held_up(s, batch)))

@@ -5,14 +5,18 @@
 #include "sampler.h"
 #include "source_state.h"
 
-enum { PASS_BYTES = 4 << 20 }; /* read in one pass before the loop gets its turn */
+enum {
+    PASS_BYTES = 4 << 20, /* read in one pass before the loop gets its turn */
+    SLOTS_AHEAD = 4,      /* of the one that is read, in order of turns */
+};
 
 /* ---- batches ---- */
 
 void source_read_release(struct source *s)
 {
-    for (struct segment *segment = s->segments; segment; segment = segment->next)
-        segment_release(segment);
+    struct claim_queue *queue;
+    while ((queue = batch_pool_ready(s->pool)))
+        segment_release(queue);
 }
 
 void source_read_seal(struct source *s)
@@ -134,8 +138,10 @@ static void relieve_pressure(struct source *s, struct segment *segment, uint32_t
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
     const struct claim *claim = segment->slots[slot].claims.tail;
     uint64_t ring_bytes = shmring_reader_header(segment->reader)->ring_bytes;
-    if (s->open && claim && claim->batch == s->open && status->read - status->ledger.cpos > ring_bytes / 4 &&
-        status->read - claim->begin > ring_bytes / 8)
+    if (status->read - status->ledger.cpos <= ring_bytes / 4)
+        return;
+    s->pressed = true;
+    if (s->open && claim && claim->batch == s->open && status->read - claim->begin > ring_bytes / 8)
         source_read_seal(s);
 }
 
@@ -191,6 +197,15 @@ static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t s
     return status->read - begin;
 }
 
+/* What is read after this slot, a few slots on, so that it is in the caches by then. */
+static void prefetch_ahead(const struct segment *segment, uint32_t slot, uint32_t slots)
+{
+    if (slot + SLOTS_AHEAD < slots)
+        shmring_reader_prefetch(segment->reader, slot + SLOTS_AHEAD);
+    else if (segment->turn_next)
+        shmring_reader_prefetch(segment->turn_next->reader, slot + SLOTS_AHEAD - slots);
+}
+
 /* -> bytes read, about most at most */
 static uint64_t read_segment(struct source *s, struct segment *segment, uint64_t most, bool *more)
 {
@@ -198,6 +213,7 @@ static uint64_t read_segment(struct source *s, struct segment *segment, uint64_t
     uint64_t total = 0;
     for (uint32_t i = 0; i < slots && !s->stalled && total < most; i++) {
         uint32_t slot = segment->next_slot < slots ? segment->next_slot : 0;
+        prefetch_ahead(segment, slot, slots);
         uint64_t bytes = drain_slot(s, segment, slot);
         if (!s->stalled || bytes > 0)
             segment->next_slot = slot + 1;

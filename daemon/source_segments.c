@@ -218,7 +218,7 @@ void source_segments_probe(struct source *s, struct segment *segment)
 {
     if (segment->owner_dead || shmring_reader_owner_alive(segment->reader))
         return;
-    segment->owner_dead = true;
+    segment->owner_dead = s->bereft = true;
     segment->probes_left = 0;
     source_read_look_ahead(s, segment); /* at its last words, which no pass may have seen */
     source_schedule(s, 0);
@@ -233,6 +233,7 @@ static void on_segment_closed(void *user, int watch)
         source_segments_probe(s, segment);
         if (!segment->owner_dead) { /* the event precedes the unlocking: again after 1, 10 and 100 ms */
             segment->probes_left = 3;
+            s->suspects = true;
             segment->probe_at_ms = uv_now(s->loop) + 1;
             source_schedule(s, 1);
         }
@@ -243,12 +244,16 @@ static void on_segment_closed(void *user, int watch)
 void source_segments_probe_suspects(struct source *s)
 {
     static const uint64_t again_ms[] = {0, 100, 10};
+    if (!s->suspects)
+        return;
+    s->suspects = false;
     for (struct segment *segment = s->segments; segment; segment = segment->next) {
-        if (segment->probes_left == 0 || uv_now(s->loop) < segment->probe_at_ms)
-            continue;
-        segment->probes_left--;
-        segment->probe_at_ms = uv_now(s->loop) + again_ms[segment->probes_left];
-        source_segments_probe(s, segment);
+        if (segment->probes_left > 0 && uv_now(s->loop) >= segment->probe_at_ms) {
+            segment->probes_left--;
+            segment->probe_at_ms = uv_now(s->loop) + again_ms[segment->probes_left];
+            source_segments_probe(s, segment);
+        }
+        s->suspects |= segment->probes_left > 0;
     }
 }
 
@@ -369,9 +374,13 @@ static void let_go(struct source *s, struct segment *segment)
 /* A batch still open may borrow the resource of a segment that goes. */
 void source_segments_dismiss(struct source *s)
 {
+    if (!s->bereft)
+        return;
+    s->bereft = false;
     for (struct segment **at = &s->segments; *at;) {
         struct segment *segment = *at;
         if (!bid_farewell(s, segment)) {
+            s->bereft |= segment->owner_dead;
             at = &segment->next;
             continue;
         }

@@ -37,7 +37,10 @@ struct source {
     uint64_t last_pass_ns;
     uint64_t state_retry_ms;
     bool draining;
-    bool stalled; /* the last pass left data behind because the exporter had no room */
+    bool pressed;  /* more than a quarter of some ring has been read and is not released */
+    bool suspects; /* some segment has probes left */
+    bool bereft;   /* some segment's owner is dead */
+    bool stalled;  /* the last pass left data behind because the exporter had no room */
     struct segment *segments;
     struct tenants tenants; /* the same segments by their users, in order of turns; each costs a descriptor */
     void *names;            /* tsearch(3) tree of the names of segments and skipped files */

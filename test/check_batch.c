@@ -326,6 +326,31 @@ START_TEST(claims_leave_in_ring_order_whatever_finishes_first)
 }
 END_TEST
 
+START_TEST(queues_with_settled_claims_are_named_once)
+{
+    struct claim_queue first = {0}, second = {0}, third = {0};
+    struct outcome orphaned = {0};
+    struct batch *older = open_batch(&roomy), *younger = open_batch(&roomy);
+    claim_spans(older, &first, 0, 1);
+    claim_spans(older, &third, 0, 1);
+    claim_spans(younger, &first, 10, 1);
+    claim_spans(younger, &second, 0, 1);
+    ck_assert_ptr_null(batch_pool_ready(pool));
+    claim_abandon(&third, &orphaned);
+    batch_finish(younger, &exported);
+    batch_finish(older, &exported);
+    struct claim_queue *ready = batch_pool_ready(pool), *next = batch_pool_ready(pool);
+    ck_assert((ready == &first && next == &second) || (ready == &second && next == &first));
+    ck_assert_ptr_null(batch_pool_ready(pool));
+
+    /* and again, when another is */
+    claim_spans(older = open_batch(&roomy), &second, 20, 1);
+    batch_finish(older, &exported);
+    ck_assert_ptr_eq(batch_pool_ready(pool), &second);
+    ck_assert_ptr_null(batch_pool_ready(pool));
+}
+END_TEST
+
 START_TEST(partial_success_rejects_the_first_in_claim_order)
 {
     static const struct {
@@ -601,6 +626,7 @@ int main(void)
     tcase_add_checked_fixture(claims, set_up, tear_down);
     tcase_add_test(claims, a_batch_has_one_claim_per_queue);
     tcase_add_test(claims, claims_leave_in_ring_order_whatever_finishes_first);
+    tcase_add_test(claims, queues_with_settled_claims_are_named_once);
     tcase_add_test(claims, partial_success_rejects_the_first_in_claim_order);
     tcase_add_test(claims, what_is_not_exported_is_dropped_for_its_reason);
     tcase_add_test(claims, a_batch_without_spans_is_sealed_and_finished);
