@@ -477,6 +477,28 @@ START_TEST(tls_without_http2_is_refused)
 }
 END_TEST
 
+/* RFC 9113, 9.2.1. Whoever went on would also gather refusals for a peer that takes none. */
+START_TEST(a_server_that_negotiates_anew_is_left)
+{
+    struct certificate leaf;
+    struct pair pair;
+    struct tls_settings settings = verifying();
+    certificate_make(&(struct certificate_wish){.alt_names = "DNS:localhost"}, &made.root, &leaf);
+    SSL_CTX *server = certificate_server(&leaf, NULL);
+    SSL_CTX_set_max_proto_version(server, TLS1_2_VERSION);
+    pair_begin(&pair, &settings, "localhost", server);
+    pair_run(&pair, "request", 4096);
+    ck_assert(tls_established(pair.client));
+    ck_assert_int_eq(SSL_renegotiate(pair.server), 1);
+    SSL_do_handshake(pair.server);
+    pair_run(&pair, NULL, 4096);
+    ck_assert_int_eq(pair.err, -EPROTO);
+    ck_assert_msg(strstr(tls_problem(pair.client), "negotiate"), "%s", tls_problem(pair.client));
+    pair_end(&pair);
+    certificate_done(&leaf);
+}
+END_TEST
+
 static const struct {
     const char *bytes;
     size_t count;
@@ -641,6 +663,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_client_certificate_that_the_server_does_not_know_is_named, 0, 2);
     tcase_add_test(tcase, tls_older_than_1_2_is_refused);
     tcase_add_test(tcase, tls_without_http2_is_refused);
+    tcase_add_test(tcase, a_server_that_negotiates_anew_is_left);
     tcase_add_loop_test(tcase, a_peer_that_speaks_something_else_is_named, 0, sizeof strangers / sizeof strangers[0]);
     tcase_add_test(tcase, damaged_bytes_of_the_server_never_pass);
     tcase_add_test(tcase, files_that_cannot_be_used_are_named);
