@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +16,29 @@ static const char *const sections[] = {"tracing", "aistraced", NULL};
 
 /* ---- file ---- */
 
+enum { PIPE_WAIT_MS = 1000 };
+
+/* It may be a pipe, at the start (`--config <(...)`) as well as in the file's place later: who writes there must not
+ * hold up a daemon that runs. */
+static ssize_t read_some(int fd, void *to, size_t room)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    int count = poll(&ready, 1, PIPE_WAIT_MS);
+    if (count == 0)
+        errno = ETIMEDOUT;
+    return count > 0 ? read(fd, to, room) : -1;
+}
+
 static int read_file(const char *path, struct buf *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return -errno;
     int err = 0;
     ssize_t got = 1;
     while (!err && got > 0 && out->len <= CONFIG_FILE_BYTES_MAX) {
         err = buf_reserve(out, 64 << 10);
-        got = err ? 0 : read(fd, out->data + out->len, out->cap - out->len);
+        got = err ? 0 : read_some(fd, out->data + out->len, out->cap - out->len);
         if (got > 0)
             out->len += (size_t)got;
         else if (got < 0 && errno == EINTR)

@@ -37,8 +37,9 @@ static const char UNFINISHED[] = "the TLS handshake was not finished";
 static const char NO_H2[] =
     "it speaks TLS but does not agree to HTTP/2 (ALPN h2): exporter_endpoint must name a gRPC port "
     "(OTLP: 4317), and a proxy in between must pass h2";
-static const char RENEGOTIATES[] = "it negotiates TLS anew on a connection of HTTP/2, which may not be (RFC 9113, 9.2.1): "
-                                   "turn renegotiation off in the server, or TLS 1.3 on";
+static const char RENEGOTIATES[] =
+    "it negotiates TLS anew on a connection of HTTP/2, which may not be (RFC 9113, 9.2.1): "
+    "turn renegotiation off in the server, or TLS 1.3 on";
 
 struct tls {
     struct tls_context *context;
@@ -221,7 +222,8 @@ static int shake_hands(struct tls *tls)
     return 0;
 }
 
-/* Reading has an answer of its own only for who wants to renegotiate: each is refused, and the peer may ask for ever. */
+/* Reading has an answer of its own only for who wants to renegotiate: each is refused, and the peer may ask for ever.
+ */
 static int read_plain(struct tls *tls, struct buf *plain)
 {
     size_t said = tls->bytes.out.len;

@@ -196,6 +196,14 @@ def test_a_token_file_that_is_gone_fails_the_reload(scene):
     check("tracing.exporter_auth.token_file" in sidecar.stderr(), sidecar.stderr())
 
 
+def test_a_pipe_in_the_files_place_holds_nothing_up(scene):
+    sidecar = scene.sidecar(dead_port(scene))
+    os.unlink(sidecar.argv[-1])
+    os.mkfifo(sidecar.argv[-1])
+    reloaded(sidecar, "failed", 1)
+    check("cannot be read: Connection timed out" in sidecar.stderr(), sidecar.stderr())
+
+
 # ---- the service manager
 
 
