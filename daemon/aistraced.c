@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "config.h"
 #include "daemon.h"
+#include "daemon_load.h"
 #include "harden.h"
 #include "log.h"
 
@@ -136,7 +137,7 @@ static enum daemon_exit with_config(const struct command_line *command)
 {
     struct buf errors = {.data = NULL};
     struct config *config;
-    int err = config_load(&command->flags, &config, &errors);
+    int err = daemon_load(&command->flags, NULL, &config, &errors);
     if (err) {
         fwrite(errors.data, 1, errors.len, stderr);
         buf_done(&errors);

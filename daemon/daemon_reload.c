@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "buf.h"
+#include "daemon_load.h"
 
 /* Where rings and spool are, and what the latter may take: settled at the start. */
 static bool waits_for_start(const char *key)
@@ -81,7 +82,7 @@ int daemon_reload_load(const struct config_flags *flags, const struct config *li
 {
     struct buf errors = {.data = NULL};
     struct config *fresh;
-    int err = config_load(flags, &fresh, &errors);
+    int err = daemon_load(flags, live, &fresh, &errors);
     if (err == -EINVAL)
         take_errors(&errors, log, refusal);
     buf_done(&errors);

@@ -91,6 +91,26 @@ def test_check_config(scene):
     check_equal(run("-c", path).returncode, 78, "exit of a start with it")
 
 
+def test_check_config_looks_into_the_files(scene):
+    spoiled = write(scene, "spoiled", "a\0b")
+    auth = {"token_header": "authorization", "token_file": spoiled}
+    for key, tracing, aistraced in (("tracing.exporter_auth.token_file", {"exporter_auth": auth}, {}),
+                                    ("aistraced.ca_file", {}, {"ca_file": spoiled}),
+                                    ("aistraced.cert_file", {}, {"cert_file": spoiled, "key_file": spoiled})):
+        config = scene.config(1, {"exporter_endpoint": "collector:4317", **tracing}, aistraced)
+        result = run("--check-config", "-c", write(scene, "a.json", config))
+        check_equal(result.returncode, 78, f"exit: {result.stderr}")
+        check(result.stderr.startswith(f"{key}: {spoiled}: "), result.stderr)
+        check_equal(result.stderr.count("\n"), 1, "lines")
+    subprocess.run([helper("certificates"), "authority", scene.directory], check=True)
+    subprocess.run([helper("certificates"), "issue", scene.directory, "client", "clientAuth"], check=True)
+    good = {key: scene.path(name) for key, name in (("ca_file", "ca.pem"), ("cert_file", "client.pem"),
+                                                    ("key_file", "client.key"))}
+    config = scene.config(1, {"exporter_endpoint": "https://collector"}, good)
+    result = run("--check-config", "-c", write(scene, "a.json", config))
+    check_equal((result.returncode, result.stderr), (0, ""), "sound files")
+
+
 def test_print_config_shows_where_values_come_from(scene):
     path = write(scene, "a.json", {"tracing": {"service_name_prefix": "p"}})
     result = run("--print-config", "-c", path, "-e", "localhost:4317", env={"AIS_TRACING_RING_DIR": "/r"})

@@ -204,6 +204,21 @@ def test_a_pipe_in_the_files_place_holds_nothing_up(scene):
     check("cannot be read: Connection timed out" in sidecar.stderr(), sidecar.stderr())
 
 
+def test_a_certificate_that_is_none_fails_the_reload_before_anything_changes(scene):
+    sidecar = scene.sidecar(dead_port(scene))
+    spoiled = write(scene, "ca.pem", "no certificate")
+
+    def spoil(config):
+        config["tracing"]["exporter_endpoint"] = f"https://127.0.0.1:{dead_port(scene)}"
+        config["aistraced"]["ca_file"] = spoiled
+    rewrite(sidecar, spoil)
+    reloaded(sidecar, "failed", 1)
+    words = f"aistraced.ca_file: {spoiled}: certificate 1 in it cannot be read"
+    for text in (sidecar.stderr(), readyz(sidecar)[1]):
+        check(words in text, f"{words!r} not in {text}")
+    check("the configuration is in force" not in sidecar.stderr(), sidecar.stderr())
+
+
 # ---- the service manager
 
 
