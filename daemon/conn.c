@@ -14,7 +14,7 @@ static const char CLEAR_SECRET[] =
     "exporter_endpoint with http:// if you mean it";
 static const char NO_CALL[] =
     "it accepted the TLS connection, but allowed no call: if it asks for a client certificate, "
-    "give aistraced.cert_file and aistraced.key_file";
+    "give one that it trusts in aistraced.cert_file and aistraced.key_file";
 
 static void handle_closed(uv_handle_t *handle)
 {
@@ -44,8 +44,8 @@ __attribute__((format(printf, 3, 4))) void conn_fail(struct conn *conn, enum con
         return;
     conn->down = true;
     const struct dial_target *target = &conn->settings->target;
-    int used = snprintf(conn->why, sizeof conn->why, "%s%s%s: ", target->unix_socket ? "unix:" : target->host,
-                        target->unix_socket ? "" : ":", target->unix_socket ? target->host : target->port);
+    int used = snprintf(conn->why, sizeof conn->why, "%s%s: ", target->unix_socket ? "unix:" : "",
+                        target->unix_socket ? target->host : conn->settings->h2.authority);
     if (used >= 0 && (size_t)used < sizeof conn->why) {
         va_list args;
         va_start(args, format);

@@ -171,10 +171,11 @@ def test_a_second_signal_stops_at_once(scene):
 
 
 def test_readiness_tells_of_an_endpoint_that_is_away(scene):
-    port = dead_port(scene)
-    sidecar = scene.sidecar(port)
-    wait_for(lambda: http_get(f"http://{sidecar.metrics_listen}/readyz")[0] == 503, what="not ready")
-    check(str(port) in http_get(f"http://{sidecar.metrics_listen}/readyz")[1], "the reason names the endpoint")
+    endpoint = f"[::1]:{dead_port(scene)}"
+    sidecar = scene.sidecar(0, tracing={"exporter_endpoint": f"http://{endpoint}"})
+    seen(sidecar, f"{endpoint}: cannot connect: ")
+    status, body = http_get(f"http://{sidecar.metrics_listen}/readyz")
+    check(status == 503 and body.startswith(f"{endpoint}: cannot connect: "), f"{status} {body}")
     check_equal(http_get(f"http://{sidecar.metrics_listen}/livez")[0], 200, "/livez")
 
 
