@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +13,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOG_CAUSES = 64, LOG_CAUSE_BYTES = 32, LOG_TEXT_BYTES = 1024, LOG_LINE_BYTES = 8 * LOG_TEXT_BYTES };
+enum {
+    LOG_CAUSES = 64,
+    LOG_CAUSE_BYTES = 32,
+    LOG_TEXT_BYTES = 1024,
+    LOG_LINE_BYTES = PIPE_BUF, /* a pipe with room takes it whole */
+    LOG_TAIL_BYTES = 256,      /* of it, for what follows the message */
+};
 
 struct cause {
     char name[LOG_CAUSE_BYTES];
@@ -25,6 +33,7 @@ struct log {
     bool journal;
     enum log_level level;
     enum log_format format;
+    uint64_t lost; /* lines that nobody took, since the last one that somebody did */
     unsigned cause_count;
     struct cause causes[LOG_CAUSES];
 };
@@ -113,10 +122,15 @@ static size_t utf8_sequence(const char *text)
     return overlong || surrogate || beyond ? 0 : bytes;
 }
 
+static bool has_room(const struct line *line)
+{
+    return line->bytes < LOG_LINE_BYTES - LOG_TAIL_BYTES;
+}
+
 static void put_json(struct line *line, const char *text)
 {
     put_string(line, "\"");
-    while (*text) {
+    while (*text && has_room(line)) {
         size_t bytes = utf8_sequence(text);
         if (bytes == 0)
             put_string(line, "\\ufffd");
@@ -134,7 +148,7 @@ static void put_json(struct line *line, const char *text)
 /* A message may hold a peer's words: one line stays one line, and the terminal sees no control characters. */
 static void put_text(struct line *line, const char *text)
 {
-    for (; *text; text++) {
+    for (; *text && has_room(line); text++) {
         if ((unsigned char)*text < 0x20 || *text == 0x7f)
             put_escape(line, "\\x%02x", (unsigned char)*text);
         else
@@ -154,20 +168,27 @@ static void put_time(struct line *line)
     put_escape(line, ".%03uZ", (unsigned)(now.tv_nsec / 1000000));
 }
 
-static void write_line(int fd, const char *text, size_t bytes)
+/* Waits for nobody: a reader that has stopped must not stop the daemon. -> false: not written */
+static bool write_line(int fd, const char *text, size_t bytes)
 {
+    struct pollfd out = {.fd = fd, .events = POLLOUT};
+    if (poll(&out, 1, 0) == 0)
+        return false;
     while (bytes > 0) {
         ssize_t written = write(fd, text, bytes);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0)
-            return; /* nowhere to tell it */
+            return errno != EAGAIN; /* else there is nowhere to tell it */
         text += written;
         bytes -= (size_t)written;
     }
+    return true;
 }
 
-static void emit(struct log *log, enum log_level level, const char *cause, uint64_t held_back, const char *message)
+/* -> false: not written */
+static bool emit_one(const struct log *log, enum log_level level, const char *cause, uint64_t held_back,
+                     const char *message)
 {
     struct line line = {.bytes = 0};
     if (log->journal) /* which takes it off again */
@@ -202,7 +223,18 @@ static void emit(struct log *log, enum log_level level, const char *cause, uint6
         }
     }
     line.text[line.bytes++] = '\n';
-    write_line(log->fd, line.text, line.bytes);
+    return write_line(log->fd, line.text, line.bytes);
+}
+
+static void emit(struct log *log, enum log_level level, const char *cause, uint64_t held_back, const char *message)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "%" PRIu64 " lines before this one are lost: whoever reads this log was too slow",
+             log->lost);
+    if (log->lost && emit_one(log, LOG_WARN, NULL, 0, text))
+        log->lost = 0;
+    if (log->lost || !emit_one(log, level, cause, held_back, message))
+        log->lost++;
 }
 
 void log_line(struct log *log, enum log_level level, const char *format, ...)

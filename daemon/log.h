@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Lines on stderr at a bounded rate: per cause one line at once, then one per interval with the count of those held
- * back. One thread.
+ * back. Never waits for who reads them: lines that cannot be written at once are lost, and counted in the next that
+ * can. One thread.
  */
 #ifndef LOG_H
 #define LOG_H

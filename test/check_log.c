@@ -221,6 +221,31 @@ START_TEST(a_variable_of_another_stream_is_not_the_journal)
 }
 END_TEST
 
+START_TEST(a_reader_that_has_stopped_holds_nothing_up_and_hears_what_it_missed)
+{
+    enum { LINES = 100000 }; /* more than a pipe holds */
+    int ends[2];
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(dup2(ends[1], fd), fd);
+    for (unsigned i = 0; i < LINES; i++)
+        log_line(sink, LOG_INFO, "line");
+    ssize_t bytes = read(ends[0], text, sizeof(text) - 1);
+    text[bytes] = '\0';
+    unsigned taken = 0;
+    for (const char *p = text; (p = strchr(p, '\n')); p++)
+        taken++;
+    ck_assert_int_eq(text[bytes - 1], '\n');
+    log_line(sink, LOG_INFO, "again");
+    bytes = read(ends[0], text, sizeof(text) - 1);
+    text[bytes] = '\0';
+    char missed[64];
+    snprintf(missed, sizeof(missed), " warn %u lines before this one are lost", LINES - taken);
+    ck_assert_msg(strstr(text, missed) && strstr(text, " info again\n"), "%s", text);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
 START_TEST(a_closed_descriptor_is_survived)
 {
     struct log *closed;
@@ -274,6 +299,7 @@ int main(void)
     tcase_add_test(tc, a_message_too_long_is_cut_and_json_stays_whole);
     tcase_add_test(tc, the_journal_gets_a_priority_and_no_time);
     tcase_add_test(tc, a_variable_of_another_stream_is_not_the_journal);
+    tcase_add_test(tc, a_reader_that_has_stopped_holds_nothing_up_and_hears_what_it_missed);
     tcase_add_test(tc, a_closed_descriptor_is_survived);
     tcase_add_test(tc, drops_of_programs_are_told_once_per_reason_and_interval);
     suite_add_tcase(suite, tc);
