@@ -130,6 +130,8 @@ int config_load(const struct config_flags *flags, struct config **out, struct bu
         config_load_env(config, &errors);
         config_load_flags(config, flags, &errors);
         config_check(config, insecure, &errors);
+        if (errors.count > CONFIG_ERRORS_MAX)
+            buf_printf(errors_out, "and %u more errors\n", errors.count - CONFIG_ERRORS_MAX);
         err = errors.no_memory ? -ENOMEM : errors.count ? -EINVAL : 0;
     }
     config_places_done(&places);

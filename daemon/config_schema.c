@@ -9,8 +9,6 @@
 #include "buf.h"
 #include "config_value.h"
 
-enum { ERRORS_MAX = 50 };
-
 static const char *const level_names[] = {"error", "warn", "info", "debug", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 static const char *const compression_names[] = {"none", "gzip", NULL};
@@ -71,7 +69,7 @@ static_assert(sizeof(config_keys) / sizeof(config_keys[0]) <= CONFIG_KEYS_MAX, "
 static void add_error(struct config_errors *errors, const char *where, const char *path, const char *format,
                       va_list args)
 {
-    if (errors->count++ >= ERRORS_MAX)
+    if (errors->count++ >= CONFIG_ERRORS_MAX)
         return;
     char message[1024], place[512] = "";
     vsnprintf(message, sizeof(message), format, args);

@@ -10,7 +10,8 @@
 #include "config.h"
 #include "config_scan.h"
 
-/* Errors on their way into one text. */
+/* Errors on their way into one text: so many, then how many more there are. */
+enum { CONFIG_ERRORS_MAX = 50 };
 struct config_errors {
     struct buf *out;
     const char *file; /* for `file:line` */

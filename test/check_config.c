@@ -88,6 +88,7 @@ START_TEST(errors_are_bounded_and_free_of_control_characters)
     buf_append(&text, "}}", 3);
     const char *words = refused((const char *)text.data, no_flags);
     ck_assert_uint_lt(strlen(words), 50 * 600);
+    ck_assert_ptr_nonnull(strstr(words, "\nand 19951 more errors\n"));
     ck_assert_ptr_null(strchr(words, '\x1b'));
     buf_done(&text);
 }
