@@ -58,7 +58,7 @@ class Row:
         self.name = name
         self.attempts = self.attempted = self.committed = self.exported = self.duplicates = self.residual = 0
         self.dropped = collections.Counter()
-        self.further = dict.fromkeys(("sampled_out", "rejected", "spooled", "unbegun"), 0)
+        self.further = dict.fromkeys(("sampled_out", "rejected", "spooled", "unbegun"), 0)  # spooled: on the way
         self.notes = {}  # further figures
 
     def add(self, report):
@@ -73,6 +73,7 @@ class Row:
         self.exported += report.exported()
         for name in self.further:
             self.further[name] += report.total(name)
+        self.further["rejected"] += report.spool.rejected
         self.duplicates += sum(report.duplicates().values())
         self.residual += report.residual()
         self.dropped.update(report.dropped())
