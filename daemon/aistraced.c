@@ -108,19 +108,11 @@ static enum daemon_exit print_config(const struct config *config)
 }
 
 /* Takes config. */
-static enum daemon_exit run(const struct command_line *command, struct config *config)
+static enum daemon_exit run(const struct command_line *command, struct config *config, struct log *log)
 {
-    struct log *log;
-    if (log_new(STDERR_FILENO, &log) != 0) {
-        fputs("out of memory\n", stderr);
-        config_free(config);
-        return DAEMON_EXIT_SYSTEM;
-    }
     log_configure(log, config->log_level, config->log_format);
     harden_process(log);
-    enum daemon_exit result = daemon_run(&command->flags, config, log);
-    log_free(log);
-    return result;
+    return daemon_run(&command->flags, config, log);
 }
 
 /* Each segment costs a descriptor; nothing here uses select(). */
@@ -133,26 +125,47 @@ static void allow_descriptors(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static enum daemon_exit with_config(const struct command_line *command)
+/* Why there is no configuration: in the log of who would have run, so that the journal knows an error from other lines.
+ */
+static enum daemon_exit refuse(const struct command_line *command, const struct buf *errors, int err, struct log *log)
+{
+    if (command->action == RUN)
+        daemon_load_tell(errors, "", log);
+    else
+        fwrite(errors->data, 1, errors->len, stderr);
+    if (err == -ENOMEM)
+        fputs("out of memory\n", stderr);
+    return err == -ENOMEM ? DAEMON_EXIT_SYSTEM : DAEMON_EXIT_CONFIG;
+}
+
+static enum daemon_exit with_config(const struct command_line *command, struct log *log)
 {
     struct buf errors = {.data = NULL};
     struct config *config;
     int err = daemon_load(&command->flags, NULL, &config, &errors);
-    if (err) {
-        fwrite(errors.data, 1, errors.len, stderr);
-        buf_done(&errors);
-        if (err == -ENOMEM)
-            fputs("out of memory\n", stderr);
-        return err == -ENOMEM ? DAEMON_EXIT_SYSTEM : DAEMON_EXIT_CONFIG;
-    }
+    enum daemon_exit result = err ? refuse(command, &errors, err, log) : DAEMON_EXIT_OK;
+    buf_done(&errors);
+    if (err)
+        return result;
     if (command->action == RUN)
-        return run(command, config);
-    enum daemon_exit result = DAEMON_EXIT_OK;
+        return run(command, config, log);
     if (command->action == PRINT_CONFIG)
         result = print_config(config);
     else
         printf("%s: valid\n", command->flags.file ? command->flags.file : "configuration");
     config_free(config);
+    return result;
+}
+
+static enum daemon_exit with_log(const struct command_line *command)
+{
+    struct log *log;
+    if (log_new(STDERR_FILENO, &log) != 0) {
+        fputs("out of memory\n", stderr);
+        return DAEMON_EXIT_SYSTEM;
+    }
+    enum daemon_exit result = with_config(command, log);
+    log_free(log);
     return result;
 }
 
@@ -174,6 +187,6 @@ int main(int argc, char **argv)
         puts("aistraced " AISTRACE_BUILD_VERSION);
         return DAEMON_EXIT_OK;
     default:
-        return (int)with_config(&command);
+        return (int)with_log(&command);
     }
 }

@@ -2,6 +2,7 @@
 #include "daemon_load.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "buf.h"
 #include "uplink_route.h"
@@ -29,4 +30,15 @@ int daemon_load(const struct config_flags *flags, const struct config *live, str
     else
         *out = config;
     return err;
+}
+
+void daemon_load_tell(const struct buf *errors, const char *prefix, struct log *log)
+{
+    for (size_t at = 0; at < errors->len;) {
+        const char *line = (const char *)errors->data + at;
+        const char *end = memchr(line, '\n', errors->len - at);
+        size_t bytes = end ? (size_t)(end - line) : errors->len - at;
+        log_line(log, LOG_ERROR, "%s%.*s", prefix, (int)bytes, line);
+        at += bytes + 1;
+    }
 }

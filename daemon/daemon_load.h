@@ -7,10 +7,14 @@
 #define DAEMON_LOAD_H
 
 #include "config.h"
+#include "log.h"
 
 struct buf;
 
 /* As config_load. live: the one in force, whose files have been read already; NULL: none is. */
 int daemon_load(const struct config_flags *flags, const struct config *live, struct config **out, struct buf *errors);
+
+/* Its errors, a line each in the log, behind the prefix. */
+void daemon_load_tell(const struct buf *errors, const char *prefix, struct log *log);
 
 #endif

@@ -45,15 +45,9 @@ void daemon_reload_refuse(struct daemon_refusal *refusal, const char *words, str
 
 static void take_errors(const struct buf *errors, struct log *log, struct daemon_refusal *refusal)
 {
-    for (size_t at = 0; at < errors->len;) {
-        const uint8_t *line = errors->data + at;
-        const uint8_t *end = memchr(line, '\n', errors->len - at);
-        size_t bytes = end ? (size_t)(end - line) : errors->len - at;
-        log_line(log, LOG_ERROR, "reload: %.*s", (int)bytes, (const char *)line);
-        if (at == 0)
-            refuse(refusal, (const char *)line, bytes);
-        at += bytes + 1;
-    }
+    const uint8_t *end = memchr(errors->data, '\n', errors->len);
+    refuse(refusal, (const char *)errors->data, end ? (size_t)(end - errors->data) : errors->len);
+    daemon_load_tell(errors, "reload: ", log);
     log_line(log, LOG_ERROR, "reload: the configuration is not valid; the old one stays in force");
 }
 

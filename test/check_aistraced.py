@@ -223,6 +223,18 @@ def test_two_daemons_on_one_ring_directory(scene):
     check_equal(third.terminate(5), 0, "exit of one that comes after it")
 
 
+def test_under_the_journal_a_start_that_fails_says_so_as_an_error(scene):
+    path = write(scene, "a.json", {"tracing": {"a": 1, "b": 2}})
+    with open(scene.path("journal"), "w+", encoding="utf-8") as journal:
+        status = os.fstat(journal.fileno())
+        environment = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        result = subprocess.run([AISTRACED, "-c", path], stderr=journal, timeout=20, check=False, env=environment)
+        journal.seek(0)
+        lines = journal.read().splitlines()
+    check_equal(result.returncode, 78, "exit")
+    check_equal([line.split(": ")[:2] for line in lines], [[f"<3>{path}:1", f"tracing.{key}"] for key in "ab"], "lines")
+
+
 def test_a_metrics_address_in_use_is_named(scene):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
