@@ -138,10 +138,11 @@ static bool same_bits(const unsigned char *a, const unsigned char *b, unsigned b
 static bool is_in_range(const struct address *host, const char *range, const char *bits_text)
 {
     struct address network = address_of(range);
+    size_t digits = strspn(bits_text, "0123456789");
     unsigned long bits = strtoul(bits_text, NULL, 10);
     unsigned long most = network.family == AF_INET ? 32 : 128;
-    return network.family != AF_UNSPEC && network.family == host->family && bits <= most &&
-           same_bits(network.bytes, host->bytes, (unsigned)bits);
+    return network.family != AF_UNSPEC && network.family == host->family && digits > 0 && !bits_text[digits] &&
+           bits <= most && same_bits(network.bytes, host->bytes, (unsigned)bits);
 }
 
 static bool is_beneath(const char *host, const char *domain)
