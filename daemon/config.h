@@ -78,7 +78,6 @@ struct config {
     uint64_t spool_max_bytes;
     bool spool_max_bytes_given; /* not the default */
     enum config_sync spool_sync;
-    /* Accepted, and refused when they ask for something: not in this version. */
     enum config_compression compression;
     unsigned shares; /* further owners */
     /* By row of the table in config_schema.c. */

@@ -53,7 +53,6 @@ struct config_key {
     const char *const *names;
     const char *env;
     const char *flag;     /* as written: --name */
-    const char *later;    /* only the default is in this version: the mend */
     const char *spelling; /* a second spelling of the last part of path */
     bool not_empty;
     bool zero; /* 0 means off, whatever min says */

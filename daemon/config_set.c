@@ -139,14 +139,8 @@ static void set(struct config *config, size_t row, const char *path, const char 
     const struct config_key *key = &config_keys[row];
     char where_text[CONFIG_WHERE_BYTES];
     const char *where = config_where(&origin, where_text);
-    if (setters[key->kind](config, key, text, where, path, errors) != 0)
-        return;
-    config->origins[row] = origin;
-    uint64_t number;
-    bool counts = key->kind == CONFIG_SIZE || key->kind == CONFIG_DURATION;
-    bool zero = counts && (memcpy(&number, field(config, key), sizeof(number)), number == 0);
-    if (key->later && !zero && strcmp(text, key->preset) != 0)
-        config_error(errors, where, path, "%.100s: %s", text, key->later);
+    if (setters[key->kind](config, key, text, where, path, errors) == 0)
+        config->origins[row] = origin;
 }
 
 int config_set_defaults(struct config *config)
