@@ -161,6 +161,27 @@ def test_a_metrics_address_in_use_fails_the_reload_as_a_whole(scene):
         check("aistraced.metrics_listen cannot be listened on" in readyz(sidecar)[1], readyz(sidecar)[1])
 
 
+def test_a_file_behind_a_link_that_changes_is_read_again(scene):
+    """As Kubernetes replaces a ConfigMap: all of a directory at once, by a link to it."""
+    sidecar = scene.sidecar(dead_port(scene))
+    path = sidecar.argv[-1]
+
+    def publish(name, probability):
+        os.mkdir(scene.path(name))
+        sidecar.config["tracing"]["sampler_probability"] = probability
+        write(scene, os.path.join(name, "config"), sidecar.config)
+        os.symlink(name, scene.path("..tmp"))
+        os.rename(scene.path("..tmp"), scene.path("..data"))
+    publish("..1", "0.5")
+    os.unlink(path)
+    os.symlink(os.path.join("..data", "config"), path)
+    for number, name in enumerate(("..2", "..3"), 2):
+        wait_for(lambda: sidecar.metrics().value("aistrace_config_reloads_total", result="ok") == number - 1, what=name)
+        publish(name, f"0.{number}")
+    wait_for(lambda: sidecar.metrics().value("aistrace_config_reloads_total", result="ok") == 3, what="the last")
+    check_equal(sidecar.stderr().count("sampler_probability has changed"), 3, "changes")
+
+
 # ---- what is not valid
 
 
