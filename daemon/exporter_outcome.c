@@ -132,6 +132,7 @@ void exporter_outcome_ended(struct exporter *exporter, struct delivery *delivery
 {
     struct grpc_decision decision;
     grpc_decide(result, &decision);
+    uplink_hide_secrets(exporter->uplink, decision.message);
     delivery->link = NULL;
     delivery->connection_lost = link == LINK_LOST;
 

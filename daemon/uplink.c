@@ -108,6 +108,13 @@ void uplink_reconfigure(struct uplink *uplink, const struct config *config, cons
     uplink_move_on(uplink);
 }
 
+void uplink_hide_secrets(const struct uplink *uplink, char *text)
+{
+    const struct uplink_route *asked = uplink->asked ? uplink->asked : uplink->route;
+    if (asked)
+        uplink_route_hide_secrets(asked, text);
+}
+
 void uplink_want(struct uplink *uplink, bool wanted)
 {
     uplink->wanted = wanted;

@@ -52,6 +52,9 @@ void uplink_reconfigure(struct uplink *uplink, const struct config *config, cons
  * is the one that on_result_cb is being made for; outside of it, any of the newest connection. */
 bool uplink_refresh_token(struct uplink *uplink);
 
+/* Blots out, in words of the server, the token and headers that the call was sent with: as for uplink_refresh_token. */
+void uplink_hide_secrets(const struct uplink *uplink, char *text);
+
 /* Whether spans wait for delivery. While they do, reconnecting backs off less far. */
 void uplink_want(struct uplink *uplink, bool wanted);
 

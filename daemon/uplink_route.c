@@ -153,6 +153,32 @@ bool uplink_route_tokens_differ(const struct uplink_route *a, const struct uplin
     return !same_text(a->token, b->token);
 }
 
+/* ---- the server's words */
+
+/* Shorter ones are no secret for long, and would blot out half of what is said. */
+enum { HIDDEN_MIN_BYTES = 4 };
+
+static void hide(const char *secret, char *text)
+{
+    size_t bytes = strlen(secret);
+    if (bytes < HIDDEN_MIN_BYTES)
+        return;
+    for (size_t left = strlen(text); left >= HIDDEN_MIN_BYTES; text++, left--) {
+        size_t same = bytes < left ? bytes : left;
+        if (strncmp(text, secret, same) == 0)
+            memset(text, '*', same);
+    }
+}
+
+void uplink_route_hide_secrets(const struct uplink_route *route, char *text)
+{
+    for (size_t i = 0; i < route->metadata_count; i++) {
+        const char *value = route->metadata[i].value;
+        const char *scheme_end = strrchr(value, ' '); /* "Bearer ..." */
+        hide(scheme_end ? scheme_end + 1 : value, text);
+    }
+}
+
 /* ---- configurations */
 
 static bool same_headers(const struct config *a, const struct config *b)

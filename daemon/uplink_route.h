@@ -43,6 +43,9 @@ bool uplink_route_token_changed(const struct uplink_route *route, const struct c
 
 bool uplink_route_tokens_differ(const struct uplink_route *a, const struct uplink_route *b);
 
+/* Blots out what text holds of token and headers, whole or cut at its end: whoever gets them may repeat them. */
+void uplink_route_hide_secrets(const struct uplink_route *route, char *text);
+
 /* The files of a route, to be looked at from time to time. */
 enum { UPLINK_ROUTE_FILES = 4 };
 struct uplink_route_watch {

@@ -93,6 +93,35 @@ START_TEST(a_new_token_that_is_denied_too_is_tried_once)
 }
 END_TEST
 
+/* Whole, or as far as the server's words are kept. */
+START_TEST(a_server_that_repeats_the_token_is_not_quoted)
+{
+    char long_words[400];
+    memset(long_words, 'x', sizeof long_words);
+    memcpy(long_words + 250, "s3cret-token", sizeof "s3cret-token"); /* 255 are kept */
+    const struct script_step steps[] = {{.message = "Bearer s3cret-token is not known, s3cret-token", .status = 16},
+                                        {.message = long_words, .status = 16},
+                                        {.rejected = 1, .rejected_message = "for s3cret-token"}};
+    bench_begin(steps, 3);
+    bench_serve(NULL);
+    bench.config.retry_initial_ms = bench.config.retry_max_ms = 1;
+    bench.config.token_header = "x-auth";
+    bench.config.token_file = bench_write_token("Bearer s3cret-token", 19);
+    bench_export();
+    for (unsigned i = 1; i <= 3; i++) {
+        bench_submit(1);
+        bench_run_until(bench_finished, i);
+        const char *trouble = exporter_trouble(bench.exporter);
+        ck_assert_msg(!trouble || !strstr(trouble, "s3cr"), "%s", trouble);
+    }
+    unlink(bench.config.token_file);
+    ck_assert_ptr_nonnull(strstr(bench_log(), "Bearer ************ is not known, ************"));
+    ck_assert_ptr_nonnull(strstr(bench_log(), "for ************"));
+    ck_assert_ptr_null(strstr(bench_log(), "s3cr"));
+    bench_end();
+}
+END_TEST
+
 START_TEST(a_new_token_ends_the_wait_of_a_denied_one)
 {
     static const struct script_step steps[] = {{.status = 16}};
@@ -164,6 +193,7 @@ int main(void)
     tcase_add_test(tcase, without_its_token_nothing_is_sent);
     tcase_add_test(tcase, a_denied_token_that_was_replaced_meanwhile_loses_nothing);
     tcase_add_test(tcase, a_new_token_that_is_denied_too_is_tried_once);
+    tcase_add_test(tcase, a_server_that_repeats_the_token_is_not_quoted);
     tcase_add_test(tcase, a_new_token_ends_the_wait_of_a_denied_one);
     tcase_add_test(tcase, a_denied_token_makes_no_storm_and_costs_few_batches);
     tcase_add_loop_test(tcase, a_token_that_no_header_can_carry_is_an_error, 0, 8);
