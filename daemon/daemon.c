@@ -17,6 +17,7 @@
 #include "file_watch.h"
 #include "source.h"
 #include "stats.h"
+#include "timer_grid.h"
 
 enum {
     DRAIN_POLL_MS = 10,
@@ -252,13 +253,21 @@ static void reload(struct daemon *d)
     notify_ready(d);
 }
 
+static int watch_later(struct daemon *d);
+
 static void on_watch_timer(uv_timer_t *timer)
 {
     struct daemon *d = timer->data;
+    watch_later(d);
     if (d->draining || d->closing || !file_watch_due(&d->watch, d->flags->file))
         return;
     log_line(d->log, LOG_INFO, "%s has changed", d->flags->file);
     reload(d);
+}
+
+static int watch_later(struct daemon *d)
+{
+    return uv_timer_start(&d->watch_timer, on_watch_timer, timer_grid_ms(&d->loop, FILE_WATCH_MS), 0);
 }
 
 static void on_signal(uv_signal_t *handle, int signal_number)
@@ -314,7 +323,7 @@ static int init_handles(struct daemon *d)
     d->drain_timer.data = d->watch_timer.data = d;
     if (!err && d->flags->file) {
         file_watch_taken(&d->watch, d->flags->file);
-        err = uv_timer_start(&d->watch_timer, on_watch_timer, FILE_WATCH_MS, FILE_WATCH_MS);
+        err = watch_later(d);
     }
     for (int i = 0; i < SIGNALS && !err; i++) {
         err = uv_signal_init(&d->loop, &d->signals[i]);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "shmring_format.h"
+#include "timer_grid.h"
 
 enum {
     SCAN_NAMES = 512,  /* read in one portion */
@@ -109,6 +110,7 @@ static void on_timer(uv_timer_t *timer)
     struct discovery *d = timer->data;
     discovery_rescan(d);
     d->callbacks.on_tick_cb(d->user);
+    uv_timer_start(timer, on_timer, timer_grid_ms(timer->loop, DISCOVERY_RESCAN_MS), 0);
 }
 
 static void on_event(struct discovery *d, const struct inotify_event *event)
@@ -169,7 +171,7 @@ int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct 
     d->poll.data = d->timer.data = d->scan_timer.data = d;
     d->open_handles = 3;
     uv_poll_start(&d->poll, UV_READABLE, on_readable);
-    uv_timer_start(&d->timer, on_timer, DISCOVERY_RESCAN_MS, DISCOVERY_RESCAN_MS);
+    uv_timer_start(&d->timer, on_timer, timer_grid_ms(loop, DISCOVERY_RESCAN_MS), 0);
     *out = d;
     return 0;
 fail:

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "source_state.h"
+#include "timer_grid.h"
 
 enum { OTHER_DESCRIPTORS = 64 }; /* connections, state file, directories */
 
@@ -18,7 +19,9 @@ static void turn(struct source *s)
 {
     uint64_t began = uv_hrtime();
     bool more;
-    uint64_t bytes = source_read_pass(s, &more);
+    struct poll_look look = {.elapsed_ns = began - s->last_pass_ns, .flush_ms = s->config->flush_interval_ms};
+    look.bytes = source_read_pass(s, &more);
+    look.filled = s->filled;
     s->last_pass_ns = began;
     source_segments_probe_suspects(s);
     if (s->open && (uv_hrtime() >= batch_deadline_ns(s->open) || (s->draining && !more)))
@@ -29,22 +32,21 @@ static void turn(struct source *s)
     source_spool_tidy(s);
     source_replay(s);
 
-    s->poll_ms = bytes > 0 ? SOURCE_POLL_MIN_MS : s->poll_ms * 2;
-    if (s->poll_ms > SOURCE_POLL_MAX_MS)
-        s->poll_ms = SOURCE_POLL_MAX_MS;
+    s->poll_ms = poll_pace_next(s->poll_ms, &look);
     if (more && !s->stalled) {
         /* Not by a timer of 0 ms: the loop would run it again and again before it looks at a socket. */
         uv_idle_start(&s->again, on_again);
         return;
     }
-    uint64_t wait_ms = s->poll_ms;
+    bool idle = s->poll_ms == POLL_PACE_IDLE_MAX_MS;
+    uint64_t wait_ms = idle ? timer_grid_ms(s->loop, POLL_PACE_IDLE_MAX_MS) : s->poll_ms;
     if (s->open) {
         uint64_t now = uv_hrtime(), deadline = batch_deadline_ns(s->open);
-        uint64_t left_ms = deadline > now ? (deadline - now + 999999) / 1000000 : SOURCE_POLL_MIN_MS;
+        uint64_t left_ms = deadline > now ? (deadline - now + 999999) / 1000000 : POLL_PACE_MIN_MS;
         wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
     }
     if (s->suspects)
-        wait_ms = SOURCE_POLL_MIN_MS;
+        wait_ms = POLL_PACE_MIN_MS;
     uv_timer_start(&s->timer, on_timer, wait_ms, 0);
 }
 
@@ -101,7 +103,7 @@ int source_start(uv_loop_t *loop, const struct config *config, struct stats *sta
     s->config = config;
     s->stats = stats;
     s->log = log;
-    s->poll_ms = SOURCE_POLL_MIN_MS;
+    s->poll_ms = POLL_PACE_MIN_MS;
     s->tenants = (struct tenants){.own_uid = geteuid(), .segments_max = most_segments()};
     s->last_pass_ns = uv_hrtime();
     s->dir_fd = s->lock_fd = -1;

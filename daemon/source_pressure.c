@@ -67,7 +67,7 @@ static void make_room(struct source *s)
     for (struct batch *batch = quarters > 0 ? s->oldest : NULL; batch; batch = batch_stay(batch)->younger) {
         if (exporter_has_room(s->exporter))
             return;
-        s->poll_ms = SOURCE_POLL_MIN_MS; /* there is something to read, and soon room for it */
+        s->poll_ms = POLL_PACE_MIN_MS; /* there is something to read, and soon room for it */
         bool queued = batch_delivery(batch)->state == DELIVERY_QUEUED;
         if (held_up(s, batch) || (queued && quarters >= 2))
             source_spool_put(s, batch);

@@ -145,6 +145,13 @@ static void relieve_pressure(struct source *s, struct segment *segment, uint32_t
         source_read_seal(s);
 }
 
+static void note_filling(struct source *s, const struct segment *segment, uint64_t bytes)
+{
+    uint64_t filled = bytes * POLL_PACE_RING / shmring_reader_header(segment->reader)->ring_bytes;
+    if (filled > s->filled)
+        s->filled = filled;
+}
+
 static bool has_room(const struct source *s)
 {
     if (!s->config->enabled || !s->exporter)
@@ -194,16 +201,17 @@ static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t s
     if (next == -EBADMSG)
         note_quarantine(s, segment, slot);
     relieve_pressure(s, segment, slot);
+    note_filling(s, segment, status->read - begin);
     return status->read - begin;
 }
 
-/* What is read after this slot, a few slots on, so that it is in the caches by then. */
-static void prefetch_ahead(const struct segment *segment, uint32_t slot, uint32_t slots)
+/* What is read after this slot, a few slots on, so that it is in the caches by then. Where one has data, more have. */
+static void prefetch_ahead(const struct source *s, const struct segment *segment, uint32_t slot, uint32_t slots)
 {
     if (slot + SLOTS_AHEAD < slots)
-        shmring_reader_prefetch(segment->reader, slot + SLOTS_AHEAD);
+        shmring_reader_prefetch(segment->reader, slot + SLOTS_AHEAD, s->filled > 0);
     else if (segment->turn_next)
-        shmring_reader_prefetch(segment->turn_next->reader, slot + SLOTS_AHEAD - slots);
+        shmring_reader_prefetch(segment->turn_next->reader, slot + SLOTS_AHEAD - slots, s->filled > 0);
 }
 
 /* -> bytes read, about most at most */
@@ -213,7 +221,7 @@ static uint64_t read_segment(struct source *s, struct segment *segment, uint64_t
     uint64_t total = 0;
     for (uint32_t i = 0; i < slots && !s->stalled && total < most; i++) {
         uint32_t slot = segment->next_slot < slots ? segment->next_slot : 0;
-        prefetch_ahead(segment, slot, slots);
+        prefetch_ahead(s, segment, slot, slots);
         uint64_t bytes = drain_slot(s, segment, slot);
         if (!s->stalled || bytes > 0)
             segment->next_slot = slot + 1;
@@ -244,6 +252,7 @@ uint64_t source_read_pass(struct source *s, bool *more)
     size_t tenants = s->tenants.count;
     uint64_t share = PASS_BYTES / (tenants > 0 ? tenants : 1), total = 0;
     s->stalled = false;
+    s->filled = 0;
     *more = false;
     for (size_t n = tenants; n > 0 && !s->stalled; n--) {
         uint64_t bytes = read_tenant(s, s->tenants.first, share, more);

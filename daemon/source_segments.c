@@ -11,7 +11,10 @@
 #include "sampler.h"
 #include "source_state.h"
 
-enum { STATE_RETRY_MS = 1000 }; /* a state file that cannot be written is tried again */
+enum {
+    STATE_RETRY_MS = 1000, /* a state file that cannot be written is tried again */
+    PROBE_TICKS = 5,       /* until every segment has been looked at without a reason */
+};
 
 /* A name that is not to be opened again as long as it is there: it was no segment of ours. */
 struct skipped {
@@ -169,7 +172,7 @@ static int attach(struct source *s, struct tenant *tenant, const char *name)
     segment->next = s->segments;
     s->segments = segment;
     log_line(s->log, LOG_DEBUG, "attached segment %s (uid %u)", name, (unsigned)shmring_reader_uid(segment->reader));
-    s->poll_ms = SOURCE_POLL_MIN_MS; /* its producer is about to write */
+    s->poll_ms = POLL_PACE_MIN_MS; /* its producer is about to write */
     source_schedule(s, 0);
     return 0;
 }
@@ -212,6 +215,7 @@ static void on_scan(void *user, bool done)
         s->stats->segments_waiting = s->waiting;
     else
         s->waiting = 0;
+    s->events_lost = true; /* that may be why the directory is read */
 }
 
 void source_segments_probe(struct source *s, struct segment *segment)
@@ -316,16 +320,27 @@ static void audit(struct source *s, struct segment *segment)
                   segment->name, (unsigned)shmring_reader_uid(segment->reader), problem);
 }
 
+/* A close tells of a death at once. Events can be lost, though, and a watch may not be to be had: a share of the others
+ * is asked at each tick. */
+static void probe_and_audit(struct source *s)
+{
+    unsigned turn = s->ticks++;
+    for (struct segment *segment = s->segments; segment; segment = segment->next, turn++) {
+        if (segment->watch >= 0 && !s->events_lost && turn % PROBE_TICKS != 0)
+            continue;
+        source_segments_probe(s, segment);
+        audit(s, segment);
+    }
+    s->events_lost = false;
+}
+
 static void on_tick(void *user)
 {
     struct source *s = user;
     follow_directory(s);
     keep_lock(s);
     forget_removed(s);
-    for (struct segment *segment = s->segments; segment; segment = segment->next) {
-        source_segments_probe(s, segment);
-        audit(s, segment);
-    }
+    probe_and_audit(s);
     source_restore_forget_gone(s);
     source_segments_tell_losses(s);
     log_flush(s->log, uv_now(s->loop), false);

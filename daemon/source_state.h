@@ -7,6 +7,7 @@
 #define SOURCE_STATE_H
 
 #include "discovery.h"
+#include "poll_pace.h"
 #include "segment.h"
 #include "source.h"
 #include "source_drops.h"
@@ -35,12 +36,15 @@ struct source {
     uv_idle_t again;  /* the next pass at once */
     uint64_t poll_ms;
     uint64_t last_pass_ns;
+    uint64_t filled; /* in the pass under way: see struct poll_look */
     uint64_t state_retry_ms;
     bool draining;
     bool pressed;  /* more than a quarter of some ring has been read and is not released */
     bool suspects; /* some segment has probes left */
-    bool bereft;   /* some segment's owner is dead */
-    bool stalled;  /* the last pass left data behind because the exporter had no room */
+    unsigned ticks;
+    bool events_lost; /* of closes, possibly */
+    bool bereft;      /* some segment's owner is dead */
+    bool stalled;     /* the last pass left data behind because the exporter had no room */
     struct segment *segments;
     struct tenants tenants; /* the same segments by their users, in order of turns; each costs a descriptor */
     void *names;            /* tsearch(3) tree of the names of segments and skipped files */
@@ -73,8 +77,6 @@ struct source {
 };
 
 /* ---- source.c ---- */
-
-enum { SOURCE_POLL_MIN_MS = 1, SOURCE_POLL_MAX_MS = 100 }; /* between passes: while data flows, when idle */
 
 /* Makes the next pass come within ms. */
 void source_schedule(struct source *source, uint64_t ms);

@@ -2,12 +2,10 @@
 #include <stdio.h>
 
 #include "exporter_token.h"
+#include "timer_grid.h"
 #include "uplink_state.h"
 
-enum {
-    WATCH_MS = 250,   /* between two looks at the files */
-    RENEW_LOOKS = 40, /* before what was wrong with them is tried again although they look the same */
-};
+enum { RENEW_LOOKS = 20 }; /* before what was wrong with them is tried again although they look the same */
 
 bool uplink_renew_route(struct uplink *uplink, struct buf *why)
 {
@@ -34,6 +32,7 @@ static void on_watch_timer(uv_timer_t *timer)
     struct uplink *uplink = timer->data;
     struct buf why = {0};
     bool due = uplink_route_due(&uplink->watch, uplink->config);
+    uplink_renew_watch(uplink);
     if (due && !uplink->route)
         uplink_move_on(uplink);
     if (!uplink->route)
@@ -54,7 +53,7 @@ static void on_watch_timer(uv_timer_t *timer)
 void uplink_renew_watch(struct uplink *uplink)
 {
     if (uplink_route_has_files(uplink->config))
-        uv_timer_start(&uplink->watch_timer, on_watch_timer, WATCH_MS, WATCH_MS);
+        uv_timer_start(&uplink->watch_timer, on_watch_timer, timer_grid_ms(uplink->loop, FILE_WATCH_MS), 0);
     else
         uv_timer_stop(&uplink->watch_timer);
 }

@@ -195,14 +195,14 @@ int shmring_reader_look(struct shmring_reader *reader, uint32_t index)
     return 0;
 }
 
-void shmring_reader_prefetch(const struct shmring_reader *reader, uint32_t index)
+void shmring_reader_prefetch(const struct shmring_reader *reader, uint32_t index, bool has_data)
 {
     if (index >= reader->used)
         return;
     uint64_t ring_bytes = reader->header.ring_bytes;
     uint64_t offset = reader->slots[index].status.read & (ring_bytes - 1);
     __builtin_prefetch(&shmring__producer(reader, index)->wpos);
-    if (reader->data != NULL)
+    if (has_data && reader->data != NULL)
         __builtin_prefetch(reader->data + index * ring_bytes + offset); /* the rest follows, once the page is found */
 }
 

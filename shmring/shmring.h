@@ -167,9 +167,9 @@ void shmring_window_free(struct shmring_window *window);
  * quarantined. After the owner's death the answer is final. */
 int shmring_reader_look(struct shmring_reader *reader, uint32_t slot);
 
-/* A hint: the slot is about to be looked at and read. Hides what its pages and its first cache lines cost, if there is
- * other work until then. */
-void shmring_reader_prefetch(const struct shmring_reader *reader, uint32_t slot);
+/* A hint: the slot is about to be looked at, and read if it has data. Hides what its pages and its first cache lines
+ * cost, if there is other work until then. */
+void shmring_reader_prefetch(const struct shmring_reader *reader, uint32_t slot, bool has_data);
 
 /* As shmring_reader_look, and copies what lies between `read` and it into the window, at most
  * the window's size. -> bytes that are now to be had through shmring_reader_next, 0 when there is nothing,

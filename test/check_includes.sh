@@ -21,9 +21,9 @@ grpc     daemon/grpc*                                                   grpc    
 gzip     daemon/gzip*                                                   L0 gzip                            zlib                          $io
 h2       daemon/h2*                                                     L0 L1 h2 grpc                      nghttp2                       $io
 tls      daemon/tls*                                                    L0 L1 tls                          openssl                       -
-L1       daemon/(record_decode|sampler|batch|delivery|otlp_|key_set|utf8|backoff|proxy)*  L0 L1 record                      -                             $io
+L1       daemon/(record_decode|sampler|batch|delivery|poll_pace|otlp_|key_set|utf8|backoff|proxy)*  L0 L1 record                      -                             $io
 format   daemon/spool_format*                                           L0 format shmring                  -                             $io
-L2       daemon/(source|discovery|segment|tenant|totals|dial|tunnel|keepalive|conn|uplink|exporter|spool|admin)*  L0 L1 config grpc gzip h2 tls L2 format record shmring uv         -
+L2       daemon/(source|discovery|timer_grid|segment|tenant|totals|dial|tunnel|keepalive|conn|uplink|exporter|spool|admin)*  L0 L1 config grpc gzip h2 tls L2 format record shmring uv         -
 harden   daemon/harden*                                                 L0 harden shmring                  seccomp                       -
 L3       daemon/(daemon|aistraced)*                                     L0 L1 config grpc h2 tls L2 L3 harden shmring uv                 -
 store    daemon/endpoint/(store|hash|wire)*                             L0 store                           protobuf-c                    $io

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Timers whose moment does not matter fire at multiples of their period by the loop's clock. So those of 100, 500 and
+ * 1000 ms wake the process together, ten times a second and not twice as often.
+ */
+#ifndef TIMER_GRID_H
+#define TIMER_GRID_H
+
+#include <uv.h>
+
+/* From the loop's now to the next multiple: 1 ... period_ms. */
+static inline uint64_t timer_grid_ms(const uv_loop_t *loop, uint64_t period_ms)
+{
+    return period_ms - uv_now(loop) % period_ms;
+}
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include <check.h>
+#include <stdlib.h>
+
+#include "poll_pace.h"
+
+#define MS UINT64_C(1000000)
+
+START_TEST(idle_sleeps_double_up_to_the_longest)
+{
+    static const uint64_t expected[] = {2, 4, 8, 16, 32, 64, 100, 100};
+    const struct poll_look nothing = {.elapsed_ns = MS, .flush_ms = 1000};
+    uint64_t ms = POLL_PACE_MIN_MS;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        ms = poll_pace_next(ms, &nothing);
+        ck_assert_uint_eq(ms, expected[i]);
+    }
+    ck_assert_uint_eq(poll_pace_next(0, &nothing), POLL_PACE_MIN_MS);
+}
+END_TEST
+
+START_TEST(a_ring_fills_by_a_sixteenth_between_two_looks)
+{
+    static const struct {
+        struct poll_look look;
+        uint64_t ms;
+    } rows[] = {
+        {{.bytes = 1, .filled = POLL_PACE_RING / 16, .elapsed_ns = 10 * MS, .flush_ms = 1000}, 10},
+        {{.bytes = 1, .filled = POLL_PACE_RING / 2, .elapsed_ns = 100 * MS, .flush_ms = 1000}, 12},
+        {{.bytes = 1, .filled = POLL_PACE_RING, .elapsed_ns = 1 * MS, .flush_ms = 1000}, 1},
+        {{.bytes = 1, .filled = POLL_PACE_RING / 2, .elapsed_ns = 0, .flush_ms = 1000}, 1},
+        {{.bytes = 1, .filled = 3 * POLL_PACE_RING, .elapsed_ns = 40 * MS, .flush_ms = 1000}, 2},
+        {{.bytes = 1, .filled = POLL_PACE_RING / 64, .elapsed_ns = 4 * MS, .flush_ms = 1000}, 16},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        ck_assert_uint_eq(poll_pace_next(100, &rows[i].look), rows[i].ms);
+}
+END_TEST
+
+START_TEST(a_trickle_is_looked_at_often_enough_for_a_burst_and_for_the_flush)
+{
+    struct poll_look trickle = {.bytes = 300, .filled = 0, .elapsed_ns = 100 * MS, .flush_ms = 1000};
+    ck_assert_uint_eq(poll_pace_next(100, &trickle), POLL_PACE_BUSY_MAX_MS);
+    trickle.flush_ms = 5;
+    ck_assert_uint_eq(poll_pace_next(100, &trickle), 2);
+    trickle.flush_ms = 1;
+    ck_assert_uint_eq(poll_pace_next(100, &trickle), POLL_PACE_MIN_MS);
+    trickle = (struct poll_look){.bytes = 1, .filled = 1, .elapsed_ns = UINT64_MAX, .flush_ms = UINT64_MAX};
+    ck_assert_uint_eq(poll_pace_next(100, &trickle), POLL_PACE_BUSY_MAX_MS);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("poll_pace");
+    TCase *tcase = tcase_create("poll_pace");
+    tcase_add_test(tcase, idle_sleeps_double_up_to_the_longest);
+    tcase_add_test(tcase, a_ring_fills_by_a_sixteenth_between_two_looks);
+    tcase_add_test(tcase, a_trickle_is_looked_at_often_enough_for_a_burst_and_for_the_flush);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
