@@ -16,6 +16,7 @@ import time
 import harness
 from accounting import RingState, wait_settled
 from faults_endpoint import Proxy, own_memory_kib, returns
+from faults_protocol import end_to_end_test
 from harness import check, check_equal, gen_result, wait_for
 from inject import injected, told
 from oracle import Producer
@@ -187,6 +188,29 @@ def test_a_spool_too_small_for_the_outage_counts_the_excess(scene, row):
     proxy.mode("pass")
     report = settle(row, oracle, [generator], server, sidecar)
     check_equal(list(report.dropped()), ["ring_full"], "reasons")
+
+
+@fault(5)
+def test_a_sidecar_with_64_mib_survives_an_outage_with_the_default_spool(scene, row):
+    limit = end_to_end_test("test_spool").MemoryLimit(64 << 20)
+    server = scene.server("count")
+    proxy = Proxy(scene, server.port)
+    proxy.mode("cut")
+    oracle = scene.oracle()
+    with limit:
+        sidecar = scene.sidecar(proxy.port)
+    try:
+        generator = scene.gen(threads=4, rate=2 * RATE, duration="10m", attributes=6)
+        time.sleep(60 if FULL else 10)
+        row.attempts = 1
+        check(sidecar.running(), "the sidecar is alive")
+        proxy.mode("pass")
+        report = settle(row, oracle, [generator], server, sidecar)
+        check(report.dropped().keys() <= {"ring_full"}, f"dropped {report.dropped()}")
+        check_equal(sidecar.terminate(), 0, "exit")
+    finally:
+        sidecar.kill()
+        limit.remove()
 
 
 # ---- fault 9
