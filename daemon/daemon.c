@@ -149,7 +149,7 @@ static void finish(struct daemon *d, bool drained)
 static void on_drain_timer(uv_timer_t *timer)
 {
     struct daemon *d = timer->data;
-    bool rests = uv_now(&d->loop) >= d->rest_ms;
+    bool rests = d->rest_ms < d->drain_until_ms && uv_now(&d->loop) >= d->rest_ms;
     if (rests)
         source_rest(d->source);
     bool drained = source_drained(d->source) && (rests || daemon_export_held(&d->export) == 0);

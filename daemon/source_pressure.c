@@ -91,6 +91,7 @@ void source_pressure_relieve(struct source *s)
 {
     if (!s->spool || !s->exporter)
         return;
+    s->spool_refuses = false;
     relieve_rings(s);
     for (struct batch *batch = s->oldest; batch; batch = batch_stay(batch)->younger) {
         if (s->resting ||

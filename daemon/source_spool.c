@@ -80,10 +80,11 @@ static void tell_refusal(struct source *s, int err)
 bool source_spool_put(struct source *s, struct batch *batch)
 {
     struct batch_stay *stay = batch_stay(batch);
-    if (!s->spool || !s->spool_takes || s->closing || stay->writing || stay->record)
+    if (!s->spool || !s->spool_takes || s->spool_refuses || s->closing || stay->writing || stay->record)
         return false;
     int err = spool_write(s->spool, batch);
     if (err) {
+        s->spool_refuses = err == -ENOSPC || err == -EAGAIN;
         tell_refusal(s, err);
         return false;
     }

@@ -66,6 +66,7 @@ struct source {
     uint64_t replay_retry_ms;        /* none before */
     unsigned read_failures;          /* of the spool, one after the other */
     bool spool_takes;                /* more: it is not only emptied */
+    bool spool_refuses;              /* in this pass, whatever it is asked to take */
     bool spooling;                   /* there are spans in the spool, and the log says so */
     bool resting;                    /* at the end: everything goes to the spool */
     bool closing;
