@@ -98,10 +98,11 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
 }
 
-/* Which peer it has to be. A name's final dot is none of the certificate's. */
+/* Which peer it has to be. A name's final dot is none of the certificate's, nor is the zone of an address. */
 static bool expect_peer(struct tls *tls)
 {
-    size_t bytes = strlen(tls->host);
+    size_t bytes = strcspn(tls->host, "%");
+    tls->host[bytes] = '\0';
     if (bytes > 1 && tls->host[bytes - 1] == '.')
         tls->host[bytes - 1] = '\0';
     X509_VERIFY_PARAM *param = SSL_get0_param(tls->ssl);

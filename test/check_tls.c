@@ -153,6 +153,7 @@ static const struct {
     {"a.collector.example", "DNS:*.collector.example"},
     {"127.0.0.1", "IP:127.0.0.1"},
     {"::1", "DNS:localhost, IP:::1"},
+    {"fe80::1%eth0", "IP:fe80::1"},
 };
 
 START_TEST(a_good_certificate_lets_data_through)
