@@ -115,7 +115,8 @@ def test_bad_certificates_get_neither_a_request_nor_a_token(scene, row):
         make(tests, directory, name)
         listener = Listener(f"{directory}/bad.pem", f"{directory}/bad.key")
         sidecar = scene.sidecar(0, {**tracing, "exporter_endpoint": f"https://localhost:{listener.port}"},
-                                {"ca_file": f"{directory}/ca.pem", "drain_deadline": "0s"}, up=False)
+                                {"ca_file": f"{directory}/ca.pem", "drain_deadline": "0s",
+                                 "spool": {"max_bytes": 0}}, up=False)
         wait_for(lambda s=sidecar, words=says: words in s.stderr(), 15, f"{name}: {says!r} said")
         check_equal(sidecar.terminate(), 69, f"{name}: exit of a daemon with spans left")
         listener.close()

@@ -26,13 +26,14 @@
 #include "../support/attempt_log.h"
 #include "aistrace.h"
 
-enum { SLOTS = 32, RING_BYTES = 256 << 10, REUSED_PID = 4242 };
+enum { SLOTS = 32, RING_BYTES = 256 << 10, ROOMY_RING_BYTES = 8 << 20, REUSED_PID = 4242 };
 
 struct storm {
     char **argv;
     const char *ring_dir, *held_dir, *log_path;
     long count, spans;
     int log;
+    uint64_t ring_bytes;
     pid_t held; /* process whose segment is held */
     pthread_barrier_t together;
 };
@@ -46,7 +47,7 @@ static void die(const char *what)
 static void start_tracer(struct storm *storm)
 {
     int err = aistrace_start(&(struct aistrace_options){
-        .service_name = "storm", .ring_dir = storm->ring_dir, .ring_bytes = RING_BYTES, .thread_slots = SLOTS});
+        .service_name = "storm", .ring_dir = storm->ring_dir, .ring_bytes = storm->ring_bytes, .thread_slots = SLOTS});
     if (err < 0) {
         errno = -err;
         die("aistrace_start");
@@ -181,6 +182,7 @@ static void run_short(struct storm *storm)
 {
     pthread_t thread;
     pthread_barrier_init(&storm->together, NULL, 1);
+    storm->ring_bytes = ROOMY_RING_BYTES; /* for all spans of all threads */
     start_tracer(storm);
     hold(storm);
     for (long i = 0; i < storm->count; i++) {
@@ -220,6 +222,7 @@ int main(int argc, char **argv)
                  {"threads", run_threads}, {"short", run_short},   {"reuse", run_reuse}};
     if (argc == 7) {
         struct storm storm = {.argv = argv,
+                              .ring_bytes = RING_BYTES,
                               .ring_dir = argv[1],
                               .held_dir = argv[2],
                               .log_path = argv[3],
