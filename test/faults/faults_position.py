@@ -46,7 +46,7 @@ def across(scene, row, position, records=0, drops=0, kills=0):
     aged = Aged(oracle, records, drops)
     process = start_logged(scene, "wrap_producer", f"{position:x}", records, drops, SPANS)
     wait_for(process.stdout, 20, "the producer is ready")
-    config = scene.config(server.port, aistraced={"flush_interval": "20ms"})
+    config = scene.config(server.port, aistraced={"flush_interval": "20ms", "spool": {"max_bytes": 0}})
     sidecar = scene.sidecar(server.port, config=config)
     process.signal(signal.SIGUSR1)
     may_repeat = set()
