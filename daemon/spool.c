@@ -146,7 +146,7 @@ int spool_write(struct spool *s, struct batch *batch)
     for (const struct claim *claim = batch_claims(batch); claim; claim = claim->batch_next)
         claim_count++;
     uint64_t bytes = spool_record_bytes(claim_count, batch_bytes(batch));
-    if (uv_now(s->loop) < s->retry_ms)
+    if (uv_now(s->loop) < s->retry_ms || s->queue_bytes >= SPOOL_GROUP_BYTES)
         return -EAGAIN;
     if (bytes > s->new_file_bytes - SPOOL_FIRST)
         return -E2BIG;
@@ -157,6 +157,7 @@ int spool_write(struct spool *s, struct batch *batch)
         return -ENOMEM;
     *s->queue_end = write;
     s->queue_end = &write->next;
+    s->queue_bytes += write->record->request_bytes;
     spool_job_due(s);
     return 0;
 }
@@ -169,6 +170,7 @@ bool spool_unwrite(struct spool *s, struct batch *batch)
         *at = write->next;
         if (!*at)
             s->queue_end = at;
+        s->queue_bytes -= write->record->request_bytes;
         write->next = NULL;
         spool_job_free_writes(write);
         return true;

@@ -58,7 +58,8 @@ int spool_open(uv_loop_t *loop, const struct spool_options *options, const struc
                void *user, struct log *log, struct spool **out);
 
 /* Takes a sealed batch until written_cb; its request and claims stay as they are meanwhile. -> 0; -ENOSPC: no room
- * below the bound; -EAGAIN: writing has failed a moment ago; -E2BIG: larger than a file; -ENOMEM. */
+ * below the bound; -EAGAIN: writing has failed a moment ago, or the disk is behind with what was taken before; -E2BIG:
+ * larger than a file; -ENOMEM. */
 int spool_write(struct spool *spool, struct batch *batch);
 bool spool_unwrite(struct spool *spool, struct batch *batch); /* true: it had not begun, there will be no written_cb */
 

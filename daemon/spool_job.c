@@ -8,8 +8,6 @@
 #include "spool_file.h"
 #include "spool_state.h"
 
-enum { GROUP_BYTES = 8 << 20 }; /* of requests that are synced together: bounds the wait of the first */
-
 static void on_again(uv_idle_t *idle);
 
 void spool_job_due(struct spool *s)
@@ -274,10 +272,11 @@ static void gather(struct spool *s)
 {
     struct spool_write **end = &s->job.writes;
     uint64_t bytes = 0;
-    for (struct spool_write *write; bytes < GROUP_BYTES && (write = s->queue);) {
+    for (struct spool_write *write; bytes < SPOOL_GROUP_BYTES && (write = s->queue);) {
         s->queue = write->next;
         if (!s->queue)
             s->queue_end = &s->queue;
+        s->queue_bytes -= write->record->request_bytes;
         write->next = NULL;
         write->err = place(s, write);
         if (write->err) {

@@ -8,7 +8,11 @@
 
 #include "spool.h"
 
-enum { SPOOL_NAME_BYTES = 32, SPOOL_RETRY_MS = 1000 };
+enum {
+    SPOOL_NAME_BYTES = 32,
+    SPOOL_RETRY_MS = 1000,
+    SPOOL_GROUP_BYTES = 8 << 20, /* of requests that are synced together: bounds the wait of the first */
+};
 #define SPOOL_SUFFIX    ".spool"
 #define SPOOL_SET_ASIDE "damaged" /* the last file that could not be made sense of */
 
@@ -109,6 +113,7 @@ struct spool {
     struct spool_file *spare;   /* without records */
     struct spool_file *removals;
     struct spool_write *queue, **queue_end;
+    uint64_t queue_bytes; /* of their requests */
     struct buf notes;
     struct spool_job job;
     struct spool_read read;

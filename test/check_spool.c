@@ -406,6 +406,21 @@ END_TEST
 
 /* ---- errors ---- */
 
+START_TEST(a_disk_that_does_not_keep_up_is_given_a_bounded_queue)
+{
+    size_t taken = 0;
+    f->options.max_bytes = SPOOL_FIXTURE_EVENTS * SPOOL_FIXTURE_FILE_BYTES;
+    spool_fixture_open();
+    int err;
+    while (taken < SPOOL_FIXTURE_EVENTS && (err = spool_fixture_write('a', 60000, 1)) == 0)
+        taken++;
+    ck_assert_int_eq(err, -EAGAIN);
+    ck_assert_uint_eq(taken, (8 << 20) / 60000 + 1);
+    spool_fixture_await_written(taken);
+    ck_assert_int_eq(spool_fixture_write('a', 60000, 1), 0);
+}
+END_TEST
+
 START_TEST(a_failed_write_is_not_found_later)
 {
     spool_fixture_open();
@@ -547,6 +562,7 @@ int main(void)
     tcase_add_test(tcase, every_prefix_of_what_was_written_opens_and_has_every_whole_record);
     tcase_add_test(tcase, a_changed_byte_of_a_file_costs_at_most_the_record_hit);
     tcase_add_test(tcase, strange_files_are_set_aside_or_left_alone);
+    tcase_add_test(tcase, a_disk_that_does_not_keep_up_is_given_a_bounded_queue);
     tcase_add_loop_test(tcase, a_failed_write_is_not_found_later, 0, 3);
     tcase_add_test(tcase, a_vanished_directory_is_made_anew);
     tcase_add_test(tcase, a_full_disk_is_told_before_anything_is_written);
