@@ -55,7 +55,8 @@ void spool_hold(struct spool_record *record)
 
 void spool_return(struct spool_record *record)
 {
-    record->state = SPOOL_RECORD_PENDING;
+    if (record->state != SPOOL_RECORD_SETTLED)
+        record->state = SPOOL_RECORD_PENDING;
 }
 
 static void settle(struct spool *s, struct spool_record *record, struct spool_note *note)
@@ -72,6 +73,8 @@ static void settle(struct spool *s, struct spool_record *record, struct spool_no
 void spool_settle(struct spool *s, struct spool_record *record, const struct batch_outcome *outcome)
 {
     struct spool_note note = {0};
+    if (record->state == SPOOL_RECORD_SETTLED)
+        return;
     if (outcome->exported) {
         note.rejected = outcome->rejected < record->spans ? (uint32_t)outcome->rejected : record->spans;
         note.exported = record->spans - note.rejected;

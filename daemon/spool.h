@@ -68,15 +68,17 @@ struct spool_record *spool_take(struct spool *spool);
 void spool_hold(struct spool_record *record);   /* a pending one, now out */
 void spool_return(struct spool_record *record); /* out, now pending */
 void spool_settle(struct spool *spool, struct spool_record *record, const struct batch_outcome *outcome);
-/* Settles one that is damaged and whose spans are elsewhere: it counts for nothing. Again: no matter. */
+/* Settles one that is damaged and whose spans are elsewhere: it counts for nothing, whatever else is said of it later,
+ * also when it is out. */
 void spool_disown(struct spool *spool, struct spool_record *record);
 
 /* The request of one that is out, one at a time. -> 0: read_cb will come; -ENOMEM */
 int spool_read(struct spool *spool, struct spool_record *record);
 bool spool_reading(const struct spool *spool);
 
-/* Does the record answer for its spans: settled, or its request whole? Blocking. -> 0, -EBADMSG or -errno */
-int spool_check(const struct spool_record *record);
+/* Does the record answer for its spans: settled, or its request whole? Blocking, the first time; once it does it does so
+ * for all its claims. -> 0, -EBADMSG or -errno */
+int spool_check(struct spool_record *record);
 uint32_t spool_record_spans(const struct spool_record *record);
 
 /* The ledger of a ring has a claim of the record (or all of them, for a batch written by this daemon). */

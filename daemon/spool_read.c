@@ -51,12 +51,12 @@ bool spool_reading(const struct spool *s)
     return s->read.running;
 }
 
-int spool_check(const struct spool_record *record)
+int spool_check(struct spool_record *record)
 {
     uint8_t window[CHECK_BYTES];
     uint32_t crc = 0;
     int err = record->disowned ? -EBADMSG : 0;
-    if (record->state == SPOOL_RECORD_SETTLED)
+    if (record->state == SPOOL_RECORD_SETTLED || record->sound)
         return err;
     for (uint32_t at = 0; at < record->request_bytes && !err;) {
         uint32_t left = record->request_bytes - at;
@@ -65,5 +65,8 @@ int spool_check(const struct spool_record *record)
         crc = shmring_crc32c(crc, window, bytes);
         at += bytes;
     }
-    return err || crc == record->request_crc ? err : -EBADMSG;
+    if (!err && crc != record->request_crc)
+        err = -EBADMSG;
+    record->sound = !err;
+    return err;
 }

@@ -29,6 +29,7 @@ struct spool_record {
     uint32_t claims; /* not yet committed */
     enum spool_record_state state;
     bool disowned; /* settled with nothing */
+    bool sound;    /* its request was found whole, and is answered for from then on */
 };
 
 struct spool_file {

@@ -299,6 +299,36 @@ START_TEST(a_disowned_record_counts_for_nothing_after_a_restart_too)
 }
 END_TEST
 
+START_TEST(a_record_found_whole_answers_for_all_its_claims)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
+    spool_fixture_await_written(1);
+    ck_assert_int_eq(spool_check(f->written[0]), 0); /* a ring's interval is passed over */
+    int fd = open_file(O_RDWR);
+    ck_assert_int_eq(pwrite(fd, "z", 1, SPOOL_FIRST + 128 + 80 + 500), 1);
+    close(fd);
+    ck_assert_int_eq(spool_check(f->written[0]), 0); /* then so are the others */
+}
+END_TEST
+
+START_TEST(a_record_disowned_while_it_is_out_is_settled_once)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
+    ck_assert_int_eq(spool_fixture_write('b', 1000, 6), 0);
+    spool_fixture_await_written(2);
+    struct spool_record *record = spool_fixture_take();
+    spool_disown(f->spool, record);
+    spool_return(record);
+    spool_settle(f->spool, record, &exported);
+    ck_assert_uint_eq(spool_fixture_figures().spans, 6);
+    ck_assert_uint_eq(spool_fixture_figures().settled.exported, 0);
+    spool_fixture_export('b');
+    ck_assert_uint_eq(spool_fixture_figures().spans, 0);
+}
+END_TEST
+
 /* The file's content, and no file. */
 static void write_three_settle_one_write_two(uint8_t image[IMAGE_BYTES])
 {
@@ -559,6 +589,8 @@ int main(void)
     tcase_add_test(tcase, a_retired_file_counts_once_whenever_the_daemon_dies);
     tcase_add_test(tcase, a_damaged_request_is_told_when_it_is_read);
     tcase_add_test(tcase, a_disowned_record_counts_for_nothing_after_a_restart_too);
+    tcase_add_test(tcase, a_record_found_whole_answers_for_all_its_claims);
+    tcase_add_test(tcase, a_record_disowned_while_it_is_out_is_settled_once);
     tcase_add_test(tcase, every_prefix_of_what_was_written_opens_and_has_every_whole_record);
     tcase_add_test(tcase, a_changed_byte_of_a_file_costs_at_most_the_record_hit);
     tcase_add_test(tcase, strange_files_are_set_aside_or_left_alone);
