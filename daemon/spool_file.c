@@ -47,6 +47,12 @@ int spool_file_open(int dir_fd, const char *name, uint64_t *bytes)
     return fd;
 }
 
+bool spool_file_has_name(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) != 0 || st.st_nlink > 0;
+}
+
 int spool_file_begin(int fd, uint64_t sequence, uint64_t id)
 {
     uint8_t page[SPOOL_FIRST];

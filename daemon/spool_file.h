@@ -5,6 +5,7 @@
 #ifndef SPOOL_FILE_H
 #define SPOOL_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -15,6 +16,9 @@ int spool_file_create(int dir_fd, const char *name, uint64_t bytes);
 
 /* A regular file that is there; symbolic links are not followed. */
 int spool_file_open(int dir_fd, const char *name, uint64_t *bytes);
+
+/* False when somebody has removed it: what is written to it is gone with the daemon. */
+bool spool_file_has_name(int fd);
 
 /* Makes the file one of this sequence and id, without records. */
 int spool_file_begin(int fd, uint64_t sequence, uint64_t id);

@@ -52,6 +52,8 @@ int spool_job_write_notes(const struct buf *notes)
 
 static int begin_file(const struct spool_job *job, struct spool_file *file)
 {
+    if (file->fd >= 0 && !spool_file_has_name(file->fd))
+        return -ENOENT;
     if (file->begun)
         return 0;
     if (file->fd < 0) {
@@ -141,7 +143,7 @@ static void trouble(struct spool *s, int err)
         {EDQUOT, "raise the quota, or lower aistraced.spool.max_bytes"},
         {EROFS, "mount it writable, or name another aistraced.spool.dir"},
         {EACCES, "give the daemon's user the directory, or name another aistraced.spool.dir"},
-        {ENOENT, "the directory was removed; it is made anew where that is possible"},
+        {ENOENT, "it, or a file in it, was removed; it is made anew where that is possible"},
         {EMFILE, "raise the limit of open files (LimitNOFILE)"},
         {EWOULDBLOCK, "another aistraced has it; give each one a directory of its own"},
         {EFBIG, "raise the limit of a file's size (LimitFSIZE)"},

@@ -477,11 +477,12 @@ END_TEST
 START_TEST(a_vanished_directory_is_made_anew)
 {
     char command[128];
-    f->options.file_bytes = 8 << 10;
+    if (_i == 0)
+        f->options.file_bytes = 8 << 10; /* the next needs a new file; else the same takes it, and nobody would find it */
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 3000, 1), 0);
     spool_fixture_await_written(1);
-    snprintf(command, sizeof(command), "rm -rf %s", f->dir);
+    snprintf(command, sizeof(command), _i < 2 ? "rm -rf %s" : "rm %s/*.spool", f->dir);
     ck_assert_int_eq(system(command), 0);
     ck_assert_int_eq(spool_fixture_write('b', 3000, 1), 0);
     spool_fixture_await_failed(1);
@@ -596,7 +597,7 @@ int main(void)
     tcase_add_test(tcase, strange_files_are_set_aside_or_left_alone);
     tcase_add_test(tcase, a_disk_that_does_not_keep_up_is_given_a_bounded_queue);
     tcase_add_loop_test(tcase, a_failed_write_is_not_found_later, 0, 3);
-    tcase_add_test(tcase, a_vanished_directory_is_made_anew);
+    tcase_add_loop_test(tcase, a_vanished_directory_is_made_anew, 0, 3);
     tcase_add_test(tcase, a_full_disk_is_told_before_anything_is_written);
     tcase_add_test(tcase, a_spool_has_one_daemon_and_is_its_own);
     tcase_add_loop_test(tcase, what_is_empty_at_the_end_leaves_no_file, 0, 2);
