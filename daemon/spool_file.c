@@ -39,6 +39,8 @@ int spool_file_open(int dir_fd, const char *name, uint64_t *bytes)
     int err = fstat(fd, &st) != 0 ? -errno : 0;
     if (!err && !S_ISREG(st.st_mode))
         err = -EINVAL;
+    if (!err && st.st_uid != geteuid() && st.st_uid != 0)
+        err = -EPERM;
     if (err) {
         close(fd);
         return err;

@@ -14,7 +14,8 @@
  * failure nothing is left. */
 int spool_file_create(int dir_fd, const char *name, uint64_t bytes);
 
-/* A regular file that is there; symbolic links are not followed. */
+/* A regular file that is there, of this user or root: in a directory where others may write, one of them could have
+ * spans of his own sent in our name. Symbolic links are not followed. */
 int spool_file_open(int dir_fd, const char *name, uint64_t *bytes);
 
 /* False when somebody has removed it: what is written to it is gone with the daemon. */

@@ -434,6 +434,25 @@ START_TEST(strange_files_are_set_aside_or_left_alone)
 }
 END_TEST
 
+START_TEST(a_file_of_another_user_is_not_believed)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
+    spool_fixture_await_written(1);
+    spool_fixture_close();
+    int fd = open_file(O_RDWR);
+    if (fchown(fd, 65534, (gid_t)-1) != 0) {
+        printf("SKIP a_file_of_another_user_is_not_believed: giving a file away needs root\n");
+        close(fd);
+        return;
+    }
+    close(fd);
+    spool_fixture_open();
+    ck_assert_uint_eq(spool_fixture_figures().spans, 0);
+    ck_assert_uint_eq(spool_fixture_figures().damaged, 1);
+}
+END_TEST
+
 /* ---- errors ---- */
 
 START_TEST(a_disk_that_does_not_keep_up_is_given_a_bounded_queue)
@@ -595,6 +614,7 @@ int main(void)
     tcase_add_test(tcase, every_prefix_of_what_was_written_opens_and_has_every_whole_record);
     tcase_add_test(tcase, a_changed_byte_of_a_file_costs_at_most_the_record_hit);
     tcase_add_test(tcase, strange_files_are_set_aside_or_left_alone);
+    tcase_add_test(tcase, a_file_of_another_user_is_not_believed);
     tcase_add_test(tcase, a_disk_that_does_not_keep_up_is_given_a_bounded_queue);
     tcase_add_loop_test(tcase, a_failed_write_is_not_found_later, 0, 3);
     tcase_add_loop_test(tcase, a_vanished_directory_is_made_anew, 0, 3);
