@@ -14,14 +14,23 @@
 #define MIB (1024ull * 1024)
 enum {
     FILES = 8,                /* that a spool is divided into */
+    FILES_MAX = 256,          /* at most, each costs a descriptor; as long as none is larger than a GiB */
     CLAIMS_BYTES = 128 << 10, /* of a usual record at most */
 };
 
+static uint64_t within(uint64_t least, uint64_t bytes, uint64_t most)
+{
+    return bytes < least ? least : bytes > most ? most : bytes;
+}
+
+static uint64_t usual_file_bytes(uint64_t max_bytes)
+{
+    return within(within(MIB, max_bytes / FILES, 64 * MIB), max_bytes / FILES_MAX, 1024 * MIB);
+}
+
 static uint64_t file_bytes_of(const struct spool_options *options)
 {
-    uint64_t bytes = options->file_bytes ? options->file_bytes : options->max_bytes / FILES;
-    if (!options->file_bytes)
-        bytes = bytes < MIB ? MIB : bytes > 64 * MIB ? 64 * MIB : bytes;
+    uint64_t bytes = options->file_bytes ? options->file_bytes : usual_file_bytes(options->max_bytes);
     if (options->request_max_bytes && bytes < options->request_max_bytes + SPOOL_FIRST + CLAIMS_BYTES)
         bytes = options->request_max_bytes + SPOOL_FIRST + CLAIMS_BYTES;
     bytes = bytes < options->max_bytes ? bytes : options->max_bytes;

@@ -220,6 +220,17 @@ START_TEST(the_bound_holds_and_files_are_used_again)
 }
 END_TEST
 
+START_TEST(a_large_spool_has_large_files_rather_than_many)
+{
+    f->options.max_bytes = 17ull << 30;
+    f->options.file_bytes = 0;
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 100, 1), 0);
+    spool_fixture_await_written(1);
+    ck_assert_uint_eq(spool_fixture_figures().file_bytes, (17ull << 30) / 256);
+}
+END_TEST
+
 START_TEST(what_is_larger_than_a_file_is_refused)
 {
     spool_fixture_open();
@@ -605,6 +616,7 @@ int main(void)
     tcase_add_test(tcase, no_memory_for_a_claim_is_no_start);
     tcase_add_test(tcase, a_restart_writes_on_in_the_same_file);
     tcase_add_test(tcase, the_bound_holds_and_files_are_used_again);
+    tcase_add_test(tcase, a_large_spool_has_large_files_rather_than_many);
     tcase_add_test(tcase, what_is_larger_than_a_file_is_refused);
     tcase_add_test(tcase, a_retired_file_counts_once_whenever_the_daemon_dies);
     tcase_add_test(tcase, a_damaged_request_is_told_when_it_is_read);
