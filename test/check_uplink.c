@@ -545,8 +545,7 @@ START_TEST(a_refused_token_is_compared_with_its_file)
     bench.refresh_on_result = true;
     submit(0);
     submit(1);
-    run_until(&bench.requests, 2);
-    use_token("two"); /* what the two on their way were not sent with */
+    use_token("two"); /* what the two on their way are not sent with */
     run_until(&bench.results, 2);
     ck_assert(bench.refreshed[0]);
     ck_assert(bench.refreshed[1]);
