@@ -7,8 +7,8 @@
 #include "h2_output.h"
 
 enum {
-    /* Written at a time, about. What is encrypted is copied before. */
-    PLAIN_WRITE_BYTES = 512 << 10,
+    /* Written at a time, about: a request of the usual size in one go. What is encrypted is copied before. */
+    PLAIN_WRITE_BYTES = 1 << 20,
     TLS_WRITE_BYTES = 256 << 10,
     /* Inbound frames allowed per second: so many, and one more for each so many bytes sent. */
     BUDGET_MS = 1000,
