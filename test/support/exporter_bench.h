@@ -51,8 +51,14 @@ bool bench_connected(unsigned count);
 bool bench_in_trouble(unsigned ignored);
 bool bench_tried(unsigned code);
 bool bench_sent(unsigned id);
+bool bench_timed_out(unsigned count); /* calls */
 
-/* All submitted batches were exported, each acknowledged exactly once. */
+/* Ends a short deadline and a script that holds. A call of before may still be late on a busy machine: then the server
+ * acknowledges its batch twice. */
+void bench_answer_from_now_on(void);
+
+/* All submitted batches were exported; all: and each acknowledged exactly once. */
+void bench_check_exported(void);
 void bench_check_all_exported(void);
 
 const char *bench_log(void);
