@@ -181,6 +181,7 @@ test: ## the whole test suite
 	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
 	$(Q)test/run all
 test-quick: ## the unit tests: under a minute
+	$(Q)$(MAKE) --no-print-directory deps-test
 	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing tests-built
 	$(Q)test/run quick
 asan tsan ubsan: ## the unit tests under a sanitizer
@@ -212,6 +213,7 @@ coverage: ## the share of lines that the unit tests run
 	$(Q)test/coverage
 
 lint: ## clang-tidy, cppcheck and the include rules
+	$(Q)$(MAKE) --no-print-directory deps-test
 	$(Q)test/lint
 
 # ---- benchmarks
