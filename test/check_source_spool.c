@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "support/source_fixture.h"
@@ -426,6 +427,31 @@ START_TEST(totals_and_files_of_the_spool_agree_over_restarts)
 }
 END_TEST
 
+START_TEST(a_spool_that_cannot_be_opened_whole_is_none)
+{
+    char command[256];
+    struct rlimit before, limit;
+    spool_the_second();
+    f->held_count = 0;
+    source_fixture_stop();
+    snprintf(command, sizeof(command), "cd %s && for i in 1 2 3 4; do cp $(ls *.spool | head -n 1) $i.spool; done",
+             spool_dir);
+    ck_assert_int_eq(system(command), 0);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    limit = before;
+    int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(lowest);
+    limit.rlim_cur = (rlim_t)lowest + 6; /* two directories, a lock, a listing, two of five files */
+    f->config.spool_dir = "";            /* in the ring directory, but not asked for */
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    source_fixture_start();
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    run_until(live_spans() > 0);
+    export_all();
+    ck_assert_uint_eq(exported_spans(), QUARTER + 2 * SPANS); /* what the ring has is read from there */
+}
+END_TEST
+
 START_TEST(claims_of_segments_that_are_gone_hold_no_file)
 {
     spool_the_second();
@@ -502,6 +528,7 @@ int main(void)
     tcase_add_test(tcase, what_is_spooled_and_damaged_is_read_from_the_ring_again);
     tcase_add_test(tcase, a_spool_that_is_gone_is_counted);
     tcase_add_test(tcase, totals_and_files_of_the_spool_agree_over_restarts);
+    tcase_add_test(tcase, a_spool_that_cannot_be_opened_whole_is_none);
     tcase_add_test(tcase, claims_of_segments_that_are_gone_hold_no_file);
     tcase_add_test(tcase, at_the_end_everything_goes_to_the_spool);
     tcase_add_test(tcase, at_the_end_the_spool_sends_nothing_more);
