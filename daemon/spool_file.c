@@ -55,6 +55,17 @@ bool spool_file_has_name(int fd)
     return fstat(fd, &st) != 0 || st.st_nlink > 0;
 }
 
+int spool_file_remove(int dir_fd, const char *name, int *fd)
+{
+    bool named = *fd < 0 || spool_file_has_name(*fd);
+    if (named && unlinkat(dir_fd, name, 0) != 0 && errno != ENOENT)
+        return -errno;
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+    return 0;
+}
+
 int spool_file_begin(int fd, uint64_t sequence, uint64_t id)
 {
     uint8_t page[SPOOL_FIRST];

@@ -112,7 +112,7 @@ static void sync_records(struct spool_write *first)
 static void remove_files(const struct spool_job *job)
 {
     for (struct spool_file *file = job->removals; file; file = file->next)
-        file->stuck = unlinkat(job->dir_fd, file->name, 0) != 0 && errno != ENOENT;
+        file->stuck = spool_file_remove(job->dir_fd, file->name, &file->fd) != 0;
 }
 
 static void do_job(uv_work_t *work)

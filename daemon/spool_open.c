@@ -91,6 +91,12 @@ static int take_records(struct spool *s, struct spool_file *file)
         err = take_record(s, file, &found);
     }
     buf_done(&claims);
+    if (err && err != -ENOMEM) {
+        s->damaged++;
+        log_line(s->log, LOG_ERROR,
+                 "%s/%s cannot be read behind byte %" PRIu64 ": %s; what is there is counted as lost", s->path,
+                 file->name, offset, strerror(-err));
+    }
     if (!err)
         file->end = offset;
     return err;

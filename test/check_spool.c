@@ -5,6 +5,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,9 +49,32 @@ static ssize_t kept_pwritev(int fd, const struct iovec *parts, int count, off_t 
     return n;
 }
 
+static off_t unreadable_from;
+
+static ssize_t failing_pread(int fd, void *to, size_t bytes, off_t offset)
+{
+    if (unreadable_from == 0 || offset < unreadable_from)
+        return pread(fd, to, bytes, offset);
+    errno = EIO;
+    return -1;
+}
+
+static pthread_t loop_thread;
+static int closed_elsewhere;
+
+static int noted_close(int fd)
+{
+    closed_elsewhere += !pthread_equal(pthread_self(), loop_thread);
+    return close(fd);
+}
+
 #define pwritev kept_pwritev
+#define pread   failing_pread
+#define close   noted_close
 #include "../daemon/spool_file.c"
 #undef pwritev
+#undef pread
+#undef close
 
 int fdatasync(int fd)
 {
@@ -466,6 +490,37 @@ END_TEST
 
 /* ---- errors ---- */
 
+START_TEST(what_cannot_be_read_at_the_start_is_told)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
+    ck_assert_int_eq(spool_fixture_write('b', 1000, 6), 0);
+    spool_fixture_await_written(2);
+    spool_fixture_close();
+    unreadable_from = SPOOL_FIRST + (off_t)spool_record_bytes(1, 1000);
+    spool_fixture_open();
+    ck_assert_uint_eq(spool_fixture_figures().spans, 5);
+    ck_assert_uint_eq(spool_fixture_figures().damaged, 1);
+    unreadable_from = 0;
+    spool_fixture_export('a');
+}
+END_TEST
+
+START_TEST(the_loop_does_not_wait_for_a_file_to_go)
+{
+    loop_thread = pthread_self();
+    spool_fixture_open();
+    fill();
+    for (size_t i = 0; i < f->written_count; i++)
+        spool_fixture_export('x');
+    spool_fixture_await_idle();
+    spool_tidy(f->spool);
+    spool_fixture_await_idle();
+    ck_assert_uint_le(spool_fixture_files(".spool"), 2);
+    ck_assert_int_ge(closed_elsewhere, 6);
+}
+END_TEST
+
 START_TEST(a_disk_that_does_not_keep_up_is_given_a_bounded_queue)
 {
     size_t taken = 0;
@@ -523,6 +578,11 @@ START_TEST(a_vanished_directory_is_made_anew)
     spool_fixture_await_written(2);
     ck_assert_uint_eq(spool_fixture_files(".spool"), 1);
     spool_fixture_export('a'); /* its file is open */
+    spool_fixture_await_idle();
+    spool_tidy(f->spool);
+    spool_fixture_await_idle();
+    if (_i > 0)
+        ck_assert_uint_eq(spool_fixture_figures().file_bytes, SPOOL_FIXTURE_FILE_BYTES);
     spool_fixture_export('c');
 }
 END_TEST
@@ -627,6 +687,8 @@ int main(void)
     tcase_add_test(tcase, a_changed_byte_of_a_file_costs_at_most_the_record_hit);
     tcase_add_test(tcase, strange_files_are_set_aside_or_left_alone);
     tcase_add_test(tcase, a_file_of_another_user_is_not_believed);
+    tcase_add_test(tcase, what_cannot_be_read_at_the_start_is_told);
+    tcase_add_test(tcase, the_loop_does_not_wait_for_a_file_to_go);
     tcase_add_test(tcase, a_disk_that_does_not_keep_up_is_given_a_bounded_queue);
     tcase_add_loop_test(tcase, a_failed_write_is_not_found_later, 0, 3);
     tcase_add_loop_test(tcase, a_vanished_directory_is_made_anew, 0, 3);
