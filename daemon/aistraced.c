@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "config.h"
 #include "daemon.h"
+#include "daemon_footprint.h"
 #include "daemon_load.h"
 #include "harden.h"
 #include "log.h"
@@ -101,6 +102,16 @@ static enum daemon_exit print_config(const struct config *config)
 {
     struct buf text = {.data = NULL};
     int err = config_print(config, &text);
+    if (!err)
+        err = buf_printf(&text, "# ");
+    if (!err)
+        err = daemon_footprint(config, &text);
+    if (!err)
+        err = buf_printf(&text, "\n# ");
+    if (!err)
+        err = daemon_footprint_spool(config, &text);
+    if (!err)
+        err = buf_printf(&text, "\n");
     if (!err && fwrite(text.data, 1, text.len, stdout) != text.len)
         err = -EIO;
     buf_done(&text);

@@ -12,6 +12,7 @@
 #include "buf.h"
 #include "daemon_explain.h"
 #include "daemon_export.h"
+#include "daemon_footprint.h"
 #include "daemon_notify.h"
 #include "daemon_reload.h"
 #include "file_watch.h"
@@ -293,6 +294,14 @@ static enum daemon_exit explain(const struct daemon *d, enum daemon_setting sett
     return daemon_explain(d->log, d->config, setting, err) ? DAEMON_EXIT_CONFIG : DAEMON_EXIT_SYSTEM;
 }
 
+static void tell_footprint(const struct daemon *d)
+{
+    struct buf text = {.data = NULL};
+    if (daemon_footprint(d->config, &text) == 0)
+        log_line(d->log, LOG_INFO, "%.*s", (int)text.len, (const char *)text.data);
+    buf_done(&text);
+}
+
 static enum daemon_exit start(struct daemon *d)
 {
     const struct config *c = d->config;
@@ -309,6 +318,7 @@ static enum daemon_exit start(struct daemon *d)
     source_reconfigure(d->source, c);
     log_line(d->log, LOG_INFO, "aistraced %s: reading %s, %s%s", AISTRACE_BUILD_VERSION, c->ring_dir,
              c->enabled ? "sending to " : "tracing is disabled", c->enabled ? c->endpoint : "");
+    tell_footprint(d);
     notify_ready(d);
     return DAEMON_EXIT_OK;
 }

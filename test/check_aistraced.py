@@ -120,6 +120,17 @@ def test_print_config_shows_where_values_come_from(scene):
         check(line in result.stdout.splitlines(), f"{line!r} not in {result.stdout}")
 
 
+def test_what_the_settings_may_take_is_printed_and_told_at_start(scene):
+    limits = {"ring_dir": scene.ring_dir, "max_in_flight": 2, "max_batch_bytes": "2MiB", "metrics_listen": "",
+              "spool": {"dir": scene.path("spool"), "max_bytes": "1MiB"}}
+    path = write(scene, "a.json", {"aistraced": limits})
+    result = run("--print-config", "-c", path)
+    check("# memory for requests at most 26.0 MiB; rings in " in result.stdout, result.stdout)
+    check(f"# spool {scene.path('spool')} at most 1.0 MiB\n" in result.stdout, result.stdout)
+    check(not os.path.exists(scene.path("spool")), "printing makes nothing")
+    seen(scene.start("aistraced", [AISTRACED, "-c", path]), "memory for requests at most 26.0 MiB; rings in ")
+
+
 def test_the_token_is_never_printed(scene):
     token = write(scene, "token", "s3cret-token")
     path = write(scene, "a.json", {"tracing": {"enabled": True, "exporter_endpoint": "localhost:1", "skip_verify": True,
