@@ -176,6 +176,15 @@ static int prepare(struct gen *gen, struct worker *worker, uint64_t index)
     return 0;
 }
 
+static void say_no_segment(const struct gen *gen, int err)
+{
+    const char *environment = getenv("AIS_TRACING_RING_DIR");
+    const char *elsewhere = environment && *environment ? environment : "/dev/shm/aistrace";
+    fprintf(stderr, "aistrace gen: no segment in %s (%s): spans are recorded nowhere%s\n",
+            gen->ring_dir ? gen->ring_dir : elsewhere, strerror(-err),
+            err == -EPERM ? "; AIS_TRACING_RING_UID names who else may own the directory" : "");
+}
+
 static int run_threads(struct gen *gen, struct worker *workers, uint64_t *attempted)
 {
     uint64_t started = 0;
@@ -248,7 +257,7 @@ static int run(struct gen *gen)
         snprintf(gen->keys[i], KEY_BYTES, "gen.attribute.%" PRIu64, i);
     int err = aistrace_start(&options);
     if (err < 0)
-        fprintf(stderr, "aistrace gen: no segment (%s): spans are recorded nowhere\n", strerror(-err));
+        say_no_segment(gen, err);
     err = run_threads(gen, workers, &attempted);
     free(workers);
     if (gen->log_path) {
