@@ -174,7 +174,8 @@ struct aistrace_counters {
  * without aistrace_stop between is -EALREADY. The process also gets `process.pid`, `host.name`, `telemetry.sdk.*` and,
  * from MY_POD, `pod` as resource attributes.
  * -> 0; -EINVAL (neither or both of role and service_name); or why there is no segment (-EPERM foreign ring directory,
- * -ENOSPC, -EFBIG, -ENOENT, ...): the program may ignore it, spans then record nothing. Not async-signal-safe. */
+ * -ENOSPC, -EFBIG, -ENOENT, ...): the program may ignore it, spans then record nothing. With AIS_TRACING_DEBUG=1 stderr
+ * has a line for each cause of that. Not async-signal-safe. */
 int aistrace_start(const struct aistrace_options *options);
 
 /* Gives the segment up; the daemon drains and removes it. No other thread may be inside a call of this library; spans
