@@ -11,6 +11,8 @@ VARIANT ?= release
 WERROR  ?= -Werror
 
 Q := $(if $(V),,@)
+# For targets that build a lot: a job for each processor, unless -j says how many.
+JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)')
 
 # Sanitizer variants keep their objects and binaries apart from the release build's.
@@ -177,21 +179,21 @@ deps-test: ## installs what the tests need as well
 
 test: ## the whole test suite
 	$(Q)$(MAKE) --no-print-directory deps-test
-	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing tests-built
-	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
+	$(Q)$(MAKE) --no-print-directory $(JOBS) TAGS=oteltracing tests-built
+	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=fuzz fuzzers
 	$(Q)test/run all
 test-quick: ## the unit tests: under a minute
 	$(Q)$(MAKE) --no-print-directory deps-test
-	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing tests-built
+	$(Q)$(MAKE) --no-print-directory $(JOBS) TAGS=oteltracing tests-built
 	$(Q)test/run quick
 asan tsan ubsan: ## the unit tests under a sanitizer
 	$(Q)$(MAKE) --no-print-directory deps-test
-	$(Q)$(MAKE) --no-print-directory VARIANT=$@ TAGS=oteltracing tests-built
+	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=$@ TAGS=oteltracing tests-built
 	$(Q)VARIANT=$@ test/run quick
 
 fuzz: ## looks for inputs that break the parsers: FUZZ_SECONDS (60) for each; corpora stay in build/fuzz/
 	$(Q)$(MAKE) --no-print-directory deps-test
-	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
+	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=fuzz fuzzers
 	$(Q)test/fuzz/run $(or $(FUZZ_SECONDS),60)
 
 faults: ## the faults of the list, each with its promise: a table, and build/faults.json; under 20 minutes
@@ -202,12 +204,12 @@ faults-full: ## the longer variants of the faults
 	$(Q)test/faults/run --full
 faults-built:
 	$(Q)$(MAKE) --no-print-directory deps-test
-	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing tests-built build/test/aistraced_failing
-	$(Q)$(MAKE) --no-print-directory VARIANT=asan build/asan/test/aistraced_failing
+	$(Q)$(MAKE) --no-print-directory $(JOBS) TAGS=oteltracing tests-built build/test/aistraced_failing
+	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=asan build/asan/test/aistraced_failing
 
 coverage: ## the share of lines that the unit tests run
 	$(Q)$(MAKE) --no-print-directory deps-test
-	$(Q)$(MAKE) --no-print-directory VARIANT=coverage TAGS=oteltracing tests-built
+	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=coverage TAGS=oteltracing tests-built
 	$(Q)find build/coverage -name '*.gcda' -delete
 	$(Q)VARIANT=coverage test/run quick
 	$(Q)test/coverage
@@ -248,7 +250,7 @@ $(B)/bench/grpc_client: test/bench/grpc_client.cc $(OTLP_PROTOS)
 bench-ready:
 	$(Q)test/playground/deploy/deps bench
 	$(Q)test/playground/deploy/deps peers || echo "bench: goes on without the peers that could not be installed"
-	$(Q)$(MAKE) --no-print-directory bench-built
+	$(Q)$(MAKE) --no-print-directory $(JOBS) bench-built
 bench-built: $(BIN)/aistraced $(patsubst %,$(B)/bench/%,$(BENCH))
 bench: ## measures every figure beside its floor and its peers: a table, and build/bench.json
 	$(Q)$(MAKE) --no-print-directory bench-ready
@@ -261,7 +263,7 @@ bench-quick: ## the same with fewer repetitions, within 5 minutes
 
 deploy: ## builds and starts the playground: proxies, targets, sidecars, and an endpoint to look at the traces
 	$(Q)$(MAKE) --no-print-directory deps </dev/null
-	$(Q)$(MAKE) --no-print-directory TAGS=oteltracing all </dev/null
+	$(Q)$(MAKE) --no-print-directory $(JOBS) TAGS=oteltracing all </dev/null
 	$(Q)test/playground/deploy/deploy
 kill: ## stops the playground
 	$(Q)test/playground/deploy/kill
