@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -18,8 +19,10 @@ int spool_files_directory(struct spool *s, bool create)
     int dir_fd = shmring_dir_open(s->path, (uid_t)-1);
     if (dir_fd < 0)
         return dir_fd;
-    int lock_fd = s->transient ? -1 : shmring_dir_lock(dir_fd);
-    if (lock_fd < 0 && !s->transient) {
+    /* The directory itself, too: the place of one daemon's transient spool may be another's that is named. */
+    bool taken = flock(dir_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    int lock_fd = taken ? -EWOULDBLOCK : s->transient ? -1 : shmring_dir_lock(dir_fd);
+    if (taken || (lock_fd < 0 && !s->transient)) {
         close(dir_fd);
         return lock_fd;
     }

@@ -616,9 +616,11 @@ START_TEST(a_spool_has_one_daemon_and_is_its_own)
     struct stat st;
     static const struct spool_callbacks none;
     char path[128];
+    f->options.transient = _i & 1;
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 100, 1), 0);
     spool_fixture_await_written(1);
+    f->options.transient = _i & 2;
     ck_assert_int_eq(spool_open(&f->loop, &f->options, &none, f, f->log, &second), -EWOULDBLOCK);
     int fd = open_file(O_RDONLY);
     ck_assert_int_eq(fstat(fd, &st), 0);
@@ -693,7 +695,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_failed_write_is_not_found_later, 0, 3);
     tcase_add_loop_test(tcase, a_vanished_directory_is_made_anew, 0, 3);
     tcase_add_test(tcase, a_full_disk_is_told_before_anything_is_written);
-    tcase_add_test(tcase, a_spool_has_one_daemon_and_is_its_own);
+    tcase_add_loop_test(tcase, a_spool_has_one_daemon_and_is_its_own, 0, 4);
     tcase_add_loop_test(tcase, what_is_empty_at_the_end_leaves_no_file, 0, 2);
     tcase_add_test(tcase, without_a_directory_there_is_nothing_until_the_first_write);
     suite_add_tcase(suite, tcase);
