@@ -76,8 +76,8 @@ void spool_disown(struct spool *spool, struct spool_record *record);
 int spool_read(struct spool *spool, struct spool_record *record);
 bool spool_reading(const struct spool *spool);
 
-/* Does the record answer for its spans: settled, or its request whole? Blocking, the first time; once it does it does so
- * for all its claims. -> 0, -EBADMSG or -errno */
+/* Does the record answer for its spans: settled, or its request whole? Blocking, the first time; once it does it does
+ * so for all its claims. -> 0, -EBADMSG or -errno */
 int spool_check(struct spool_record *record);
 uint32_t spool_record_spans(const struct spool_record *record);
 

@@ -18,8 +18,8 @@ int spool_file_create(int dir_fd, const char *name, uint64_t bytes);
  * spans of his own sent in our name. Symbolic links are not followed. */
 int spool_file_open(int dir_fd, const char *name, uint64_t *bytes);
 
-/* Removes the file; closes *fd unless negative, which then is: giving back the file's blocks takes its time, and happens
- * here. */
+/* Removes the file; closes *fd unless negative, which then is: giving back the file's blocks takes its time, and
+ * happens here. */
 int spool_file_remove(int dir_fd, const char *name, int *fd);
 
 /* False when somebody has removed it: what is written to it is gone with the daemon. */

@@ -563,7 +563,8 @@ START_TEST(a_vanished_directory_is_made_anew)
 {
     char command[128];
     if (_i == 0)
-        f->options.file_bytes = 8 << 10; /* the next needs a new file; else the same takes it, and nobody would find it */
+        f->options.file_bytes =
+            8 << 10; /* the next needs a new file; else the same takes it, and nobody would find it */
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 3000, 1), 0);
     spool_fixture_await_written(1);
