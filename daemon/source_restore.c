@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,40 +16,111 @@
 #include "source_spool.h"
 #include "source_state.h"
 
+enum { NAME_BYTES = TOTALS_INSTANCE_HEX + sizeof(SHMRING_SUFFIX) };
+
 struct source_restored {
     struct spool_record *record;
     struct spool_claim claim;
 };
 
-static void to_hex(const uint8_t instance[16], char hex[TOTALS_INSTANCE_HEX + 1])
+/* A segment of which the spool has claims. The most are of long ago: only those it has not released are kept. */
+struct source_released {
+    uint8_t instance[16];
+    bool present;
+    uint32_t slot_count; /* 0: not known */
+    struct {
+        bool known;
+        uint64_t cpos;
+    } slots[];
+};
+
+struct source_presence { /* of the segment last asked about */
+    uint8_t instance[16];
+    bool known;
+    bool present;
+};
+
+static void to_name(const uint8_t instance[16], char name[NAME_BYTES])
 {
     for (size_t i = 0; i < 16; i++)
-        snprintf(hex + 2 * i, 3, "%02x", instance[i]);
+        snprintf(name + 2 * i, 3, "%02x", instance[i]);
+    memcpy(name + TOTALS_INSTANCE_HEX, SHMRING_SUFFIX, sizeof(SHMRING_SUFFIX));
 }
 
-/* Its ledger is still to come. Neighbours in the spool are mostly of the same segment: the last answer is kept. */
-static bool is_present(const struct source *s, const uint8_t instance[16], struct source_presence *last)
+/* Its ledger is still to come. */
+static bool is_present(const struct source *s, const uint8_t instance[16])
 {
-    char hex[TOTALS_INSTANCE_HEX + 1], name[TOTALS_INSTANCE_HEX + sizeof(SHMRING_SUFFIX)];
-    if (last->known && memcmp(instance, last->instance, 16) == 0)
-        return last->present;
-    to_hex(instance, hex);
-    snprintf(name, sizeof(name), "%s%s", hex, SHMRING_SUFFIX);
-    memcpy(last->instance, instance, 16);
-    last->known = true;
-    last->present = !totals_noted(&s->totals, hex) && !source_segments_known(s, name) &&
-                    faccessat(s->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-    return last->present;
+    char hex[NAME_BYTES], name[NAME_BYTES];
+    to_name(instance, name);
+    snprintf(hex, sizeof(hex), "%.*s", TOTALS_INSTANCE_HEX, name);
+    return !totals_noted(&s->totals, hex) && !source_segments_known(s, name) &&
+           faccessat(s->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int by_instance(const void *a, const void *b)
+{
+    return memcmp(a, b, 16);
+}
+
+static void note_positions(struct source_released *released, const struct shmring_reader *reader)
+{
+    for (uint32_t i = 0; i < released->slot_count; i++) {
+        const struct shmring_slot_status *status = shmring_reader_slot(reader, i);
+        released->slots[i].known = status->health == SHMRING_SLOT_SOUND;
+        released->slots[i].cpos = status->ledger.cpos;
+    }
+}
+
+static struct source_released *learn(struct source *s, const uint8_t instance[16])
+{
+    char name[NAME_BYTES];
+    struct shmring_reader *reader = NULL;
+    bool present = is_present(s, instance);
+    to_name(instance, name);
+    if (present && shmring_reader_open(s->dir_fd, name, &reader) != 0)
+        reader = NULL; /* whatever it is: the segment is looked at again when it is attached */
+    uint32_t slots = reader ? shmring_reader_slots(reader) : 0;
+    struct source_released *released = calloc(1, sizeof(*released) + slots * sizeof(*released->slots));
+    if (released) {
+        memcpy(released->instance, instance, 16);
+        released->present = present;
+        released->slot_count = slots;
+        note_positions(released, reader);
+    }
+    shmring_reader_close(reader);
+    if (released && !tsearch(released, &s->released, by_instance)) {
+        free(released);
+        return NULL;
+    }
+    return released;
+}
+
+static bool is_released(const struct source_released *released, const struct spool_claim *claim)
+{
+    return claim->slot < released->slot_count && released->slots[claim->slot].known &&
+           (int64_t)(claim->end - released->slots[claim->slot].cpos) <= 0;
 }
 
 int source_restore_claim(void *user, struct spool_record *record, const struct spool_claim *claim)
 {
     struct source *s = user;
     struct source_restored restored = {record, *claim};
-    if (!is_present(s, claim->instance, &s->presence))
+    struct source_released *const *found = tfind(claim->instance, &s->released, by_instance);
+    const struct source_released *released = found ? *found : learn(s, claim->instance);
+    if (!released)
+        return -ENOMEM;
+    if (!released->present || is_released(released, claim))
         return 0;
     int err = buf_append(&s->restored, &restored, sizeof(restored));
     return err ? err : 1;
+}
+
+void source_restore_opened(struct source *s, bool whole)
+{
+    tdestroy(s->released, free);
+    s->released = NULL;
+    if (!whole)
+        buf_done(&s->restored);
 }
 
 /* The last takes its place. */
@@ -123,12 +195,22 @@ int source_restore_attach(struct source *s, struct segment *segment)
     return 0;
 }
 
+/* Neighbours are mostly of the same segment: the last answer is kept. */
+static bool is_still_present(const struct source *s, const uint8_t instance[16], struct source_presence *last)
+{
+    if (!last->known || memcmp(instance, last->instance, 16) != 0)
+        last->present = is_present(s, instance);
+    memcpy(last->instance, instance, 16);
+    last->known = true;
+    return last->present;
+}
+
 void source_restore_forget_gone(struct source *s)
 {
     struct source_restored *all = (void *)s->restored.data;
-    struct source_presence presence = {.known = false};
+    struct source_presence last = {.known = false};
     for (size_t i = count(s); i > 0; i--) {
-        if (is_present(s, all[i - 1].claim.instance, &presence))
+        if (is_still_present(s, all[i - 1].claim.instance, &last))
             continue;
         spool_claim_committed(all[i - 1].record);
         forget(s, &all[i - 1]);

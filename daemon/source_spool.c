@@ -302,8 +302,7 @@ int source_spool_start(struct source *s)
     }
     place.named = place.named && place.max_bytes > 0;
     err = open_spool(s, &place);
-    if (err)
-        source_restore_free(s); /* of records that are gone */
+    source_restore_opened(s, !err);
     if (err && !place.named) {
         log_line(s->log, LOG_ERROR, "no spool: %s cannot be used: %s; aistraced.spool.dir names another place",
                  place.path, strerror(-err));

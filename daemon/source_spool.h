@@ -48,6 +48,8 @@ void source_replay_stop(struct source *source);                                 
 
 int source_restore_claim(void *user, struct spool_record *record, const struct spool_claim *claim); /* claim_cb */
 
+void source_restore_opened(struct source *source, bool whole); /* no more claims will be told; not whole: nor count */
+
 /* For a segment just opened. -> 0 or -ENOMEM: nothing has changed. */
 int source_restore_attach(struct source *source, struct segment *segment);
 

@@ -17,12 +17,6 @@
 #include "tenant.h"
 #include "totals.h"
 
-struct source_presence { /* of the segment last asked about */
-    uint8_t instance[16];
-    bool known;
-    bool present;
-};
-
 struct source {
     uv_loop_t *loop;
     const struct config *config;
@@ -71,7 +65,7 @@ struct source {
     bool resting;                    /* at the end: everything goes to the spool */
     bool closing;
     struct buf restored; /* struct source_restored[]: claims of segments not yet attached */
-    struct source_presence presence;
+    void *released;      /* tsearch(3) tree of struct source_released, while the spool is opened */
     size_t retired_seen; /* first of totals.retired whose files are there */
     void (*closed_cb)(void *user);
     void *closed_user;

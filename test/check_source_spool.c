@@ -19,6 +19,18 @@ enum {
 
 SOURCE_FIXTURE_PLAYS_EXPORTER
 
+static size_t claims_kept;
+
+static int counted_append(struct buf *buf, const void *data, size_t bytes)
+{
+    claims_kept++;
+    return buf_append(buf, data, bytes);
+}
+
+#define buf_append counted_append
+#include "../daemon/source_restore.c"
+#undef buf_append
+
 static struct source_fixture *const f = &source_fixture;
 static const struct batch_outcome exported = {.exported = true}, returned = {.returned = true};
 static char spool_dir[96];
@@ -427,6 +439,21 @@ START_TEST(totals_and_files_of_the_spool_agree_over_restarts)
 }
 END_TEST
 
+START_TEST(of_what_is_released_no_claims_are_kept)
+{
+    spool_some(2 * QUARTER);
+    source_fixture_run_for(50); /* longer than the flush interval */
+    uint64_t before = spooled();
+    kill_and_start();
+    ck_assert_uint_eq(spooled(), before);
+    ck_assert_uint_eq(claims_kept, 0);
+    outage(false);
+    f->submitted = DELIVERY_ON_WIRE;
+    export_all();
+    ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
+}
+END_TEST
+
 START_TEST(a_spool_that_cannot_be_opened_whole_is_none)
 {
     char command[256];
@@ -528,6 +555,7 @@ int main(void)
     tcase_add_test(tcase, what_is_spooled_and_damaged_is_read_from_the_ring_again);
     tcase_add_test(tcase, a_spool_that_is_gone_is_counted);
     tcase_add_test(tcase, totals_and_files_of_the_spool_agree_over_restarts);
+    tcase_add_test(tcase, of_what_is_released_no_claims_are_kept);
     tcase_add_test(tcase, a_spool_that_cannot_be_opened_whole_is_none);
     tcase_add_test(tcase, claims_of_segments_that_are_gone_hold_no_file);
     tcase_add_test(tcase, at_the_end_everything_goes_to_the_spool);
