@@ -35,13 +35,15 @@ static uint32_t find(const struct aistrace_span *span, uint32_t at, struct aistr
     return at;
 }
 
-/* The trace state, to which the context points, is the first item and is never dropped: what moves lies behind it. */
+/* The trace state, to which the context points, is the first item and is never dropped: what moves lies behind it. The
+ * room that comes free was not counted: more attributes would pass the limit than there may be. */
 static void drop_item(struct aistrace_span *span, uint32_t at)
 {
     uint32_t after = next(span, at);
 
     memmove(span->body + at, span->body + after, body_bytes(span) - after);
     span->end -= after - at;
+    span->limit = span->end;
 }
 
 /* Removes attributes whose key comes again later. */

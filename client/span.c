@@ -30,11 +30,10 @@ static_assert(IS_AT(span_id) && IS_AT(parent_span_id) && IS_AT(start_unix_ns) &&
 /* ---- start ---------------------------------------------------------------------------------------------------------
  */
 
-/* Appends a text item, cut to the room there is; -> where the text went. */
+/* Appends a text item, cut to the room; -> where the text went. */
 static const uint8_t *put_text(struct aistrace_span *span, enum aistrace_item_tag tag, const char *text, size_t bytes,
-                               size_t body_bytes_max)
+                               size_t room)
 {
-    size_t room = body_bytes_max - aistrace__body_bytes(span);
     uint8_t *value;
 
     if (unlikely(room < AISTRACE__ITEM_BYTES + bytes)) {
@@ -101,7 +100,7 @@ static bool has_trace_state(const struct aistrace_context *parent)
 static void inherit_trace_state(struct aistrace_span *span, const struct aistrace_context *parent)
 {
     span->context.trace_state = (const char *)put_text(span, AISTRACE_ITEM_TRACE_STATE, parent->trace_state,
-                                                       parent->trace_state_bytes, span->body_capacity);
+                                                       parent->trace_state_bytes, aistrace__room(span));
     span->context.trace_state_bytes = parent->trace_state_bytes;
 }
 
@@ -214,7 +213,7 @@ slowly:
 void aistrace_span_put_name(struct aistrace_span *span, const char *name, size_t bytes)
 {
     if (aistrace__recording(span))
-        put_text(span, AISTRACE_ITEM_NAME, name, bytes, span->body_capacity);
+        put_text(span, AISTRACE_ITEM_NAME, name ? name : "", name ? bytes : 0, aistrace__room(span));
 }
 
 void aistrace_span_start(struct aistrace_span *span, const char *name, const struct aistrace_span_options *options)
@@ -351,7 +350,7 @@ static void replace_text(struct aistrace_span *span, enum aistrace_item_tag tag,
 
     if (AISTRACE__ITEM_BYTES + text.bytes > body_bytes_max - aistrace__body_bytes(span))
         aistrace__drop_texts(span, tag);
-    put_text(span, tag, text.data, text.bytes, body_bytes_max);
+    put_text(span, tag, text.data, text.bytes, body_bytes_max - aistrace__body_bytes(span));
 }
 
 void aistrace_span_set_name(struct aistrace_span *span, const char *name)

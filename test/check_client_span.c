@@ -326,6 +326,64 @@ START_TEST(more_than_128_attributes_are_counted_and_replacing_still_works)
 }
 END_TEST
 
+/* Attributes of no more than their heads, which pack most densely: as many as the limit lets pass uncounted. */
+static void set_many_small(struct aistrace_span *span, int count)
+{
+    for (int i = 0; i < count; i++)
+        aistrace_span_set_string(span, "", "");
+}
+
+START_TEST(what_is_taken_out_makes_no_room_for_more_than_128_attributes)
+{
+    static char buffer[4096], large[3900], name[400];
+    struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+
+    memset(large, 'x', sizeof(large) - 1);
+    memset(name, 'n', sizeof(name) - 1);
+    aistrace_span_start(&span, name, &options);
+    if (_i == 0) { /* a value that was replaced, found when another does not fit */
+        aistrace_span_set_text(&span, "key", large, 2500);
+        aistrace_span_set_text(&span, "key", large, 1);
+        set_many_small(&span, 20);
+        aistrace_span_set_string(&span, "large", large);
+    } else { /* a name, for a shorter one that does not fit beside it */
+        set_many_small(&span, 100);
+        aistrace_span_set_text(&span, "large", large, 2590);
+        aistrace_span_set_name(&span, name);
+        aistrace_span_set_text(&span, "more", large, 1);
+        aistrace_span_set_name(&span, name + 100);
+    }
+    set_many_small(&span, _i == 0 ? 400 : 36);
+    seen = written(&span);
+    ck_assert_uint_le(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 128);
+}
+END_TEST
+
+START_TEST(a_name_put_after_the_texts_took_their_room_stays_in_the_body)
+{
+    struct {
+        char buffer[2000];
+        uint8_t behind[2000];
+    } memory;
+    char large[3000];
+    struct aistrace_span_options options = {.buffer = memory.buffer, .buffer_bytes = sizeof(memory.buffer)};
+    struct aistrace_span span;
+
+    memset(memory.behind, 0x55, sizeof(memory.behind));
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    aistrace_span_start(&span, large, &options);
+    aistrace_span_set_status(&span, AISTRACE_STATUS_ERROR, "more than the attributes' room");
+    aistrace_span_put_name(&span, large, 1500);
+    aistrace_span_put_name(&span, NULL, 7);
+    written(&span);
+    for (size_t i = 0; i < sizeof(memory.behind); i++)
+        ck_assert_int_eq(memory.behind[i], 0x55);
+}
+END_TEST
+
 START_TEST(what_does_not_fit_is_counted_and_the_rest_is_kept)
 {
     struct aistrace_span span;
@@ -892,6 +950,8 @@ static TCase *spans(const char *name, void (*start_clock)(void))
     tcase_add_test(tcase, the_last_value_of_a_key_wins);
     tcase_add_test(tcase, a_key_set_for_ever_keeps_its_last_value);
     tcase_add_test(tcase, more_than_128_attributes_are_counted_and_replacing_still_works);
+    tcase_add_loop_test(tcase, what_is_taken_out_makes_no_room_for_more_than_128_attributes, 0, 2);
+    tcase_add_test(tcase, a_name_put_after_the_texts_took_their_room_stays_in_the_body);
     tcase_add_test(tcase, what_does_not_fit_is_counted_and_the_rest_is_kept);
     tcase_add_test(tcase, a_value_that_does_not_fit_leaves_the_old_one);
     tcase_add_test(tcase, a_key_of_the_greatest_length_is_kept_and_a_longer_one_dropped);
