@@ -210,6 +210,14 @@ class Sidecar(Process):
         return metrics if left == 0 else None
 
 
+def unmount_below(directory):
+    with open("/proc/self/mounts", encoding="utf-8") as file:
+        points = [line.split()[1] for line in file]
+    for point in reversed(points):
+        if point.startswith(directory + "/"):
+            subprocess.run(["umount", "-l", point], check=False)
+
+
 class Scene:
     """One test's directory, processes and servers; everything goes at its end."""
 
@@ -308,6 +316,7 @@ class Scene:
                 process.kill()
         for oracle in self.oracles:
             oracle.close()
+        unmount_below(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
