@@ -26,11 +26,11 @@ START_TEST(a_ring_fills_by_a_sixteenth_between_two_looks)
         uint64_t ms;
     } rows[] = {
         {{.bytes = 1, .filled = POLL_PACE_RING / 16, .elapsed_ns = 10 * MS, .flush_ms = 1000}, 10},
-        {{.bytes = 1, .filled = POLL_PACE_RING / 2, .elapsed_ns = 100 * MS, .flush_ms = 1000}, 12},
+        {{.bytes = 1, .filled = POLL_PACE_RING / 2, .elapsed_ns = 70 * MS, .flush_ms = 1000}, 8},
         {{.bytes = 1, .filled = POLL_PACE_RING, .elapsed_ns = 1 * MS, .flush_ms = 1000}, 1},
         {{.bytes = 1, .filled = POLL_PACE_RING / 2, .elapsed_ns = 0, .flush_ms = 1000}, 1},
         {{.bytes = 1, .filled = 3 * POLL_PACE_RING, .elapsed_ns = 40 * MS, .flush_ms = 1000}, 2},
-        {{.bytes = 1, .filled = POLL_PACE_RING / 64, .elapsed_ns = 4 * MS, .flush_ms = 1000}, 16},
+        {{.bytes = 1, .filled = POLL_PACE_RING / 64, .elapsed_ns = 2 * MS, .flush_ms = 1000}, 8},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         ck_assert_uint_eq(poll_pace_next(100, &rows[i].look), rows[i].ms);
@@ -50,6 +50,16 @@ START_TEST(a_trickle_is_looked_at_often_enough_for_a_burst_and_for_the_flush)
 }
 END_TEST
 
+/* 350 bytes are a span with a handful of attributes; a quarter of the ring is what may wait for its acknowledgement. */
+START_TEST(a_burst_after_a_trickle_finds_room_until_it_is_seen)
+{
+    enum { SPANS_PER_MS = 200, SPAN_BYTES = 350, RING_BYTES = 1 << 20 };
+    const struct poll_look trickle = {.bytes = SPAN_BYTES, .elapsed_ns = 10 * MS, .flush_ms = 1000};
+    uint64_t unseen_ms = poll_pace_next(POLL_PACE_IDLE_MAX_MS, &trickle);
+    ck_assert_uint_le(unseen_ms * SPANS_PER_MS * SPAN_BYTES, RING_BYTES - RING_BYTES / 4);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("poll_pace");
@@ -57,6 +67,7 @@ int main(void)
     tcase_add_test(tcase, idle_sleeps_double_up_to_the_longest);
     tcase_add_test(tcase, a_ring_fills_by_a_sixteenth_between_two_looks);
     tcase_add_test(tcase, a_trickle_is_looked_at_often_enough_for_a_burst_and_for_the_flush);
+    tcase_add_test(tcase, a_burst_after_a_trickle_finds_room_until_it_is_seen);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
