@@ -29,6 +29,7 @@ START_TEST(a_ring_fills_by_a_sixteenth_between_two_looks)
         {{.bytes = 1, .filled = POLL_PACE_RING / 2, .elapsed_ns = 70 * MS, .flush_ms = 1000}, 8},
         {{.bytes = 1, .filled = POLL_PACE_RING, .elapsed_ns = 1 * MS, .flush_ms = 1000}, 1},
         {{.bytes = 1, .filled = POLL_PACE_RING / 2, .elapsed_ns = 0, .flush_ms = 1000}, 1},
+        {{.bytes = 1, .filled = POLL_PACE_RING / 160, .elapsed_ns = MS / 10, .flush_ms = 1000}, 1},
         {{.bytes = 1, .filled = 3 * POLL_PACE_RING, .elapsed_ns = 40 * MS, .flush_ms = 1000}, 2},
         {{.bytes = 1, .filled = POLL_PACE_RING / 64, .elapsed_ns = 2 * MS, .flush_ms = 1000}, 8},
     };
