@@ -58,7 +58,8 @@ bool aistrace__ticks_is_due(struct aistrace__ticks *line, uint64_t ns)
 
     if (ns < GET(renew_at_ns))
         return false;
-    if (GET(window_ticks) != 0 && ns - GET(base_ns) < AISTRACE__TICKS_WINDOW_NS + AISTRACE__TICKS_LATE_NS)
+    /* Less than nothing: another thread has renewed the line since the reading. */
+    if (GET(window_ticks) != 0 && (int64_t)(ns - GET(base_ns)) < AISTRACE__TICKS_WINDOW_NS + AISTRACE__TICKS_LATE_NS)
         return true;
     if (ns - GET(busy_since_ns) < AISTRACE__TICKS_WINDOW_NS)
         readings = GET(busy_readings) + 1;

@@ -223,6 +223,21 @@ START_TEST(time_does_not_go_back)
 }
 END_TEST
 
+/* Somebody read the clock, and was held up until another had renewed the line. */
+START_TEST(a_reading_from_before_the_renewal_leaves_the_line_open)
+{
+    struct machine m = machine(101, clocks_ghz[_i]);
+
+    run(&m, READINGS, 3000);
+    uint64_t before_ns = (uint64_t)m.ns;
+    pass_ns(&m, 1000);
+    renew(&m);
+    ck_assert_uint_gt(m.line.base_ns, before_ns);
+    aistrace__ticks_is_due(&m.line, before_ns);
+    ck_assert_uint_ne(m.line.window_ticks, 0);
+}
+END_TEST
+
 START_TEST(the_line_is_not_used_while_it_is_renewed)
 {
     struct machine m = machine(81, clocks_ghz[_i]);
@@ -254,6 +269,7 @@ int main(void)
     tcase_add_loop_test(tcase, readings_that_took_long_are_not_believed, 0, CLOCKS);
     tcase_add_loop_test(tcase, who_reads_seldom_renews_nothing, 0, CLOCKS);
     tcase_add_loop_test(tcase, time_does_not_go_back, 0, CLOCKS);
+    tcase_add_loop_test(tcase, a_reading_from_before_the_renewal_leaves_the_line_open, 0, CLOCKS);
     tcase_add_loop_test(tcase, the_line_is_not_used_while_it_is_renewed, 0, CLOCKS);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
