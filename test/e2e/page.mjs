@@ -28,6 +28,10 @@ const rows = () => page.locator('.rows .row');
 const spans = () => page.locator('.waterfall .span-row');
 const texts = async (locator) => (await locator.allInnerTexts()).map((text) => text.replace(/\s+/g, ' ').trim());
 const found = (text) => page.waitForFunction((wanted) => document.querySelector('.results:not(.loading) .results-head h1')?.firstChild?.textContent === wanted, text);
+async function expectReadable() {
+  const line = (await page.locator('body').innerText()).split('\n').find((text) => text.includes('[object'));
+  if (line) complaints.push(`an object shown as text: ${line}`);
+}
 async function screenshot(name) {
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });
@@ -97,6 +101,25 @@ const scenarios = {
     await page.locator('.notice.bad').waitFor();
     complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes('status of 400')));
     return { marked, only, url, checked, message, tagged, problem: await page.locator('.notice.bad').innerText() };
+  },
+
+  async details() {
+    await open(`/trace/${input.trace}?span=${input.span}&details=1`);
+    await page.locator('.details h2').waitFor();
+    for (const closed of await page.locator('.details details:not([open]) > summary').all()) await closed.click();
+    const whole = await page.locator('.details').innerText();
+    const parts = [];
+    for (const part of await page.locator('.details details').all()) {
+      const rows = [];
+      for (const row of await part.locator('tr').all())
+        rows.push([await row.locator('th').innerText(), await row.locator('td').innerText()]);
+      parts.push({ title: (await texts(part.locator('summary')))[0], lines: await texts(part.locator('p')), rows });
+    }
+    await screenshot('details');
+    await expectReadable();
+    await page.locator('.details .event button.link').click();
+    await page.waitForFunction((before) => document.querySelector('.details').innerText !== before, whole);
+    return { whole, parts, followed: await page.locator('.details h2').innerText() };
   },
 
   async hostile() {
@@ -180,6 +203,7 @@ const scenarios = {
 let status = 0;
 try {
   const seen = await scenarios[process.argv[2]]();
+  await expectReadable();
   console.log(JSON.stringify({ ...seen, complaints, shots }));
 } catch (error) {
   console.error(error.stack, complaints);

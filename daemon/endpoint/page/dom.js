@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Elements from data. Text only ever becomes text: nothing here takes markup.
+// Elements from data. Text only ever becomes text: nothing here takes markup. Children may be in lists of any depth.
 
 export function el(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -14,7 +14,7 @@ export function el(tag, properties = {}, ...children) {
     } else if (key.startsWith('on')) element.addEventListener(key.slice(2), value);
     else element.setAttribute(key, value === true ? '' : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
