@@ -36,7 +36,8 @@ WARN_VARIANT := $(if $(SANITIZE),-Wno-format-truncation -Wno-stringop-overflow -
 # gcc is the compiler whose warnings count.
 WARN_VARIANT := $(if $(filter fuzz,$(VARIANT)),-Wno-everything,$(WARN_VARIANT))
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WARN_VARIANT) $(WERROR)
-INCLUDE := -Ishmring -Iclient -Idaemon -I$(GEN)
+# -iquote: a room such as net/ must never hide a system header of angle brackets.
+INCLUDE := -iquote daemon -iquote shmring -Iclient -I$(GEN)
 BASE := -std=c17 -D_GNU_SOURCE -DAISTRACE_BUILD_VERSION='"$(VERSION)"' -fPIC -pthread -fvisibility=hidden \
         $(INCLUDE) $(WARN) $(CFLAGS) $(HARDEN) $(SANITIZE)
 LINK := -pthread $(SANITIZE) $(if $(SANITIZE),,-pie -Wl,-z,relro,-z,now) $(LDFLAGS)
@@ -48,14 +49,18 @@ LIBS_NODE     = $(call pkg,libmicrohttpd libcurl jansson)
 LIBS_AIS      = $(call pkg,libcurl jansson)
 LIBS_CHECK    = $(call pkg,check)
 
+# The rooms of daemon/, and of daemon/endpoint/: what they are for is in daemon/README.md.
+ROOMS := base span batch grpc tls config net ring spool admin export source process
+ENDPOINT_ROOMS := otlp store traces jaeger
+
 objects = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
 SHMRING_O  := $(call objects,shmring/*.c)
 CLIENT_O   := $(call objects,client/*.c)
-DAEMON_O   := $(filter-out $(O)/daemon/aistraced.o,$(call objects,daemon/*.c))
+DAEMON_O   := $(filter-out $(O)/daemon/aistraced.o,$(call objects,daemon/*.c $(ROOMS:%=daemon/%/*.c)))
 CLI_O      := $(filter-out $(O)/daemon/cli/main.o,$(call objects,daemon/cli/*.c))
 PAGE       := $(wildcard daemon/endpoint/page/*.html daemon/endpoint/page/*.css daemon/endpoint/page/*.js) \
               daemon/endpoint/page/icon.svg
-ENDPOINT_O := $(call objects,daemon/endpoint/*.c) $(O)/gen/page_files.o
+ENDPOINT_O := $(call objects,daemon/endpoint/*.c $(ENDPOINT_ROOMS:%=daemon/endpoint/%/*.c)) $(O)/gen/page_files.o
 NODE_C     := $(wildcard test/playground/node/*.c)
 AIS_C      := $(wildcard test/playground/cli/*.c) test/playground/node/names.c test/playground/node/checksum.c
 SUPPORT_O  := $(call objects,test/support/*.c)

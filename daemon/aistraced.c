@@ -8,13 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "config.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "config/config.h"
 #include "daemon.h"
-#include "daemon_footprint.h"
-#include "daemon_load.h"
-#include "harden.h"
-#include "log.h"
+#include "process/daemon_footprint.h"
+#include "process/daemon_load.h"
+#include "process/harden.h"
 
 enum action { RUN, CHECK_CONFIG, PRINT_CONFIG, PRINT_VERSION, PRINT_HELP };
 

@@ -8,17 +8,17 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "admin.h"
-#include "buf.h"
-#include "daemon_explain.h"
+#include "admin/admin.h"
+#include "base/buf.h"
+#include "base/file_watch.h"
+#include "base/stats.h"
+#include "base/timer_grid.h"
 #include "daemon_export.h"
-#include "daemon_footprint.h"
-#include "daemon_notify.h"
-#include "daemon_reload.h"
-#include "file_watch.h"
-#include "source.h"
-#include "stats.h"
-#include "timer_grid.h"
+#include "process/daemon_explain.h"
+#include "process/daemon_footprint.h"
+#include "process/daemon_notify.h"
+#include "process/daemon_reload.h"
+#include "source/source.h"
 
 enum {
     DRAIN_POLL_MS = 10,

@@ -5,8 +5,8 @@
 #ifndef DAEMON_H
 #define DAEMON_H
 
-#include "config.h"
-#include "log.h"
+#include "base/log.h"
+#include "config/config.h"
 
 /* Of the process; sysexits.h has the same numbers. */
 enum daemon_exit {

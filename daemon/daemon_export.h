@@ -8,9 +8,9 @@
 
 #include <uv.h>
 
-#include "config.h"
-#include "exporter.h"
-#include "source.h"
+#include "config/config.h"
+#include "export/exporter.h"
+#include "source/source.h"
 
 struct daemon_export {
     uv_loop_t *loop;

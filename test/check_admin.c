@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "admin.h"
+#include "admin/admin.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "admin_http.h"
-#include "buf.h"
+#include "admin/admin_http.h"
+#include "base/buf.h"
 
 enum { DEADLINE_MS = 20000 };
 

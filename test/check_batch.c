@@ -27,10 +27,10 @@ static void *counted_realloc(void *data, size_t bytes)
 
 #define calloc  counted_calloc
 #define realloc counted_realloc
-#include "../daemon/batch.c"
-#include "../daemon/batch_claim.c"
-#include "../daemon/batch_pool.c"
-#include "../daemon/buf.c"
+#include "base/buf.c"
+#include "batch/batch.c"
+#include "batch/batch_claim.c"
+#include "batch/batch_pool.c"
 #undef calloc
 #undef realloc
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "aistrace.h"
-#include "record_decode.h"
+#include "span/record_decode.h"
 #include "support/span_model.h"
 #include "support/span_set.h"
 

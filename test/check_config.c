@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config.h"
+#include "config/config.h"
 
 #include <check.h>
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "config_value.h"
+#include "base/buf.h"
+#include "config/config_value.h"
 
 static struct buf errors;
 static char path[64];

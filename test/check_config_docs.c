@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
-#include "config_schema.h"
+#include "base/buf.h"
+#include "config/config_schema.h"
 
 static char *text_of(const char *path)
 {

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "conn.h"
-#include "dial.h"
+#include "net/conn.h"
+#include "net/dial.h"
 #include "support/certificates.h"
 #include "support/script_server.h"
 #include "support/tls_front.h"

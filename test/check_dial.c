@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dial.h"
+#include "net/dial.h"
 
 enum { PATIENCE_MS = 20000, FOUND_MAX = 24 };
 

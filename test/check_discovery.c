@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "discovery.h"
+#include "ring/discovery.h"
 
 enum { DEADLINE_MS = 5000 };
 

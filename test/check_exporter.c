@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backoff.h"
+#include "export/backoff.h"
 #include "support/exporter_batch.h"
 #include "support/exporter_bench.h"
 

@@ -5,7 +5,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "exporter_state.h"
+#include "export/exporter_state.h"
 
 enum { BATCHES = 8, MAX_IN_FLIGHT = 2 };
 

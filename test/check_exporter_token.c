@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "exporter_token.h"
-#include "secret.h"
+#include "base/secret.h"
+#include "export/exporter_token.h"
 #include "support/exporter_batch.h"
 #include "support/exporter_bench.h"
 

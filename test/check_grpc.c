@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "grpc.h"
+#include "grpc/grpc.h"
 
 static struct grpc_decision decide(struct grpc_result result)
 {

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "endpoint/grpc_server.h"
-#include "h2.h"
+#include "grpc/h2.h"
 
 enum { CALLS_MAX = 16, TIMEOUT_MS = 1000, MAX_BUFFERED = 1 << 20 };
 

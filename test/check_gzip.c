@@ -8,7 +8,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "gzip.h"
+#include "grpc/gzip.h"
 
 enum { BYTES_MAX = 5 << 20 };
 

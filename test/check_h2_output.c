@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "h2_output.h"
+#include "grpc/h2_output.h"
 
 static uint8_t LONG[4096];
 

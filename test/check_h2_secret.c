@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
-#include "h2.h"
+#include "base/buf.h"
+#include "grpc/h2.h"
 
 static void on_result(void *user, void *call, const struct grpc_result *result)
 {

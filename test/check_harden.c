@@ -22,7 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "harden.h"
+#include "process/harden.h"
 #include "shmring.h"
 
 static char dir[] = "/dev/shm/check_harden.XXXXXX";

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "h2.h"
+#include "grpc/h2.h"
 #include "support/hostile_cases.h"
 #include "support/hostile_peer.h"
 

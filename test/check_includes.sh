@@ -5,35 +5,44 @@
 #   files                 may include headers of                  libraries besides libc    libc headers it must not have
 #   (first match wins)    (rows by name)                          (- none)                  (- any)
 #
-# In the daemon: L0 <- L1 (pure: bytes in, bytes out, time is an argument) <- L2 (libuv) <- L3. One owner per library.
+# The rows stand in the order of the layers, and a row may include those above it. One owner for each library.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 io='unistd|fcntl|poll|netdb|time|pthread|sys/(socket|epoll|mman|stat|inotify|eventfd)'
 table=$(cat <<TABLE
-shmring  shmring/*                                                      shmring                            -                             -
-facade   client/aistrace*.h                                             facade                             -                             -
-record   client/span_format.h                                           -                                  -                             $io
-client   client/*                                                       client facade record shmring       -                             -
-L0       daemon/(log|stats|buf|secret|plain_file|file_watch).*          L0 shmring grpc                    -                             -
-config   daemon/config*                                                 L0 L1 config                       jansson                       -
-grpc     daemon/grpc*                                                   grpc                               protobuf-c                    $io
-gzip     daemon/gzip*                                                   L0 gzip                            zlib                          $io
-h2       daemon/h2*                                                     L0 L1 h2 grpc                      nghttp2                       $io
-tls      daemon/tls*                                                    L0 L1 tls                          openssl                       -
-L1       daemon/(record_decode|sampler|batch|delivery|poll_pace|otlp_|key_set|utf8|backoff|proxy)*  L0 L1 record                      -                             $io
-format   daemon/spool_format*                                           L0 format shmring                  -                             $io
-L2       daemon/(source|discovery|timer_grid|segment|tenant|totals|dial|tunnel|keepalive|conn|uplink|exporter|spool|admin)*  L0 L1 config grpc gzip h2 tls L2 format record shmring uv         -
-harden   daemon/harden*                                                 L0 harden shmring                  seccomp                       -
-L3       daemon/(daemon|aistraced)*                                     L0 L1 config grpc h2 tls L2 L3 harden shmring uv                 -
-store    daemon/endpoint/(store|hash|wire)*                             L0 store                           protobuf-c                    $io
-spans    daemon/endpoint/(text|otlp_json|trace_lines|ingest|grpc_server)*  L0 grpc store spans             nghttp2|protobuf-c            $io
-api      daemon/endpoint/(attribute|trace_query|trace_search|trace_summary|jaeger)*  L0 store spans api  protobuf-c|jansson  $io
-endpoint daemon/endpoint/*                                              L0 store spans api endpoint        uv|protobuf-c|microhttpd      -
-cli      daemon/cli/*                                                   L0 store spans api endpoint cli facade  uv|curl|jansson  -
-common   test/playground/node/(names|checksum)*                         common                             -                             -
-node     test/playground/node/*                                         node common facade                 microhttpd|curl|jansson       -
-ais      test/playground/cli/*                                          ais common facade                  curl|jansson                  -
+shmring   shmring/*                               shmring                                                                                      -                                                      -
+facade    client/aistrace*.h                      facade                                                                                       -                                                      -
+record    client/span_format.h                    -                                                                                            -                                                      $io
+client    client/*                                client facade record shmring                                                                 -                                                      -
+base      daemon/base/*                           base shmring grpc                                                                            uv                                                     -
+span      daemon/span/*                           span record base                                                                             -                                                      $io
+batch     daemon/batch/*                          batch span base                                                                              -                                                      $io
+grpc      daemon/grpc/*                           grpc base                                                                                    nghttp2|protobuf-c|zlib                                $io
+tls       daemon/tls/*                            tls base                                                                                     openssl                                                -
+config    daemon/config/*                         config span base                                                                             jansson                                                -
+net       daemon/net/*                            net tls grpc base                                                                            uv                                                     -
+ring      daemon/ring/*                           ring batch span record shmring base                                                          uv                                                     -
+format    daemon/spool/spool_format*              format batch shmring base                                                                    -                                                      $io
+spool     daemon/spool/*                          spool format batch config shmring base                                                       uv                                                     -
+http      daemon/admin/admin_http*                http base                                                                                    -                                                      $io
+admin     daemon/admin/*                          admin http config grpc base                                                                  uv                                                     -
+backoff   daemon/export/backoff*                  backoff base                                                                                 -                                                      $io
+export    daemon/export/*                         export backoff net tls grpc config batch base                                                uv                                                     -
+pace      daemon/source/poll_pace*                pace base                                                                                    -                                                      $io
+source    daemon/source/*                         source pace export spool ring config batch span record shmring base                          uv                                                     -
+process   daemon/process/*                        process export spool config shmring base                                                     seccomp                                                -
+daemon    daemon/*                                daemon process source export spool ring admin config net tls grpc batch span shmring base    uv                                                     -
+otlp      daemon/endpoint/otlp/*                  otlp base grpc                                                                               protobuf-c|jansson                                     $io
+store     daemon/endpoint/store/*                 store otlp base                                                                              protobuf-c                                             $io
+traces    daemon/endpoint/traces/*                traces store otlp base                                                                       protobuf-c|jansson                                     $io
+jaeger    daemon/endpoint/jaeger/*                jaeger traces store otlp base                                                                protobuf-c|jansson                                     $io
+endpoint  daemon/endpoint/*                       endpoint jaeger traces store otlp grpc base                                                  uv|nghttp2|protobuf-c|jansson|microhttpd|zlib|openssl  -
+inspect   daemon/inspect/*                        inspect ring span record shmring base                                                        -                                                      -
+cli       daemon/cli/*                            cli endpoint jaeger traces store otlp inspect export net tls grpc config facade client base  uv|curl|jansson                                        -
+common    test/playground/node/(names|checksum)*  common                                                                                       -                                                      -
+node      test/playground/node/*                  node common facade                                                                           microhttpd|curl|jansson                                -
+ais       test/playground/cli/*                   ais common facade                                                                            curl|jansson                                           -
 TABLE
 )
 columns='^([^ ]+) +([^ ]+) +([a-zA-Z0-9 -]*[a-zA-Z0-9-]) +([^ ]+) +([^ ]+)$'
@@ -58,7 +67,7 @@ row_of() { # FILE -> number of its row in $row, or failure
 
 owner_file() { # HEADER INCLUDER -> the repository's file of that name, or nothing
     local folder
-    for folder in "$(dirname "$2")" shmring client daemon daemon/endpoint daemon/cli; do
+    for folder in "$(dirname "$2")" shmring client daemon; do
         [ -e "$folder/$1" ] && { realpath --relative-to=. "$folder/$1"; return; }
     done
 }
@@ -111,9 +120,9 @@ verdict "includes keep the layers" "$(check_tree)"
 
 headers_stand_alone() {
     local header
-    for header in shmring/*.h client/*.h daemon/*.h daemon/endpoint/*.h; do
+    for header in shmring/*.h client/*.h daemon/*.h daemon/*/*.h daemon/*/*/*.h; do
         [ -e "$header" ] && [[ $header != client/aistrace_@(disabled|inline).h ]] || continue # parts of aistrace.h
-        gcc -std=c17 -D_GNU_SOURCE -fsyntax-only -Wall -Ishmring -Iclient -Idaemon -Ibuild/gen -include "$header" \
+        gcc -std=c17 -D_GNU_SOURCE -fsyntax-only -Wall -iquote daemon -iquote shmring -Iclient -Ibuild/gen -include "$header" \
             -x c /dev/null 2>&1 | head -n 5
         [ "${PIPESTATUS[0]}" -eq 0 ] || echo "$header does not compile alone"
     done
@@ -124,10 +133,13 @@ verdict "every header compiles alone" "$(headers_stand_alone)"
 plant() { # FILE INCLUDE-LINE -> problems when it is not found
     local planted
     planted=$(mktemp -d)
-    mkdir -p "$planted"/{shmring,client,daemon/endpoint,daemon/cli,test/playground/node}
-    touch "$planted"/shmring/shmring.h "$planted"/client/{aistrace,span_format}.h
-    touch "$planted"/daemon/{buf,batch,h2,config,source,exporter,daemon}.h "$planted"/daemon/endpoint/store.h
+    mkdir -p "$planted"/{shmring,client,test/playground/node}
+    mkdir -p "$planted"/daemon/{base,batch,grpc,config,source,export,cli,endpoint/store}
+    touch "$planted"/shmring/shmring.h "$planted"/client/{aistrace,span_format}.h "$planted"/daemon/daemon.h
+    touch "$planted"/daemon/{base/buf,batch/batch,grpc/h2,config/config,source/source,export/exporter}.h
+    touch "$planted"/daemon/endpoint/store/store.h
     [ -z "$(cd "$planted" && check_tree)" ] || echo "the clean tree is refused"
+    mkdir -p "$planted/${1%/*}"
     echo "$2" >>"$planted/$1"
     [ "$(cd "$planted" && check_tree | wc -l)" -eq 1 ] || echo "not found: $1: $2"
     rm -rf "$planted"
@@ -137,22 +149,22 @@ while IFS='|' read -r file line; do
 done <<'PLANTED'
 shmring/segment.c|#include <uv.h>
 shmring/segment.c|#include "aistrace.h"
-client/span.c|#include "buf.h"
+client/span.c|#include "base/buf.h"
 client/span.c|#include <zlib.h>
 client/aistrace.h|#include "shmring.h"
-daemon/buf.c|#include "batch.h"
-daemon/batch.c|# include <uv.h>
-daemon/batch.c|#include "source.h"
-daemon/batch.c|#include <time.h>
-daemon/exporter.c|#include <nghttp2/nghttp2.h>
-daemon/exporter.c|#include "daemon.h"
-daemon/source.c|#include <jansson.h>
-daemon/source.c|#include "opentelemetry/proto/trace/v1/trace.pb-c.h"
-daemon/h2.c|#include <openssl/ssl.h>
-daemon/source.c|#include "aistrace.h"
-daemon/endpoint/store.c|#include <nghttp2/nghttp2.h>
-daemon/daemon.c|#include "store.h"
-daemon/novelty.c|
+daemon/base/buf.c|#include "batch/batch.h"
+daemon/batch/batch.c|# include <uv.h>
+daemon/batch/batch.c|#include "source/source.h"
+daemon/batch/batch.c|#include <time.h>
+daemon/export/exporter.c|#include <nghttp2/nghttp2.h>
+daemon/export/exporter.c|#include "daemon.h"
+daemon/source/source.c|#include <jansson.h>
+daemon/source/source.c|#include "opentelemetry/proto/trace/v1/trace.pb-c.h"
+daemon/grpc/h2.c|#include <openssl/ssl.h>
+daemon/source/source.c|#include "aistrace.h"
+daemon/endpoint/store/store.c|#include <nghttp2/nghttp2.h>
+daemon/daemon.c|#include "endpoint/store/store.h"
+daemon/novelty/new.c|
 test/playground/node/node.c|#include "shmring.h"
 PLANTED
 

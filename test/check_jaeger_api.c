@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "endpoint/attribute.h"
 #include "endpoint/ingest.h"
-#include "endpoint/jaeger_api.h"
-#include "endpoint/trace_search.h"
+#include "endpoint/jaeger/jaeger_api.h"
+#include "endpoint/otlp/attribute.h"
+#include "endpoint/traces/trace_search.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 
 enum { MESSAGE_MAX = 16384, PARAMETERS_MAX = 64 };

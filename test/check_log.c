@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "log.h"
-#include "source_drops.h"
+#include "base/log.h"
+#include "source/source_drops.h"
 
 #include <check.h>
 #include <fcntl.h>

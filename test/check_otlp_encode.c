@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
-#include "otlp_encode.h"
+#include "span/otlp_encode.h"
 #include "support/span_model.h"
 
 #define REQUEST(name)  Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceRequest *name

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "endpoint/ingest.h"
-#include "endpoint/otlp_json.h"
-#include "endpoint/text.h"
+#include "endpoint/otlp/otlp_json.h"
+#include "endpoint/otlp/text.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 
 #define ANY            (&opentelemetry__proto__common__v1__any_value__descriptor)

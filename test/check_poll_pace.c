@@ -2,7 +2,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "poll_pace.h"
+#include "source/poll_pace.h"
 
 #define MS UINT64_C(1000000)
 

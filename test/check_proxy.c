@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy.h"
+#include "net/proxy.h"
 
 static const struct {
     const char *url;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
-#include "otlp_encode.h"
+#include "span/otlp_encode.h"
 #include "support/span_model.h"
 
 static const char *problem;

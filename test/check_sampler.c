@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sampler.h"
+#include "span/sampler.h"
 #include "span_format.h"
 #include "support/span_model.h"
 

@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sampler.h"
 #include "shmring.h"
-#include "source.h"
+#include "source/source.h"
+#include "span/sampler.h"
 #include "span_format.h"
 #include "support/source_fixture.h"
 

@@ -18,8 +18,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "ring/tenant.h"
 #include "support/source_fixture.h"
-#include "tenant.h"
 
 SOURCE_FIXTURE_PLAYS_EXPORTER
 

@@ -71,7 +71,7 @@ static int noted_close(int fd)
 #define pwritev kept_pwritev
 #define pread   failing_pread
 #define close   noted_close
-#include "../daemon/spool_file.c"
+#include "spool/spool_file.c"
 #undef pwritev
 #undef pread
 #undef close

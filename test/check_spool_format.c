@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "shmring.h"
-#include "spool_format.h"
+#include "spool/spool_format.h"
 
 enum { RECORDS = 4, FILE_BYTES = SPOOL_FIRST + 8192, ID = 0x1122 };
 

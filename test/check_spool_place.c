@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "spool_place.h"
+#include "spool/spool_place.h"
 
 static char root[64];
 

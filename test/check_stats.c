@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "stats.h"
+#include "base/stats.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
+#include "base/buf.h"
 
 static struct stats stats;
 static struct stats_snapshot snapshot;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "endpoint/store.h"
+#include "endpoint/store/store.h"
 
 enum { SPAN_BYTES = 200 };
 

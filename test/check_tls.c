@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "support/certificates.h"
-#include "tls.h"
+#include "tls/tls.h"
 
 enum { DAY_S = 86400 };
 

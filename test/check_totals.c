@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ring/totals.h"
 #include "shmring_format.h"
-#include "totals.h"
 
 static char dir[] = "/tmp/check_totals.XXXXXX";
 static int dir_fd;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "endpoint/ingest.h"
-#include "endpoint/trace_lines.h"
+#include "endpoint/traces/trace_lines.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 
 enum { MESSAGE_MAX = 4096 };

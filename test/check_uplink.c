@@ -13,11 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "h2.h"
+#include "export/uplink.h"
+#include "grpc/h2.h"
 #include "support/certificates.h"
 #include "support/script_server.h"
 #include "support/tls_front.h"
-#include "uplink.h"
 
 enum { PATIENCE_MS = 20000, CALLS_MAX = 16 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "utf8.h"
+#include "base/utf8.h"
 
 static void mends(const char *text, size_t bytes, const char *want, size_t want_bad)
 {

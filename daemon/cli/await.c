@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "buf.h"
+#include "base/buf.h"
 
 enum { LOOK_MS = 50, SETTLE_MS = 600, ANSWER_BYTES_MAX = 64 << 10, TIMEOUT_MS = 1000 };
 

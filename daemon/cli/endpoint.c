@@ -14,7 +14,7 @@
 #include "endpoint/listen.h"
 #include "endpoint/query.h"
 #include "endpoint/receiver.h"
-#include "endpoint/store.h"
+#include "endpoint/store/store.h"
 #include "options.h"
 
 struct endpoint {

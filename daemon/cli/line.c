@@ -6,7 +6,7 @@
 #include <string.h>
 #include <wchar.h>
 
-#include "endpoint/text.h"
+#include "endpoint/otlp/text.h"
 
 enum { CHARACTER_MAX = 16 };
 

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "buf.h"
+#include "base/buf.h"
 
 enum line_style { LINE_PLAIN, LINE_BOLD, LINE_DIM, LINE_SERVICE, LINE_BAR, LINE_ERROR, LINE_WARNING };
 

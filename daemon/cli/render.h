@@ -6,7 +6,7 @@
 #ifndef RENDER_H
 #define RENDER_H
 
-#include "buf.h"
+#include "base/buf.h"
 #include "tree.h"
 
 enum { RENDER_MIN_WIDTH = 60, RENDER_MAX_WIDTH = 400 };

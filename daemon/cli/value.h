@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
-#include "buf.h"
+#include "base/buf.h"
 
 /* Appends "key=value". Text values stand as they are, quoted when they hold a blank; arrays as [a, b], maps as
  * {k=v}; bytes as base64. A value wider than max columns is cut. -> 0 or -ENOMEM. */

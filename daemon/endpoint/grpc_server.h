@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "buf.h"
-#include "grpc.h"
+#include "base/buf.h"
+#include "grpc/grpc.h"
 
 enum {
     GRPC_SERVER_MAX_MESSAGE_BYTES = 4 << 20,

@@ -5,7 +5,7 @@
 #ifndef INGEST_H
 #define INGEST_H
 
-#include "store.h"
+#include "endpoint/store/store.h"
 
 struct ingest_result {
     uint64_t kept;

@@ -9,10 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "jaeger_api.h"
+#include "endpoint/jaeger/jaeger_api.h"
+#include "endpoint/otlp/text.h"
+#include "endpoint/traces/trace_lines.h"
 #include "page.h"
-#include "text.h"
-#include "trace_lines.h"
 
 enum { CHUNK_BYTES = 64 << 10, CONNECTION_MEMORY_BYTES = 32 << 10, STATS_MAX = 1024, MAX_PARAMETERS = 64 };
 

@@ -11,8 +11,8 @@
 
 #include <uv.h>
 
+#include "endpoint/store/store.h"
 #include "receiver.h"
-#include "store.h"
 
 enum { QUERY_MAX_CONNECTIONS = 32, QUERY_TIMEOUT_S = 30 };
 

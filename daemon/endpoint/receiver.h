@@ -7,8 +7,8 @@
 
 #include <uv.h>
 
+#include "endpoint/store/store.h"
 #include "ingest.h"
-#include "store.h"
 
 enum { RECEIVER_MAX_CONNECTIONS = 64, RECEIVER_MAX_BUFFERED_BYTES = 64 << 20 };
 

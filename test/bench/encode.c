@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "../support/span_model.h"
-#include "batch.h"
+#include "batch/batch.h"
 #include "bench.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "../support/span_set.h"
-#include "batch.h"
+#include "batch/batch.h"
 #include "bench.h"
 #include "clock.h"
 

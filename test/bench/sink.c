@@ -20,8 +20,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "bench.h"
-#include "buf.h"
 #include "sink_session.h"
 
 enum { READ_BYTES = 256 << 10, EVENTS = 64 };

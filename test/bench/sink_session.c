@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "bench.h"
-#include "buf.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 
 /* Frames of 16 KiB, the protocol's default, as servers of gRPC-Go and gRPC-Java ask for; windows out of the way. */

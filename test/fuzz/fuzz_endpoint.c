@@ -3,7 +3,7 @@
  * What a client may send to the embedded endpoint: after the preface frames of the input, some of them a well-formed
  * call (type 0xe0: headers; 0xe1: a message of the payload), whose message goes to the store.
  */
-#include "buf.h"
+#include "base/buf.h"
 #include "endpoint/grpc_server.h"
 #include "endpoint/ingest.h"
 #include "fuzz.h"

@@ -2,9 +2,9 @@
  *
  * What a server may send to the exporter's HTTP/2: frames of the input, while calls are open.
  */
-#include "buf.h"
+#include "base/buf.h"
 #include "fuzz.h"
-#include "h2.h"
+#include "grpc/h2.h"
 
 enum { CALLS = 4 };
 

@@ -3,9 +3,9 @@
  * A record's payload: what record_decode lets through, the encoder walks without a check. The first byte chooses
  * between a span and a resource.
  */
-#include "buf.h"
+#include "base/buf.h"
 #include "fuzz.h"
-#include "otlp_encode.h"
+#include "span/otlp_encode.h"
 
 static void try_span(const uint8_t *data, size_t size, struct buf *out)
 {

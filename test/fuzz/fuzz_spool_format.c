@@ -8,7 +8,7 @@
 
 #include "fuzz.h"
 #include "shmring.h"
-#include "spool_format.h"
+#include "spool/spool_format.h"
 
 enum { FILE_BYTES = SPOOL_FIRST + 4096, ID = 7, RECORDS = 3 };
 

@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "batch.h"
-#include "exporter.h"
-#include "grpc.h"
+#include "batch/batch.h"
+#include "export/exporter.h"
+#include "grpc/grpc.h"
 #include "span_format.h"
 
 struct run {

@@ -5,9 +5,9 @@
 #ifndef EXPORTER_BENCH_H
 #define EXPORTER_BENCH_H
 
-#include "delivery.h"
-#include "exporter.h"
-#include "grpc.h"
+#include "batch/delivery.h"
+#include "export/exporter.h"
+#include "grpc/grpc.h"
 #include "script_server.h"
 
 enum { BATCHES_MAX = 64, BATCH_SPANS = 10, FILLER_BYTES = 100000, BATCH_BYTES = 4 + FILLER_BYTES };

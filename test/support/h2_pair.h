@@ -5,7 +5,7 @@
 #ifndef H2_PAIR_H
 #define H2_PAIR_H
 
-#include "h2.h"
+#include "grpc/h2.h"
 #include "script_peer.h"
 
 enum { CALLS_MAX = 64, REQUESTS_MAX = 64 };

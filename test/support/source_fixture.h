@@ -11,9 +11,9 @@
 #include <stddef.h>
 #include <uv.h>
 
-#include "delivery.h"
+#include "batch/delivery.h"
 #include "shmring.h"
-#include "source.h"
+#include "source/source.h"
 #include "span_format.h"
 
 enum { SOURCE_BATCHES_MAX = 1024, SOURCE_DEADLINE_MS = 5000, SOURCE_RING_BYTES = 64 << 10 };

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "spool.h"
+#include "spool/spool.h"
 
 enum { SPOOL_FIXTURE_EVENTS = 256, SPOOL_FIXTURE_FILE_BYTES = 64 << 10 };
 

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A batch: encoded spans of many producers on their way to the endpoint, and the claims that say which intervals of
+ * which rings it answers for. Pure: no I/O, time is an argument. One thread.
+ *
+ *     open ──seal──► sealed ──► (the exporter's) ──finish──► its claims are settled, ledgers can move
+ *
+ * A slot reads its ring in order and only into the one open batch, so a batch holds at most one claim per slot, and a
+ * slot's claims are a queue in ring order. Batches finish in any order; claims leave the queue from its head only.
+ */
+#ifndef BATCH_H
+#define BATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/buf.h"
+#include "base/stats.h"
+#include "span/otlp_encode.h"
+
+struct batch;
+struct spool_record;
+
+/* Interval of one slot's ring. Lives in its slot's queue and in its batch. */
+struct claim {
+    struct claim *next;       /* in the slot's queue */
+    struct claim *batch_next; /* in the batch */
+    struct batch *batch;
+    struct claim_queue *queue; /* NULL: abandoned */
+    uint64_t begin;
+    uint64_t end;
+    uint64_t spans;         /* encoded into the batch: their outcome comes with the batch's */
+    struct outcome outcome; /* sampled_out and dropped as they are read; the rest when the batch finishes */
+    bool settled;
+    struct outcome *orphaned; /* not NULL: abandoned, it adds itself up there */
+};
+
+/* A slot's claims, oldest first. Zero-initialised is empty. */
+struct claim_queue {
+    struct claim *head;
+    struct claim *tail;
+    const uint8_t *instance; /* which slot of which segment (16 bytes), for who writes the claims down; borrowed */
+    uint32_t slot;
+    struct claim_queue *ready_next; /* the pool's */
+    bool ready;
+};
+
+enum batch_result { BATCH_ADDED, BATCH_FULL, BATCH_OVERSIZE, BATCH_NO_MEMORY };
+
+struct batch_limits {
+    size_t max_spans;
+    size_t max_bytes; /* of the encoded ExportTraceServiceRequest */
+};
+
+/* Recycles batches, claims and their buffers, so that the steady state allocates nothing. Freeing it frees all that
+ * came from it, claims in queues and unfinished batches too. */
+struct batch_pool;
+int batch_pool_new(struct batch_pool **out);
+void batch_pool_free(struct batch_pool *pool);
+
+/* committed_cb: of a batch that the spool has, all claims have been taken or abandoned. */
+void batch_pool_watch(struct batch_pool *pool, void (*committed_cb)(void *user, struct spool_record *record),
+                      void *user);
+
+int batch_open(struct batch_pool *pool, const struct batch_limits *limits, uint64_t deadline_ns, struct batch **out);
+
+/* Encodes span into the batch. BATCH_FULL: it would pass a limit; seal, open another, try again. BATCH_OVERSIZE: it
+ * passes max_bytes even alone. In both cases the batch is unchanged. Spans of one producer (identity only) share a
+ * resource block, made of a copy of the resource that came with the first of them. */
+enum batch_result batch_add(struct batch *batch, const void *producer, const struct buf *resource,
+                            const struct span_view *span, uint64_t *invalid_text);
+
+/* The batch's claim for the slot whose queue this is: found when the queue's tail is this batch's, else appended with
+ * begin. The caller moves end and counts. NULL: no memory. */
+struct claim *batch_claim(struct batch *batch, struct claim_queue *queue, uint64_t begin);
+
+/* Closes the batch and lays the request out. -> 0 or -ENOMEM (still open). */
+int batch_seal(struct batch *batch);
+
+/* A sealed batch without claims, of a request that was a batch before. *request is swapped for a recycled buffer.
+ * -> 0 or -ENOMEM */
+int batch_load(struct batch_pool *pool, struct buf *request, size_t span_count, struct batch **out);
+
+size_t batch_span_count(const struct batch *batch);
+size_t batch_bytes(const struct batch *batch); /* of the request, exact at any time */
+uint64_t batch_deadline_ns(const struct batch *batch);
+
+/* The encoded request in order, for writing; valid from seal to finish. */
+const struct iovec *batch_parts(const struct batch *batch, size_t *count);
+
+/* The claims, linked by batch_next, until they are settled. */
+const struct claim *batch_claims(const struct batch *batch);
+
+/* What became of the spans of a batch: all exported but the first `rejected` in claim order (OTLP's partial success
+ * does not name them: this is the stated rule), or all dropped for one reason. Or nothing yet: the exporter returns the
+ * batch as it was; then it must not be finished with this. */
+struct batch_outcome {
+    bool exported;
+    uint64_t rejected;
+    enum drop_reason reason; /* when not exported */
+    bool returned;
+};
+
+/* Settles the claims as spooled: the spool answers for the spans now. The batch stays as it is, and batch_finish of it
+ * only gives back its memory. */
+void batch_settle_spooled(struct batch *batch);
+
+/* Settles the claims, of a batch sealed or open. It goes back to the pool when the last of its claims has been taken
+ * or abandoned. */
+void batch_finish(struct batch *batch, const struct batch_outcome *outcome);
+
+/* A queue that had a claim settled since it was last returned here, or NULL. Whoever settles claims asks until there is
+ * none, before any queue goes: then what is to be released is known without looking at all there are. */
+struct claim_queue *batch_pool_ready(struct batch_pool *pool);
+
+/* Takes the oldest claim off the queue if it is settled, adding it up. -> true with *end and *outcome added to. */
+bool claim_take(struct claim_queue *queue, uint64_t *end, struct outcome *outcome);
+
+/* Forgets a quarantined slot's claims: their outcomes still come, into `orphaned`, now or at batch_finish. */
+void claim_abandon(struct claim_queue *queue, struct outcome *orphaned);
+
+/* The exporter's notes about the batch, which are in it. Pure storage: zero in a batch just opened. */
+struct delivery *batch_delivery(struct batch *batch);
+
+/* The source's notes on a sealed batch that is with the exporter, the spool, or both. Pure storage: zero in a batch
+ * just opened. */
+struct batch_stay {
+    struct batch *older, *younger;
+    bool replay; /* read back from the spool */
+    bool with_exporter;
+    bool writing;                 /* with the spool, not safe yet */
+    struct spool_record *record;  /* safe in the spool */
+    bool ended;                   /* the exporter is through with it; `outcome` waits for the write's end */
+    struct batch_outcome outcome; /* its word */
+    unsigned overtaken;           /* younger ones that have finished */
+};
+struct batch_stay *batch_stay(struct batch *batch);
+
+#endif

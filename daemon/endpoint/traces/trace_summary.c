@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include "trace_summary.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "endpoint/otlp/attribute.h"
+#include "endpoint/otlp/text.h"
+
+struct service {
+    struct wire_bytes name;
+    size_t spans, errors;
+};
+
+struct summary {
+    const struct store_entry *root;
+    bool complete;
+    size_t errors;
+    struct service services[TRACE_SUMMARY_MAX_SERVICES];
+    size_t service_count;
+};
+
+static bool is_root(const struct store_span *span)
+{
+    static const uint8_t none[8];
+    return memcmp(span->parent_id, none, sizeof(none)) == 0;
+}
+
+static void count_service(struct summary *summary, struct wire_bytes name, bool error)
+{
+    size_t i = 0;
+    while (i < summary->service_count &&
+           !(summary->services[i].name.len == name.len &&
+             (name.len == 0 || memcmp(summary->services[i].name.data, name.data, name.len) == 0)))
+        i++;
+    if (i == TRACE_SUMMARY_MAX_SERVICES)
+        return;
+    if (i == summary->service_count)
+        summary->services[summary->service_count++] = (struct service){.name = name};
+    summary->services[i].spans++;
+    summary->services[i].errors += error;
+}
+
+static void survey(const struct store_trace *trace, struct summary *summary)
+{
+    for (const struct store_entry *entry = trace->first; entry; entry = entry->next) {
+        bool error = entry->span.status == OTLP_STATUS_ERROR, root = is_root(&entry->span);
+        summary->errors += error;
+        count_service(summary, store_group_origin(entry->group)->service, error);
+        if (!summary->root || (root && !summary->complete) ||
+            (root == summary->complete && entry->span.start_ns < summary->root->span.start_ns))
+            summary->root = entry;
+        summary->complete |= root;
+    }
+}
+
+static int append_short(struct buf *out, struct wire_bytes text)
+{
+    return text_append_json(out, text.data, text.len < TRACE_SUMMARY_MAX_TEXT ? text.len : TRACE_SUMMARY_MAX_TEXT);
+}
+
+static int append_services(struct buf *out, const struct summary *summary)
+{
+    int err = buf_printf(out, ",\"services\":[");
+    for (size_t i = 0; i < summary->service_count && err == 0; i++) {
+        const struct service *service = &summary->services[i];
+        err = buf_printf(out, "%s{\"name\":", i ? "," : "");
+        if (err == 0)
+            err = append_short(out, service->name);
+        if (err == 0)
+            err = buf_printf(out, ",\"spans\":%zu,\"errors\":%zu}", service->spans, service->errors);
+    }
+    return err == 0 ? buf_append(out, "]}", 2) : err;
+}
+
+int trace_summary_append(struct buf *out, const struct store_trace *trace)
+{
+    struct summary summary = {0};
+    char id[2 * sizeof(trace->trace_id) + 1];
+    survey(trace, &summary);
+    for (size_t i = 0; i < sizeof(trace->trace_id); i++) {
+        id[2 * i] = "0123456789abcdef"[trace->trace_id[i] >> 4];
+        id[2 * i + 1] = "0123456789abcdef"[trace->trace_id[i] & 15];
+    }
+    id[sizeof(id) - 1] = '\0';
+    int err = buf_printf(out,
+                         "{\"traceID\":\"%s\",\"start_ns\":\"%" PRIu64 "\",\"duration_ns\":%" PRIu64
+                         ",\"spans\":%zu,\"errors\":%zu,\"complete\":%s,\"root\":{\"service\":",
+                         id, trace->start_ns, trace->end_ns - trace->start_ns, trace->spans, summary.errors,
+                         summary.complete ? "true" : "false");
+    if (err == 0)
+        err = append_short(out, store_group_origin(summary.root->group)->service);
+    if (err == 0)
+        err = buf_append(out, ",\"name\":", 8);
+    if (err == 0)
+        err = append_short(out, summary.root->span.name);
+    if (err == 0)
+        err = buf_append(out, "}", 1);
+    return err == 0 ? append_services(out, &summary) : err;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The way to the endpoint, kept up: one connection for new calls, and those that finish their calls after a GOAWAY.
+ * Reconnects with backoff, at once when the connection had proven itself. Certificates and token are read again when
+ * their files change, and new calls then go through a new connection. On the loop's thread.
+ */
+#ifndef UPLINK_H
+#define UPLINK_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "config/config.h"
+#include "grpc/grpc.h"
+
+struct uplink;
+struct link; /* one connection */
+
+/* The connection of a call that ended. */
+enum link_state {
+    LINK_WORKS,    /* it takes calls */
+    LINK_RETIRING, /* the server sends us to another one */
+    LINK_LOST,     /* it broke: a result of UNAVAILABLE is not the server's word */
+};
+
+/* What is worth a line in the log although spans go on. */
+enum uplink_notice {
+    UPLINK_RENEWED,       /* files have changed and are in use */
+    UPLINK_NOT_RENEWED,   /* files have changed and cannot be used: what was read before stays */
+    UPLINK_TOKEN_EXPOSED, /* others may read the token's file */
+    UPLINK_CALMED,        /* the endpoint has had too many PINGs: fewer from now on */
+    UPLINK_IN_CLEAR,      /* with skip_verify: the endpoint speaks plaintext, so do we */
+};
+
+struct uplink_callbacks {
+    void (*on_ready_cb)(void *user, bool fresh); /* calls may be submitted; fresh: a connection has just come up */
+    void (*on_result_cb)(void *user, void *call, const struct grpc_result *result, enum link_state state);
+    void (*on_trouble_cb)(void *user, const char *why); /* no connection; another is tried later */
+    void (*on_notice_cb)(void *user, enum uplink_notice notice, const char *text); /* for the log */
+};
+
+/* Connects at once. Borrows config. authority: HOST:PORT, borrowed. */
+int uplink_start(uv_loop_t *loop, const struct config *config, const char *authority,
+                 const struct uplink_callbacks *callbacks, void *user, struct uplink **out);
+
+/* From now on config and authority are borrowed in place of those before. reconnect: new calls go through a new
+ * connection, made at once; those on the way finish where they are. */
+void uplink_reconfigure(struct uplink *uplink, const struct config *config, const char *authority, bool reconnect);
+
+/* The server did not accept the token: reads the file again. -> true when what is there is not what the call was sent
+ * with, so that it is worth another try; a connection with the new token is then on its way, or there already. The call
+ * is the one that on_result_cb is being made for; outside of it, any of the newest connection. */
+bool uplink_refresh_token(struct uplink *uplink);
+
+/* Blots out, in words of the server, the token and headers that the call was sent with: as for uplink_refresh_token. */
+void uplink_hide_secrets(const struct uplink *uplink, char *text);
+
+/* Whether spans wait for delivery. While they do, reconnecting backs off less far. */
+void uplink_want(struct uplink *uplink, bool wanted);
+
+bool uplink_ready(const struct uplink *uplink);
+
+/* Makes no callback. The request's parts stay valid until the result, or uplink_cancel. -> 0 and *link, or -errno. */
+struct h2_request;
+int uplink_submit(struct uplink *uplink, void *call, const struct h2_request *request, struct link **link);
+
+/* Ends a call that has passed its deadline, without a result; makes no callback. A connection on which that happens
+ * several times in a row is left for another. -> the state of its connection. */
+enum link_state uplink_cancel(struct link *link, void *call);
+
+/* No callbacks after it but closed_cb; frees itself. */
+void uplink_close(struct uplink *uplink, void (*closed_cb)(void *user), void *user);
+
+#endif

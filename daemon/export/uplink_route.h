@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Where connections go, and what they need for it: made of the configuration and the files it names, shared by the
+ * connections made with it, never changed. On the loop's thread.
+ */
+#ifndef UPLINK_ROUTE_H
+#define UPLINK_ROUTE_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/file_watch.h"
+#include "config/config.h"
+#include "grpc/h2.h"
+#include "net/proxy.h"
+#include "tls/tls.h"
+
+struct uplink_route {
+    unsigned refs;
+    char *host, *port;
+    bool unix_socket;   /* host is its path */
+    struct proxy proxy; /* its host NULL: none */
+    char *authority;
+    enum config_transport transport;
+    struct tls_context *tls;      /* NULL: plaintext */
+    struct h2_metadata *metadata; /* token and headers: secret */
+    size_t metadata_count;
+    char *texts; /* what metadata points into, secret_new */
+    char *token; /* secret_new; NULL: none */
+};
+
+/* Reads the files now, and https_proxy and no_proxy of the environment; keeps nothing of config. -> 0 and *out
+ * (uplink_route_unref), or -errno with one line without line end in why. */
+int uplink_route_new(const struct config *config, const char *authority, struct uplink_route **out, struct buf *why);
+struct uplink_route *uplink_route_ref(struct uplink_route *route);
+void uplink_route_unref(struct uplink_route *route);
+
+/* Whether both configurations lead to the same route, as long as no file changes. */
+bool uplink_route_same(const struct config *a, const struct config *b);
+
+/* Whether the file holds another token than the route has. False too when it cannot be read. */
+bool uplink_route_token_changed(const struct uplink_route *route, const struct config *config);
+
+bool uplink_route_tokens_differ(const struct uplink_route *a, const struct uplink_route *b);
+
+/* Blots out what text holds of token and headers, whole or cut at its end: whoever gets them may repeat them. */
+void uplink_route_hide_secrets(const struct uplink_route *route, char *text);
+
+/* The files of a route, to be looked at from time to time. */
+enum { UPLINK_ROUTE_FILES = 4 };
+struct uplink_route_watch {
+    struct file_watch files[UPLINK_ROUTE_FILES];
+};
+bool uplink_route_has_files(const struct config *config);
+void uplink_route_taken(struct uplink_route_watch *watch, const struct config *config); /* about to be read */
+bool uplink_route_due(struct uplink_route_watch *watch, const struct config *config);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One connection to the endpoint: dial, TLS where it is asked for, move bytes between socket and h2. Nothing of HTTP/2,
+ * no request and no token, leaves before the TLS handshake is complete. It does not reconnect: its owner makes another.
+ * On the loop's thread.
+ */
+#ifndef CONN_H
+#define CONN_H
+
+#include <uv.h>
+
+#include "dial.h"
+#include "grpc/h2.h"
+#include "tls/tls.h"
+
+struct conn;
+
+struct conn_settings {
+    struct dial_target target;
+    struct dial_book *book;       /* of that target */
+    uint64_t connect_timeout_ms;  /* until calls may be submitted */
+    uint64_t keepalive_ms;        /* when nothing has come in for so long, the peer gets a PING; 0: never */
+    uint64_t keepalive_answer_ms; /* how long that waits for its answer */
+    struct tls_context *tls;      /* NULL: plaintext */
+    bool stay_on_host;            /* plaintext only towards this host itself, because of what the requests hold */
+    struct h2_settings h2;
+};
+
+enum conn_end {
+    CONN_BROKEN,
+    /* Of one with TLS: the peer's first bytes were an HTTP/2 SETTINGS frame, or it closed the connection without having
+     * said anything. It may well speak plaintext. */
+    CONN_NOT_TLS,
+};
+
+struct conn_callbacks {
+    void (*on_ready_cb)(void *user); /* calls may be submitted */
+    void (*on_result_cb)(void *user, void *call, const struct grpc_result *result);
+    /* For good; open calls got their results before. Then conn_close. */
+    void (*on_down_cb)(void *user, enum conn_end end, const char *why);
+    void (*on_goaway_cb)(void *user);
+};
+
+/* Borrows settings until closed. */
+int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struct conn_callbacks *callbacks, void *user,
+              struct conn **out);
+bool conn_ready(const struct conn *conn);            /* connected, and h2_ready */
+bool conn_down(const struct conn *conn);             /* on_down_cb was or is about to be called */
+bool conn_pinged_too_often(const struct conn *conn); /* why the server goes away */
+int conn_submit(struct conn *conn, void *call, const struct h2_request *request);
+void conn_cancel(struct conn *conn, void *call);
+/* No callbacks after it but closed_cb (may be NULL); frees itself. */
+void conn_close(struct conn *conn, void (*closed_cb)(void *user), void *user);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A setting that is well-formed but that this machine does not grant: which, from where, and the mend.
+ */
+#ifndef DAEMON_EXPLAIN_H
+#define DAEMON_EXPLAIN_H
+
+#include "base/log.h"
+#include "config/config.h"
+
+enum daemon_setting { DAEMON_RING_DIR, DAEMON_SPOOL_DIR, DAEMON_METRICS_LISTEN };
+
+/* Logs why the setting failed with err (-errno). -> false: it was not the setting's fault, but memory's or descriptors'
+ */
+bool daemon_explain(struct log *log, const struct config *config, enum daemon_setting setting, int err);
+
+#endif

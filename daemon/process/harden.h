@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a process that reads strangers' memory and talks to the network gives up: new privileges, capabilities, core
+ * dumps, being traced by others of its user.
+ */
+#ifndef HARDEN_H
+#define HARDEN_H
+
+#include "base/log.h"
+
+/* For good, for the whole process: before it has a second thread. Also installs the guard of mapped segments. Of root's
+ * capabilities two stay: CAP_DAC_OVERRIDE, since rings are their users' alone (0600) and the daemon writes to them, and
+ * CAP_NET_BIND_SERVICE, for a metrics_listen below 1024. System calls are confined as in
+ * harden_syscalls.h, unless the environment says AIS_TRACING_SECCOMP=off. What cannot be given up is logged as a
+ * warning. */
+void harden_process(struct log *log);
+
+#endif

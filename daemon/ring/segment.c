@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "segment.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "span/record_decode.h"
+
+static_assert((int)DROP_REASONS <= (int)SHMRING_LEDGER_REASONS, "every reason has its place in the ledger");
+
+int segment_open(int dir_fd, const char *name, struct segment **out)
+{
+    size_t name_bytes = strlen(name) + 1;
+    struct segment *s = calloc(1, sizeof(*s) + name_bytes);
+    if (!s)
+        return -ENOMEM;
+    memcpy(s->name, name, name_bytes);
+    s->watch = -1;
+    int err = shmring_reader_open(dir_fd, name, &s->reader);
+    if (err)
+        goto fail;
+    const struct shmring_header *header = shmring_reader_header(s->reader);
+    for (size_t i = 0; i < sizeof(header->instance); i++)
+        snprintf(s->instance + 2 * i, 3, "%02x", header->instance[i]);
+    uint32_t bytes;
+    const uint8_t *resource = shmring_reader_resource(s->reader, &bytes);
+    const char *problem;
+    err = record_check_resource(resource, bytes, &problem);
+    if (err)
+        goto fail;
+    s->slots = calloc(header->slot_count, sizeof(*s->slots));
+    if (!s->slots) {
+        err = -ENOMEM;
+        goto fail;
+    }
+    for (uint32_t i = 0; i < header->slot_count; i++) {
+        s->slots[i].claims.instance = header->instance;
+        s->slots[i].claims.slot = i;
+        s->slots[i].segment = s;
+    }
+    *out = s;
+    return 0;
+fail:
+    segment_close(s);
+    return err;
+}
+
+void segment_close(struct segment *s)
+{
+    if (!s)
+        return;
+    shmring_reader_close(s->reader);
+    buf_done(&s->resource);
+    free(s->all_skips);
+    free(s->slots);
+    free(s);
+}
+
+int segment_encode_resource(struct segment *s, const struct resource_settings *settings, uint64_t *invalid_text)
+{
+    uint32_t bytes;
+    const uint8_t *items = shmring_reader_resource(s->reader, &bytes);
+    struct buf fresh = {.data = NULL};
+    int err = otlp_encode_resource(&fresh, items, bytes, settings, invalid_text);
+    if (err) {
+        buf_done(&fresh);
+        return err;
+    }
+    buf_done(&s->resource);
+    s->resource = fresh;
+    return 0;
+}
+
+static uint64_t ledger_sum(const struct shmring_ledger *ledger)
+{
+    uint64_t sum = ledger->exported + ledger->sampled_out + ledger->rejected + ledger->spooled;
+    for (unsigned i = 0; i < SHMRING_LEDGER_REASONS; i++)
+        sum += ledger->dropped[i];
+    return sum;
+}
+
+static void ledger_add(struct shmring_ledger *ledger, const struct outcome *outcome)
+{
+    ledger->exported += outcome->exported;
+    ledger->sampled_out += outcome->sampled_out;
+    ledger->rejected += outcome->rejected;
+    ledger->spooled += outcome->spooled;
+    for (unsigned i = 0; i < DROP_REASONS; i++)
+        ledger->dropped[i] += outcome->dropped[i];
+}
+
+static void outcome_add_ledger(struct outcome *outcome, const struct shmring_ledger *ledger)
+{
+    outcome->exported += ledger->exported;
+    outcome->sampled_out += ledger->sampled_out;
+    outcome->rejected += ledger->rejected;
+    outcome->spooled += ledger->spooled;
+    for (unsigned i = 0; i < DROP_REASONS; i++)
+        outcome->dropped[i] += ledger->dropped[i];
+}
+
+void segment_add_skip(struct segment *s, uint32_t slot, struct segment_skip *skip)
+{
+    struct segment_skip **at = &s->slots[slot].skips;
+    while (*at && (int64_t)(skip->begin - (*at)->begin) > 0)
+        at = &(*at)->next;
+    skip->next = *at;
+    *at = skip;
+}
+
+void segment_release(struct claim_queue *queue)
+{
+    static_assert(offsetof(struct segment_slot, claims) == 0, "a slot begins with its queue");
+    const struct segment *s = ((struct segment_slot *)queue)->segment;
+    const struct shmring_slot_status *status = shmring_reader_slot(s->reader, queue->slot);
+    if (!queue->head || !queue->head->settled || status->health == SHMRING_SLOT_QUARANTINED)
+        return;
+    struct shmring_ledger ledger = status->ledger;
+    struct outcome outcome = {0};
+    while (claim_take(queue, &ledger.cpos, &outcome))
+        continue;
+    ledger_add(&ledger, &outcome);
+    shmring_reader_commit(s->reader, queue->slot, &ledger);
+}
+
+static bool slot_quiet(const struct segment *s, uint32_t slot)
+{
+    const struct shmring_slot_status *status = shmring_reader_slot(s->reader, slot);
+    if (status->health == SHMRING_SLOT_QUARANTINED)
+        return s->slots[slot].quarantine_seen; /* else a batch may still have claims in its queue */
+    return status->read == status->end && status->ledger.cpos == status->read && !s->slots[slot].claims.head;
+}
+
+bool segment_quiet(const struct segment *s)
+{
+    uint32_t slots = shmring_reader_slots(s->reader);
+    for (uint32_t i = 0; i < slots; i++)
+        if (!slot_quiet(s, i))
+            return false;
+    return true;
+}
+
+void segment_set_drain_targets(struct segment *s)
+{
+    uint32_t slots = shmring_reader_slots(s->reader);
+    for (uint32_t i = 0; i < slots; i++)
+        s->slots[i].drain_target = shmring_reader_slot(s->reader, i)->end;
+}
+
+bool segment_drained(const struct segment *s)
+{
+    uint32_t slots = shmring_reader_slots(s->reader);
+    for (uint32_t i = 0; i < slots; i++) {
+        const struct shmring_slot_status *status = shmring_reader_slot(s->reader, i);
+        if (status->health == SHMRING_SLOT_SOUND &&
+            (status->read < s->slots[i].drain_target || status->ledger.cpos < status->read))
+            return false;
+    }
+    return true;
+}
+
+static void count_quarantine(struct segment *s, struct stats *stats)
+{
+    stats->segments_quarantined += !s->quarantine_counted;
+    s->quarantine_counted = true;
+}
+
+const char *segment_audit(struct segment *s, struct stats *stats)
+{
+    shmring_reader_audit(s->reader);
+    const char *problem = shmring_reader_problem(s->reader);
+    if (!problem || s->quarantine_counted)
+        return NULL;
+    count_quarantine(s, stats);
+    return problem;
+}
+
+void segment_note_quarantine(struct segment *s, uint32_t slot, struct stats *stats, struct outcome *orphaned)
+{
+    if (s->slots[slot].quarantine_seen)
+        return;
+    s->slots[slot].quarantine_seen = true;
+    const struct shmring_slot_status *status = shmring_reader_slot(s->reader, slot);
+    uint64_t ring_bytes = shmring_reader_header(s->reader)->ring_bytes;
+    uint64_t unread = status->end - status->read;
+    count_quarantine(s, stats);
+    stats->unreadable_bytes += unread < ring_bytes ? unread : ring_bytes;
+    claim_abandon(&s->slots[slot].claims, orphaned);
+}
+
+/* Records the producer has begun and neither dropped nor, as far as read, written. */
+static uint64_t slot_unread(const struct segment *s, uint32_t slot)
+{
+    const struct shmring_slot_status *status = shmring_reader_slot(s->reader, slot);
+    if (status->health == SHMRING_SLOT_QUARANTINED || (s->owner_dead && status->read == status->end))
+        return 0;
+    struct shmring_producer_status producer;
+    shmring_reader_producer(s->reader, slot, &producer);
+    uint64_t gone =
+        producer.dropped[SHMRING_DROP_RING_FULL] + producer.dropped[SHMRING_DROP_OVERSIZE] + status->read_records;
+    uint64_t most = shmring_reader_header(s->reader)->ring_bytes / sizeof(struct shmring_record) + 1;
+    uint64_t unread = producer.begun > gone ? producer.begun - gone : 0;
+    return unread < most ? unread : most;
+}
+
+/* What a producer says of itself may be anything, but must not turn a total around. */
+static void add_claimed(uint64_t *total, uint64_t claimed)
+{
+    if (__builtin_add_overflow(*total, claimed, total))
+        *total = UINT64_MAX;
+}
+
+static void add_producer_drops(const struct segment *s, uint64_t out[PRODUCER_REASONS])
+{
+    uint64_t dropped[SHMRING_DROP_REASONS];
+    shmring_reader_counters(s->reader, dropped);
+    for (unsigned i = 0; i < SHMRING_DROP_REASONS; i++)
+        add_claimed(&out[i], dropped[i]);
+    uint32_t slots = shmring_reader_slots(s->reader);
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        struct shmring_producer_status producer;
+        shmring_reader_producer(s->reader, slot, &producer);
+        for (unsigned i = 0; i < SHMRING_DROP_REASONS; i++)
+            add_claimed(&out[i], producer.dropped[i]);
+    }
+}
+
+/* Of what counts as read and in flight, what the spool has. */
+static uint64_t slot_spooled(const struct segment *s, uint32_t slot)
+{
+    uint64_t spans = 0;
+    for (const struct claim *claim = s->slots[slot].claims.head; claim; claim = claim->next)
+        spans += claim->settled ? claim->outcome.spooled : 0;
+    return spans;
+}
+
+/* Of what counts as unread. */
+static uint64_t slot_spooled_ahead(const struct segment *s, uint32_t slot)
+{
+    uint64_t spans = 0;
+    for (const struct segment_skip *skip = s->slots[slot].skips; skip; skip = skip->next)
+        spans += skip->spans;
+    return spans;
+}
+
+void segment_snapshot(const struct segment *s, struct stats_snapshot *out)
+{
+    uint32_t slots = shmring_reader_slots(s->reader);
+    for (uint32_t i = 0; i < slots; i++) {
+        const struct shmring_slot_status *status = shmring_reader_slot(s->reader, i);
+        uint64_t settled = ledger_sum(&status->ledger);
+        uint64_t unread = slot_unread(s, i);
+        outcome_add_ledger(&out->outcome, &status->ledger);
+        if (status->health == SHMRING_SLOT_SOUND) {
+            uint64_t spooled = slot_spooled(s, i), ahead = slot_spooled_ahead(s, i);
+            ahead = ahead < unread ? ahead : unread;
+            out->spool_written += spooled + ahead;
+            out->unread += unread - ahead;
+            out->in_flight += status->read_records - settled - spooled;
+            out->committed += status->read_records + unread;
+        } else {
+            out->committed += settled;
+        }
+    }
+    add_producer_drops(s, out->producer_dropped);
+    out->segments++;
+}
+
+void segment_farewell(const struct segment *s, struct totals *totals)
+{
+    uint32_t slots = shmring_reader_slots(s->reader);
+    for (uint32_t i = 0; i < slots; i++) {
+        const struct shmring_slot_status *status = shmring_reader_slot(s->reader, i);
+        outcome_add_ledger(&totals->outcome, &status->ledger);
+        if (status->health == SHMRING_SLOT_QUARANTINED)
+            continue;
+        struct shmring_producer_status producer;
+        shmring_reader_producer(s->reader, i, &producer);
+        uint64_t ended =
+            producer.dropped[SHMRING_DROP_RING_FULL] + producer.dropped[SHMRING_DROP_OVERSIZE] + status->read_records;
+        if (producer.begun > ended) /* the record being written when its owner died: at most one */
+            totals->producer_dropped[PRODUCER_INTERRUPTED]++;
+    }
+    add_producer_drops(s, totals->producer_dropped);
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+#include "totals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+
+#define TOTALS_MAGIC     "aistraced totals 1"
+#define TOTALS_TEMPORARY TOTALS_FILE ".new"
+enum { TOTALS_FILE_MAX = 1 << 20 };
+
+/* One line per figure: "name value". Reasons are kept by name, so that the file survives a new reason. */
+struct field {
+    const char *group;
+    const char *name;
+    uint64_t *value;
+};
+enum { FIELDS_MAX = 6 + 2 * DROP_REASONS + PRODUCER_REASONS };
+
+static size_t fields_of(struct totals *t, struct field *fields)
+{
+    size_t n = 0;
+    fields[n++] = (struct field){"", "exported", &t->outcome.exported};
+    fields[n++] = (struct field){"", "sampled_out", &t->outcome.sampled_out};
+    fields[n++] = (struct field){"", "rejected", &t->outcome.rejected};
+    fields[n++] = (struct field){"", "spooled", &t->outcome.spooled};
+    for (unsigned i = 0; i < DROP_REASONS; i++)
+        fields[n++] = (struct field){"dropped.", drop_reason_name((enum drop_reason)i), &t->outcome.dropped[i]};
+    fields[n++] = (struct field){"spool.", "exported", &t->spool.exported};
+    fields[n++] = (struct field){"spool.", "rejected", &t->spool.rejected};
+    for (unsigned i = 0; i < DROP_REASONS; i++)
+        fields[n++] = (struct field){"spool.dropped.", drop_reason_name((enum drop_reason)i), &t->spool.dropped[i]};
+    for (unsigned i = 0; i < PRODUCER_REASONS; i++)
+        if (producer_drop_name(i))
+            fields[n++] = (struct field){"producer_dropped.", producer_drop_name(i), &t->producer_dropped[i]};
+    return n;
+}
+
+bool totals_noted(const struct totals *totals, const char *instance)
+{
+    for (size_t i = 0; i < totals->noted_count; i++)
+        if (strcmp(totals->noted[i], instance) == 0)
+            return true;
+    return false;
+}
+
+static int add_noted(struct totals *t, const char *instance)
+{
+    if (strlen(instance) != TOTALS_INSTANCE_HEX)
+        return -EINVAL;
+    void *grown = realloc(t->noted, (t->noted_count + 1) * sizeof(*t->noted));
+    if (!grown)
+        return -ENOMEM;
+    t->noted = grown;
+    memcpy(t->noted[t->noted_count++], instance, TOTALS_INSTANCE_HEX + 1);
+    return 0;
+}
+
+static int add_retired(struct totals *t, uint64_t id)
+{
+    void *grown = realloc(t->retired, (t->retired_count + 1) * sizeof(*t->retired));
+    if (!grown)
+        return -ENOMEM;
+    t->retired = grown;
+    t->retired[t->retired_count++] = id;
+    return 0;
+}
+
+static int parse_retired(struct totals *t, const char *text)
+{
+    char *end;
+    errno = 0;
+    uint64_t id = strtoull(text, &end, 16);
+    return errno || end == text || *end ? -EBADMSG : add_retired(t, id);
+}
+
+static int parse_line(struct totals *t, char *line)
+{
+    char *space = strchr(line, ' ');
+    if (!space)
+        return -EBADMSG;
+    *space = '\0';
+    if (strcmp(line, "noted") == 0)
+        return add_noted(t, space + 1) == -ENOMEM ? -ENOMEM : 0;
+    if (strcmp(line, "retired") == 0)
+        return parse_retired(t, space + 1);
+    struct field fields[FIELDS_MAX];
+    size_t n = fields_of(t, fields);
+    for (size_t i = 0; i < n; i++) {
+        size_t group = strlen(fields[i].group);
+        if (strncmp(line, fields[i].group, group) != 0 || strcmp(line + group, fields[i].name) != 0)
+            continue;
+        char *end;
+        errno = 0;
+        *fields[i].value = strtoull(space + 1, &end, 10);
+        return errno || end == space + 1 || *end ? -EBADMSG : 0;
+    }
+    return 0;
+}
+
+static int parse(struct totals *t, char *text)
+{
+    char *save;
+    char *line = strtok_r(text, "\n", &save);
+    if (!line || strcmp(line, TOTALS_MAGIC) != 0)
+        return -EBADMSG;
+    bool complete = false;
+    for (int err; (line = strtok_r(NULL, "\n", &save));) {
+        complete = strcmp(line, "end") == 0;
+        if (!complete && (err = parse_line(t, line)))
+            return err;
+    }
+    return complete ? 0 : -EBADMSG;
+}
+
+static int read_all(int fd, struct buf *out)
+{
+    for (;;) {
+        int err = buf_reserve(out, 4096);
+        if (err)
+            return err;
+        ssize_t n = read(fd, out->data + out->len, 4096);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            return buf_append(out, "", 1);
+        out->len += (size_t)n;
+        if (out->len > TOTALS_FILE_MAX)
+            return -EBADMSG;
+    }
+}
+
+static void forget_unlinked(struct totals *t, int dir_fd)
+{
+    for (size_t i = t->noted_count; i > 0; i--) {
+        char name[TOTALS_INSTANCE_HEX + sizeof(SHMRING_SUFFIX)];
+        snprintf(name, sizeof(name), "%s%s", t->noted[i - 1], SHMRING_SUFFIX);
+        if (faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
+            totals_unlinked(t, t->noted[i - 1]);
+    }
+}
+
+/* In a directory that producers of other users share, one of them may have put his figures in ours' place. */
+static bool strangers(const struct stat *st)
+{
+    return st->st_uid != geteuid() && st->st_uid != 0;
+}
+
+static int open_file(int dir_fd)
+{
+    struct stat st;
+    int fd = openat(dir_fd, TOTALS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) {
+        int err = -errno;
+        return fstatat(dir_fd, TOTALS_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 && strangers(&st) ? -EBADMSG : err;
+    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !strangers(&st))
+        return fd;
+    close(fd);
+    return -EBADMSG;
+}
+
+int totals_load(int dir_fd, struct totals *out)
+{
+    *out = (struct totals){0};
+    int fd = open_file(dir_fd);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    struct buf text = {0};
+    int err = read_all(fd, &text);
+    close(fd);
+    if (!err)
+        err = parse(out, (char *)text.data);
+    buf_done(&text);
+    if (err)
+        totals_done(out);
+    else
+        forget_unlinked(out, dir_fd);
+    return err;
+}
+
+void totals_done(struct totals *totals)
+{
+    free(totals->noted);
+    free(totals->retired);
+    *totals = (struct totals){0};
+}
+
+static int render(struct totals *t, struct buf *out)
+{
+    struct field fields[FIELDS_MAX];
+    size_t n = fields_of(t, fields);
+    int err = buf_printf(out, "%s\n", TOTALS_MAGIC);
+    for (size_t i = 0; !err && i < n; i++)
+        err = buf_printf(out, "%s%s %" PRIu64 "\n", fields[i].group, fields[i].name, *fields[i].value);
+    for (size_t i = 0; !err && i < t->noted_count; i++)
+        err = buf_printf(out, "noted %s\n", t->noted[i]);
+    for (size_t i = 0; !err && i < t->retired_count; i++)
+        err = buf_printf(out, "retired %" PRIx64 "\n", t->retired[i]);
+    return err ? err : buf_printf(out, "end\n");
+}
+
+static int write_all(int fd, const uint8_t *data, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t n = write(fd, data, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        data += n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}
+
+static int save(struct totals *t, int dir_fd)
+{
+    struct buf text = {0};
+    int err = render(t, &text);
+    if (err)
+        goto done;
+    if (unlinkat(dir_fd, TOTALS_TEMPORARY, 0) != 0 && errno != ENOENT) {
+        err = -errno;
+        goto done;
+    }
+    int fd = openat(dir_fd, TOTALS_TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        err = -errno;
+        goto done;
+    }
+    err = write_all(fd, text.data, text.len);
+    if (close(fd) != 0 && !err)
+        err = -errno;
+    if (!err && renameat(dir_fd, TOTALS_TEMPORARY, dir_fd, TOTALS_FILE) != 0)
+        err = -errno;
+    if (err)
+        unlinkat(dir_fd, TOTALS_TEMPORARY, 0);
+done:
+    buf_done(&text);
+    return err;
+}
+
+int totals_note(struct totals *totals, int dir_fd, const char *instance)
+{
+    bool known = totals_noted(totals, instance);
+    int err = known ? 0 : add_noted(totals, instance);
+    if (err)
+        return err;
+    err = save(totals, dir_fd);
+    if (err && !known) /* its figures are not in the file: nor may its name come there with another's */
+        totals->noted_count--;
+    return err;
+}
+
+int totals_retire(struct totals *totals, int dir_fd, uint64_t id, const struct outcome *outcome)
+{
+    int err = add_retired(totals, id);
+    if (err)
+        return err;
+    struct outcome before = totals->spool;
+    outcome_add(&totals->spool, outcome);
+    err = save(totals, dir_fd);
+    if (err) {
+        totals->spool = before;
+        totals_forget_retired(totals, id);
+    }
+    return err;
+}
+
+bool totals_retired(const struct totals *totals, uint64_t id)
+{
+    for (size_t i = 0; i < totals->retired_count; i++)
+        if (totals->retired[i] == id)
+            return true;
+    return false;
+}
+
+void totals_forget_retired(struct totals *totals, uint64_t id)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < totals->retired_count; i++)
+        if (totals->retired[i] != id)
+            totals->retired[kept++] = totals->retired[i];
+    totals->retired_count = kept;
+}
+
+void totals_unlinked(struct totals *totals, const char *instance)
+{
+    for (size_t i = 0; i < totals->noted_count; i++) {
+        if (strcmp(totals->noted[i], instance) != 0)
+            continue;
+        size_t rest = totals->noted_count - i - 1;
+        memmove(totals->noted[i], totals->noted[i + 1], rest * sizeof(*totals->noted));
+        totals->noted_count--;
+        return;
+    }
+}

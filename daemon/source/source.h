@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The rings: discovery of segments (inotify, rescan), adaptive polling, draining into batches, release of what is
+ * settled, farewell to dead owners' segments. On the loop's thread.
+ */
+#ifndef SOURCE_H
+#define SOURCE_H
+
+#include <uv.h>
+
+#include "base/log.h"
+#include "base/stats.h"
+#include "batch/batch.h"
+#include "config/config.h"
+#include "export/exporter.h"
+
+struct source;
+
+/* Locks ring_dir (-EWOULDBLOCK: another daemon has it) and opens the spool. Borrows everything. On failure
+ * *at_spool says (unless NULL) which of the two directories is at fault. */
+int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log, bool *at_spool,
+                 struct source **out);
+
+/* Where sealed batches go. NULL: nowhere, which must not be while enabled, nor while source_sending. */
+void source_attach_exporter(struct source *source, struct exporter *exporter);
+
+/* exporter_finished_cb: settles the batch and releases what it can; user is the source. */
+void source_batch_finished(void *user, struct batch *batch, const struct batch_outcome *outcome);
+
+/* Takes over another configuration, which is borrowed from then on; its ring_dir must be the same. What was read before
+ * goes by the configuration of before; enabled and probability are published to all segments, now and to come. */
+void source_reconfigure(struct source *source, const struct config *fresh);
+
+/* Whether a batch is open that has to be sent. */
+bool source_sending(const struct source *source);
+
+/* At TERM: reads what is there, seals at once, sends nothing more from the spool. */
+void source_drain(struct source *source);
+
+/* While draining: what cannot be sent in time goes to the spool, if there is one. */
+void source_rest(struct source *source);
+
+/* Nothing unread, and nothing held that is not safe in the spool. */
+bool source_drained(const struct source *source);
+
+void source_snapshot(const struct source *source, struct stats_snapshot *out); /* fills the span figures */
+
+void source_close(struct source *source, void (*closed_cb)(void *user), void *user);
+
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "source_state.h"
+#include "span/sampler.h"
+
+enum {
+    PASS_BYTES = 4 << 20, /* read in one pass before the loop gets its turn */
+    SLOTS_AHEAD = 4,      /* of the one that is read, in order of turns */
+};
+
+/* ---- batches ---- */
+
+void source_read_release(struct source *s)
+{
+    struct claim_queue *queue;
+    while ((queue = batch_pool_ready(s->pool)))
+        segment_release(queue);
+}
+
+void source_read_seal(struct source *s)
+{
+    struct batch *batch = s->open;
+    if (!batch)
+        return;
+    if (batch_seal(batch) != 0) {
+        log_cause(s->log, LOG_ERROR, "no_memory", uv_now(s->loop), "no memory to seal a batch; trying again");
+        return;
+    }
+    s->open = NULL;
+    if (batch_span_count(batch) > 0) {
+        source_spool_send(s, batch);
+        return;
+    }
+    struct batch_outcome nothing_sent = {.exported = true};
+    batch_finish(batch, &nothing_sent);
+    source_read_release(s);
+}
+
+void source_batch_finished(void *user, struct batch *batch, const struct batch_outcome *outcome)
+{
+    source_spool_settle(user, batch, outcome);
+}
+
+/* A span waits for its batch from when it was written, which is after the slot was last looked at: the pass before. */
+static struct batch *open_batch(struct source *s)
+{
+    if (!s->open) {
+        struct batch_limits limits = {.max_spans = s->config->max_batch_spans, .max_bytes = s->config->max_batch_bytes};
+        uint64_t deadline = s->last_pass_ns + s->config->flush_interval_ms * 1000000;
+        if (batch_open(s->pool, &limits, deadline, &s->open) != 0)
+            return NULL;
+    }
+    return s->open;
+}
+
+/* ---- draining ---- */
+
+/* -> 0, or -ENOMEM: nothing was done with the record. */
+static int take_record(struct source *s, struct segment *segment, uint32_t slot, const struct shmring_view *view)
+{
+    struct claim_queue *queue = &segment->slots[slot].claims;
+    struct span_view span;
+    const char *problem;
+    bool valid = record_decode(view->payload, view->payload_bytes, view->type, view->flags, &span, &problem) == 0;
+    bool send = valid && s->config->enabled && s->exporter && sampler_keep(view->flags);
+    for (;;) {
+        struct batch *batch = open_batch(s);
+        struct claim *claim = batch ? batch_claim(batch, queue, view->begin) : NULL;
+        if (!claim)
+            return -ENOMEM;
+        if (!send) {
+            if (!valid)
+                claim->outcome.dropped[DROP_INVALID]++;
+            else if (!s->config->enabled || !s->exporter)
+                claim->outcome.dropped[DROP_DISABLED]++;
+            else
+                claim->outcome.sampled_out++;
+            if (!valid)
+                log_cause(s->log, LOG_WARN, "invalid_record", uv_now(s->loop),
+                          "segment %s slot %" PRIu32 " position %" PRIu64 ": %s; span dropped", segment->name, slot,
+                          view->begin, problem);
+            claim->end = view->end;
+            return 0;
+        }
+        switch (batch_add(batch, segment, &segment->resource, &span, &s->stats->invalid_text)) {
+        case BATCH_ADDED:
+            claim->spans++;
+            claim->end = view->end;
+            return 0;
+        case BATCH_OVERSIZE:
+            claim->outcome.dropped[DROP_OVERSIZE]++;
+            claim->end = view->end;
+            log_cause(s->log, LOG_WARN, "oversize", uv_now(s->loop),
+                      "segment %s: a span is larger than aistraced.max_batch_bytes (%" PRIu64 "); dropped",
+                      segment->name, s->config->max_batch_bytes);
+            return 0;
+        case BATCH_FULL:
+            source_read_seal(s);
+            if (s->open == batch)
+                return -ENOMEM;
+            break;
+        case BATCH_NO_MEMORY:
+            return -ENOMEM;
+        }
+    }
+}
+
+static void note_quarantine(struct source *s, struct segment *segment, uint32_t slot)
+{
+    const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
+    if (segment->slots[slot].quarantine_seen)
+        return;
+    log_cause(s->log, LOG_ERROR, "quarantine", uv_now(s->loop),
+              "segment %s (uid %u) slot %" PRIu32 " position %" PRIu64 ": %s; slot quarantined, %" PRIu64
+              " bytes unreadable",
+              segment->name, (unsigned)shmring_reader_uid(segment->reader), slot, status->problem_position,
+              status->problem, status->end - status->read);
+    segment_note_quarantine(segment, slot, s->stats, &s->orphaned);
+    source_restore_drop(s, &segment->slots[slot]);
+}
+
+/* Learns how far each slot has been written. */
+void source_read_look_ahead(struct source *s, struct segment *segment)
+{
+    uint32_t slots = shmring_reader_slots(segment->reader);
+    for (uint32_t slot = 0; slot < slots; slot++)
+        if (shmring_reader_look(segment->reader, slot) == -EBADMSG)
+            note_quarantine(s, segment, slot);
+}
+
+/* Bounds what of one ring waits in the open batch, so that its producer keeps room to write. Only what the ring itself
+ * has in the batch is held against it: a ring that waits for an acknowledgement must not cut the batches of others, nor
+ * its own into crumbs, of which the exporter could hold only a few. */
+static void relieve_pressure(struct source *s, struct segment *segment, uint32_t slot)
+{
+    const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
+    const struct claim *claim = segment->slots[slot].claims.tail;
+    uint64_t ring_bytes = shmring_reader_header(segment->reader)->ring_bytes;
+    if (status->read - status->ledger.cpos <= ring_bytes / 4)
+        return;
+    s->pressed = true;
+    if (s->open && claim && claim->batch == s->open && status->read - claim->begin > ring_bytes / 8)
+        source_read_seal(s);
+}
+
+static void note_filling(struct source *s, const struct segment *segment, uint64_t bytes)
+{
+    uint64_t filled = bytes * POLL_PACE_RING / shmring_reader_header(segment->reader)->ring_bytes;
+    if (filled > s->filled)
+        s->filled = filled;
+}
+
+static bool has_room(const struct source *s)
+{
+    if (!s->config->enabled || !s->exporter)
+        return true;
+    return s->resting ? s->stays < EXPORTER_NEW_FACTOR * s->config->max_in_flight : exporter_has_room(s->exporter);
+}
+
+/* Reading has come to what the spool has already. */
+static bool at_skip(const struct segment_slot *slot, const struct shmring_view *view)
+{
+    return slot->skips && slot->skips->begin == view->end;
+}
+
+/* -> bytes taken from the slot */
+static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t slot)
+{
+    const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
+    if (status->health != SHMRING_SLOT_SOUND) {
+        note_quarantine(s, segment, slot);
+        return 0;
+    }
+    if (s->draining && status->read >= segment->slots[slot].drain_target)
+        return 0;
+    if (!has_room(s)) {
+        s->stalled = true;
+        return 0;
+    }
+    uint64_t begin = status->read;
+    if (!source_restore_skip(s, segment, slot)) {
+        s->stalled = true;
+        return 0;
+    }
+    ssize_t filled = shmring_reader_fill(segment->reader, slot, s->window);
+    struct shmring_view view;
+    int next = filled == -EBADMSG ? -EBADMSG : 0;
+    while (filled > 0 && has_room(s) && (next = shmring_reader_next(s->window, &view)) == 1) {
+        if (take_record(s, segment, slot, &view) == 0) {
+            if (at_skip(&segment->slots[slot], &view))
+                break;
+            continue;
+        }
+        shmring_reader_unread(segment->reader, slot, &view);
+        log_cause(s->log, LOG_ERROR, "no_memory", uv_now(s->loop), "no memory for spans; they wait in their rings");
+        s->stalled = true;
+        break;
+    }
+    if (next == -EBADMSG)
+        note_quarantine(s, segment, slot);
+    relieve_pressure(s, segment, slot);
+    note_filling(s, segment, status->read - begin);
+    return status->read - begin;
+}
+
+/* What is read after this slot, a few slots on, so that it is in the caches by then. Where one has data, more have. */
+static void prefetch_ahead(const struct source *s, const struct segment *segment, uint32_t slot, uint32_t slots)
+{
+    if (slot + SLOTS_AHEAD < slots)
+        shmring_reader_prefetch(segment->reader, slot + SLOTS_AHEAD, s->filled > 0);
+    else if (segment->turn_next)
+        shmring_reader_prefetch(segment->turn_next->reader, slot + SLOTS_AHEAD - slots, s->filled > 0);
+}
+
+/* -> bytes read, about most at most */
+static uint64_t read_segment(struct source *s, struct segment *segment, uint64_t most, bool *more)
+{
+    uint32_t slots = shmring_reader_slots(segment->reader);
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < slots && !s->stalled && total < most; i++) {
+        uint32_t slot = segment->next_slot < slots ? segment->next_slot : 0;
+        prefetch_ahead(s, segment, slot, slots);
+        uint64_t bytes = drain_slot(s, segment, slot);
+        if (!s->stalled || bytes > 0)
+            segment->next_slot = slot + 1;
+        total += bytes;
+        *more |= bytes >= SOURCE_WINDOW_BYTES / 2;
+    }
+    return total;
+}
+
+static uint64_t read_tenant(struct source *s, struct tenant *tenant, uint64_t most, bool *more)
+{
+    uint64_t total = 0;
+    for (size_t n = tenant->segment_count; n > 0 && !s->stalled && total < most; n--) {
+        uint64_t bytes = read_segment(s, tenant->segments, most - total, more);
+        if (!s->stalled || bytes > 0)
+            tenant_rotate(tenant);
+        total += bytes;
+    }
+    *more |= total >= most;
+    return total;
+}
+
+/* For fairness users take turns, and share what is read in a pass; so do a user's segments, and within a segment the
+ * slot after the last one read is the next one's first. A pass that runs out of its budget, or of the exporter's room,
+ * is gone on with where it stopped. -> bytes read; *more when data was left for the next pass. */
+uint64_t source_read_pass(struct source *s, bool *more)
+{
+    size_t tenants = s->tenants.count;
+    uint64_t share = PASS_BYTES / (tenants > 0 ? tenants : 1), total = 0;
+    s->stalled = false;
+    s->filled = 0;
+    *more = false;
+    for (size_t n = tenants; n > 0 && !s->stalled; n--) {
+        uint64_t bytes = read_tenant(s, s->tenants.first, share, more);
+        if (!s->stalled || bytes > 0)
+            tenants_rotate(&s->tenants);
+        total += bytes;
+    }
+    return total;
+}

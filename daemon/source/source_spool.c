@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+#include "source_spool.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "source_state.h"
+#include "spool/spool_place.h"
+
+enum { LEAST_BYTES = 128 << 10 }; /* a spool below is none */
+
+/* ---- batches that are sealed and whose spans are nowhere else, by age ---- */
+
+static void stay_append(struct source *s, struct batch *batch)
+{
+    struct batch_stay *stay = batch_stay(batch);
+    *stay = (struct batch_stay){.older = s->youngest};
+    *(s->youngest ? &batch_stay(s->youngest)->younger : &s->oldest) = batch;
+    s->youngest = batch;
+    s->stays++;
+}
+
+static void stay_remove(struct source *s, struct batch *batch)
+{
+    struct batch_stay *stay = batch_stay(batch);
+    *(stay->older ? &batch_stay(stay->older)->younger : &s->oldest) = stay->younger;
+    *(stay->younger ? &batch_stay(stay->younger)->older : &s->youngest) = stay->older;
+    stay->older = stay->younger = NULL;
+    s->stays--;
+}
+
+static void submit(struct source *s, struct batch *batch)
+{
+    if (s->closing)
+        return; /* its spans are in their rings */
+    batch_stay(batch)->with_exporter = true;
+    exporter_submit(s->exporter, batch);
+}
+
+void source_spool_send(struct source *s, struct batch *batch)
+{
+    stay_append(s, batch);
+    if (!s->resting || !source_spool_put(s, batch))
+        submit(s, batch);
+}
+
+static void released(struct source *s)
+{
+    source_read_release(s);
+    if (s->stalled)
+        source_schedule(s, 0);
+}
+
+static void finish(struct source *s, struct batch *batch, const struct batch_outcome *outcome)
+{
+    source_pressure_overtaken(s, batch);
+    stay_remove(s, batch);
+    batch_finish(batch, outcome);
+    released(s);
+}
+
+/* ---- to the spool ---- */
+
+static void tell_refusal(struct source *s, int err)
+{
+    if (err == -ENOSPC)
+        log_cause(s->log, LOG_WARN, "spool_full", uv_now(s->loop),
+                  "the spool is full; spans wait in their rings until there is room, and programs drop what does not "
+                  "fit there: aistraced.spool.max_bytes makes it larger");
+    else if (err == -E2BIG)
+        log_cause(s->log, LOG_WARN, "spool_small", uv_now(s->loop),
+                  "a batch does not fit into the spool; it waits in its rings: a larger aistraced.spool.max_bytes or "
+                  "a smaller aistraced.max_batch_bytes helps");
+    else if (err == -ENOMEM)
+        log_cause(s->log, LOG_ERROR, "no_memory", uv_now(s->loop), "no memory to spool a batch; trying again");
+}
+
+bool source_spool_put(struct source *s, struct batch *batch)
+{
+    struct batch_stay *stay = batch_stay(batch);
+    if (!s->spool || !s->spool_takes || s->spool_refuses || s->closing || stay->writing || stay->record)
+        return false;
+    int err = spool_write(s->spool, batch);
+    if (err) {
+        s->spool_refuses = err == -ENOSPC || err == -EAGAIN;
+        tell_refusal(s, err);
+        return false;
+    }
+    stay->writing = true;
+    if (stay->with_exporter && exporter_withdraw(s->exporter, batch))
+        stay->with_exporter = false;
+    if (stay->with_exporter)
+        exporter_mark_spooled(s->exporter, batch);
+    return true;
+}
+
+static void not_written(struct source *s, struct batch *batch)
+{
+    struct batch_stay *stay = batch_stay(batch);
+    struct batch_outcome outcome = stay->outcome;
+    if (stay->ended)
+        finish(s, batch, &outcome);
+    else if (!stay->with_exporter)
+        submit(s, batch);
+}
+
+/* The exporter has said its word about a batch that the spool has, too. */
+static void end_record(struct source *s, struct batch *batch, const struct batch_outcome *outcome)
+{
+    struct batch_stay *stay = batch_stay(batch);
+    if (outcome->returned)
+        spool_return(stay->record);
+    else
+        spool_settle(s->spool, stay->record, outcome);
+    batch_finish(batch, &(struct batch_outcome){.exported = true}); /* its claims are settled: the memory alone */
+}
+
+static void on_written(void *user, struct batch *batch, struct spool_record *record, int err)
+{
+    struct source *s = user;
+    struct batch_stay *stay = batch_stay(batch);
+    stay->writing = false;
+    if (err) {
+        tell_refusal(s, err);
+        not_written(s, batch);
+        return;
+    }
+    if (!s->spooling)
+        log_cause(s->log, LOG_INFO, "spooling", uv_now(s->loop), "%s to the spool",
+                  s->resting ? "what cannot be sent in time goes" : "the rings fill: spans go");
+    s->spooling = true;
+    stay->record = record;
+    spool_hold(record);
+    stay_remove(s, batch);
+    batch_settle_spooled(batch);
+    if (stay->ended)
+        end_record(s, batch, &stay->outcome);
+    else if (!stay->with_exporter)
+        end_record(s, batch, &(struct batch_outcome){.returned = true});
+    released(s);
+    source_replay(s);
+}
+
+void source_spool_settle(struct source *s, struct batch *batch, const struct batch_outcome *outcome)
+{
+    struct batch_stay *stay = batch_stay(batch);
+    stay->with_exporter = false;
+    source_replay_ended(s, stay->replay, outcome);
+    if (stay->record) {
+        end_record(s, batch, outcome);
+    } else if (stay->writing && !outcome->returned && !spool_unwrite(s->spool, batch)) {
+        stay->ended = true;
+        stay->outcome = *outcome;
+    } else if (!outcome->returned) {
+        finish(s, batch, outcome);
+    } else if (!stay->writing) {
+        submit(s, batch); /* it could not be written after all */
+    }
+    if (s->stalled)
+        source_schedule(s, 0);
+    source_replay(s);
+}
+
+/* ---- the totals ---- */
+
+static int on_retire(void *user, uint64_t id, const struct outcome *outcome)
+{
+    struct source *s = user;
+    int err = totals_retire(&s->totals, s->dir_fd, id, outcome);
+    if (err)
+        log_cause(s->log, LOG_ERROR, "state", uv_now(s->loop), "cannot write %s/%s: %s; trying again",
+                  s->config->ring_dir, TOTALS_FILE, strerror(-err));
+    return err;
+}
+
+static void on_forget(void *user, uint64_t id)
+{
+    totals_forget_retired(&((struct source *)user)->totals, id);
+}
+
+/* Those asked about are still there; they are moved to the front. */
+static bool on_retired(void *user, uint64_t id)
+{
+    struct source *s = user;
+    uint64_t *ids = s->totals.retired;
+    for (size_t i = 0; i < s->totals.retired_count; i++) {
+        if (ids[i] != id)
+            continue;
+        if (i >= s->retired_seen) {
+            ids[i] = ids[s->retired_seen];
+            ids[s->retired_seen++] = id;
+        }
+        return true;
+    }
+    return false;
+}
+
+void source_spool_tidy(struct source *s)
+{
+    struct spool_figures figures;
+    if (!s->spool)
+        return;
+    spool_tidy(s->spool);
+    if (!s->spooling)
+        return;
+    spool_figures(s->spool, &figures);
+    s->spooling = figures.spans > 0;
+    if (!s->spooling)
+        log_cause(s->log, LOG_INFO, "spooled", uv_now(s->loop), "the spool is empty again");
+}
+
+/* What the rings' ledgers gave to the spool, against what the spool has: more in the spool is of a life whose ledgers
+ * are gone; less is lost. */
+void source_spool_figures(const struct source *s, struct stats_snapshot *out)
+{
+    struct spool_figures figures = {0};
+    if (s->spool)
+        spool_figures(s->spool, &figures);
+    out->spool = s->totals.spool;
+    outcome_add(&out->spool, &figures.settled);
+    out->spooled_now = figures.spans;
+    out->spool_bytes = figures.bytes;
+    out->spool_file_bytes = figures.file_bytes;
+    out->spool_limit_bytes = figures.max_bytes;
+    out->spool_damaged = figures.damaged;
+
+    out->spool_written += out->outcome.spooled;
+    uint64_t known = outcome_sum(&out->spool) + figures.spans;
+    if (known > out->spool_written) {
+        out->committed += known - out->spool_written;
+        out->spool_written = known;
+    } else {
+        out->spool.dropped[DROP_SPOOL_CORRUPT] += out->spool_written - known;
+    }
+    out->outcome.spooled = 0;
+    outcome_add(&out->outcome, &out->spool);
+}
+
+/* ---- start ---- */
+
+static void on_committed(void *user, struct spool_record *record)
+{
+    const struct source *s = user;
+    if (!s->closing) /* else the record is gone */
+        spool_claim_committed(record);
+}
+
+static void tell_start(struct source *s, const struct spool_place *place)
+{
+    struct spool_figures figures;
+    spool_figures(s->spool, &figures);
+    if (figures.spans > 0)
+        log_line(s->log, LOG_INFO, "spool %s: %" PRIu64 " spans of an earlier run are sent, oldest first", place->path,
+                 figures.spans);
+    if (place->max_bytes > 0)
+        log_line(s->log, LOG_INFO, "spool %s: at most %.1f MiB%s", place->path, (double)place->max_bytes / (1 << 20),
+                 place->in_memory ? ", in memory" : "");
+}
+
+static int open_spool(struct source *s, const struct spool_place *place)
+{
+    static const struct spool_callbacks callbacks = {
+        .written_cb = on_written,
+        .read_cb = source_replay_read,
+        .claim_cb = source_restore_claim,
+        .retire_cb = on_retire,
+        .forget_cb = on_forget,
+        .retired_cb = on_retired,
+    };
+    struct spool_options options = {
+        .path = place->path,
+        .max_bytes = place->max_bytes,
+        .sync = s->config->spool_sync == CONFIG_SYNC_ALWAYS && !place->in_memory,
+        .request_max_bytes = s->config->max_batch_bytes,
+        .create = place->named,
+        .transient = place->in_memory,
+    };
+    int err = spool_open(s->loop, &options, &callbacks, s, s->log, &s->spool);
+    if (err)
+        return err;
+    s->spool_takes = place->max_bytes > 0;
+    s->totals.retired_count = s->retired_seen;
+    batch_pool_watch(s->pool, on_committed, s);
+    tell_start(s, place);
+    return 0;
+}
+
+int source_spool_start(struct source *s)
+{
+    struct spool_place place;
+    if (!s->config->spool_dir)
+        return 0;
+    int err = spool_place_find(s->config, getenv("STATE_DIRECTORY"), &place);
+    if (err)
+        return err;
+    if (place.max_bytes > 0 && place.max_bytes < LEAST_BYTES) {
+        log_line(s->log, LOG_WARN, "no spool: %s has no room for one; aistraced.spool.dir names another place",
+                 place.path);
+        place.max_bytes = 0;
+    }
+    place.named = place.named && place.max_bytes > 0;
+    err = open_spool(s, &place);
+    source_restore_opened(s, !err);
+    if (err && !place.named) {
+        log_line(s->log, LOG_ERROR, "no spool: %s cannot be used: %s; aistraced.spool.dir names another place",
+                 place.path, strerror(-err));
+        err = 0;
+    }
+    free(place.path);
+    return err;
+}

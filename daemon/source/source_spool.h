@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sealed batches between the rings, the exporter and the spool; part of the source, see source_state.h.
+ *
+ *     sealed ──► with the exporter ──────────────────────► finished: claims settled
+ *                     │ pressure: source_pressure.c          ▲
+ *                     ▼                                      │ (write failed)
+ *                 being written ── safe: claims settled as spooled ── with the exporter still? its word settles the
+ * record └─ else the record waits: source_replay.c
+ *
+ * A batch on the wire is written while its attempt runs. Once a write has begun its end decides: what the exporter says
+ * meanwhile is kept until then, so that ring, spool and counts agree whenever the daemon dies.
+ */
+#ifndef SOURCE_SPOOL_H
+#define SOURCE_SPOOL_H
+
+#include "ring/segment.h"
+#include "source.h"
+#include "spool/spool.h"
+
+/* ---- source_spool.c ---- */
+
+/* -> 0, also with no spool; -errno: the configured directory cannot be used. Before segments are looked for. */
+int source_spool_start(struct source *source);
+
+void source_spool_send(struct source *source, struct batch *batch); /* a batch just sealed */
+
+/* Has a sealed, unfinished batch written to the spool. -> false: not now; it stays where it is. */
+bool source_spool_put(struct source *source, struct batch *batch);
+
+void source_spool_settle(struct source *source, struct batch *batch, const struct batch_outcome *outcome);
+void source_spool_figures(const struct source *source, struct stats_snapshot *out); /* after all segments' */
+void source_spool_tidy(struct source *source);                                      /* after the ledgers */
+
+/* ---- source_pressure.c ---- */
+
+void source_pressure_relieve(struct source *source); /* after a pass */
+void source_pressure_overtaken(struct source *source, const struct batch *by);
+
+/* ---- source_replay.c ---- */
+
+void source_replay(struct source *source); /* sends the oldest records, within their share */
+void source_replay_read(void *user, struct spool_record *record, struct buf *request, int err);    /* spool's read_cb */
+void source_replay_ended(struct source *source, bool replay, const struct batch_outcome *outcome); /* of any batch */
+void source_replay_stop(struct source *source);                                                    /* at the end */
+
+/* ---- source_restore.c: what a former daemon has written and not released ---- */
+
+int source_restore_claim(void *user, struct spool_record *record, const struct spool_claim *claim); /* claim_cb */
+
+void source_restore_opened(struct source *source, bool whole); /* no more claims will be told; not whole: nor count */
+
+/* For a segment just opened. -> 0 or -ENOMEM: nothing has changed. */
+int source_restore_attach(struct source *source, struct segment *segment);
+
+/* Passes over what the spool has, if reading has come to it. -> false: no memory, nothing may be read now */
+bool source_restore_skip(struct source *source, struct segment *segment, uint32_t slot);
+
+void source_restore_drop(struct source *source, struct segment_slot *slot); /* of a slot quarantined, or closed */
+void source_restore_forget_gone(struct source *source); /* what segments since gone had in the spool */
+void source_restore_free(struct source *source);
+
+#endif
