@@ -64,7 +64,7 @@ ENDPOINT_O := $(call objects,daemon/endpoint/*.c $(ENDPOINT_ROOMS:%=daemon/endpo
 NODE_C     := $(wildcard test/playground/node/*.c)
 AIS_C      := $(wildcard test/playground/cli/*.c) test/playground/node/names.c test/playground/node/checksum.c
 SUPPORT_O  := $(call objects,test/support/*.c)
-CHECKS     := $(patsubst test/%.c,$(B)/test/%,$(wildcard test/check_*.c))
+CHECKS     := $(patsubst test/%.c,$(B)/test/%,$(wildcard test/unit/*/check_*.c))
 FUZZERS    := $(patsubst test/fuzz/%.c,$(B)/test/%,$(wildcard test/fuzz/fuzz_*.c))
 HELPERS    := $(patsubst test/helpers/%.c,$(B)/test/%,$(wildcard test/helpers/*.c))
 
@@ -153,11 +153,12 @@ $(GEN)/page_files.c: daemon/endpoint/page/embed $(PAGE)
 $(O)/gen/%.o: $(GEN)/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(filter-out $(WARN),$(BASE)) -MMD -MP -c -o $@ $<
-$(DAEMON_O) $(ENDPOINT_O) $(CLI_O) $(O)/daemon/cli/main.o $(PROTO_O) $(call objects,test/*.c test/*/*.c): | $(PROTO_C)
+$(DAEMON_O) $(ENDPOINT_O) $(CLI_O) $(O)/daemon/cli/main.o $(PROTO_O) $(call objects,test/*/*.c test/unit/*/*.c): | $(PROTO_C)
 
 # ---- tests
 
-$(B)/test/check_%: $(O)/test/check_%.o $(LIB)/libsupport.a $(LIB)/libcli.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
+$(O)/test/%.o: MODULE_FLAGS := -iquote test
+$(B)/test/unit/%: $(O)/test/unit/%.o $(LIB)/libsupport.a $(LIB)/libcli.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
 	$(call link,$(LIBS_CHECK) $(LIBS_CLI))
 $(B)/test/%: $(O)/test/helpers/%.o $(LIB)/libsupport.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
 	$(call link,$(LIBS_DAEMON))
@@ -242,7 +243,7 @@ $(B)/bench/sink: $(O)/test/bench/sink.o $(O)/test/bench/sink_session.o $(BENCH_L
 	$(call link,$(LIBS_DAEMON) $(call pkg,openssl))
 $(B)/bench/lttng_span: $(O)/test/bench/lttng_span.o $(O)/test/bench/lttng_provider.o $(BENCH_LIBS)
 	$(call link,$(call pkg,lttng-ust) -ldl)
-$(O)/test/bench/lttng_%.o: MODULE_FLAGS := -Itest/bench
+$(O)/test/bench/lttng_%.o: MODULE_FLAGS := -iquote test -Itest/bench
 $(B)/bench/grpc_client: test/bench/grpc_client.cc $(OTLP_PROTOS)
 	$(call say,CXX,$<)
 	$(Q)mkdir -p $(GEN_CXX) $(@D)

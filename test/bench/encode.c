@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../support/span_model.h"
 #include "batch/batch.h"
 #include "bench.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
+#include "support/span_model.h"
 
 enum { SPANS = 512, ARENA_BYTES = 4 << 20 };
 

@@ -3,15 +3,15 @@
  *   instructions RING_DIR SPANS counter|system
  *
  * Writes spans, by that clock, then drains and encodes them as the sidecar does, each in a function that callgrind can
- * be told to watch: bench_span and bench_drain. test/check_instructions.py runs it.
+ * be told to watch: bench_span and bench_drain. test/unit/client/check_instructions.py runs it.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../support/span_set.h"
 #include "batch/batch.h"
 #include "bench.h"
 #include "clock.h"
+#include "support/span_set.h"
 
 enum { FORCE_EVERY = 64 }; /* spans: under callgrind some milliseconds */
 enum { RING_BYTES = 8 << 20, WINDOW_BYTES = 256 << 10, BATCH_SPANS = 2048, BATCH_BYTES = 1 << 20 };

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../support/span_set.h"
 #include "bench.h"
+#include "support/span_set.h"
 
 enum { RING_BYTES = 1 << 20, WORK_BYTES = 2048, WORK_NS = 250, WARM_UP = 3 };
 

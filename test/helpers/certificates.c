@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../support/certificates.h"
+#include "support/certificates.h"
 
 static void path_of(char path[256], const char *directory, const char *name, const char *suffix)
 {

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../support/script_server.h"
+#include "support/script_server.h"
 
 enum { PREFIX_BYTES = 5 };
 

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <uv.h>
 
-#include "../support/hostile_cases.h"
-#include "../support/hostile_peer.h"
+#include "support/hostile_cases.h"
+#include "support/hostile_peer.h"
 
 enum { SOUND_REQUESTS = 100000, PATIENCE_MS = 400, LINGER_MS = 100, OUTPUT_BYTES = 64 << 10 };
 

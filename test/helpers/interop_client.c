@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../support/attribute_sets.h"
-#include "../support/told.h"
+#include "support/attribute_sets.h"
+#include "support/told.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -32,8 +32,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../support/attempt_log.h"
 #include "aistrace.h"
+#include "support/attempt_log.h"
 
 enum {
     RING_BYTES = 4096,

@@ -23,8 +23,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../support/attempt_log.h"
 #include "aistrace.h"
+#include "support/attempt_log.h"
 
 enum { SLOTS = 32, RING_BYTES = 256 << 10, ROOMY_RING_BYTES = 8 << 20, REUSED_PID = 4242 };
 

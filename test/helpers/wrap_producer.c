@@ -18,9 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../support/attempt_log.h"
 #include "aistrace.h"
 #include "shmring.h"
+#include "support/attempt_log.h"
 #include "writer.h"
 
 enum { THREADS = 2, RING_BYTES = 64 << 10, PAUSE_EVERY = 100, PAUSE_US = 3000, RECORD_BYTES = 192 };

@@ -7,7 +7,7 @@
 #
 # The rows stand in the order of the layers, and a row may include those above it. One owner for each library.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../../.."
 
 io='unistd|fcntl|poll|netdb|time|pthread|sys/(socket|epoll|mman|stat|inotify|eventfd)'
 table=$(cat <<TABLE
@@ -96,7 +96,7 @@ check_tree() { # in the current directory: prints every violation
     local file header
     while IFS= read -r file; do
         if ! row_of "$file"; then
-            echo "$file: in no row of the table in test/check_includes.sh"
+            echo "$file: in no row of the table in test/unit/rules/check_includes.sh"
             continue
         fi
         while IFS= read -r header; do

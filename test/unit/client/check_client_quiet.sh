@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The hot path makes no system call and no allocation, from an empty ring to a full one that nobody drains.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../../.."
 build=${BUILD_DIR:-build}
 dir=$(mktemp -d /dev/shm/aistrace-quiet-XXXXXX)
 trap 'rm -rf "$dir"' EXIT

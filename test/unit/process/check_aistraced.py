@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "e2e"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "e2e"))
 import harness  # noqa: E402
 from harness import AISTRACED, ROOT, check, check_equal, free_port, helper, http_get, wait_for  # noqa: E402
 

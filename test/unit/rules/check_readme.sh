@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Tests that test/README.md names as `PROGRAM: TEST` are there: in PROGRAM.c, .py, a script, or as a file of a directory.
 set -uo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")/../.."
 
 named() { # README -> "PROGRAM TEST" lines
     grep -oE '`(check_|e2e/|configs/)[a-z0-9_/]+: [a-z0-9_]+`' "$1" | tr -d '`:'
@@ -11,7 +11,7 @@ named() { # README -> "PROGRAM TEST" lines
 missing() { # README: prints what is named and not there
     named "$1" | while read -r program name; do
         [ -e "$program/$name.json" ] && continue
-        grep -qsE "(START_TEST\(|def )$name[()]" "$program" "$program.c" "$program.py" 2>/dev/null && continue
+        grep -qsE "(START_TEST\(|def )$name[()]" "$program" unit/*/"$program".{c,py} && continue
         echo "$program: $name"
     done
 }

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "e2e"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "e2e"))
 import harness  # noqa: E402
 from harness import AISTRACED, ROOT, check, check_equal  # noqa: E402
 

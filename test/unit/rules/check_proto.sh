@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The .proto files are good for Google's compiler and runtime too, and say what goes over the wire.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../../.."
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 passed=0 failed=0

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Holds the instructions of a span, on the traced thread and in the sidecar, against accidental growth.
 
-    test/check_instructions.py            fails when a count is more than a tenth above its reference
-    test/check_instructions.py --update   writes instructions.txt anew: after a change that is meant, in its commit
+    test/unit/client/check_instructions.py            fails when a count is more than a tenth above its reference
+    test/unit/client/check_instructions.py --update   writes instructions.txt anew: after a change that is meant, in its commit
 
 callgrind counts; only the program's own code is added up, because what libc does depends on the CPU. So the counts are
 those of the compiler and its flags, and the same on every machine with Debian 12's gcc.
@@ -15,10 +15,11 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD_DIR", "build"))
 PROGRAM = os.path.join(BUILD, "bench", "instructions")
-REFERENCES = os.path.join(ROOT, "test", "instructions.txt")
+REFERENCES = os.path.join(HERE, "instructions.txt")
 SPANS = 4096
 ROOM = 1.10
 # count -> the function it is of, and the clock that spans are written by
@@ -66,7 +67,7 @@ def references():
 
 def update(counts):
     with open(REFERENCES, "w", encoding="ascii") as file:
-        file.write("# SPDX-License-Identifier: MIT\n# Instructions a span; written by test/check_instructions.py "
+        file.write("# SPDX-License-Identifier: MIT\n# Instructions a span; written by test/unit/client/check_instructions.py "
                    "--update\n")
         file.writelines(f"{name} {value:.0f}\n" for name, value in counts.items())
 

@@ -3,7 +3,7 @@
 # The library as it is installed: its symbols, its thread-local storage, loading by dlopen, its header in C11 and C++17,
 # and with -DAISTRACE_DISABLED.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../../.."
 build=${BUILD_DIR:-build}
 library=$build/lib/libaistrace.so
 tmp=$(mktemp -d /dev/shm/aistrace-library-XXXXXX)
