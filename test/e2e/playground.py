@@ -11,7 +11,7 @@ import harness
 from harness import check, check_equal, wait_for
 
 AIS = os.path.join(harness.BUILD, "bin", "ais")
-DEPLOY = os.path.join(harness.ROOT, "test", "playground", "deploy")
+DEPLOY = os.path.join("test", "playground", "deploy")
 NODES_MAX = 16
 
 
@@ -33,14 +33,15 @@ def _ports():
 class Playground:
     """deploy, use and remove. Use as `with Playground(scene) as playground:`."""
 
-    def __init__(self, scene, targets=3, proxies=1, env=None, stdin=None):
+    def __init__(self, scene, targets=3, proxies=1, env=None, stdin=None, root=harness.ROOT):
         first = _ports()
+        self.root = root
         self.scene = scene
         self.targets, self.proxies = targets, proxies
         self.http_port, self.metrics_port = first, first + NODES_MAX
         self.otlp_port, self.query_port = first + 2 * NODES_MAX, first + 2 * NODES_MAX + 1
         self.name = f"playground-test-{os.getpid()}-{first}"
-        self.state = os.path.join(harness.ROOT, "build", self.name)
+        self.state = os.path.join(root, "build", self.name)
         self.rings = f"/dev/shm/aistrace-{self.name}-{os.getuid()}"
         self.stdin = f"{targets}\n{proxies}\n" if stdin is None else stdin
         self.url = f"http://127.0.0.1:{self.http_port}"
@@ -58,9 +59,9 @@ class Playground:
         self.script("kill")
         self.script("clean")
 
-    def script(self, name, stdin=""):
-        """-> a finished deploy, kill or clean"""
-        return subprocess.run([os.path.join(DEPLOY, name)], input=stdin, env=self.env, text=True,
+    def script(self, name, stdin="", prefix=()):
+        """-> a finished deploy, kill or clean; prefix: a command that becomes it"""
+        return subprocess.run([*prefix, os.path.join(self.root, DEPLOY, name)], input=stdin, env=self.env, text=True,
                               capture_output=True, timeout=120, check=False)
 
     def deploy(self, stdin=None):
