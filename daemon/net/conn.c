@@ -44,12 +44,12 @@ __attribute__((format(printf, 3, 4))) void conn_fail(struct conn *conn, enum con
         return;
     conn->down = true;
     const struct dial_target *target = &conn->settings->target;
-    int used = snprintf(conn->why, sizeof conn->why, "%s%s: ", target->unix_socket ? "unix:" : "",
+    int used = snprintf(conn->why, sizeof(conn->why), "%s%s: ", target->unix_socket ? "unix:" : "",
                         target->unix_socket ? target->host : conn->settings->h2.authority);
-    if (used >= 0 && (size_t)used < sizeof conn->why) {
+    if (used >= 0 && (size_t)used < sizeof(conn->why)) {
         va_list args;
         va_start(args, format);
-        vsnprintf(conn->why + used, sizeof conn->why - (size_t)used, format, args);
+        vsnprintf(conn->why + used, sizeof(conn->why) - (size_t)used, format, args);
         va_end(args);
     }
     uv_timer_stop(&conn->connect_timer);
@@ -105,11 +105,11 @@ void conn_tell_ready(struct conn *conn)
 static bool stays_on_host(const struct conn *conn)
 {
     struct sockaddr_storage peer;
-    int bytes = sizeof peer;
+    int bytes = sizeof(peer);
     if (conn->stream->type == UV_NAMED_PIPE)
         return true;
     return !conn->settings->target.proxy &&
-           uv_tcp_getpeername((uv_tcp_t *)conn->stream, (struct sockaddr *)&peer, &bytes) == 0 &&
+           !uv_tcp_getpeername((uv_tcp_t *)conn->stream, (struct sockaddr *)&peer, &bytes) &&
            dial_stays_on_host((const struct sockaddr *)&peer);
 }
 
@@ -178,7 +178,7 @@ int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struc
               struct conn **out)
 {
     static const struct h2_callbacks h2_callbacks = {on_result, on_goaway};
-    struct conn *conn = calloc(1, sizeof *conn);
+    struct conn *conn = calloc(1, sizeof(*conn));
     if (!conn)
         return -ENOMEM;
     conn->loop = loop;

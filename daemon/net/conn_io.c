@@ -75,7 +75,7 @@ static void write_later(struct conn *conn, struct buf *bytes, size_t skip)
     conn->write.data = conn;
     conn->waiting = bytes;
     int err = uv_write(&conn->write, conn->stream, &rest, 1, on_written);
-    conn->writing = err == 0;
+    conn->writing = !err;
     if (err)
         conn_fail_lost(conn, uv_strerror(err));
 }
@@ -172,7 +172,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     (void)suggested;
     struct conn *conn = handle->data;
-    *out = uv_buf_init(conn->read_buffer, sizeof conn->read_buffer);
+    *out = uv_buf_init(conn->read_buffer, sizeof(conn->read_buffer));
 }
 
 static bool over_budget(struct conn *conn)

@@ -44,7 +44,7 @@ struct dial {
     struct attempt *proxied;  /* connected to the proxy */
     struct tunnel *tunnel;    /* through it */
     uv_timer_t stagger;
-    int error; /* of the last attempt that failed */
+    int err; /* of the last attempt that failed */
     char why[WHY_BYTES];
 };
 
@@ -78,14 +78,14 @@ static void end_attempts(struct dial *dial)
     dial->attempts = NULL;
 }
 
-static void fail(struct dial *dial, const char *what, int error)
+static void fail(struct dial *dial, const char *what, int err)
 {
     const struct proxy *proxy = dial->target->proxy;
     if (proxy)
-        snprintf(dial->why, sizeof dial->why, "proxy %.200s:%.5s (https_proxy): %s: %s", proxy->host, proxy->port, what,
-                 uv_strerror(error));
+        snprintf(dial->why, sizeof(dial->why), "proxy %.200s:%.5s (https_proxy): %s: %s", proxy->host, proxy->port,
+                 what, uv_strerror(err));
     else
-        snprintf(dial->why, sizeof dial->why, "%s: %s", what, uv_strerror(error));
+        snprintf(dial->why, sizeof(dial->why), "%s: %s", what, uv_strerror(err));
     dial->done_cb(dial->user, NULL, dial->why);
 }
 
@@ -122,7 +122,7 @@ static void on_connected(uv_connect_t *request, int status)
         return;
     unlink_attempt(dial, attempt);
     if (status) {
-        dial->error = status;
+        dial->err = status;
         attempt_close(attempt);
         try_next(dial);
         return;
@@ -139,7 +139,7 @@ static int set_options(uv_tcp_t *tcp)
     int fd;
     unsigned user_timeout_ms = DIAL_USER_TIMEOUT_MS;
     int err = uv_fileno((uv_handle_t *)tcp, &fd);
-    if (!err && setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms))
+    if (!err && setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof(user_timeout_ms)))
         err = -errno;
     return err ? err : uv_tcp_nodelay(tcp, 1);
 }
@@ -170,7 +170,7 @@ static int try_address(struct dial *dial, struct attempt *attempt, const struct 
     if (!err)
         err = uv_tcp_connect(&attempt->request, &attempt->tcp, address, on_connected);
     if (err) {
-        dial->error = err;
+        dial->err = err;
         attempt_close(attempt);
         return 0;
     }
@@ -187,7 +187,7 @@ static size_t target_count(const struct dial *dial)
 static void try_one(struct dial *dial)
 {
     size_t number = dial->tried++;
-    struct attempt *attempt = calloc(1, sizeof *attempt);
+    struct attempt *attempt = calloc(1, sizeof(*attempt));
     int err = UV_ENOMEM;
     if (attempt) {
         attempt->request.data = attempt;
@@ -198,7 +198,7 @@ static void try_one(struct dial *dial)
     if (!err)
         return;
     free(attempt);
-    dial->error = err;
+    dial->err = err;
 }
 
 static void on_stagger(uv_timer_t *timer)
@@ -213,7 +213,7 @@ static void try_next(struct dial *dial)
     while (dial->attempts == before && dial->tried < target_count(dial))
         try_one(dial);
     if (!dial->attempts)
-        fail(dial, "cannot connect", dial->error);
+        fail(dial, "cannot connect", dial->err);
     else if (dial->tried < target_count(dial))
         uv_timer_start(&dial->stagger, on_stagger, DIAL_STAGGER_MS, 0);
 }
@@ -276,7 +276,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 static int resolve(struct dial *dial, const char *host)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
-    struct lookup *lookup = calloc(1, sizeof *lookup);
+    struct lookup *lookup = calloc(1, sizeof(*lookup));
     if (!lookup)
         return -ENOMEM;
     lookup->dial = dial;
@@ -298,7 +298,7 @@ static bool is_known(const struct dial *dial)
 int dial_start(uv_loop_t *loop, const struct dial_target *target, struct dial_book *book, dial_done_cb done_cb,
                void *user, struct dial **out)
 {
-    struct dial *dial = calloc(1, sizeof *dial);
+    struct dial *dial = calloc(1, sizeof(*dial));
     if (!dial)
         return -ENOMEM;
     dial->loop = loop;

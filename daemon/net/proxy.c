@@ -51,7 +51,7 @@ static int take_credentials(const char *text, size_t bytes, struct proxy *out)
 {
     static const char scheme[] = "Basic ";
     char *plain = secret_new(bytes + 1);
-    out->credentials = secret_new(sizeof scheme + (bytes + 2) / 3 * 4);
+    out->credentials = secret_new(sizeof(scheme) + (bytes + 2) / 3 * 4);
     int err = plain && out->credentials ? percent_decode(text, bytes, plain) : -ENOMEM;
     if (!err)
         base64((const unsigned char *)plain, strlen(plain), stpcpy(out->credentials, scheme));
@@ -87,7 +87,7 @@ static int take_address(const char *text, size_t bytes, struct proxy *out)
 
 int proxy_parse(const char *url, struct proxy *out)
 {
-    *out = (struct proxy){NULL};
+    *out = (struct proxy){0};
     if (strncasecmp(url, "http://", 7) == 0)
         url += 7;
     else if (strstr(url, "://"))
@@ -110,7 +110,7 @@ void proxy_done(struct proxy *proxy)
     free(proxy->host);
     free(proxy->port);
     secret_free(proxy->credentials);
-    *proxy = (struct proxy){NULL};
+    *proxy = (struct proxy){0};
 }
 
 /* ---- who needs none */
@@ -213,8 +213,8 @@ int proxy_request(const struct proxy *proxy, const char *host, const char *port,
 static int status_of(const char *head, size_t bytes)
 {
     static const char version[] = "HTTP/1.";
-    size_t at = sizeof version - 1 + 2; /* the minor version, a blank */
-    if (bytes < at + 3 || memcmp(head, version, sizeof version - 1) != 0 || head[at - 1] != ' ')
+    size_t at = sizeof(version) - 1 + 2; /* the minor version, a blank */
+    if (bytes < at + 3 || memcmp(head, version, sizeof(version) - 1) != 0 || head[at - 1] != ' ')
         return 0;
     int status = 0;
     for (size_t i = at; i < at + 3; i++) {

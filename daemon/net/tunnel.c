@@ -27,7 +27,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 static void fail(struct tunnel *tunnel, const char *what)
 {
     uv_read_stop(tunnel->stream);
-    snprintf(tunnel->why, sizeof tunnel->why, "proxy %.200s:%.5s (https_proxy): %s", tunnel->proxy->host,
+    snprintf(tunnel->why, sizeof(tunnel->why), "proxy %.200s:%.5s (https_proxy): %s", tunnel->proxy->host,
              tunnel->proxy->port, what);
     tunnel->done_cb(tunnel->user, tunnel->why);
 }
@@ -54,7 +54,7 @@ static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
 int tunnel_start(uv_stream_t *stream, const struct proxy *proxy, const char *host, const char *port,
                  tunnel_done_cb done_cb, void *user, struct tunnel **out)
 {
-    struct tunnel *tunnel = calloc(1, sizeof *tunnel);
+    struct tunnel *tunnel = calloc(1, sizeof(*tunnel));
     struct buf request = {0};
     int err = tunnel ? proxy_request(proxy, host, port, &request) : -ENOMEM;
     if (!err) {

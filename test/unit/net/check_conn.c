@@ -36,7 +36,7 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *node, const c
         list[i] = (struct addrinfo){.ai_family = AF_INET,
                                     .ai_socktype = SOCK_STREAM,
                                     .ai_addr = (struct sockaddr *)&addresses[i],
-                                    .ai_addrlen = sizeof addresses[i],
+                                    .ai_addrlen = sizeof(addresses[i]),
                                     .ai_next = i == 0 ? &list[1] : NULL};
     }
     if (*node >= '0' && *node <= '9')
@@ -99,7 +99,7 @@ static void on_down(void *user, enum conn_end end, const char *why)
     ck_assert_ptr_eq(user, &bench);
     bench.end = end;
     bench.downs++;
-    snprintf(bench.why, sizeof bench.why, "%s", why);
+    snprintf(bench.why, sizeof(bench.why), "%s", why);
 }
 
 static void on_goaway(void *user)
@@ -115,7 +115,7 @@ static void server_begin(const struct script_server_options *given)
         struct script_server_options options = *given;
         options.script = &bench.script;
         ck_assert_int_eq(script_server_start(&bench.loop, &options, &bench.server), 0);
-        snprintf(bench.port, sizeof bench.port, "%d", script_server_port(bench.server));
+        snprintf(bench.port, sizeof(bench.port), "%d", script_server_port(bench.server));
     }
 }
 
@@ -247,7 +247,7 @@ START_TEST(a_flood_of_frames_ends_the_connection)
     static char flood[9 + PINGS * PING_BYTES] = "\0\0\0\4\0\0\0\0\0";
     for (size_t i = 0; i < PINGS; i++)
         memcpy(flood + 9 + i * PING_BYTES, "\0\0\x08\6\0\0\0\0\0........", PING_BYTES);
-    begin("127.0.0.1", &(struct script_server_options){.greeting = flood, .greeting_bytes = sizeof flood});
+    begin("127.0.0.1", &(struct script_server_options){.greeting = flood, .greeting_bytes = sizeof(flood)});
     run_until(&bench.downs);
     ck_assert_ptr_nonnull(strstr(bench.why, "floods"));
     end();
@@ -285,7 +285,7 @@ START_TEST(closing_is_possible_at_any_moment)
 {
     static const struct script_step hold = {.kind = SCRIPT_HOLD};
     static uint8_t large[8 << 20];
-    static struct iovec much = {large, sizeof large};
+    static struct iovec much = {large, sizeof(large)};
     bench.script = (struct script){.steps = &hold, .count = _i == 3};
     begin("127.0.0.1", &(struct script_server_options){.limits.initial_window_bytes = 1 << 30});
     switch (_i) {
@@ -322,7 +322,7 @@ START_TEST(a_peer_that_answers_no_ping_is_given_up)
 {
     static const char settings[] = "\0\0\0\4\0\0\0\0";
     bench.keepalive_ms = bench.keepalive_answer_ms = 50;
-    begin("127.0.0.1", &(struct script_server_options){.greeting = settings, .greeting_bytes = sizeof settings});
+    begin("127.0.0.1", &(struct script_server_options){.greeting = settings, .greeting_bytes = sizeof(settings)});
     run_until(&bench.ready);
     run_until(&bench.downs);
     ck_assert_ptr_nonnull(strstr(bench.why, "no answer to a PING"));
@@ -337,7 +337,7 @@ START_TEST(a_server_that_has_had_too_many_pings_is_heard)
                                       "\0\0\x16\7\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo_many_pings",
                                       "\0\0\0\4\0\0\0\0\0"
                                       "\0\0\x16\7\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo_many_pongs"};
-    begin("127.0.0.1", &(struct script_server_options){.greeting = words[_i], .greeting_bytes = sizeof words[0]});
+    begin("127.0.0.1", &(struct script_server_options){.greeting = words[_i], .greeting_bytes = sizeof(words[0])});
     run_until(&bench.goaways);
     ck_assert_int_eq(conn_pinged_too_often(bench.conn), _i == 0);
     end();
@@ -367,7 +367,7 @@ static void front_begin(void)
 {
     ck_assert_int_eq(tls_front_start(&bench.loop, bench.server_tls, 0, script_server_port(bench.server), &bench.front),
                      0);
-    snprintf(bench.port, sizeof bench.port, "%d", tls_front_port(bench.front));
+    snprintf(bench.port, sizeof(bench.port), "%d", tls_front_port(bench.front));
 }
 
 static void expect_an_answer(void)
@@ -430,7 +430,7 @@ END_TEST
 START_TEST(a_large_call_goes_through_tls)
 {
     static uint8_t large[8 << 20];
-    static struct iovec much = {large, sizeof large};
+    static struct iovec much = {large, sizeof(large)};
     tls_begin("IP:127.0.0.1", true);
     server_begin(&(struct script_server_options){.limits.initial_window_bytes = 1 << 30});
     front_begin();
@@ -441,7 +441,7 @@ START_TEST(a_large_call_goes_through_tls)
                      0);
     run_until(&bench.results);
     ck_assert_int_eq(bench.result.code, GRPC_OK);
-    ck_assert_uint_ge(tls_front_bytes(bench.front), sizeof large);
+    ck_assert_uint_ge(tls_front_bytes(bench.front), sizeof(large));
     end();
 }
 END_TEST
@@ -546,7 +546,7 @@ static void mute_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     (void)handle;
     (void)suggested;
-    *out = uv_buf_init(mute.data, sizeof mute.data);
+    *out = uv_buf_init(mute.data, sizeof(mute.data));
 }
 
 static void mute_closed(uv_handle_t *handle)
@@ -574,14 +574,14 @@ static void mute_accept(uv_stream_t *listener, int status)
 static void mute_begin(const char *host)
 {
     struct sockaddr_in address;
-    int bytes = sizeof address;
+    int bytes = sizeof(address);
     server_begin(NULL);
     uv_ip4_addr(host, 0, &address);
     uv_tcp_init(&bench.loop, &mute.listener);
     ck_assert_int_eq(uv_tcp_bind(&mute.listener, (struct sockaddr *)&address, 0), 0);
     ck_assert_int_eq(uv_listen((uv_stream_t *)&mute.listener, 4, mute_accept), 0);
     uv_tcp_getsockname(&mute.listener, (struct sockaddr *)&address, &bytes);
-    snprintf(bench.port, sizeof bench.port, "%d", ntohs(address.sin_port));
+    snprintf(bench.port, sizeof(bench.port), "%d", ntohs(address.sin_port));
 }
 
 START_TEST(a_server_that_closes_without_a_word_may_be_plaintext)
@@ -662,7 +662,7 @@ START_TEST(loopback_is_told_from_the_address)
                  {"2001:db8::127", false}};
     struct sockaddr_in v4 = {.sin_family = AF_INET};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         bool colon = strchr(table[i].text, ':') != NULL;
         ck_assert_int_eq(
             inet_pton(colon ? AF_INET6 : AF_INET, table[i].text, colon ? (void *)&v6.sin6_addr : (void *)&v4.sin_addr),

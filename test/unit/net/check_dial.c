@@ -28,7 +28,7 @@ static void set_address(struct addrinfo *info, struct sockaddr_storage *storage,
     struct sockaddr_in *v4 = (struct sockaddr_in *)storage;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)storage;
     bool is_v6 = strchr(text, ':') != NULL;
-    memset(storage, 0, sizeof *storage);
+    memset(storage, 0, sizeof(*storage));
     if (is_v6)
         uv_ip6_addr(text, port, v6);
     else
@@ -36,7 +36,7 @@ static void set_address(struct addrinfo *info, struct sockaddr_storage *storage,
     *info = (struct addrinfo){.ai_family = is_v6 ? AF_INET6 : AF_INET,
                               .ai_socktype = SOCK_STREAM,
                               .ai_addr = (struct sockaddr *)storage,
-                              .ai_addrlen = is_v6 ? sizeof *v6 : sizeof *v4};
+                              .ai_addrlen = is_v6 ? sizeof(*v6) : sizeof(*v4)};
 }
 
 __attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
@@ -83,14 +83,14 @@ static void on_connection(uv_stream_t *listener, int status)
 static void begin(const char *const *answers)
 {
     struct sockaddr_in address;
-    int bytes = sizeof address;
+    int bytes = sizeof(address);
     ck_assert_int_eq(uv_loop_init(&bench.loop), 0);
     uv_ip4_addr("127.0.0.1", 0, &address);
     uv_tcp_init(&bench.loop, &bench.listener);
     uv_tcp_bind(&bench.listener, (struct sockaddr *)&address, 0);
     ck_assert_int_eq(uv_listen((uv_stream_t *)&bench.listener, 8, on_connection), 0);
     uv_tcp_getsockname(&bench.listener, (struct sockaddr *)&address, &bytes);
-    snprintf(bench.port, sizeof bench.port, "%d", ntohs(address.sin_port));
+    snprintf(bench.port, sizeof(bench.port), "%d", ntohs(address.sin_port));
     resolver.answers = answers;
     bench.target = (struct dial_target){.host = "collector", .port = bench.port};
 }
@@ -100,7 +100,7 @@ static void on_done(void *user, uv_stream_t *stream, const char *why)
     ck_assert_ptr_eq(user, &bench);
     bench.done++;
     bench.stream = stream;
-    snprintf(bench.why, sizeof bench.why, "%s", why ? why : "");
+    snprintf(bench.why, sizeof(bench.why), "%s", why ? why : "");
 }
 
 static void stream_closed(uv_handle_t *stream)
@@ -176,11 +176,11 @@ static int dig_black_hole(const char *address, int port, int fillers[3])
     struct sockaddr_in at;
     uv_ip4_addr(address, port, &at);
     int hole = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(hole, (struct sockaddr *)&at, sizeof at), 0);
+    ck_assert_int_eq(bind(hole, (struct sockaddr *)&at, sizeof(at)), 0);
     ck_assert_int_eq(listen(hole, 0), 0);
     for (int i = 0; i < 3; i++) {
         fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        connect(fillers[i], (struct sockaddr *)&at, sizeof at);
+        connect(fillers[i], (struct sockaddr *)&at, sizeof(at));
     }
     return hole;
 }
@@ -194,7 +194,7 @@ START_TEST(a_black_hole_does_not_hold_up_the_next_address)
     uint64_t began_ms = uv_now(&bench.loop);
     expect_connected();
     struct sockaddr_in peer;
-    int bytes = sizeof peer;
+    int bytes = sizeof(peer);
     ck_assert_int_eq(uv_tcp_getpeername((uv_tcp_t *)bench.stream, (struct sockaddr *)&peer, &bytes), 0);
     ck_assert_uint_eq(ntohl(peer.sin_addr.s_addr), INADDR_LOOPBACK);
     ck_assert_uint_ge(uv_now(&bench.loop) - began_ms, DIAL_STAGGER_MS - 1);
@@ -216,7 +216,7 @@ START_TEST(ipv6_and_ipv4_take_turns)
     ck_assert_uint_eq(bench.book.count, 5);
     for (size_t i = 0; i < 5; i++) {
         char text[INET6_ADDRSTRLEN];
-        uv_ip_name((struct sockaddr *)&bench.book.addresses[i], text, sizeof text);
+        uv_ip_name((struct sockaddr *)&bench.book.addresses[i], text, sizeof(text));
         ck_assert_str_eq(text, order[i]);
     }
     end();
@@ -281,7 +281,7 @@ START_TEST(a_connection_notices_a_dead_way)
 {
     int fd;
     unsigned timeout_ms = 0;
-    socklen_t bytes = sizeof timeout_ms;
+    socklen_t bytes = sizeof(timeout_ms);
     begin(one);
     expect_connected();
     ck_assert_int_eq(uv_fileno((uv_handle_t *)bench.stream, &fd), 0);
@@ -295,7 +295,7 @@ START_TEST(a_socket_on_this_host_is_dialed_by_its_path)
 {
     char directory[] = "/tmp/check_dial.XXXXXX", path[64];
     ck_assert_ptr_nonnull(mkdtemp(directory));
-    snprintf(path, sizeof path, "%s/socket", directory);
+    snprintf(path, sizeof(path), "%s/socket", directory);
     begin(NULL);
     bench.target = (struct dial_target){.host = path, .port = "", .unix_socket = true};
     dial();

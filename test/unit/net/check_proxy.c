@@ -158,9 +158,9 @@ START_TEST(an_answer_without_end_is_refused)
 {
     static char head[PROXY_HEAD_MAX_BYTES];
     char why[PROXY_WHY_BYTES];
-    memset(head, 'x', sizeof head);
-    ck_assert_int_eq(proxy_answer(head, sizeof head - 1, why), 0);
-    ck_assert_int_eq(proxy_answer(head, sizeof head, why), -EPROTO);
+    memset(head, 'x', sizeof(head));
+    ck_assert_int_eq(proxy_answer(head, sizeof(head) - 1, why), 0);
+    ck_assert_int_eq(proxy_answer(head, sizeof(head), why), -EPROTO);
 }
 END_TEST
 
@@ -168,10 +168,11 @@ int main(void)
 {
     Suite *suite = suite_create("proxy");
     TCase *tcase = tcase_create("proxy");
-    tcase_add_loop_test(tcase, an_address_is_read_or_refused, 0, sizeof urls / sizeof urls[0]);
-    tcase_add_loop_test(tcase, who_is_reached_directly_is_told_from_the_list, 0, sizeof bypasses / sizeof bypasses[0]);
+    tcase_add_loop_test(tcase, an_address_is_read_or_refused, 0, sizeof(urls) / sizeof(urls[0]));
+    tcase_add_loop_test(tcase, who_is_reached_directly_is_told_from_the_list, 0,
+                        sizeof(bypasses) / sizeof(bypasses[0]));
     tcase_add_test(tcase, a_tunnel_is_asked_for);
-    tcase_add_loop_test(tcase, an_answer_is_understood_at_its_last_byte, 0, sizeof answers / sizeof answers[0]);
+    tcase_add_loop_test(tcase, an_answer_is_understood_at_its_last_byte, 0, sizeof(answers) / sizeof(answers[0]));
     tcase_add_test(tcase, an_answer_without_end_is_refused);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
