@@ -80,7 +80,7 @@ static void expire(struct exporter *exporter)
     struct delivery *delivery;
     while ((delivery = exporter->on_wire.head) && delivery->at_ms <= exporter_now_ms(exporter)) {
         char text[64];
-        snprintf(text, sizeof text, "no answer within %" PRIu64 " ms", exporter->config->timeout_ms);
+        snprintf(text, sizeof(text), "no answer within %" PRIu64 " ms", exporter->config->timeout_ms);
         const struct grpc_result result = {.code = GRPC_DEADLINE_EXCEEDED, .message = text};
         exporter_outcome_ended(exporter, delivery, &result, uplink_cancel(delivery->link, delivery));
     }
@@ -162,7 +162,7 @@ int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *s
                    exporter_finished_cb finished_cb, void *user, struct exporter **out)
 {
     static const struct uplink_callbacks callbacks = {on_ready, on_result, on_trouble, on_notice};
-    struct exporter *exporter = calloc(1, sizeof *exporter);
+    struct exporter *exporter = calloc(1, sizeof(*exporter));
     if (!exporter)
         return -ENOMEM;
     exporter->loop = loop;

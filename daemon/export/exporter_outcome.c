@@ -10,7 +10,7 @@ void exporter_outcome_trouble(struct exporter *exporter, enum exporter_trouble_k
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(exporter->trouble, sizeof exporter->trouble, format, args);
+    vsnprintf(exporter->trouble, sizeof(exporter->trouble), format, args);
     va_end(args);
     exporter->trouble_kind = kind;
     if (kind == TROUBLE_CONNECTING) /* not worth a word when it ends */

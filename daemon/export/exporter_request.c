@@ -9,7 +9,7 @@ static enum delivery_form pack(struct exporter *exporter, struct delivery *deliv
         return DELIVERY_PLAIN;
     if (!exporter->gzip && gzip_new(&exporter->gzip))
         return DELIVERY_PLAIN;
-    if (gzip_pack(exporter->gzip, plain->parts, plain->part_count, &delivery->packed) == 0 &&
+    if (!gzip_pack(exporter->gzip, plain->parts, plain->part_count, &delivery->packed) &&
         delivery->packed.len < batch_bytes(delivery->batch))
         return DELIVERY_GZIPPED;
     buf_done(&delivery->packed);

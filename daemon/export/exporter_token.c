@@ -66,5 +66,5 @@ const char *exporter_token_problem(int err)
 bool exporter_token_exposed(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0 && st.st_mode & (S_IRGRP | S_IROTH);
+    return !stat(path, &st) && st.st_mode & (S_IRGRP | S_IROTH);
 }

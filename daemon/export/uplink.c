@@ -43,9 +43,9 @@ void uplink_connect(struct uplink *uplink)
     if (!routed || err) {
         char text[UPLINK_TEXT_BYTES];
         if (err)
-            snprintf(text, sizeof text, "%s: %s", uplink->authority, strerror(-err));
+            snprintf(text, sizeof(text), "%s: %s", uplink->authority, strerror(-err));
         else
-            snprintf(text, sizeof text, "%.*s", (int)why.len, (const char *)why.data);
+            snprintf(text, sizeof(text), "%.*s", (int)why.len, (const char *)why.data);
         uplink_schedule_connect(uplink, false);
         uplink->callbacks.on_trouble_cb(uplink->user, text);
     }
@@ -72,7 +72,7 @@ void uplink_schedule_connect(struct uplink *uplink, bool at_once)
 int uplink_start(uv_loop_t *loop, const struct config *config, const char *authority,
                  const struct uplink_callbacks *callbacks, void *user, struct uplink **out)
 {
-    struct uplink *uplink = calloc(1, sizeof *uplink);
+    struct uplink *uplink = calloc(1, sizeof(*uplink));
     if (!uplink)
         return -ENOMEM;
     uplink->loop = loop;

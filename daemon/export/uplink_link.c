@@ -79,7 +79,7 @@ static void tell_plaintext(const struct link *link)
     if (link->settings.tls || link->route->transport != CONFIG_TLS_OR_PLAINTEXT || uplink->told_plaintext)
         return;
     uplink->told_plaintext = true;
-    snprintf(text, sizeof text,
+    snprintf(text, sizeof(text),
              "%s does not speak TLS: spans go there in plaintext, as tracing.skip_verify allows; http:// in "
              "tracing.exporter_endpoint says that you mean it",
              link->route->authority);
@@ -140,7 +140,7 @@ static void calm(struct uplink *uplink)
     if (!uplink->keepalive_ms || uplink->keepalive_ms > KEEPALIVE_MAX_MS / 2)
         return;
     uplink->keepalive_ms *= 2;
-    snprintf(text, sizeof text,
+    snprintf(text, sizeof(text),
              "%s wants fewer PINGs: one in %" PRIu64 " ms from now on; raise aistraced.keepalive, or leave it out",
              uplink->authority, uplink->keepalive_ms);
     uplink->callbacks.on_notice_cb(uplink->user, UPLINK_CALMED, text);
@@ -190,7 +190,7 @@ static void on_down(void *user, enum conn_end end, const char *why)
 int uplink_link_open(struct uplink *uplink)
 {
     static const struct conn_callbacks callbacks = {on_ready, on_result, on_down, on_goaway};
-    struct link *link = calloc(1, sizeof *link);
+    struct link *link = calloc(1, sizeof(*link));
     if (!link)
         return -ENOMEM;
     const struct uplink_route *route = link->route = uplink_route_ref(uplink->route);

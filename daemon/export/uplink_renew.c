@@ -19,7 +19,7 @@ bool uplink_renew_route(struct uplink *uplink, struct buf *why)
     uplink->route = fresh;
     if (fresh->token && exporter_token_exposed(uplink->config->token_file)) {
         char text[UPLINK_TEXT_BYTES];
-        snprintf(text, sizeof text,
+        snprintf(text, sizeof(text),
                  "tracing.exporter_auth.token_file: others than its owner may read %s; chmod 600 mends it",
                  uplink->config->token_file);
         uplink->callbacks.on_notice_cb(uplink->user, UPLINK_TOKEN_EXPOSED, text);
@@ -44,7 +44,7 @@ static void on_watch_timer(uv_timer_t *timer)
         uplink_move_on(uplink);
     } else {
         char text[UPLINK_TEXT_BYTES];
-        snprintf(text, sizeof text, "%.*s; what was read before stays in use", (int)why.len, (const char *)why.data);
+        snprintf(text, sizeof(text), "%.*s; what was read before stays in use", (int)why.len, (const char *)why.data);
         uplink->callbacks.on_notice_cb(uplink->user, UPLINK_NOT_RENEWED, text);
     }
     buf_done(&why);

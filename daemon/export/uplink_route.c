@@ -37,7 +37,7 @@ static int copy_metadata(struct uplink_route *route, const struct config *config
     size_t bytes = 1 + (route->token ? strlen(config->token_header) + 1 : 0);
     for (size_t i = 0; i < config->header_count; i++)
         bytes += strlen(config->headers[i].name) + 1 + strlen(config->headers[i].value) + 1;
-    route->metadata = calloc(config->header_count + 1, sizeof *route->metadata);
+    route->metadata = calloc(config->header_count + 1, sizeof(*route->metadata));
     route->texts = secret_new(bytes);
     if (!route->metadata || !route->texts)
         return -ENOMEM;
@@ -94,7 +94,7 @@ int uplink_route_new(const struct config *config, const char *authority, struct 
         .cert_file = config->cert_file,
         .key_file = config->key_file,
     };
-    struct uplink_route *route = calloc(1, sizeof *route);
+    struct uplink_route *route = calloc(1, sizeof(*route));
     if (!route)
         return -ENOMEM;
     route->refs = 1;

@@ -145,7 +145,7 @@ END_TEST
 START_TEST(a_host_that_does_not_resolve_is_named)
 {
     bench_begin(NULL, 0);
-    snprintf(bench.port, sizeof bench.port, "4317");
+    snprintf(bench.port, sizeof(bench.port), "4317");
     bench.config.host = "no-such-host.invalid";
     bench_export();
     bench_run_until(bench_in_trouble, 0);
@@ -176,11 +176,11 @@ START_TEST(another_endpoint_gets_what_comes_next_and_the_first_finishes_what_it_
     bench_serve(NULL);
     struct config fresh = bench.config;
     char host[] = "localhost", port[16];
-    snprintf(port, sizeof port, "%d", script_server_port(bench.server));
+    snprintf(port, sizeof(port), "%d", script_server_port(bench.server));
     fresh.host = host;
     fresh.port = port;
     ck_assert_int_eq(exporter_reconfigure(bench.exporter, &fresh), 0);
-    memset(&bench.config, 0xff, sizeof bench.config); /* nobody reads it any more */
+    memset(&bench.config, 0xff, sizeof(bench.config)); /* nobody reads it any more */
     bench_submit(2);
     bench_run_until(bench_finished, 4);
     for (unsigned i = 0; i < 4; i++)
@@ -213,7 +213,7 @@ START_TEST(a_new_endpoint_ends_the_wait_for_the_old_one)
 {
     bench_begin(NULL, 0);
     bench.config.host = "127.0.0.1";
-    snprintf(bench.port, sizeof bench.port, "1");
+    snprintf(bench.port, sizeof(bench.port), "1");
     bench.config.retry_initial_ms = bench.config.retry_max_ms = 600000;
     bench_export();
     bench_submit(3);

@@ -97,8 +97,8 @@ END_TEST
 START_TEST(a_server_that_repeats_the_token_is_not_quoted)
 {
     char long_words[400];
-    memset(long_words, 'x', sizeof long_words);
-    memcpy(long_words + 250, "s3cret-token", sizeof "s3cret-token"); /* 255 are kept */
+    memset(long_words, 'x', sizeof(long_words));
+    memcpy(long_words + 250, "s3cret-token", sizeof("s3cret-token")); /* 255 are kept */
     const struct script_step steps[] = {{.message = "Bearer s3cret-token is not known, s3cret-token", .status = 16},
                                         {.message = long_words, .status = 16},
                                         {.rejected = 1, .rejected_message = "for s3cret-token"}};
@@ -166,19 +166,19 @@ END_TEST
 START_TEST(a_token_that_no_header_can_carry_is_an_error)
 {
     static char large[EXPORTER_TOKEN_MAX_BYTES + 1];
-    memset(large, 'x', sizeof large);
+    memset(large, 'x', sizeof(large));
     static const struct {
         const char *text;
         size_t bytes;
         int err;
     } table[] = {
-        {"", 0, -ENODATA},    {" \n", 2, -ENODATA},          {"a\nb", 3, -EILSEQ},         {"a\0b", 3, -EILSEQ},
-        {"\xff", 1, -EILSEQ}, {large, sizeof large, -EFBIG}, {large, sizeof large - 1, 0}, {"a b", 3, 0}};
+        {"", 0, -ENODATA},    {" \n", 2, -ENODATA},           {"a\nb", 3, -EILSEQ},          {"a\0b", 3, -EILSEQ},
+        {"\xff", 1, -EILSEQ}, {large, sizeof(large), -EFBIG}, {large, sizeof(large) - 1, 0}, {"a b", 3, 0}};
     char *token = NULL;
     char *path = bench_write_token(table[_i].text, table[_i].bytes);
     ck_assert_int_eq(exporter_token_read(path, &token), table[_i].err);
     unlink(path);
-    ck_assert_int_eq(token != NULL, table[_i].err == 0);
+    ck_assert_int_eq(token != NULL, !table[_i].err);
     secret_free(token);
     ck_assert_int_eq(exporter_token_read("/tmp", &token), -EINVAL);
 }

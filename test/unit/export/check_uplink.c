@@ -64,21 +64,21 @@ static void on_trouble(void *user, const char *why)
 {
     ck_assert_ptr_eq(user, &bench);
     bench.troubles++;
-    snprintf(bench.trouble, sizeof bench.trouble, "%s", why);
+    snprintf(bench.trouble, sizeof(bench.trouble), "%s", why);
 }
 
 static void on_notice(void *user, enum uplink_notice notice, const char *text)
 {
     ck_assert_ptr_eq(user, &bench);
     bench.notices[notice]++;
-    snprintf(bench.notice, sizeof bench.notice, "%s", text);
+    snprintf(bench.notice, sizeof(bench.notice), "%s", text);
 }
 
 static void on_act(void *user, const struct script_request *request)
 {
     ck_assert_ptr_eq(user, &bench);
     ck_assert_uint_lt(bench.requests, CALLS_MAX);
-    snprintf(bench.headers[bench.requests++], sizeof bench.headers[0], "%.*s", (int)request->headers.len,
+    snprintf(bench.headers[bench.requests++], sizeof(bench.headers[0]), "%.*s", (int)request->headers.len,
              (const char *)request->headers.data);
 }
 
@@ -107,18 +107,18 @@ static void write_client_certificate(void)
 
 static void name_files(void)
 {
-    snprintf(bench.directory, sizeof bench.directory, "/tmp/check_uplink.XXXXXX");
+    snprintf(bench.directory, sizeof(bench.directory), "/tmp/check_uplink.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(bench.directory));
-    snprintf(bench.token_file, sizeof bench.token_file, "%s/token", bench.directory);
-    snprintf(bench.ca_file, sizeof bench.ca_file, "%s/ca.pem", bench.directory);
-    snprintf(bench.cert_file, sizeof bench.cert_file, "%s/cert.pem", bench.directory);
-    snprintf(bench.key_file, sizeof bench.key_file, "%s/key.pem", bench.directory);
+    snprintf(bench.token_file, sizeof(bench.token_file), "%s/token", bench.directory);
+    snprintf(bench.ca_file, sizeof(bench.ca_file), "%s/ca.pem", bench.directory);
+    snprintf(bench.cert_file, sizeof(bench.cert_file), "%s/cert.pem", bench.directory);
+    snprintf(bench.key_file, sizeof(bench.key_file), "%s/key.pem", bench.directory);
 }
 
 static void remove_files(void)
 {
     char command[160];
-    snprintf(command, sizeof command, "rm -rf %s", bench.directory);
+    snprintf(command, sizeof(command), "rm -rf %s", bench.directory);
     ck_assert_int_eq(system(command), 0);
 }
 
@@ -130,7 +130,7 @@ static void server_begin(const struct script_step *steps, size_t count)
     const struct script_server_options options = {
         .script = &bench.script, .on_act_cb = on_act, .user = &bench, .port = atoi(bench.port)};
     ck_assert_int_eq(script_server_start(&bench.loop, &options, &bench.server), 0);
-    snprintf(bench.port, sizeof bench.port, "%d", script_server_port(bench.server));
+    snprintf(bench.port, sizeof(bench.port), "%d", script_server_port(bench.server));
 }
 
 /* TLS in front of the server, on `port`. */
@@ -146,7 +146,7 @@ static void front_begin(int port, bool mutual)
     certificate_done(&leaf);
     ck_assert_int_eq(
         tls_front_start(&bench.loop, bench.server_tls, port, script_server_port(bench.server), &bench.front), 0);
-    snprintf(bench.port, sizeof bench.port, "%d", tls_front_port(bench.front));
+    snprintf(bench.port, sizeof(bench.port), "%d", tls_front_port(bench.front));
 }
 
 static void begin(enum config_transport transport)
@@ -353,9 +353,9 @@ START_TEST(too_many_pings_make_them_fewer)
     begin(CONFIG_PLAINTEXT);
     bench.config.keepalive_ms = 10000;
     const struct script_server_options options = {
-        .script = &bench.script, .greeting = words, .greeting_bytes = sizeof words - 1};
+        .script = &bench.script, .greeting = words, .greeting_bytes = sizeof(words) - 1};
     ck_assert_int_eq(script_server_start(&bench.loop, &options, &bench.server), 0);
-    snprintf(bench.port, sizeof bench.port, "%d", script_server_port(bench.server));
+    snprintf(bench.port, sizeof(bench.port), "%d", script_server_port(bench.server));
     uplink_begin();
     run_until(&bench.notices[UPLINK_CALMED], 1);
     ck_assert_ptr_nonnull(strstr(bench.notice, "one in 20000 ms"));
@@ -465,12 +465,12 @@ END_TEST
 static void swap_data(const char *version, const char *token)
 {
     char path[256], link[256], target[256];
-    snprintf(path, sizeof path, "%s/%s", bench.directory, version);
+    snprintf(path, sizeof(path), "%s/%s", bench.directory, version);
     ck_assert_int_eq(mkdir(path, 0700), 0);
-    snprintf(path, sizeof path, "%s/%s/token", bench.directory, version);
+    snprintf(path, sizeof(path), "%s/%s/token", bench.directory, version);
     write_file(path, "%s", token);
-    snprintf(link, sizeof link, "%s/..data_tmp", bench.directory);
-    snprintf(target, sizeof target, "%s/..data", bench.directory);
+    snprintf(link, sizeof(link), "%s/..data_tmp", bench.directory);
+    snprintf(target, sizeof(target), "%s/..data", bench.directory);
     ck_assert_int_eq(symlink(version, link), 0);
     ck_assert_int_eq(rename(link, target), 0);
 }
