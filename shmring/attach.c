@@ -90,14 +90,12 @@ static bool geometry_sound(const struct shmring_header *header, uint64_t file_by
 }
 
 /* One instance, one name: a second link to a segment must not be drained a second time. */
-static bool name_matches(const char *name, const uint8_t instance[16])
+static bool name_matches(const char *name, const uint8_t instance[SHMRING_INSTANCE_BYTES])
 {
-    static const char digits[] = "0123456789abcdef";
+    char expected[SHMRING_NAME_BYTES];
 
-    for (unsigned i = 0; i < 16; i++, name += 2)
-        if (name[0] != digits[instance[i] >> 4] || name[1] != digits[instance[i] & 15])
-            return false;
-    return strcmp(name, SHMRING_SUFFIX) == 0;
+    shmring_instance_name(instance, expected);
+    return strcmp(name, expected) == 0;
 }
 
 static int check_header(const struct shmring_header *header, const char *name, uint64_t file_bytes)

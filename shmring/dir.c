@@ -7,13 +7,18 @@
 
 #include "shmring.h"
 
+bool shmring_is_ours(uid_t owner)
+{
+    return owner == geteuid() || owner == 0;
+}
+
 static int owner_trusted(int fd, uid_t trusted_uid)
 {
     struct stat st;
 
     if (fstat(fd, &st) < 0)
         return -errno;
-    if (st.st_uid != geteuid() && st.st_uid != 0 && (trusted_uid == (uid_t)-1 || st.st_uid != trusted_uid))
+    if (!shmring_is_ours(st.st_uid) && (trusted_uid == (uid_t)-1 || st.st_uid != trusted_uid))
         return -EPERM;
     return 0;
 }
@@ -42,16 +47,11 @@ int shmring_dir_open(const char *path, uid_t trusted_uid)
 
 static const char lock_name[] = "aistraced.lock";
 
-static bool strangers(const struct stat *st)
-{
-    return st->st_uid != geteuid() && st->st_uid != 0;
-}
-
 static int open_lock(int dir_fd)
 {
     struct stat st;
     int fd = openat(dir_fd, lock_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-    int err = fd < 0 || fstat(fd, &st) < 0 ? -errno : strangers(&st) ? -EPERM : 0;
+    int err = fd < 0 || fstat(fd, &st) < 0 ? -errno : !shmring_is_ours(st.st_uid) ? -EPERM : 0;
 
     if (err == 0)
         return fd;
@@ -65,7 +65,7 @@ int shmring_dir_lock(int dir_fd)
     struct stat st;
     int fd = open_lock(dir_fd);
 
-    if (fd < 0 && fstatat(dir_fd, lock_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && strangers(&st) &&
+    if (fd < 0 && fstatat(dir_fd, lock_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !shmring_is_ours(st.st_uid) &&
         unlinkat(dir_fd, lock_name, 0) == 0)
         fd = open_lock(dir_fd);
     if (fd < 0)

@@ -16,9 +16,7 @@
 enum {
     DEFAULT_SLOTS = 128,
     EXPECTED_THREADS = 32,
-    INSTANCE_BYTES = 16,
-    NAME_BYTES = 2 * INSTANCE_BYTES + sizeof(SHMRING_SUFFIX),
-    TEMPORARY_BYTES = NAME_BYTES + 1, /* a dot before it */
+    TEMPORARY_BYTES = SHMRING_NAME_BYTES + 1, /* a dot before it */
 };
 static const uint64_t default_ring_bytes = 1u << 20;
 static const uint64_t default_ring_floor_bytes = 64u << 10;
@@ -28,8 +26,8 @@ struct draft {
     int dir_fd;
     int fd;
     bool named; /* has a temporary name: no O_TMPFILE or no /proc here */
-    uint8_t instance[INSTANCE_BYTES];
-    char name[NAME_BYTES];
+    uint8_t instance[SHMRING_INSTANCE_BYTES];
+    char name[SHMRING_NAME_BYTES];
     char temporary[TEMPORARY_BYTES];
 };
 
@@ -98,16 +96,6 @@ static int random_bytes(uint8_t *out, size_t bytes)
     return (size_t)n == bytes ? 0 : -EIO;
 }
 
-static void hex(char *out, const uint8_t *bytes, size_t count)
-{
-    static const char digits[] = "0123456789abcdef";
-
-    for (size_t i = 0; i < count; i++) {
-        *out++ = digits[bytes[i] >> 4];
-        *out++ = digits[bytes[i] & 15];
-    }
-}
-
 /* Zeros where the kernel does not say. */
 static void read_boot_id(uint8_t out[16])
 {
@@ -136,8 +124,7 @@ static int draft_open(struct draft *draft)
 
     if (err < 0)
         return err;
-    hex(draft->name, draft->instance, INSTANCE_BYTES);
-    memcpy(draft->name + 2 * INSTANCE_BYTES, SHMRING_SUFFIX, sizeof(SHMRING_SUFFIX));
+    shmring_instance_name(draft->instance, draft->name);
     draft->temporary[0] = '.';
     memcpy(draft->temporary + 1, draft->name, sizeof(draft->name));
 
@@ -222,11 +209,11 @@ static int absolute_path(struct shmring *ring, const char *dir, const char *name
     if (real == NULL)
         return -errno;
     size_t dir_bytes = strlen(real);
-    ring->path = malloc(dir_bytes + 1 + NAME_BYTES);
+    ring->path = malloc(dir_bytes + 1 + SHMRING_NAME_BYTES);
     if (ring->path != NULL) {
         memcpy(ring->path, real, dir_bytes);
         ring->path[dir_bytes] = '/';
-        memcpy(ring->path + dir_bytes + 1, name, NAME_BYTES);
+        memcpy(ring->path + dir_bytes + 1, name, SHMRING_NAME_BYTES);
         ring->name = ring->path + dir_bytes + 1;
     }
     free(real);

@@ -212,6 +212,13 @@ void shmring_reader_audit(struct shmring_reader *reader);
 
 /* ---- shared ------------------------------------------------------------------------------------------------- */
 
+/* The file name of the segment with this instance id: its hexadecimal digits and SHMRING_SUFFIX, terminated. */
+void shmring_instance_name(const uint8_t instance[SHMRING_INSTANCE_BYTES], char name[SHMRING_NAME_BYTES]);
+
+/* True when the owner of a file is the caller or root. In a directory where others may write, a file of anybody else
+ * is not to be believed. */
+bool shmring_is_ours(uid_t owner);
+
 uint32_t shmring_crc32c(uint32_t seed, const void *data, size_t bytes); /* Castagnoli, seed 0 to begin */
 
 #endif

@@ -29,7 +29,7 @@
 #define SHMRING_MAGIC     "aistring" /* 8 bytes, no terminator */
 #define SHMRING_ABI_MAJOR 1u         /* another major: do not touch the segment */
 #define SHMRING_ABI_MINOR 0u         /* a higher minor only adds what an older reader may ignore */
-#define SHMRING_SUFFIX    ".ring"    /* name of a linked segment: 32 hex digits of its instance id, then this */
+#define SHMRING_SUFFIX    ".ring"    /* name of a linked segment: SHMRING_INSTANCE_HEX hex digits, then this */
 
 enum {
     SHMRING_PAGE = 4096,
@@ -46,6 +46,9 @@ enum {
     SHMRING_GROUP_BYTES = 2 * SHMRING_PAGE,
     SHMRING_SLOTS_MAX = 1024,
     SHMRING_LEDGER_REASONS = 8,
+    SHMRING_INSTANCE_BYTES = 16,
+    SHMRING_INSTANCE_HEX = 2 * SHMRING_INSTANCE_BYTES,
+    SHMRING_NAME_BYTES = SHMRING_INSTANCE_HEX + sizeof(SHMRING_SUFFIX), /* with the terminator */
 };
 #define SHMRING_RING_MIN (4096ull) /* bytes per slot; a power of two */
 #define SHMRING_RING_MAX (1ull << 30)
@@ -66,22 +69,22 @@ struct shmring_header {
     char magic[8];
     uint16_t abi_major;
     uint16_t abi_minor;
-    uint32_t header_bytes;      /* SHMRING_PAGE */
-    uint64_t compat_features;   /* a reader may ignore unknown bits */
-    uint64_t incompat_features; /* a reader leaves a segment with unknown bits alone */
-    uint8_t instance[16];       /* random; names the segment for ever */
-    uint8_t boot_id[16];        /* of the kernel that ran the producer */
-    uint32_t clock;             /* enum shmring_clock */
-    uint32_t mode;              /* enum shmring_mode */
-    uint32_t slot_count;        /* 1 ... SHMRING_SLOTS_MAX */
-    uint32_t slot_stride;       /* SHMRING_SLOT_STRIDE */
-    uint64_t ring_bytes;        /* per slot: a power of two */
-    uint64_t first_position;    /* where every slot's positions started; 0 outside tests */
-    uint64_t data_offset;       /* of slot 0's ring */
-    uint64_t file_bytes;        /* size of the whole file */
-    uint32_t resource_bytes;    /* at SHMRING_RESOURCE_OFFSET */
-    uint32_t resource_crc;      /* crc32c of those bytes */
-    uint32_t pid;               /* of the producer in its own PID namespace: for people, never for liveness */
+    uint32_t header_bytes;                    /* SHMRING_PAGE */
+    uint64_t compat_features;                 /* a reader may ignore unknown bits */
+    uint64_t incompat_features;               /* a reader leaves a segment with unknown bits alone */
+    uint8_t instance[SHMRING_INSTANCE_BYTES]; /* random; names the segment for ever */
+    uint8_t boot_id[16];                      /* of the kernel that ran the producer */
+    uint32_t clock;                           /* enum shmring_clock */
+    uint32_t mode;                            /* enum shmring_mode */
+    uint32_t slot_count;                      /* 1 ... SHMRING_SLOTS_MAX */
+    uint32_t slot_stride;                     /* SHMRING_SLOT_STRIDE */
+    uint64_t ring_bytes;                      /* per slot: a power of two */
+    uint64_t first_position;                  /* where every slot's positions started; 0 outside tests */
+    uint64_t data_offset;                     /* of slot 0's ring */
+    uint64_t file_bytes;                      /* size of the whole file */
+    uint32_t resource_bytes;                  /* at SHMRING_RESOURCE_OFFSET */
+    uint32_t resource_crc;                    /* crc32c of those bytes */
+    uint32_t pid;                             /* in the producer's PID namespace; for people, never for liveness */
     uint32_t reserved0;
     uint64_t open_spans_offset; /* reserved, 0: slab of spans under construction, readable after the owner's death */
     uint32_t open_spans_stride; /* reserved, 0 */

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shmring.h"
 #include "spool_format.h"
 
 int spool_file_create(int dir_fd, const char *name, uint64_t bytes)
@@ -39,7 +40,7 @@ int spool_file_open(int dir_fd, const char *name, uint64_t *bytes)
     int err = fstat(fd, &st) != 0 ? -errno : 0;
     if (!err && !S_ISREG(st.st_mode))
         err = -EINVAL;
-    if (!err && st.st_uid != geteuid() && st.st_uid != 0)
+    if (!err && !shmring_is_ours(st.st_uid))
         err = -EPERM;
     if (err) {
         close(fd);

@@ -83,6 +83,17 @@ START_TEST(crc_is_castagnoli)
 }
 END_TEST
 
+START_TEST(name_is_the_instance_in_hexadecimal)
+{
+    const uint8_t instance[SHMRING_INSTANCE_BYTES] = {0x00, 0x01, 0x0a, 0x10, 0xab, 0xff, [15] = 0xf0};
+    char name[SHMRING_NAME_BYTES];
+
+    memset(name, 'x', sizeof(name));
+    shmring_instance_name(instance, name);
+    ck_assert_str_eq(name, "00010a10abff000000000000000000f0.ring");
+}
+END_TEST
+
 START_TEST(created_segment_is_found_with_its_header_and_resource)
 {
     int descriptors = open_descriptors();
@@ -607,6 +618,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, layout_is_what_the_format_says);
     tcase_add_test(tcase, crc_is_castagnoli);
+    tcase_add_test(tcase, name_is_the_instance_in_hexadecimal);
     tcase_add_test(tcase, created_segment_is_found_with_its_header_and_resource);
     tcase_add_test(tcase, memory_is_taken_only_for_slots_in_use);
     tcase_add_test(tcase, ring_size_is_rounded_and_clamped);
