@@ -101,7 +101,7 @@ static void load_text(struct config *config, const struct buf *text, struct conf
 static void load_file(struct config *config, const char *path, struct config_places *places,
                       struct config_errors *errors)
 {
-    struct buf text = {.data = NULL};
+    struct buf text = {0};
     int err = read_file(path, &text);
     errors->file = path;
     if (err == -EFBIG)
@@ -119,7 +119,7 @@ static void load_file(struct config *config, const char *path, struct config_pla
 int config_load(const struct config_flags *flags, struct config **out, struct buf *errors_out)
 {
     struct config_errors errors = {.out = errors_out};
-    struct config_places places = {.items = NULL};
+    struct config_places places = {0};
     bool insecure = false;
     struct config *config = calloc(1, sizeof(*config));
     int err = config ? config_set_defaults(config) : -ENOMEM;

@@ -59,7 +59,7 @@ static const char *parse(const struct config *config, enum config_scheme *scheme
 void config_check_endpoint(struct config *config, bool insecure, struct config_errors *errors)
 {
     enum config_scheme scheme = CONFIG_SCHEME_NONE;
-    struct config_address address = {.host = ""};
+    struct config_address address = {0};
     const char *problem = parse(config, &scheme, &address);
     if (problem) {
         if (config->enabled)

@@ -239,7 +239,7 @@ static void load_headers(struct config *config, struct config_errors *errors)
         each_member(&list, value, add_header);
 }
 
-/* ---- */
+/* ---- timeout, plaintext ---- */
 
 static void load_timeout(struct config *config, struct config_errors *errors)
 {

@@ -124,7 +124,7 @@ int config_print(const struct config *config, struct buf *out)
 int config_compare(const struct config *a, const struct config *b, void (*changed_cb)(void *user, const char *key),
                    void *user)
 {
-    struct buf left = {.data = NULL}, right = {.data = NULL};
+    struct buf left = {0}, right = {0};
     int err = 0;
     for (size_t row = 0; row < config_key_count && !err; row++) {
         left.len = right.len = 0;

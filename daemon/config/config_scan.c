@@ -183,7 +183,7 @@ void config_places_done(struct config_places *places)
     for (size_t i = 0; i < places->count; i++)
         free(places->items[i].path);
     free(places->items);
-    *places = (struct config_places){.items = NULL};
+    *places = (struct config_places){0};
 }
 
 unsigned config_places_line(const struct config_places *places, const char *path)

@@ -145,7 +145,7 @@ static void set(struct config *config, size_t row, const char *path, const char 
 
 int config_set_defaults(struct config *config)
 {
-    struct buf ignored = {.data = NULL};
+    struct buf ignored = {0};
     struct config_errors errors = {.out = &ignored};
     for (size_t row = 0; row < config_key_count; row++) {
         if (config_keys[row].preset)

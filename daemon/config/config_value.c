@@ -152,7 +152,7 @@ static bool is_ipv6(const char *text)
 
 int config_parse_address(const char *text, struct config_address *out, const char **problem)
 {
-    struct config_address address = {.host = "", .port = ""};
+    struct config_address address = {0};
     bool bracketed = text[0] == '[';
     const char *host = bracketed ? text + 1 : text;
     const char *end = bracketed ? strchr(host, ']') : host + strcspn(host, ":");
@@ -212,7 +212,7 @@ static const struct {
 /* unix:/path, or unix:///path as gRPC writes it as well. */
 static int parse_unix(const char *text, enum config_scheme *scheme, struct config_address *out, const char **problem)
 {
-    struct config_address address = {.host = ""};
+    struct config_address address = {0};
     if (strncmp(text, "///", 3) == 0)
         text += 2;
     if (text[0] != '/' || text[1] == '/' || text[1] == '\0') {

@@ -81,7 +81,7 @@ END_TEST
 
 START_TEST(errors_are_bounded_and_free_of_control_characters)
 {
-    struct buf text = {.data = NULL};
+    struct buf text = {0};
     buf_printf(&text, "{\"tracing\": {\"\\u001b[31m\": 1");
     for (int i = 0; i < 20000; i++)
         buf_printf(&text, ", \"k%d\": %d", i, i);
@@ -382,7 +382,7 @@ END_TEST
 
 START_TEST(print_says_where_each_value_came_from)
 {
-    struct buf out = {.data = NULL};
+    struct buf out = {0};
     setenv("AIS_TRACING_SERVICE_PREFIX", "mine", 1);
     setenv("OTEL_RESOURCE_ATTRIBUTES", "a=env", 1);
     struct config *c = loaded(TRACING("\"attributes\": {\"a\": \"q\\\"\"}, \"sampler_probability\": \"0.1\""),

@@ -26,7 +26,7 @@ static void setup(void)
 static struct config *load(const char *file)
 {
     struct config *config = NULL;
-    struct config_flags flags = {.file = NULL};
+    struct config_flags flags = {0};
     char path[64];
     buf_done(&errors);
     if (file) {
@@ -187,7 +187,7 @@ END_TEST
 
 START_TEST(headers_are_printed_without_their_values)
 {
-    struct buf out = {.data = NULL};
+    struct buf out = {0};
     both("HEADERS", "x-key=s3cret", NULL);
     struct config *c = loaded(NULL);
     ck_assert_int_eq(config_print(c, &out), 0);
