@@ -58,7 +58,7 @@ struct tls {
 static int fail(struct tls *tls, const char *text)
 {
     if (!tls->failed)
-        snprintf(tls->why, sizeof tls->why, "%s", text);
+        snprintf(tls->why, sizeof(tls->why), "%s", text);
     tls->failed = true;
     return -EPROTO;
 }
@@ -129,7 +129,7 @@ static bool prepare(struct tls *tls)
 
 int tls_new(struct tls_context *context, const char *host, struct tls **out)
 {
-    struct tls *tls = calloc(1, sizeof *tls);
+    struct tls *tls = calloc(1, sizeof(*tls));
     if (!tls)
         return -ENOMEM;
     tls->context = tls_context_ref(context);
@@ -166,7 +166,7 @@ bool tls_established(const struct tls *tls)
     return tls->established && !tls->failed;
 }
 
-/* ---- the peer's first bytes */
+/* ---- the peer's first bytes ---- */
 
 static bool is_tls(uint8_t first)
 {
@@ -176,7 +176,7 @@ static bool is_tls(uint8_t first)
 /* Bytes that are no TLS, and are kept from OpenSSL. -> 0: more are needed to tell what they are */
 static int judge_first(struct tls *tls, const uint8_t *data, size_t bytes)
 {
-    size_t room = sizeof tls->first - tls->first_bytes;
+    size_t room = sizeof(tls->first) - tls->first_bytes;
     size_t kept = bytes < room ? bytes : room;
     memcpy(tls->first + tls->first_bytes, data, kept);
     tls->first_bytes += kept;
@@ -184,7 +184,7 @@ static int judge_first(struct tls *tls, const uint8_t *data, size_t bytes)
         return fail(tls, PLAINTEXT_HTTP1);
     if (tls->first[0] != 0)
         return fail(tls, NO_TLS);
-    if (tls->first_bytes < sizeof tls->first)
+    if (tls->first_bytes < sizeof(tls->first))
         return 0;
     return fail(tls, tls_peer_spoke_settings(tls) ? PLAINTEXT_HTTP2 : NO_TLS);
 }
@@ -193,8 +193,8 @@ bool tls_peer_spoke_settings(const struct tls *tls)
 {
     static const uint8_t connection[4];
     const uint8_t *first = tls->first;
-    return tls->first_bytes == sizeof tls->first && first[0] == 0 && first[TYPE_OFFSET] == TYPE_SETTINGS &&
-           memcmp(first + FRAME_HEADER_BYTES - sizeof connection, connection, sizeof connection) == 0;
+    return tls->first_bytes == sizeof(tls->first) && first[0] == 0 && first[TYPE_OFFSET] == TYPE_SETTINGS &&
+           memcmp(first + FRAME_HEADER_BYTES - sizeof(connection), connection, sizeof(connection)) == 0;
 }
 
 bool tls_peer_said_nothing(const struct tls *tls)
@@ -202,7 +202,7 @@ bool tls_peer_said_nothing(const struct tls *tls)
     return !tls->peer_is_tls && !tls->first_bytes;
 }
 
-/* ---- receiving and sending */
+/* ---- receiving and sending ---- */
 
 static bool agreed_h2(const struct tls *tls)
 {

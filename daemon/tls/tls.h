@@ -13,7 +13,7 @@
 
 #include "base/buf.h"
 
-/* ---- what connections share */
+/* ---- what connections share ---- */
 
 struct tls_context;
 
@@ -30,7 +30,7 @@ int tls_context_new(const struct tls_settings *settings, struct tls_context **ou
 struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);
 
-/* ---- one connection */
+/* ---- one connection ---- */
 
 struct tls;
 

@@ -148,7 +148,7 @@ static int configure(SSL_CTX *ssl, const struct tls_settings *settings, struct b
     SSL_CTX_set_security_level(ssl, SECURITY_LEVEL);
     SSL_CTX_set_verify(ssl, settings->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
-    if (!SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) || SSL_CTX_set_alpn_protos(ssl, h2, sizeof h2 - 1)) {
+    if (!SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) || SSL_CTX_set_alpn_protos(ssl, h2, sizeof(h2) - 1)) {
         buf_printf(why, "TLS cannot be set up: %s", tls_reason());
         return -EINVAL;
     }
@@ -166,7 +166,7 @@ static int configure(SSL_CTX *ssl, const struct tls_settings *settings, struct b
 
 int tls_context_new(const struct tls_settings *settings, struct tls_context **out, struct buf *why)
 {
-    struct tls_context *context = calloc(1, sizeof *context);
+    struct tls_context *context = calloc(1, sizeof(*context));
     if (!context)
         return -ENOMEM;
     context->refs = 1;

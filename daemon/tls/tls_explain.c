@@ -151,7 +151,7 @@ void tls_explain_refusal(const struct tls_refusal *refusal, const char *host, bo
     default:
         break;
     }
-    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         if (refusals[i].error != refusal->error)
             continue;
         const char *mend = refusals[i].mend ? refusals[i].mend : mend_authority(own_ca);
@@ -173,7 +173,7 @@ const char *tls_reason(void)
 void tls_explain_failure(bool established, char why[TLS_WHY_BYTES])
 {
     unsigned long error = ERR_peek_last_error();
-    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
+    for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
         if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == failures[i].reason) {
             snprintf(why, TLS_WHY_BYTES, "TLS: %s", failures[i].text);
             ERR_clear_error();

@@ -25,12 +25,12 @@ static struct {
 
 static void make_certificates(void)
 {
-    snprintf(made.directory, sizeof made.directory, "/tmp/check_tls.XXXXXX");
+    snprintf(made.directory, sizeof(made.directory), "/tmp/check_tls.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(made.directory));
-    snprintf(made.ca_file, sizeof made.ca_file, "%s/ca.pem", made.directory);
-    snprintf(made.cert_file, sizeof made.cert_file, "%s/cert.pem", made.directory);
-    snprintf(made.key_file, sizeof made.key_file, "%s/key.pem", made.directory);
-    snprintf(made.other_file, sizeof made.other_file, "%s/other", made.directory);
+    snprintf(made.ca_file, sizeof(made.ca_file), "%s/ca.pem", made.directory);
+    snprintf(made.cert_file, sizeof(made.cert_file), "%s/cert.pem", made.directory);
+    snprintf(made.key_file, sizeof(made.key_file), "%s/key.pem", made.directory);
+    snprintf(made.other_file, sizeof(made.other_file), "%s/other", made.directory);
     certificate_make(&(struct certificate_wish){.common_name = "root", .authority = true}, NULL, &made.root);
     certificate_make(&(struct certificate_wish){.common_name = "stranger", .authority = true}, NULL, &made.stranger);
     certificate_make(&(struct certificate_wish){.common_name = "intermediate", .authority = true}, &made.root,
@@ -53,7 +53,7 @@ static void remove_certificates(void)
 {
     struct certificate *all[] = {&made.root,        &made.stranger,          &made.intermediate, &made.no_authority,
                                  &made.constrained, &made.expired_authority, &made.rsa_root};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         certificate_done(all[i]);
     unlink(made.ca_file);
     unlink(made.cert_file);
@@ -62,7 +62,7 @@ static void remove_certificates(void)
     rmdir(made.directory);
 }
 
-/* ---- a connection in memory */
+/* ---- a connection in memory ---- */
 
 struct pair {
     struct tls_context *context;
@@ -107,7 +107,7 @@ static void server_step(struct pair *pair)
     if (!pair->server_done)
         return;
     int got;
-    while ((got = SSL_read(pair->server, pair->server_data, sizeof pair->server_data)) > 0)
+    while ((got = SSL_read(pair->server, pair->server_data, sizeof(pair->server_data))) > 0)
         pair->server_bytes += (size_t)got;
 }
 
@@ -127,7 +127,7 @@ static void pair_run(struct pair *pair, const char *request, size_t piece)
         server_step(pair);
         uint8_t data[4096];
         int got;
-        while ((got = BIO_read(SSL_get_wbio(pair->server), data, (int)(piece < sizeof data ? piece : sizeof data))) >
+        while ((got = BIO_read(SSL_get_wbio(pair->server), data, (int)(piece < sizeof(data) ? piece : sizeof(data)))) >
                0) {
             moved = true;
             if (!pair->err)
@@ -141,7 +141,7 @@ static struct tls_settings verifying(void)
     return (struct tls_settings){.verify = true, .ca_file = made.ca_file};
 }
 
-/* ---- good */
+/* ---- good ---- */
 
 static const struct {
     const char *host;
@@ -194,7 +194,7 @@ START_TEST(much_data_is_sent_in_full_records)
     certificate_make(&(struct certificate_wish){.alt_names = "DNS:localhost"}, &made.root, &leaf);
     pair_begin(&pair, &settings, "localhost", certificate_server(&leaf, NULL));
     pair_run(&pair, NULL, 4096);
-    ck_assert_int_eq(tls_send(pair.client, data, sizeof data), 0);
+    ck_assert_int_eq(tls_send(pair.client, data, sizeof(data)), 0);
     ck_assert_uint_le(tls_output(pair.client)->len, BYTES + (BYTES / RECORD) * RECORD_OVERHEAD);
     pair_run(&pair, NULL, 4096);
     ck_assert_uint_eq(pair.server_bytes, BYTES);
@@ -203,7 +203,7 @@ START_TEST(much_data_is_sent_in_full_records)
 }
 END_TEST
 
-/* ---- bad: each refused before a byte of the request */
+/* ---- bad: each refused before a byte of the request ---- */
 
 enum signer {
     BY_ROOT,
@@ -375,7 +375,7 @@ START_TEST(a_self_signed_certificate_that_is_its_own_authority_is_good)
 }
 END_TEST
 
-/* ---- client certificates */
+/* ---- client certificates ---- */
 
 static void run_mutual(struct pair *pair, const struct tls_settings *settings, int version)
 {
@@ -440,7 +440,7 @@ START_TEST(a_client_certificate_that_the_server_does_not_know_is_named)
 }
 END_TEST
 
-/* ---- what is not our kind of TLS */
+/* ---- what is not our kind of TLS ---- */
 
 START_TEST(tls_older_than_1_2_is_refused)
 {
@@ -553,7 +553,7 @@ START_TEST(damaged_bytes_of_the_server_never_pass)
         out->len = 0;
         server_step(&pair);
         uint8_t data[8192];
-        int got = BIO_read(SSL_get_wbio(pair.server), data, sizeof data);
+        int got = BIO_read(SSL_get_wbio(pair.server), data, sizeof(data));
         ck_assert_int_gt(got, 400);
         data[flip] ^= 0x40;
         pair.err = tls_receive(pair.client, data, (size_t)got, &pair.plain);
@@ -565,7 +565,7 @@ START_TEST(damaged_bytes_of_the_server_never_pass)
 }
 END_TEST
 
-/* ---- files */
+/* ---- files ---- */
 
 static void expect_refused(const struct tls_settings *settings, const char *first, const char *second)
 {
@@ -653,10 +653,10 @@ int main(void)
     TCase *tcase = tcase_create("tls");
     tcase_add_unchecked_fixture(tcase, make_certificates, remove_certificates);
     tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, a_good_certificate_lets_data_through, 0, sizeof good / sizeof good[0]);
+    tcase_add_loop_test(tcase, a_good_certificate_lets_data_through, 0, sizeof(good) / sizeof(good[0]));
     tcase_add_test(tcase, much_data_is_sent_in_full_records);
     tcase_add_loop_test(tcase, a_bad_certificate_is_refused_before_any_byte_of_the_request, 0,
-                        sizeof bad / sizeof bad[0]);
+                        sizeof(bad) / sizeof(bad[0]));
     tcase_add_test(tcase, the_systems_store_does_not_know_our_authority);
     tcase_add_test(tcase, a_self_signed_certificate_that_is_its_own_authority_is_good);
     tcase_add_loop_test(tcase, a_client_certificate_opens_a_server_that_asks_for_one, 0, 2);
@@ -665,7 +665,7 @@ int main(void)
     tcase_add_test(tcase, tls_older_than_1_2_is_refused);
     tcase_add_test(tcase, tls_without_http2_is_refused);
     tcase_add_test(tcase, a_server_that_negotiates_anew_is_left);
-    tcase_add_loop_test(tcase, a_peer_that_speaks_something_else_is_named, 0, sizeof strangers / sizeof strangers[0]);
+    tcase_add_loop_test(tcase, a_peer_that_speaks_something_else_is_named, 0, sizeof(strangers) / sizeof(strangers[0]));
     tcase_add_test(tcase, damaged_bytes_of_the_server_never_pass);
     tcase_add_test(tcase, files_that_cannot_be_used_are_named);
     tcase_add_test(tcase, a_key_with_a_passphrase_is_refused_without_asking);
