@@ -128,7 +128,7 @@ static int make_body(struct admin *admin, enum admin_page page, struct buf *out)
 
 static void answer(struct connection *connection, const struct admin_request *request, int status)
 {
-    struct buf body = {.data = NULL};
+    struct buf body = {0};
     connection->answered = true;
     if (status == 200)
         status = make_body(connection->admin, request->page, &body);
