@@ -74,7 +74,7 @@ static int keep_what_waits(struct config *fresh, const struct config *live)
 int daemon_reload_load(const struct config_flags *flags, const struct config *live, struct log *log,
                        struct daemon_refusal *refusal, struct config **out)
 {
-    struct buf errors = {.data = NULL};
+    struct buf errors = {0};
     struct config *fresh;
     int err = daemon_load(flags, live, &fresh, &errors);
     if (err == -EINVAL)
