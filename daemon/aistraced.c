@@ -100,7 +100,7 @@ static int parse(int argc, char **argv, struct command_line *out)
 
 static enum daemon_exit print_config(const struct config *config)
 {
-    struct buf text = {.data = NULL};
+    struct buf text = {0};
     int err = config_print(config, &text);
     if (!err)
         err = buf_printf(&text, "# ");
@@ -151,7 +151,7 @@ static enum daemon_exit refuse(const struct command_line *command, const struct 
 
 static enum daemon_exit with_config(const struct command_line *command, struct log *log)
 {
-    struct buf errors = {.data = NULL};
+    struct buf errors = {0};
     struct config *config;
     int err = daemon_load(&command->flags, NULL, &config, &errors);
     enum daemon_exit result = err ? refuse(command, &errors, err, log) : DAEMON_EXIT_OK;

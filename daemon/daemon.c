@@ -129,7 +129,7 @@ static void list_dropped(const struct outcome *outcome, struct buf *out)
 static void finish(struct daemon *d, bool drained)
 {
     struct stats_snapshot s;
-    struct buf dropped = {.data = NULL};
+    struct buf dropped = {0};
     uv_timer_stop(&d->drain_timer);
     source_snapshot(d->source, &s);
     uint64_t left = s.in_flight + s.unread;
@@ -225,7 +225,7 @@ static int apply(struct daemon *d, struct config *fresh)
 
 static void notify_ready(const struct daemon *d)
 {
-    struct buf status = {.data = NULL};
+    struct buf status = {0};
     buf_printf(&status, "%s%s", d->config->enabled ? "sending to " : "tracing is disabled",
                d->config->enabled ? d->config->endpoint : "");
     daemon_reload_describe(&d->refusal, &status);
@@ -296,7 +296,7 @@ static enum daemon_exit explain(const struct daemon *d, enum daemon_setting sett
 
 static void tell_footprint(const struct daemon *d)
 {
-    struct buf text = {.data = NULL};
+    struct buf text = {0};
     if (daemon_footprint(d->config, &text) == 0)
         log_line(d->log, LOG_INFO, "%.*s", (int)text.len, (const char *)text.data);
     buf_done(&text);
