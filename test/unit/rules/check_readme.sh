@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Tests that test/README.md names as `PROGRAM: TEST` are there: in PROGRAM.c, .py, a script, or as a file of a directory.
+# Pages name no program that has ended.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -14,6 +15,11 @@ missing() { # README: prints what is named and not there
         grep -qsE "(START_TEST\(|def )$name[()]" "$program" unit/*/"$program".{c,py} && continue
         echo "$program: $name"
     done
+}
+
+# Images of Jaeger 1 are no longer maintained; version 2 is jaegertracing/jaeger, and takes OTLP as it is.
+ended() { # PAGE...: prints the lines
+    grep -hE 'jaegertracing/(all-in-one|jaeger-[a-z])|COLLECTOR_OTLP_ENABLED' "$@"
 }
 
 passed=0 failed=0
@@ -35,6 +41,12 @@ trap 'rm -f "$planted"' EXIT
 echo '| fact | `check_config: no_such_test`, `configs/sound: empty_object`, `e2e/test_reload: test_nothing` |' >"$planted"
 verdict "a test that is missing is found" \
     "$(diff <(missing "$planted") <(printf 'check_config: no_such_test\ne2e/test_reload: test_nothing\n'))"
+
+mapfile -t pages < <(find .. -name '*.md' -not -path '../build/*')
+verdict "no page names an image of Jaeger 1" "$(ended "${pages[@]}")"
+verdict "the pages are read" "$([ "${#pages[@]}" -ge 5 ] || echo "only ${#pages[@]} pages")"
+echo 'docker run jaegertracing/all-in-one:latest' >"$planted"
+verdict "an image of Jaeger 1 is found" "$([ -n "$(ended "$planted")" ] || echo "not found")"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
