@@ -6,7 +6,8 @@ PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 DESTDIR ?=
 CC      ?= cc
-TAGS    ?=
+# The playground's programs are built with tracing, except by `make node` and `make ais` without the tag.
+TAGS    ?= $(if $(filter node ais,$(MAKECMDGOALS)),,oteltracing)
 VARIANT ?= release
 WERROR  ?= -Werror
 
@@ -82,9 +83,10 @@ AIS_O := $(patsubst test/playground/%.c,$(O)/$(AIS_VARIANT)/%.o,$(AIS_C))
 
 BIN := $(B)/bin
 LIB := $(B)/lib
+INSTALLED := $(LIB)/libaistrace.a $(LIB)/libaistrace.so $(BIN)/aistraced $(BIN)/aistrace
 
 .PHONY: all help deps deps-test node ais deploy kill clean test test-quick asan tsan ubsan lint coverage install FORCE
-all: $(LIB)/libshmring.a $(LIB)/libaistrace.a $(LIB)/libaistrace.so $(BIN)/aistraced $(BIN)/aistrace node ais ## libraries and programs, into build/; installs nothing
+all: $(LIB)/libshmring.a $(INSTALLED) node ais ## libraries and programs, into build/; installs nothing
 
 help:
 	@sed -n 's/^\([a-z -]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -277,7 +279,7 @@ clean: kill ## stops the playground, removes its state and build/
 	$(Q)test/playground/deploy/clean
 	$(Q)rm -rf build
 
-install: all ## DESTDIR and PREFIX as usual
+install: $(INSTALLED) ## DESTDIR and PREFIX as usual
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)
 	install -m 755 $(BIN)/aistraced $(BIN)/aistrace $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 client/aistrace.h client/aistrace_inline.h client/aistrace_disabled.h $(DESTDIR)$(PREFIX)/include/
