@@ -52,7 +52,7 @@ void conn_fail_lost(struct conn *conn, const char *what);
 
 void conn_tell_ready(struct conn *conn); /* looks whether calls may be submitted, and says so */
 
-/* ---- conn_io.c: bytes, between socket, TLS and h2 */
+/* ---- channel.c: bytes, between socket, TLS and h2 */
 
 int conn_start_io(struct conn *conn); /* the stream is connected; -> 0 or -errno */
 void conn_flush(struct conn *conn);
