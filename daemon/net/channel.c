@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "channel.h"
+
 #include <assert.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "conn_state.h"
 #include "grpc/h2_output.h"
 
 enum {
@@ -14,6 +17,7 @@ enum {
     BUDGET_MS = 1000,
     BUDGET_FRAMES = 4000,
     BUDGET_BYTES_PER_FRAME = 256,
+    WHY_BYTES = 256,
 };
 
 /* libuv's buffers are those of writev(2). */
@@ -22,148 +26,159 @@ static_assert(sizeof(uv_buf_t) == sizeof(struct iovec) &&
                   offsetof(uv_buf_t, len) == offsetof(struct iovec, iov_len),
               "parts are handed on as they are");
 
-void conn_send_farewell(struct conn *conn)
+static void lose(struct channel *channel, enum channel_loss loss, const char *why)
 {
-    struct buf *bytes = conn->tls ? tls_output(conn->tls) : NULL;
-    if (!conn->stream || conn->writing || !bytes || !bytes->len)
+    if (channel->stopped)
+        return;
+    channel_stop(channel);
+    channel->callbacks.lost_cb(channel->user, loss, why);
+}
+
+/* TLS's last bytes, as far as the kernel takes them at once. */
+static void send_last_bytes(struct channel *channel)
+{
+    struct buf *bytes = channel->tls ? tls_output(channel->tls) : NULL;
+    if (!channel->stream || channel->writing || !bytes || !bytes->len)
         return;
     uv_buf_t last = uv_buf_init((char *)bytes->data, (unsigned)bytes->len);
-    uv_try_write(conn->stream, &last, 1);
+    uv_try_write(channel->stream, &last, 1);
 }
 
-static void fail_tls(struct conn *conn)
+static void lose_tls(struct channel *channel)
 {
-    conn_send_farewell(conn);
-    conn_fail(conn, tls_peer_spoke_settings(conn->tls) ? CONN_NOT_TLS : CONN_BROKEN, "%s", tls_problem(conn->tls));
+    send_last_bytes(channel);
+    lose(channel, tls_peer_spoke_settings(channel->tls) ? CHANNEL_NOT_TLS : CHANNEL_FAILED, tls_problem(channel->tls));
 }
 
-static void fail_h2(struct conn *conn)
+static void lose_sending(struct channel *channel)
 {
-    conn_fail(conn, CONN_BROKEN, "HTTP/2: %s", h2_problem(conn->h2));
+    char why[WHY_BYTES];
+    snprintf(why, sizeof(why), "HTTP/2: %s", h2_problem(channel->h2));
+    lose(channel, CHANNEL_FAILED, why);
 }
 
 /* ---- writing */
 
 static void on_written(uv_write_t *request, int status)
 {
-    struct conn *conn = request->data;
-    conn->writing = false;
-    conn->waiting->len = 0;
-    if (conn->down || conn->closing)
+    struct channel *channel = request->data;
+    channel->writing = false;
+    channel->waiting->len = 0;
+    if (channel->stopped)
         return;
     if (status)
-        conn_fail_lost(conn, uv_strerror(status));
+        lose(channel, CHANNEL_CLOSED, uv_strerror(status));
     else
-        conn_flush(conn);
+        channel_flush(channel);
 }
 
 /* -> bytes that the kernel took at once, or negative: the connection has failed */
-static ssize_t write_some(struct conn *conn, const uv_buf_t *parts, size_t count)
+static ssize_t write_some(struct channel *channel, const uv_buf_t *parts, size_t count)
 {
-    int taken = uv_try_write(conn->stream, parts, (unsigned)count);
+    int taken = uv_try_write(channel->stream, parts, (unsigned)count);
     if (taken == UV_EAGAIN)
         return 0;
     if (taken < 0)
-        conn_fail_lost(conn, uv_strerror(taken));
+        lose(channel, CHANNEL_CLOSED, uv_strerror(taken));
     return taken;
 }
 
 /* What the kernel did not take is written as it can. */
-static void write_later(struct conn *conn, struct buf *bytes, size_t skip)
+static void write_later(struct channel *channel, struct buf *bytes, size_t skip)
 {
     uv_buf_t rest = uv_buf_init((char *)bytes->data + skip, (unsigned)(bytes->len - skip));
-    conn->write.data = conn;
-    conn->waiting = bytes;
-    int err = uv_write(&conn->write, conn->stream, &rest, 1, on_written);
-    conn->writing = !err;
+    channel->write.data = channel;
+    channel->waiting = bytes;
+    int err = uv_write(&channel->write, channel->stream, &rest, 1, on_written);
+    channel->writing = !err;
     if (err)
-        conn_fail_lost(conn, uv_strerror(err));
+        lose(channel, CHANNEL_CLOSED, uv_strerror(err));
 }
 
 /* The parts are borrowed: the next call for h2 may be their end, so what has to wait is copied.
  * -> false: no more for now */
-static bool flush_plain(struct conn *conn)
+static bool flush_plain(struct channel *channel)
 {
     const struct h2_output *out;
-    int err = h2_send_parts(conn->h2, PLAIN_WRITE_BYTES, &out);
-    if (conn->closing || (!err && !out->bytes))
+    int err = h2_send_parts(channel->h2, PLAIN_WRITE_BYTES, &out);
+    if (channel->stopped || (!err && !out->bytes))
         return false;
-    conn->budget_sent += out->bytes;
-    ssize_t taken = out->bytes ? write_some(conn, (const uv_buf_t *)out->parts, out->count) : 0;
+    channel->budget_sent += out->bytes;
+    ssize_t taken = out->bytes ? write_some(channel, (const uv_buf_t *)out->parts, out->count) : 0;
     if (err)
-        fail_h2(conn);
+        lose_sending(channel);
     if (err || taken < 0)
         return false;
     if ((size_t)taken == out->bytes)
         return true;
-    err = h2_output_gather(out, (size_t)taken, &conn->out);
+    err = h2_output_gather(out, (size_t)taken, &channel->out);
     if (err)
-        conn_fail(conn, CONN_BROKEN, "%s", strerror(-err));
+        lose(channel, CHANNEL_FAILED, strerror(-err));
     else
-        write_later(conn, &conn->out, 0);
+        write_later(channel, &channel->out, 0);
     return false;
 }
 
 /* Encrypts what h2 has to send. -> false: the connection has failed */
-static bool encrypt(struct conn *conn)
+static bool encrypt(struct channel *channel)
 {
-    if (!tls_established(conn->tls))
+    if (!tls_established(channel->tls))
         return true;
-    int err = h2_send(conn->h2, &conn->out, TLS_WRITE_BYTES);
-    if (conn->closing)
+    int err = h2_send(channel->h2, &channel->out, TLS_WRITE_BYTES);
+    if (channel->stopped)
         return false;
-    int tls_err = conn->out.len ? tls_send(conn->tls, conn->out.data, conn->out.len) : 0;
-    conn->out.len = 0;
+    int tls_err = channel->out.len ? tls_send(channel->tls, channel->out.data, channel->out.len) : 0;
+    channel->out.len = 0;
     if (err) {
-        conn_send_farewell(conn);
-        fail_h2(conn);
+        send_last_bytes(channel);
+        lose_sending(channel);
     } else if (tls_err == -EPROTO) {
-        fail_tls(conn);
+        lose_tls(channel);
     } else if (tls_err) {
-        conn_fail(conn, CONN_BROKEN, "%s", strerror(-tls_err));
+        lose(channel, CHANNEL_FAILED, strerror(-tls_err));
     }
     return !err && !tls_err;
 }
 
 /* -> false: no more for now */
-static bool flush_encrypted(struct conn *conn)
+static bool flush_encrypted(struct channel *channel)
 {
-    struct buf *bytes = tls_output(conn->tls);
-    if (!encrypt(conn) || !bytes->len)
+    struct buf *bytes = tls_output(channel->tls);
+    if (!encrypt(channel) || !bytes->len)
         return false;
-    conn->budget_sent += bytes->len;
+    channel->budget_sent += bytes->len;
     uv_buf_t all = uv_buf_init((char *)bytes->data, (unsigned)bytes->len);
-    ssize_t taken = write_some(conn, &all, 1);
+    ssize_t taken = write_some(channel, &all, 1);
     if (taken < 0)
         return false;
     if ((size_t)taken == bytes->len) {
         bytes->len = 0;
         return true;
     }
-    write_later(conn, bytes, (size_t)taken);
+    write_later(channel, bytes, (size_t)taken);
     return false;
 }
 
-void conn_flush(struct conn *conn)
+void channel_flush(struct channel *channel)
 {
-    uv_prepare_stop(&conn->flush_soon);
+    uv_prepare_stop(&channel->flush_soon);
     bool more = true;
-    while (more && conn->stream && !conn->writing && !conn->down && !conn->closing)
-        more = conn->tls ? flush_encrypted(conn) : flush_plain(conn);
+    while (more && channel->stream && !channel->writing && !channel->stopped)
+        more = channel->tls ? flush_encrypted(channel) : flush_plain(channel);
 }
 
 static void on_flush_soon(uv_prepare_t *prepare)
 {
-    struct conn *conn = prepare->data;
-    conn_flush(conn);
-    if (!conn->down && !conn->closing)
-        conn_tell_ready(conn);
+    struct channel *channel = prepare->data;
+    channel_flush(channel);
+    if (!channel->stopped)
+        channel->callbacks.moved_cb(channel->user);
 }
 
-void conn_flush_later(struct conn *conn)
+void channel_flush_later(struct channel *channel)
 {
-    if (!conn->down && !conn->closing)
-        uv_prepare_start(&conn->flush_soon, on_flush_soon);
+    if (!channel->stopped)
+        uv_prepare_start(&channel->flush_soon, on_flush_soon);
 }
 
 /* ---- reading */
@@ -171,71 +186,130 @@ void conn_flush_later(struct conn *conn)
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     (void)suggested;
-    struct conn *conn = handle->data;
-    *out = uv_buf_init(conn->read_buffer, sizeof(conn->read_buffer));
+    struct channel *channel = handle->data;
+    *out = uv_buf_init(channel->read_buffer, sizeof(channel->read_buffer));
 }
 
-static bool over_budget(struct conn *conn)
+static bool over_budget(struct channel *channel)
 {
-    uint64_t frames = h2_frames_received(conn->h2);
-    uint64_t now_ms = uv_now(conn->loop);
-    if (now_ms - conn->budget_since_ms >= BUDGET_MS) {
-        conn->budget_since_ms = now_ms;
-        conn->budget_frames = frames;
-        conn->budget_sent = 0;
+    uint64_t frames = h2_frames_received(channel->h2);
+    uint64_t now_ms = uv_now(channel->loop);
+    if (now_ms - channel->budget_since_ms >= BUDGET_MS) {
+        channel->budget_since_ms = now_ms;
+        channel->budget_frames = frames;
+        channel->budget_sent = 0;
     }
-    return frames - conn->budget_frames > BUDGET_FRAMES + conn->budget_sent / BUDGET_BYTES_PER_FRAME;
+    return frames - channel->budget_frames > BUDGET_FRAMES + channel->budget_sent / BUDGET_BYTES_PER_FRAME;
 }
 
 /* Bytes of HTTP/2. */
-static void take_plain(struct conn *conn, const uint8_t *data, size_t bytes)
+static void take_plain(struct channel *channel, const uint8_t *data, size_t bytes)
 {
-    int err = bytes ? h2_receive(conn->h2, data, bytes) : 0;
-    if (conn->closing)
+    int err = bytes ? h2_receive(channel->h2, data, bytes) : 0;
+    if (channel->stopped)
         return;
     if (err)
-        conn_fail(conn, CONN_BROKEN, "%s", h2_problem(conn->h2));
-    else if (over_budget(conn))
-        conn_fail(conn, CONN_BROKEN, "the server floods the connection with frames");
+        lose(channel, CHANNEL_FAILED, h2_problem(channel->h2));
+    else if (over_budget(channel))
+        lose(channel, CHANNEL_FAILED, "the server floods the connection with frames");
     else
-        conn_flush(conn);
+        channel_flush(channel);
 }
 
-static void take_encrypted(struct conn *conn, const uint8_t *data, size_t bytes)
+static void take_encrypted(struct channel *channel, const uint8_t *data, size_t bytes)
 {
-    int err = tls_receive(conn->tls, data, bytes, &conn->plain);
+    int err = tls_receive(channel->tls, data, bytes, &channel->plain);
     if (err == -EPROTO) {
-        fail_tls(conn);
+        lose_tls(channel);
         return;
     }
     if (err) {
-        conn_fail(conn, CONN_BROKEN, "%s", strerror(-err));
+        lose(channel, CHANNEL_FAILED, strerror(-err));
         return;
     }
-    take_plain(conn, conn->plain.data, conn->plain.len);
-    conn->plain.len = 0;
+    take_plain(channel, channel->plain.data, channel->plain.len);
+    channel->plain.len = 0;
 }
 
 static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
 {
-    struct conn *conn = stream->data;
+    struct channel *channel = stream->data;
     if (bytes < 0) {
-        conn_fail_lost(conn, bytes == UV_EOF ? "closed by the server" : uv_strerror((int)bytes));
+        lose(channel, CHANNEL_CLOSED, bytes == UV_EOF ? "closed by the server" : uv_strerror((int)bytes));
         return;
     }
-    keepalive_heard(&conn->keepalive);
-    if (conn->tls)
-        take_encrypted(conn, (const uint8_t *)buffer->base, (size_t)bytes);
+    channel->callbacks.heard_cb(channel->user);
+    if (channel->tls)
+        take_encrypted(channel, (const uint8_t *)buffer->base, (size_t)bytes);
     else
-        take_plain(conn, (const uint8_t *)buffer->base, (size_t)bytes);
-    if (!conn->down && !conn->closing)
-        conn_tell_ready(conn);
+        take_plain(channel, (const uint8_t *)buffer->base, (size_t)bytes);
+    if (!channel->stopped)
+        channel->callbacks.moved_cb(channel->user);
 }
 
-int conn_start_io(struct conn *conn)
+/* ---- what the owner calls */
+
+void channel_init(uv_loop_t *loop, struct channel *channel, struct h2 *h2, struct tls *tls,
+                  const struct channel_callbacks *callbacks, void *user)
 {
-    int err = uv_read_start(conn->stream, on_alloc, on_read);
+    memset(channel, 0, sizeof(*channel));
+    channel->loop = loop;
+    channel->callbacks = *callbacks;
+    channel->user = user;
+    channel->h2 = h2;
+    channel->tls = tls;
+    channel->budget_since_ms = uv_now(loop);
+    channel->handles = 1;
+    uv_prepare_init(loop, &channel->flush_soon);
+    channel->flush_soon.data = channel;
+}
+
+int channel_start(struct channel *channel, uv_stream_t *stream)
+{
+    stream->data = channel;
+    channel->stream = stream;
+    channel->handles++;
+    int err = uv_read_start(stream, on_alloc, on_read);
     if (!err)
-        conn_flush(conn);
+        channel_flush(channel);
     return err;
+}
+
+void channel_stop(struct channel *channel)
+{
+    channel->stopped = true;
+    uv_prepare_stop(&channel->flush_soon);
+    if (channel->stream)
+        uv_read_stop(channel->stream);
+}
+
+static void handle_closed(uv_handle_t *handle)
+{
+    struct channel *channel = handle->data;
+    if (--channel->handles)
+        return;
+    h2_free(channel->h2);
+    tls_free(channel->tls);
+    buf_done(&channel->out);
+    buf_done(&channel->plain);
+    channel->closed_cb(channel->user);
+}
+
+static void stream_closed(uv_handle_t *stream)
+{
+    handle_closed(stream);
+    free(stream);
+}
+
+void channel_close(struct channel *channel, void (*closed_cb)(void *user))
+{
+    channel_stop(channel);
+    channel->closed_cb = closed_cb;
+    uv_close((uv_handle_t *)&channel->flush_soon, handle_closed);
+    if (!channel->stream)
+        return;
+    if (channel->tls)
+        tls_end(channel->tls);
+    send_last_bytes(channel);
+    uv_close((uv_handle_t *)channel->stream, stream_closed);
 }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "conn.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -6,7 +8,31 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "conn_state.h"
+#include "channel.h"
+#include "keepalive.h"
+
+enum { WHY_BYTES = 768 };
+
+struct conn {
+    const struct conn_settings *settings;
+    struct conn_callbacks callbacks;
+    void *user;
+
+    struct dial *dial;
+    struct channel channel;
+    struct keepalive keepalive;
+    uv_timer_t connect_timer;
+
+    bool was_ready;  /* when it was last looked at */
+    bool once_ready; /* ever */
+    bool down;
+    bool closing;
+    char why[WHY_BYTES];
+
+    unsigned handles; /* the timer, keepalive's, and the channel */
+    void (*closed_cb)(void *user);
+    void *closed_user;
+};
 
 static const char CLEAR_SECRET[] =
     "the endpoint speaks plaintext, and the token or the headers of OTEL_EXPORTER_OTLP_HEADERS would be there for the "
@@ -16,29 +42,7 @@ static const char NO_CALL[] =
     "it accepted the TLS connection, but allowed no call: if it asks for a client certificate, "
     "give one that it trusts in aistraced.cert_file and aistraced.key_file";
 
-static void handle_closed(uv_handle_t *handle)
-{
-    struct conn *conn = handle->data;
-    if (--conn->handles)
-        return;
-    void (*closed_cb)(void *user) = conn->closed_cb;
-    void *user = conn->closed_user;
-    h2_free(conn->h2);
-    tls_free(conn->tls);
-    buf_done(&conn->out);
-    buf_done(&conn->plain);
-    free(conn);
-    if (closed_cb)
-        closed_cb(user);
-}
-
-static void stream_closed(uv_handle_t *handle)
-{
-    handle_closed(handle);
-    free(handle);
-}
-
-__attribute__((format(printf, 3, 4))) void conn_fail(struct conn *conn, enum conn_end end, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void fail(struct conn *conn, enum conn_end end, const char *format, ...)
 {
     if (conn->down || conn->closing)
         return;
@@ -53,11 +57,9 @@ __attribute__((format(printf, 3, 4))) void conn_fail(struct conn *conn, enum con
         va_end(args);
     }
     uv_timer_stop(&conn->connect_timer);
-    uv_prepare_stop(&conn->flush_soon);
     keepalive_stop(&conn->keepalive);
-    if (conn->stream)
-        uv_read_stop(conn->stream);
-    h2_abort(conn->h2, conn->why);
+    channel_stop(&conn->channel);
+    h2_abort(conn->channel.h2, conn->why);
     if (!conn->closing)
         conn->callbacks.on_down_cb(conn->user, end, conn->why);
 }
@@ -65,28 +67,41 @@ __attribute__((format(printf, 3, 4))) void conn_fail(struct conn *conn, enum con
 /* What to suspect of a peer that never said anything sensible, or NULL. */
 static const char *suspicion(const struct conn *conn)
 {
-    if (!conn->tls)
-        return h2_problem(conn->h2);
-    const char *problem = tls_problem(conn->tls);
+    const struct channel *channel = &conn->channel;
+    if (!channel->tls)
+        return h2_problem(channel->h2);
+    const char *problem = tls_problem(channel->tls);
     if (!problem)
-        problem = conn->once_ready ? h2_problem(conn->h2) : NO_CALL;
+        problem = conn->once_ready ? h2_problem(channel->h2) : NO_CALL;
     return problem;
 }
 
-void conn_fail_lost(struct conn *conn, const char *what)
+/* ---- what the channel tells */
+
+static void on_lost(void *user, enum channel_loss loss, const char *why)
 {
-    const char *why = suspicion(conn);
-    bool silent = conn->tls && conn->stream && tls_peer_said_nothing(conn->tls);
-    conn_fail(conn, silent ? CONN_NOT_TLS : CONN_BROKEN, "%s%s%s", what, why ? "; " : "", why ? why : "");
+    struct conn *conn = user;
+    const char *suspected = loss == CHANNEL_CLOSED ? suspicion(conn) : NULL;
+    bool silent = loss == CHANNEL_CLOSED && conn->channel.tls && tls_peer_said_nothing(conn->channel.tls);
+    fail(conn, silent || loss == CHANNEL_NOT_TLS ? CONN_NOT_TLS : CONN_BROKEN, "%s%s%s", why, suspected ? "; " : "",
+         suspected ? suspected : "");
+}
+
+static void on_heard(void *user)
+{
+    struct conn *conn = user;
+    keepalive_heard(&conn->keepalive);
 }
 
 static void on_connect_timeout(uv_timer_t *timer);
 
-void conn_tell_ready(struct conn *conn)
+/* Looks whether calls may be submitted, and tells the owner. */
+static void on_moved(void *user)
 {
+    struct conn *conn = user;
     bool ready = conn_ready(conn);
     /* One that has no calls and allows none is of no use: it has as long to allow one as it had at first. */
-    if (ready || h2_open_calls(conn->h2))
+    if (ready || h2_open_calls(conn->channel.h2))
         uv_timer_stop(&conn->connect_timer);
     else if (!uv_is_active((uv_handle_t *)&conn->connect_timer))
         uv_timer_start(&conn->connect_timer, on_connect_timeout, conn->settings->connect_timeout_ms, 0);
@@ -99,66 +114,7 @@ void conn_tell_ready(struct conn *conn)
     conn->was_ready = ready;
 }
 
-/* ---- connecting */
-
-/* What a proxy gets goes on. */
-static bool stays_on_host(const struct conn *conn)
-{
-    struct sockaddr_storage peer;
-    int bytes = sizeof(peer);
-    if (conn->stream->type == UV_NAMED_PIPE)
-        return true;
-    return !conn->settings->target.proxy &&
-           !uv_tcp_getpeername((uv_tcp_t *)conn->stream, (struct sockaddr *)&peer, &bytes) &&
-           dial_stays_on_host((const struct sockaddr *)&peer);
-}
-
-static void on_dialed(void *user, uv_stream_t *stream, const char *why)
-{
-    struct conn *conn = user;
-    if (!stream) {
-        conn_fail(conn, CONN_BROKEN, "%s", why);
-        return;
-    }
-    stream->data = conn;
-    conn->stream = stream;
-    conn->handles++;
-    if (conn->settings->stay_on_host && !conn->tls && !stays_on_host(conn)) {
-        conn_fail(conn, CONN_BROKEN, "%s", CLEAR_SECRET);
-        return;
-    }
-    int err = conn_start_io(conn);
-    if (err)
-        conn_fail(conn, CONN_BROKEN, "%s", uv_strerror(err));
-}
-
-static void on_connect_timeout(uv_timer_t *timer)
-{
-    struct conn *conn = timer->data;
-    if (conn->stream)
-        conn_fail(conn, CONN_BROKEN, "it accepted the connection, but allowed no call in time%s%s",
-                  suspicion(conn) ? "; " : "", suspicion(conn) ? suspicion(conn) : "");
-    else
-        conn_fail(conn, CONN_BROKEN, "cannot connect: %s", uv_strerror(UV_ETIMEDOUT));
-}
-
-/* ---- keepalive */
-
-static void on_keepalive(void *user)
-{
-    struct conn *conn = user;
-    if (!h2_ping(conn->h2))
-        conn_flush(conn);
-}
-
-static void on_silence(void *user)
-{
-    struct conn *conn = user;
-    conn_fail(conn, CONN_BROKEN,
-              "no answer to a PING: the way there is broken, or the server hangs (aistraced.keepalive)");
-}
-
-/* ---- what the owner calls */
+/* ---- what HTTP/2 tells */
 
 static void on_result(void *user, void *call, const struct grpc_result *result)
 {
@@ -174,43 +130,107 @@ static void on_goaway(void *user)
         conn->callbacks.on_goaway_cb(conn->user);
 }
 
+/* ---- connecting */
+
+static void stream_freed(uv_handle_t *stream)
+{
+    free(stream);
+}
+
+/* What a proxy gets goes on. */
+static bool stays_on_host(const struct conn *conn, const uv_stream_t *stream)
+{
+    struct sockaddr_storage peer;
+    int bytes = sizeof(peer);
+    if (stream->type == UV_NAMED_PIPE)
+        return true;
+    return !conn->settings->target.proxy &&
+           !uv_tcp_getpeername((const uv_tcp_t *)stream, (struct sockaddr *)&peer, &bytes) &&
+           dial_stays_on_host((const struct sockaddr *)&peer);
+}
+
+static void on_dialed(void *user, uv_stream_t *stream, const char *why)
+{
+    struct conn *conn = user;
+    if (!stream) {
+        fail(conn, CONN_BROKEN, "%s", why);
+        return;
+    }
+    if (conn->settings->stay_on_host && !conn->channel.tls && !stays_on_host(conn, stream)) {
+        uv_close((uv_handle_t *)stream, stream_freed);
+        fail(conn, CONN_BROKEN, "%s", CLEAR_SECRET);
+        return;
+    }
+    int err = channel_start(&conn->channel, stream);
+    if (err)
+        fail(conn, CONN_BROKEN, "%s", uv_strerror(err));
+}
+
+static void on_connect_timeout(uv_timer_t *timer)
+{
+    struct conn *conn = timer->data;
+    if (conn->channel.stream)
+        fail(conn, CONN_BROKEN, "it accepted the connection, but allowed no call in time%s%s",
+             suspicion(conn) ? "; " : "", suspicion(conn) ? suspicion(conn) : "");
+    else
+        fail(conn, CONN_BROKEN, "cannot connect: %s", uv_strerror(UV_ETIMEDOUT));
+}
+
+/* ---- keepalive */
+
+static void on_keepalive(void *user)
+{
+    struct conn *conn = user;
+    if (!h2_ping(conn->channel.h2))
+        channel_flush(&conn->channel);
+}
+
+static void on_silence(void *user)
+{
+    struct conn *conn = user;
+    fail(conn, CONN_BROKEN, "no answer to a PING: the way there is broken, or the server hangs (aistraced.keepalive)");
+}
+
+/* ---- what the owner calls */
+
 int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struct conn_callbacks *callbacks, void *user,
               struct conn **out)
 {
     static const struct h2_callbacks h2_callbacks = {on_result, on_goaway};
+    static const struct channel_callbacks channel_callbacks = {on_lost, on_heard, on_moved};
     struct conn *conn = calloc(1, sizeof(*conn));
     if (!conn)
         return -ENOMEM;
-    conn->loop = loop;
     conn->settings = settings;
     conn->callbacks = *callbacks;
     conn->user = user;
-    int err = h2_new(&settings->h2, &h2_callbacks, conn, &conn->h2);
+    struct h2 *h2 = NULL;
+    struct tls *tls = NULL;
+    int err = h2_new(&settings->h2, &h2_callbacks, conn, &h2);
     if (!err && settings->tls)
-        err = tls_new(settings->tls, settings->target.host, &conn->tls);
+        err = tls_new(settings->tls, settings->target.host, &tls);
     if (!err)
         err = dial_start(loop, &settings->target, settings->book, on_dialed, conn, &conn->dial);
     if (err) {
-        h2_free(conn->h2);
-        tls_free(conn->tls);
+        h2_free(h2);
+        tls_free(tls);
         free(conn);
         return err;
     }
+    channel_init(loop, &conn->channel, h2, tls, &channel_callbacks, conn);
     uv_timer_init(loop, &conn->connect_timer);
     uv_timer_start(&conn->connect_timer, on_connect_timeout, settings->connect_timeout_ms, 0);
-    uv_prepare_init(loop, &conn->flush_soon);
-    conn->connect_timer.data = conn->flush_soon.data = conn;
+    conn->connect_timer.data = conn;
     keepalive_init(loop, &conn->keepalive, settings->keepalive_ms, settings->keepalive_answer_ms, on_keepalive,
                    on_silence, conn);
     conn->handles = 3;
-    conn->budget_since_ms = uv_now(loop);
     *out = conn;
     return 0;
 }
 
 bool conn_ready(const struct conn *conn)
 {
-    return conn->stream && !conn->down && !conn->closing && h2_ready(conn->h2);
+    return conn->channel.stream && !conn->down && !conn->closing && h2_ready(conn->channel.h2);
 }
 
 bool conn_down(const struct conn *conn)
@@ -220,23 +240,44 @@ bool conn_down(const struct conn *conn)
 
 bool conn_pinged_too_often(const struct conn *conn)
 {
-    return h2_pinged_too_often(conn->h2);
+    return h2_pinged_too_often(conn->channel.h2);
 }
 
 int conn_submit(struct conn *conn, void *call, const struct h2_request *request)
 {
     if (!conn_ready(conn))
         return -EAGAIN;
-    int err = h2_submit(conn->h2, call, request);
+    int err = h2_submit(conn->channel.h2, call, request);
     if (!err)
-        conn_flush_later(conn);
+        channel_flush_later(&conn->channel);
     return err;
 }
 
 void conn_cancel(struct conn *conn, void *call)
 {
-    h2_cancel(conn->h2, call);
-    conn_flush_later(conn);
+    h2_cancel(conn->channel.h2, call);
+    channel_flush_later(&conn->channel);
+}
+
+static void release(struct conn *conn)
+{
+    if (--conn->handles)
+        return;
+    void (*closed_cb)(void *user) = conn->closed_cb;
+    void *user = conn->closed_user;
+    free(conn);
+    if (closed_cb)
+        closed_cb(user);
+}
+
+static void timer_closed(uv_handle_t *timer)
+{
+    release(timer->data);
+}
+
+static void channel_closed(void *user)
+{
+    release(user);
 }
 
 void conn_close(struct conn *conn, void (*closed_cb)(void *user), void *user)
@@ -247,14 +288,8 @@ void conn_close(struct conn *conn, void (*closed_cb)(void *user), void *user)
     conn->closed_cb = closed_cb;
     conn->closed_user = user;
     dial_stop(conn->dial);
-    uv_close((uv_handle_t *)&conn->connect_timer, handle_closed);
-    uv_close((uv_handle_t *)&conn->flush_soon, handle_closed);
+    uv_close((uv_handle_t *)&conn->connect_timer, timer_closed);
     conn->keepalive.timer.data = conn;
-    uv_close((uv_handle_t *)&conn->keepalive.timer, handle_closed);
-    if (!conn->stream)
-        return;
-    if (conn->tls)
-        tls_end(conn->tls);
-    conn_send_farewell(conn);
-    uv_close((uv_handle_t *)conn->stream, stream_closed);
+    uv_close((uv_handle_t *)&conn->keepalive.timer, timer_closed);
+    channel_close(&conn->channel, channel_closed);
 }
