@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Tests that test/README.md names as `PROGRAM: TEST` are there: in PROGRAM.c, .py, a script, or as a file of a directory.
-# Pages name no program that has ended.
+# Pages name no program that has ended, and no command that needs a port of a playground that runs.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -20,6 +20,11 @@ missing() { # README: prints what is named and not there
 # Images of Jaeger 1 are no longer maintained; version 2 is jaegertracing/jaeger, and takes OTLP as it is.
 ended() { # PAGE...: prints the lines
     grep -hE 'jaegertracing/(all-in-one|jaeger-[a-z])|COLLECTOR_OTLP_ENABLED' "$@"
+}
+
+# The playground's endpoint listens where Jaeger wants to: within the commands of one block, `make kill` comes first.
+ports_held() { # PAGE...: prints the lines
+    awk '!/^    / { killed = 0 } /^    make kill$/ { killed = 1 } /^    .*docker run .*-p (4317|16686):/ && !killed' "$@"
 }
 
 passed=0 failed=0
@@ -47,6 +52,9 @@ verdict "no page names an image of Jaeger 1" "$(ended "${pages[@]}")"
 verdict "the pages are read" "$([ "${#pages[@]}" -ge 5 ] || echo "only ${#pages[@]} pages")"
 echo 'docker run jaegertracing/all-in-one:latest' >"$planted"
 verdict "an image of Jaeger 1 is found" "$([ -n "$(ended "$planted")" ] || echo "not found")"
+verdict "Jaeger is started when its ports are free" "$(ports_held "${pages[@]}")"
+printf '    make kill\n    docker run -p 4317:4317 a\n\n    docker run -p 4317:4317 b\n' >"$planted"
+verdict "a Jaeger without its ports is found" "$(diff <(ports_held "$planted") <(echo '    docker run -p 4317:4317 b'))"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
