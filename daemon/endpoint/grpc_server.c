@@ -50,7 +50,7 @@ static void percent_encode(char *out, size_t capacity, const char *text)
     out[len] = '\0';
 }
 
-/* ---- answers */
+/* ---- answers ---- */
 
 static void forget_message(struct grpc_server *server, struct call *call)
 {
@@ -107,7 +107,7 @@ static int answer_ok(struct grpc_server *server, struct call *call, const struct
         header("grpc-accept-encoding", "identity"),
     };
     nghttp2_data_provider provider = {.source.ptr = call, .read_callback = read_body};
-    if (buf_append(&call->out, prefix, sizeof(prefix)) < 0 || buf_append(&call->out, body->data, body->len) < 0)
+    if (buf_append(&call->out, prefix, sizeof(prefix)) || buf_append(&call->out, body->data, body->len))
         return answer_error(server, call, GRPC_UNAVAILABLE, "out of memory");
     call->answered = true;
     forget_message(server, call);
@@ -129,7 +129,7 @@ static int finish_call(struct grpc_server *server, struct call *call)
     return err;
 }
 
-/* ---- requests */
+/* ---- requests ---- */
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
@@ -206,9 +206,9 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     if (!call)
         return 0;
     int err = frame->hd.type == NGHTTP2_HEADERS ? check_headers(server, call) : 0;
-    if (err == 0 && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+    if (!err && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
         err = finish_call(server, call);
-    return err == 0 || err == NGHTTP2_ERR_STREAM_CLOSED ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+    return !err || err == NGHTTP2_ERR_STREAM_CLOSED ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 /* The prefix is complete. -> 0 or what the call is answered with. */
@@ -222,7 +222,7 @@ static int begin_message(struct grpc_server *server, struct call *call)
         return answer_error(server, call, GRPC_INVALID_ARGUMENT, "the message's flags are unknown");
     if (call->expected > GRPC_SERVER_MAX_MESSAGE_BYTES)
         return answer_error(server, call, GRPC_RESOURCE_EXHAUSTED, "the message is larger than 4 MiB");
-    if (buf_reserve(&call->message, call->expected) < 0)
+    if (buf_reserve(&call->message, call->expected))
         return answer_error(server, call, GRPC_UNAVAILABLE, "out of memory");
     return 0;
 }
@@ -234,7 +234,7 @@ static int append_data(struct grpc_server *server, struct call *call, const uint
         bytes--;
         if (call->prefix_len == PREFIX_BYTES) {
             int err = begin_message(server, call);
-            if (err != 0 || call->answered)
+            if (err || call->answered)
                 return err;
         }
     }
@@ -242,7 +242,7 @@ static int append_data(struct grpc_server *server, struct call *call, const uint
         return answer_error(server, call, GRPC_INVALID_ARGUMENT, "the request holds more than one message");
     if (*server->settings.buffered + bytes > server->settings.max_buffered)
         return answer_error(server, call, GRPC_UNAVAILABLE, "too many unfinished requests");
-    if (buf_append(&call->message, data, bytes) < 0)
+    if (buf_append(&call->message, data, bytes))
         return answer_error(server, call, GRPC_UNAVAILABLE, "out of memory");
     *server->settings.buffered += bytes;
     return 0;
@@ -256,7 +256,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
     (void)flags;
     if (!call || call->answered || bytes == 0)
         return 0;
-    return append_data(server, call, data, bytes) == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+    return append_data(server, call, data, bytes) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 /* A call answered before its request ended: the rest of the request is of no use. */
@@ -289,7 +289,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
     return 0;
 }
 
-/* ---- the connection */
+/* ---- the connection ---- */
 
 static int new_session(struct grpc_server *server)
 {
@@ -304,7 +304,7 @@ static int new_session(struct grpc_server *server)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     int err = nghttp2_session_server_new(&server->session, callbacks, server);
     nghttp2_session_callbacks_del(callbacks);
-    return err == 0 ? 0 : -ENOMEM;
+    return err ? -ENOMEM : 0;
 }
 
 int grpc_server_new(const struct grpc_server_settings *settings, struct grpc_server **out)
@@ -319,7 +319,7 @@ int grpc_server_new(const struct grpc_server_settings *settings, struct grpc_ser
     if (!server)
         return -ENOMEM;
     server->settings = *settings;
-    if (new_session(server) < 0 ||
+    if (new_session(server) ||
         nghttp2_submit_settings(server->session, NGHTTP2_FLAG_NONE, entries, sizeof(entries) / sizeof(*entries)) != 0 ||
         nghttp2_session_set_local_window_size(server->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW_BYTES) != 0) {
         grpc_server_free(server);
@@ -354,7 +354,7 @@ int grpc_server_send(struct grpc_server *server, struct buf *out, size_t max)
         if (bytes < 0)
             return bytes == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
         int err = buf_append(out, data, (size_t)bytes);
-        if (err < 0)
+        if (err)
             return err;
     }
     return 0;

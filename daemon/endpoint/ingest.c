@@ -124,9 +124,9 @@ static int add_scope_spans(struct walk *walk, struct store_origin *origin, struc
     origin->scope = last_of(scope_spans, SCOPE_SPANS_SCOPE);
     origin->scope_schema_url = last_of(scope_spans, SCOPE_SPANS_SCHEMA_URL);
     int err = store_hold_group(walk->store, origin, &group);
-    if (err < 0)
+    if (err)
         return err;
-    while (err >= 0 && wire_next(&scope_spans, &field) > 0) {
+    while (!err && wire_next(&scope_spans, &field) > 0) {
         struct store_span span;
         if (field.number != SCOPE_SPANS_SPANS)
             continue;
@@ -138,12 +138,13 @@ static int add_scope_spans(struct walk *walk, struct store_origin *origin, struc
         }
         if (walk->seen)
             walk->seen(walk->user, &span);
-        err = store_add(walk->store, group, &span, walk->now_ms);
-        walk->result.kept += err == 1;
-        walk->result.duplicates += err == 0;
+        int added = store_add(walk->store, group, &span, walk->now_ms);
+        walk->result.kept += added == 1;
+        walk->result.duplicates += added == 0;
+        err = added < 0 ? added : 0;
     }
     store_release_group(walk->store, group);
-    return err < 0 ? err : 0;
+    return err;
 }
 
 static int add_resource_spans(struct walk *walk, struct wire_bytes resource_spans)
@@ -155,7 +156,7 @@ static int add_resource_spans(struct walk *walk, struct wire_bytes resource_span
     struct wire_field field;
     int err = 0;
     origin.service = find_service(origin.resource);
-    while (err == 0 && wire_next(&resource_spans, &field) > 0) {
+    while (!err && wire_next(&resource_spans, &field) > 0) {
         if (field.number == RESOURCE_SPANS_SCOPE_SPANS)
             err = add_scope_spans(walk, &origin, field.bytes);
     }
@@ -169,11 +170,11 @@ int ingest(struct store *store, struct wire_bytes request, uint64_t now_ms, inge
     struct wire_field field;
     int err =
         wire_check(&opentelemetry__proto__collector__trace__v1__export_trace_service_request__descriptor, request);
-    while (err == 0 && wire_next(&request, &field) > 0) {
+    while (!err && wire_next(&request, &field) > 0) {
         if (field.number == REQUEST_RESOURCE_SPANS)
             err = add_resource_spans(&walk, field.bytes);
     }
-    if (err == 0)
+    if (!err)
         *out = walk.result;
     return err;
 }

@@ -68,7 +68,7 @@ int listen_tcp(const char *address, char bound[LISTEN_ADDRESS_MAX])
     const char *port;
     struct addrinfo *found, hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
     int err = split(address, host, &port);
-    if (err < 0)
+    if (err)
         return err;
     if (getaddrinfo(host, port, &hints, &found) != 0)
         return -ENOENT;

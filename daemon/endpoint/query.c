@@ -27,7 +27,7 @@ struct query {
     const struct receiver *receiver;
 };
 
-/* ---- answers */
+/* ---- answers ---- */
 
 static enum MHD_Result reply(struct MHD_Connection *connection, unsigned status, const char *type,
                              struct MHD_Response *response)
@@ -55,15 +55,15 @@ static enum MHD_Result reply_bytes(struct MHD_Connection *connection, unsigned s
 static enum MHD_Result reply_error(struct MHD_Connection *connection, unsigned status, const char *message)
 {
     struct buf body = {0};
-    if (buf_printf(&body, "{\"status\":%u,\"message\":", status) < 0 ||
-        text_append_json(&body, (const uint8_t *)message, strlen(message)) < 0 || buf_append(&body, "}\n", 2) < 0) {
+    if (buf_printf(&body, "{\"status\":%u,\"message\":", status) ||
+        text_append_json(&body, (const uint8_t *)message, strlen(message)) || buf_append(&body, "}\n", 2)) {
         buf_done(&body);
         return MHD_NO;
     }
     return reply_bytes(connection, status, "application/json", &body);
 }
 
-/* ---- /v1/traces */
+/* ---- /v1/traces ---- */
 
 struct stream {
     struct trace_lines *lines;
@@ -186,7 +186,7 @@ static enum MHD_Result get_traces(struct query *query, struct MHD_Connection *co
     if (parsing.problem)
         return reply_error(connection, MHD_HTTP_BAD_REQUEST, parsing.problem);
     struct stream *stream = calloc(1, sizeof(*stream));
-    if (!stream || trace_lines_new(query->store, &parsing.filter, &stream->lines) < 0) {
+    if (!stream || trace_lines_new(query->store, &parsing.filter, &stream->lines)) {
         free(stream);
         return reply_error(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
     }
@@ -197,7 +197,7 @@ static enum MHD_Result get_traces(struct query *query, struct MHD_Connection *co
     return reply(connection, MHD_HTTP_OK, "application/x-ndjson", response);
 }
 
-/* ---- /api and /v1/summaries */
+/* ---- /api and /v1/summaries ---- */
 
 struct api_stream {
     struct jaeger_answer *answer;
@@ -259,7 +259,7 @@ static enum MHD_Result get_api(struct query *query, struct MHD_Connection *conne
     MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, gather, &gathering);
     clock_gettime(CLOCK_REALTIME, &now);
     if (!stream || jaeger_api_get(query->store, path, gathering.parameters, gathering.count,
-                                  (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, &stream->answer) < 0) {
+                                  (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, &stream->answer)) {
         free(stream);
         return reply_error(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
     }
@@ -271,7 +271,7 @@ static enum MHD_Result get_api(struct query *query, struct MHD_Connection *conne
     return reply(connection, status, "application/json", response);
 }
 
-/* ---- the other pages */
+/* ---- the other pages ---- */
 
 static enum MHD_Result get_stats(struct query *query, struct MHD_Connection *connection)
 {
@@ -300,11 +300,11 @@ static enum MHD_Result get_stats(struct query *query, struct MHD_Connection *con
         {"refused_connections", received.refused_connections},
     };
     int err = 0;
-    for (size_t i = 0; i < sizeof(figures) / sizeof(*figures) && err == 0; i++)
+    for (size_t i = 0; i < sizeof(figures) / sizeof(*figures) && !err; i++)
         err = buf_printf(&body, "%s\"%s\":%" PRIu64, i ? "," : "{", figures[i].name, figures[i].value);
-    if (err == 0)
+    if (!err)
         err = buf_append(&body, "}\n", 2);
-    if (err < 0) {
+    if (err) {
         buf_done(&body);
         return MHD_NO;
     }
@@ -356,7 +356,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     return reply_error(connection, MHD_HTTP_NOT_FOUND, "not found; there are /, /api/traces, /v1/traces, /v1/stats");
 }
 
-/* ---- libmicrohttpd on the loop */
+/* ---- libmicrohttpd on the loop ---- */
 
 static void on_timer(uv_timer_t *timer);
 static void on_idle(uv_idle_t *idle);
@@ -416,7 +416,7 @@ int query_start(uv_loop_t *loop, int listen_fd, struct store *store, const struc
                                    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
     const union MHD_DaemonInfo *info = query->http ? MHD_get_daemon_info(query->http, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     int err = info ? uv_poll_init(loop, &query->poll, info->epoll_fd) : -ENOMEM;
-    if (err < 0) {
+    if (err) {
         if (query->http)
             MHD_stop_daemon(query->http); /* closes listen_fd */
         else

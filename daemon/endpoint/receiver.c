@@ -39,7 +39,7 @@ struct write {
     struct buf bytes;
 };
 
-/* ---- one call */
+/* ---- one call ---- */
 
 static int pack_response(const struct ingest_result *result, struct buf *out)
 {
@@ -54,7 +54,7 @@ static int pack_response(const struct ingest_result *result, struct buf *out)
     }
     size_t bytes = protobuf_c_message_get_packed_size(&response.base);
     int err = buf_reserve(out, bytes);
-    if (err == 0)
+    if (!err)
         out->len += protobuf_c_message_pack(&response.base, out->data + out->len);
     return err;
 }
@@ -66,21 +66,21 @@ static void on_call(void *user, const uint8_t *message, size_t bytes, struct grp
     int err = ingest(receiver->store, (struct wire_bytes){message, bytes}, uv_now(receiver->loop), receiver->seen,
                      receiver->user, &result);
     receiver->stats.requests++;
-    if (err == 0) {
+    if (!err) {
         receiver->stats.rejected_spans += result.rejected;
         err = pack_response(&result, &answer->body);
     }
     if (err == -EBADMSG) {
         answer->code = GRPC_INVALID_ARGUMENT;
         answer->message = "the message is not an ExportTraceServiceRequest";
-    } else if (err < 0) {
+    } else if (err) {
         answer->code = GRPC_UNAVAILABLE;
         answer->message = "out of memory";
     }
-    receiver->stats.refused_requests += err < 0;
+    receiver->stats.refused_requests += err != 0;
 }
 
-/* ---- connections */
+/* ---- connections ---- */
 
 static void maybe_free(struct receiver *receiver)
 {
@@ -141,7 +141,7 @@ static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *input)
     }
     int err = grpc_server_receive(peer->server, (const uint8_t *)input->base, (size_t)bytes);
     pump(peer);
-    if (err < 0)
+    if (err)
         close_peer(peer);
 }
 
@@ -166,7 +166,7 @@ static int send_bytes(struct peer *peer, struct buf *bytes)
     *bytes = (struct buf){0};
     part = uv_buf_init((char *)write->bytes.data + done, (unsigned)(write->bytes.len - done));
     int err = uv_write(&write->request, (uv_stream_t *)&peer->tcp, &part, 1, on_written);
-    if (err < 0) {
+    if (err) {
         buf_done(&write->bytes);
         free(write);
     }
@@ -188,19 +188,19 @@ static void pump(struct peer *peer)
     int err = 0;
     if (peer->closing)
         return;
-    while (err == 0 && peer->tcp.write_queue_size < MAX_UNWRITTEN_BYTES) {
+    while (!err && peer->tcp.write_queue_size < MAX_UNWRITTEN_BYTES) {
         struct buf bytes = {0};
         err = grpc_server_send(peer->server, &bytes, WRITE_BYTES);
         bool nothing = bytes.len == 0;
-        if (err == 0 && !nothing)
+        if (!err && !nothing)
             err = send_bytes(peer, &bytes);
         buf_done(&bytes);
         if (nothing)
             break;
     }
-    if (err == 0)
+    if (!err)
         err = set_reading(peer, peer->tcp.write_queue_size < MAX_UNWRITTEN_BYTES);
-    if (err < 0 || (grpc_server_done(peer->server) && peer->tcp.write_queue_size == 0))
+    if (err || (grpc_server_done(peer->server) && peer->tcp.write_queue_size == 0))
         close_peer(peer);
 }
 
@@ -240,7 +240,7 @@ static void on_connection(uv_stream_t *listener, int status)
         .buffered = &receiver->buffered,
         .max_buffered = RECEIVER_MAX_BUFFERED_BYTES,
     };
-    if (grpc_server_new(&settings, &peer->server) < 0) {
+    if (grpc_server_new(&settings, &peer->server)) {
         free(peer);
         refuse(receiver);
         return;
@@ -261,7 +261,7 @@ static void on_connection(uv_stream_t *listener, int status)
     pump(peer);
 }
 
-/* ---- life */
+/* ---- life ---- */
 
 static void on_listener_closed(uv_handle_t *handle)
 {
@@ -283,18 +283,18 @@ int receiver_start(uv_loop_t *loop, int listen_fd, struct store *store, ingest_s
     receiver->seen = seen;
     receiver->user = user;
     int err = uv_tcp_init(loop, &receiver->listener);
-    if (err < 0) {
+    if (err) {
         close(listen_fd);
         free(receiver);
         return err;
     }
     receiver->listener.data = receiver;
     err = uv_tcp_open(&receiver->listener, listen_fd);
-    if (err < 0)
+    if (err)
         close(listen_fd);
     else
         err = uv_listen((uv_stream_t *)&receiver->listener, RECEIVER_MAX_CONNECTIONS, on_connection);
-    if (err < 0) {
+    if (err) {
         receiver_close(receiver);
         return err;
     }

@@ -34,7 +34,7 @@ static int append_text(struct buf *out, const char *text)
     return buf_append(out, text, strlen(text));
 }
 
-/* ---- errors, in Jaeger's form */
+/* ---- errors, in Jaeger's form ---- */
 
 static int answer_error(struct jaeger_answer *answer, unsigned status, const char *message)
 {
@@ -42,12 +42,12 @@ static int answer_error(struct jaeger_answer *answer, unsigned status, const cha
     answer->status = status;
     int err = buf_printf(
         out, "{\"data\":null,\"total\":0,\"limit\":0,\"offset\":0,\"errors\":[{\"code\":%u,\"msg\":", status);
-    if (err == 0)
+    if (!err)
         err = text_append_json(out, (const uint8_t *)message, strlen(message));
-    return err == 0 ? append_text(out, "}]}\n") : err;
+    return err ? err : append_text(out, "}]}\n");
 }
 
-/* ---- traces and summaries */
+/* ---- traces and summaries ---- */
 
 static int begin_next_trace(struct jaeger_answer *answer, struct buf *out)
 {
@@ -56,9 +56,9 @@ static int begin_next_trace(struct jaeger_answer *answer, struct buf *out)
     if (more <= 0)
         return more;
     int err = jaeger_trace_new(answer->store, found, &answer->trace);
-    if (err == 0 && answer->written++)
+    if (!err && answer->written++)
         err = append_text(out, ",");
-    return err < 0 ? err : 1;
+    return err ? err : 1;
 }
 
 static int next_traces(struct jaeger_answer *answer, struct buf *out, size_t want)
@@ -96,10 +96,10 @@ static int next_summaries(struct jaeger_answer *answer, struct buf *out, size_t 
         if (more <= 0)
             return more < 0 ? more : 1;
         int err = append_text(out, answer->written++ ? ",\n" : "");
-        if (err == 0)
+        if (!err)
             err = trace_summary_append(out, found);
         store_unpin(answer->store, found);
-        if (err < 0)
+        if (err)
             return err;
     }
     return 1;
@@ -116,7 +116,7 @@ static int get_traces(struct jaeger_answer *answer, struct wire_bytes argument)
     answer->next = next_traces;
     answer->ending = envelope_end;
     int err = append_text(&answer->ready, "{\"data\":[");
-    return err == 0 ? begin_search(answer) : err;
+    return err ? err : begin_search(answer);
 }
 
 static int get_summaries(struct jaeger_answer *answer, struct wire_bytes argument)
@@ -125,7 +125,7 @@ static int get_summaries(struct jaeger_answer *answer, struct wire_bytes argumen
     answer->next = next_summaries;
     answer->ending = "]}\n";
     int err = append_text(&answer->ready, "{\"traces\":[");
-    return err == 0 ? begin_search(answer) : err;
+    return err ? err : begin_search(answer);
 }
 
 static int get_trace(struct jaeger_answer *answer, struct wire_bytes argument)
@@ -145,23 +145,22 @@ static int get_trace(struct jaeger_answer *answer, struct wire_bytes argument)
     return get_traces(answer, argument);
 }
 
-/* ---- services and operations */
+/* ---- services and operations ---- */
 
 static int end_names(struct jaeger_answer *answer, struct buf *out)
 {
     struct jaeger_names *names = &answer->names;
     int err = append_text(out, "{\"data\":[");
     jaeger_names_sort(names);
-    for (size_t i = 0; i < names->count && err == 0; i++) {
+    for (size_t i = 0; i < names->count && !err; i++) {
         const struct jaeger_name *name = names->list[i];
         err = append_text(out, answer->with_kinds ? (i ? ",{\"name\":" : "{\"name\":") : (i ? "," : ""));
-        if (err == 0)
+        if (!err)
             err = text_append_json(out, name->name.data, name->name.len);
-        if (err == 0 && answer->with_kinds)
+        if (!err && answer->with_kinds)
             err = buf_printf(out, ",\"spanKind\":\"%s\"}", name->kind ? name->kind : "");
     }
-    return err == 0 ? buf_printf(out, "],\"total\":%zu,\"limit\":0,\"offset\":0,\"errors\":null}\n", names->count)
-                    : err;
+    return err ? err : buf_printf(out, "],\"total\":%zu,\"limit\":0,\"offset\":0,\"errors\":null}\n", names->count);
 }
 
 static int get_services(struct jaeger_answer *answer, struct wire_bytes argument)
@@ -169,24 +168,26 @@ static int get_services(struct jaeger_answer *answer, struct wire_bytes argument
     const struct store_group *group = NULL;
     int err = 0;
     (void)argument;
-    while (err == 0 && (group = store_next_group(answer->store, group))) {
+    while (!err && (group = store_next_group(answer->store, group))) {
         if (store_group_origin(group)->service.len)
             err = jaeger_names_add(&answer->names, store_group_origin(group)->service, NULL);
     }
-    return err == 0 ? end_names(answer, &answer->ready) : err;
+    return err ? err : end_names(answer, &answer->ready);
 }
 
 static int add_operations(struct jaeger_answer *answer, const struct store_trace *trace)
 {
     const struct trace_query *query = answer->query;
     int err = 0;
-    for (const struct store_entry *entry = trace->first; entry && err >= 0; entry = entry->next) {
+    for (const struct store_entry *entry = trace->first; entry && !err; entry = entry->next) {
         const char *kind = trace_search_kind(entry->span.kind);
-        err = trace_search_matches(query, entry, &answer->scratch);
-        if (err > 0 && (query->span_kind.len == 0 || (kind && trace_query_same(query->span_kind, kind))))
+        int matches = trace_search_matches(query, entry, &answer->scratch);
+        if (matches < 0)
+            return matches;
+        if (matches && (query->span_kind.len == 0 || (kind && trace_query_same(query->span_kind, kind))))
             err = jaeger_names_add(&answer->names, entry->span.name, answer->with_kinds ? kind : NULL);
     }
-    return err < 0 ? err : 0;
+    return err;
 }
 
 static int next_operations(struct jaeger_answer *answer, struct buf *out, size_t want)
@@ -204,7 +205,7 @@ static int next_operations(struct jaeger_answer *answer, struct buf *out, size_t
         spans += found->spans;
         int err = add_operations(answer, found);
         store_unpin(answer->store, found);
-        if (err < 0)
+        if (err)
             return err;
     }
     return 1;
@@ -244,10 +245,10 @@ static int get_dependencies(struct jaeger_answer *answer, struct wire_bytes argu
 {
     (void)argument;
     int err = append_text(&answer->ready, "{\"data\":[");
-    return err == 0 ? append_text(&answer->ready, envelope_end) : err;
+    return err ? err : append_text(&answer->ready, envelope_end);
 }
 
-/* ---- routes */
+/* ---- routes ---- */
 
 static const struct route {
     const char *before, *behind; /* of the argument; NULL: there is none, before is all of the path */
@@ -283,12 +284,12 @@ static int begin(struct jaeger_answer *answer, const char *path, const struct tr
     int err = trace_query_parse(parameters, count, now_ns, &answer->query, problem);
     if (err == -EINVAL)
         return answer_error(answer, 400, problem);
-    for (size_t i = 0; i < sizeof(routes) / sizeof(*routes) && err == 0; i++) {
+    for (size_t i = 0; i < sizeof(routes) / sizeof(*routes) && !err; i++) {
         struct wire_bytes argument = {0};
         if (route_fits(&routes[i], path, &argument))
             return routes[i].get(answer, argument);
     }
-    return err < 0 ? err : answer_error(answer, 404, "there is no such path in this API");
+    return err ? err : answer_error(answer, 404, "there is no such path in this API");
 }
 
 int jaeger_api_get(struct store *store, const char *path, const struct trace_query_parameter *parameters, size_t count,
@@ -303,7 +304,7 @@ int jaeger_api_get(struct store *store, const char *path, const struct trace_que
     answer->names.max_bytes = JAEGER_API_MAX_NAMES_BYTES;
     answer->names.key = now_ns * 0x9e3779b97f4a7c15 ^ (uintptr_t)answer;
     int err = begin(answer, path, parameters, count, now_ns);
-    if (err < 0) {
+    if (err) {
         jaeger_answer_free(answer);
         return err;
     }
@@ -322,12 +323,12 @@ int jaeger_answer_next(struct jaeger_answer *answer, struct buf *out, size_t wan
     if (take > 0) {
         int err = buf_append(out, answer->ready.data + answer->taken, take);
         answer->taken += take;
-        return err < 0 ? err : take < left || answer->next;
+        return err ? err : take < left || answer->next;
     }
     if (!answer->next)
         return 0;
     int err = answer->next(answer, out, want);
-    return err < 0 ? err : answer->next != NULL;
+    return err ? err : answer->next != NULL;
 }
 
 void jaeger_answer_free(struct jaeger_answer *answer)

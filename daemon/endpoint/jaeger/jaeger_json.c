@@ -57,7 +57,7 @@ int jaeger_trace_new(struct store *store, const struct store_trace *pinned, stru
     }
     *trace =
         (struct jaeger_trace){.store = store, .trace = pinned, .entry = pinned->first, .spans_left = pinned->spans};
-    if (collect_groups(trace) < 0) {
+    if (collect_groups(trace)) {
         jaeger_trace_free(trace);
         return -ENOMEM;
     }
@@ -74,7 +74,7 @@ void jaeger_trace_free(struct jaeger_trace *trace)
     free(trace);
 }
 
-/* ---- tags */
+/* ---- tags ---- */
 
 static int append_id(struct buf *out, const char *name, const uint8_t *id, size_t bytes)
 {
@@ -89,7 +89,7 @@ static int append_id(struct buf *out, const char *name, const uint8_t *id, size_
 static int append_bytes(struct buf *out, const char *before, struct wire_bytes text)
 {
     int err = buf_append(out, before, strlen(before));
-    return err == 0 ? text_append_json(out, text.data, text.len) : err;
+    return err ? err : text_append_json(out, text.data, text.len);
 }
 
 static bool is_safe_integer(int64_t value)
@@ -125,7 +125,7 @@ static int append_value(struct buf *out, const struct attribute *attribute)
         break;
     case ATTRIBUTE_ARRAY:
     case ATTRIBUTE_MAP:
-        if (attribute_append_json(&text, attribute) < 0 || text_append_json(out, text.data, text.len) < 0) {
+        if (attribute_append_json(&text, attribute) || text_append_json(out, text.data, text.len)) {
             buf_done(&text);
             return -ENOMEM;
         }
@@ -146,23 +146,23 @@ struct tags {
 
 static void open_tag(struct tags *tags, struct wire_bytes key, const char *type)
 {
-    if (tags->err == 0)
+    if (!tags->err)
         tags->err = append_bytes(tags->out, tags->any ? ",{\"key\":" : "{\"key\":", key);
-    if (tags->err == 0)
+    if (!tags->err)
         tags->err = buf_printf(tags->out, ",\"type\":\"%s\",\"value\":", type);
     tags->any = true;
 }
 
 static void close_tag(struct tags *tags)
 {
-    if (tags->err == 0)
+    if (!tags->err)
         tags->err = buf_append(tags->out, "}", 1);
 }
 
 static void add_attribute(struct tags *tags, const struct attribute *attribute)
 {
     open_tag(tags, attribute->key, type_name(attribute));
-    if (tags->err == 0)
+    if (!tags->err)
         tags->err = append_value(tags->out, attribute);
     close_tag(tags);
 }
@@ -170,7 +170,7 @@ static void add_attribute(struct tags *tags, const struct attribute *attribute)
 static void add_attributes(struct tags *tags, struct wire_bytes message, uint32_t number)
 {
     struct attribute attribute;
-    while (tags->err == 0 && attribute_next(&message, number, &attribute))
+    while (!tags->err && attribute_next(&message, number, &attribute))
         add_attribute(tags, &attribute);
 }
 
@@ -220,19 +220,19 @@ static int append_span_tags(struct buf *out, const struct store_entry *entry)
     return tags.err;
 }
 
-/* ---- spans */
+/* ---- spans ---- */
 
 static int append_reference(struct buf *out, bool first, const char *type, struct wire_bytes trace_id,
                             struct wire_bytes span_id)
 {
     int err = buf_printf(out, "%s{\"refType\":\"%s\",", first ? "" : ",", type);
-    if (err == 0)
+    if (!err)
         err = append_id(out, "traceID", trace_id.data, trace_id.len);
-    if (err == 0)
+    if (!err)
         err = buf_append(out, ",", 1);
-    if (err == 0)
+    if (!err)
         err = append_id(out, "spanID", span_id.data, span_id.len);
-    return err == 0 ? buf_append(out, "}", 1) : err;
+    return err ? err : buf_append(out, "}", 1);
 }
 
 static int append_references(struct buf *out, const struct store_span *span)
@@ -247,7 +247,7 @@ static int append_references(struct buf *out, const struct store_span *span)
                                (struct wire_bytes){span->parent_id, sizeof(span->parent_id)});
         first = false;
     }
-    for (; err == 0 && otlp_next(&rest, OTLP_SPAN_LINKS, &link); first = false)
+    for (; !err && otlp_next(&rest, OTLP_SPAN_LINKS, &link); first = false)
         err = append_reference(out, first, "FOLLOWS_FROM", otlp_last(link.bytes, OTLP_LINK_TRACE_ID).bytes,
                                otlp_last(link.bytes, OTLP_LINK_SPAN_ID).bytes);
     return err;
@@ -257,14 +257,14 @@ static int append_logs(struct buf *out, struct wire_bytes span)
 {
     struct wire_field event;
     int err = 0;
-    for (bool first = true; err == 0 && otlp_next(&span, OTLP_SPAN_EVENTS, &event); first = false) {
+    for (bool first = true; !err && otlp_next(&span, OTLP_SPAN_EVENTS, &event); first = false) {
         struct tags fields = {.out = out};
         err = buf_printf(out, "%s{\"timestamp\":%" PRIu64 ",\"fields\":[", first ? "" : ",",
                          otlp_last(event.bytes, OTLP_EVENT_TIME).value / 1000);
         fields.err = err;
         add_text(&fields, "event", otlp_last(event.bytes, OTLP_EVENT_NAME).bytes);
         add_attributes(&fields, event.bytes, OTLP_EVENT_ATTRIBUTES);
-        err = fields.err == 0 ? buf_append(out, "]}", 2) : fields.err;
+        err = fields.err ? fields.err : buf_append(out, "]}", 2);
     }
     return err;
 }
@@ -281,32 +281,31 @@ static int append_span(struct jaeger_trace *trace, struct buf *out)
     const struct store_span *span = &trace->entry->span;
     struct wire_field flags = otlp_last(span->message, OTLP_SPAN_FLAGS);
     int err = buf_append(out, "{", 1);
-    if (err == 0)
+    if (!err)
         err = append_id(out, "traceID", span->trace_id, sizeof(span->trace_id));
-    if (err == 0)
+    if (!err)
         err = buf_append(out, ",", 1);
-    if (err == 0)
+    if (!err)
         err = append_id(out, "spanID", span->span_id, sizeof(span->span_id));
-    if (err == 0) /* without flags: what arrives was sampled */
+    if (!err) /* without flags: what arrives was sampled */
         err = buf_printf(out, ",\"flags\":%u", flags.number ? (unsigned)(flags.value & 0xff) : 1);
-    if (err == 0)
+    if (!err)
         err = append_bytes(out, ",\"operationName\":", span->name);
-    if (err == 0)
+    if (!err)
         err = buf_printf(out, ",\"references\":[");
-    if (err == 0)
+    if (!err)
         err = append_references(out, span);
-    if (err == 0)
+    if (!err)
         err = buf_printf(out, "],\"startTime\":%" PRIu64 ",\"duration\":%" PRIu64 ",\"tags\":[", span->start_ns / 1000,
                          (span->end_ns - span->start_ns) / 1000);
-    if (err == 0)
+    if (!err)
         err = append_span_tags(out, trace->entry);
-    if (err == 0)
+    if (!err)
         err = buf_printf(out, "],\"logs\":[");
-    if (err == 0)
+    if (!err)
         err = append_logs(out, span->message);
-    return err == 0
-               ? buf_printf(out, "],\"processID\":\"p%zu\",\"warnings\":null}", process_of(trace, trace->entry->group))
-               : err;
+    return err ? err
+               : buf_printf(out, "],\"processID\":\"p%zu\",\"warnings\":null}", process_of(trace, trace->entry->group));
 }
 
 static int append_process(struct buf *out, const struct store_group *group, size_t number)
@@ -316,40 +315,40 @@ static int append_process(struct buf *out, const struct store_group *group, size
     struct attribute attribute;
     struct tags tags = {.out = out};
     tags.err = buf_printf(out, "%s\"p%zu\":{\"serviceName\":", number > 1 ? "," : "", number);
-    if (tags.err == 0)
+    if (!tags.err)
         tags.err = text_append_json(out, origin->service.data, origin->service.len);
-    if (tags.err == 0)
+    if (!tags.err)
         tags.err = buf_printf(out, ",\"tags\":[");
-    while (tags.err == 0 && attribute_next(&rest, OTLP_RESOURCE_ATTRIBUTES, &attribute)) {
+    while (!tags.err && attribute_next(&rest, OTLP_RESOURCE_ATTRIBUTES, &attribute)) {
         if (!trace_query_same(attribute.key, "service.name"))
             add_attribute(&tags, &attribute);
     }
-    return tags.err == 0 ? buf_append(out, "]}", 2) : tags.err;
+    return tags.err ? tags.err : buf_append(out, "]}", 2);
 }
 
 int jaeger_trace_next(struct jaeger_trace *trace, struct buf *out, size_t want)
 {
     int err = 0;
-    for (size_t start = out->len; err == 0 && out->len - start < want;) {
+    for (size_t start = out->len; !err && out->len - start < want;) {
         if (!trace->begun) {
             trace->begun = true;
             err = buf_append(out, "{", 1);
-            if (err == 0)
+            if (!err)
                 err = append_id(out, "traceID", trace->trace->trace_id, sizeof(trace->trace->trace_id));
-            if (err == 0)
+            if (!err)
                 err = buf_printf(out, ",\"spans\":[");
         } else if (trace->spans_left > 0) {
             err = append_span(trace, out);
             trace->entry = trace->entry->next;
-            if (err == 0)
+            if (!err)
                 err = buf_printf(out, --trace->spans_left ? "," : "],\"processes\":{");
         } else if (trace->next_group < trace->group_count) {
             err = append_process(out, trace->groups[trace->next_group], trace->next_group + 1);
             trace->next_group++;
         } else {
             err = buf_printf(out, "},\"warnings\":null}");
-            return err < 0 ? err : 0;
+            return err;
         }
     }
-    return err < 0 ? err : 1;
+    return err ? err : 1;
 }

@@ -27,7 +27,7 @@ int jaeger_names_add(struct jaeger_names *names, struct wire_bytes name, const c
     }
     if (names->count >= names->max_count || name.len > names->max_bytes - names->bytes)
         return 0;
-    if (names->count == names->cap && grow(names) < 0)
+    if (names->count == names->cap && grow(names))
         return -ENOMEM;
     struct jaeger_name *added = malloc(sizeof(*added) + name.len);
     if (!added)
@@ -36,7 +36,7 @@ int jaeger_names_add(struct jaeger_names *names, struct wire_bytes name, const c
     added->name = (struct wire_bytes){added->data, name.len};
     if (name.len)
         memcpy(added->data, name.data, name.len);
-    if (hash_insert(&names->table, &added->link, hash) < 0) {
+    if (hash_insert(&names->table, &added->link, hash)) {
         free(added);
         return -ENOMEM;
     }

@@ -63,30 +63,30 @@ static int append_array(struct buf *out, struct wire_bytes rest)
 {
     struct wire_field field;
     int err = buf_append(out, "[", 1);
-    for (bool first = true; err == 0 && otlp_next(&rest, ARRAY_VALUES, &field); first = false) {
+    for (bool first = true; !err && otlp_next(&rest, ARRAY_VALUES, &field); first = false) {
         struct attribute element = {0};
         read_value(field.bytes, &element);
         err = buf_append(out, ",", first ? 0 : 1);
-        if (err == 0)
+        if (!err)
             err = attribute_append_json(out, &element);
     }
-    return err == 0 ? buf_append(out, "]", 1) : err;
+    return err ? err : buf_append(out, "]", 1);
 }
 
 static int append_map(struct buf *out, struct wire_bytes rest)
 {
     struct attribute member;
     int err = buf_append(out, "{", 1);
-    for (bool first = true; err == 0 && attribute_next(&rest, MAP_VALUES, &member); first = false) {
+    for (bool first = true; !err && attribute_next(&rest, MAP_VALUES, &member); first = false) {
         err = buf_append(out, ",", first ? 0 : 1);
-        if (err == 0)
+        if (!err)
             err = text_append_json(out, member.key.data, member.key.len);
-        if (err == 0)
+        if (!err)
             err = buf_append(out, ":", 1);
-        if (err == 0)
+        if (!err)
             err = attribute_append_json(out, &member);
     }
-    return err == 0 ? buf_append(out, "}", 1) : err;
+    return err ? err : buf_append(out, "}", 1);
 }
 
 int attribute_append_json(struct buf *out, const struct attribute *attribute)

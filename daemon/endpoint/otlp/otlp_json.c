@@ -21,7 +21,7 @@ static int append_text(struct buf *out, const char *text)
 static int append_hex(struct buf *out, struct wire_bytes bytes)
 {
     static const char digits[] = "0123456789abcdef";
-    if (buf_reserve(out, bytes.len * 2 + 2) < 0)
+    if (buf_reserve(out, bytes.len * 2 + 2))
         return -ENOMEM;
     out->data[out->len++] = '"';
     for (size_t i = 0; i < bytes.len; i++) {
@@ -35,7 +35,7 @@ static int append_hex(struct buf *out, struct wire_bytes bytes)
 int otlp_json_base64(struct buf *out, struct wire_bytes bytes)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    if (buf_reserve(out, (bytes.len + 2) / 3 * 4 + 2) < 0)
+    if (buf_reserve(out, (bytes.len + 2) / 3 * 4 + 2))
         return -ENOMEM;
     out->data[out->len++] = '"';
     for (size_t i = 0; i < bytes.len; i += 3) {
@@ -112,7 +112,7 @@ static int append_value(struct buf *out, const ProtobufCFieldDescriptor *known, 
 /* ,"lowerCamel": */
 static int append_name(struct buf *out, const char *name, bool first)
 {
-    if (buf_reserve(out, strlen(name) + 4) < 0)
+    if (buf_reserve(out, strlen(name) + 4))
         return -ENOMEM;
     if (!first)
         out->data[out->len++] = ',';
@@ -133,16 +133,16 @@ static int append_array(struct buf *out, const ProtobufCMessageDescriptor *messa
     struct wire_field field;
     bool first = true;
     int err = append_text(out, "[");
-    while (err == 0 && wire_next(&rest, &field) > 0) {
+    while (!err && wire_next(&rest, &field) > 0) {
         if (field.number != known->id || !wire_lookup(message, &field))
             continue;
         if (!first)
             err = append_text(out, ",");
-        if (err == 0)
+        if (!err)
             err = append_value(out, known, &field);
         first = false;
     }
-    return err == 0 ? append_text(out, "]") : err;
+    return err ? err : append_text(out, "]");
 }
 
 /* The last field of each number, by the descriptor's index; of a oneof's members only the very last. */
@@ -173,15 +173,15 @@ int otlp_json_message(struct buf *out, const ProtobufCMessageDescriptor *message
     bool first = true;
     survey(message, bytes, &present);
     int err = append_text(out, "{");
-    for (unsigned i = 0; i < message->n_fields && i < sizeof(present.set) && err == 0; i++) {
+    for (unsigned i = 0; i < message->n_fields && i < sizeof(present.set) && !err; i++) {
         const ProtobufCFieldDescriptor *known = &message->fields[i];
         if (!present.set[i])
             continue;
         err = append_name(out, known->name, first);
-        if (err == 0)
+        if (!err)
             err = known->label == PROTOBUF_C_LABEL_REPEATED ? append_array(out, message, known, bytes)
                                                             : append_value(out, known, &present.last[i]);
         first = false;
     }
-    return err == 0 ? append_text(out, "}") : err;
+    return err ? err : append_text(out, "}");
 }

@@ -56,19 +56,19 @@ int text_append_json(struct buf *out, const uint8_t *text, size_t bytes)
 {
     int err = buf_append(out, "\"", 1);
     size_t plain = 0;
-    for (size_t at = 0; at < bytes && err == 0;) {
+    for (size_t at = 0; at < bytes && !err;) {
         uint32_t character;
         size_t taken = text_next(text + at, bytes - at, &character);
         int mended = character == TEXT_REPLACEMENT && !(taken == 3 && memcmp(text + at, "\xef\xbf\xbd", 3) == 0);
         if (mended || text_is_control(character) || character == '"' || character == '\\') {
             err = buf_append(out, text + plain, at - plain);
-            if (err == 0)
+            if (!err)
                 err = append_special(out, character);
             plain = at + taken;
         }
         at += taken;
     }
-    if (err == 0)
+    if (!err)
         err = buf_append(out, text + plain, bytes - plain);
-    return err == 0 ? buf_append(out, "\"", 1) : err;
+    return err ? err : buf_append(out, "\"", 1);
 }

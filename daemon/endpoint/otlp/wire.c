@@ -45,7 +45,7 @@ static inline int next(struct wire_bytes *rest, struct wire_field *out)
     const uint8_t *at = rest->data, *end = at + rest->len;
     uint64_t key, value = 0;
     struct wire_bytes bytes = {0};
-    if (varint(&at, end, &key) < 0 || key >> 3 == 0 || key >> 32 != 0)
+    if (varint(&at, end, &key) || key >> 3 == 0 || key >> 32 != 0)
         return -EBADMSG;
     int err;
     switch (key & 7) {
@@ -60,9 +60,9 @@ static inline int next(struct wire_bytes *rest, struct wire_field *out)
         break;
     case PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED:
         err = varint(&at, end, &value);
-        if (err == 0 && value > (size_t)(end - at))
+        if (!err && value > (size_t)(end - at))
             err = -EBADMSG;
-        if (err == 0) {
+        if (!err) {
             bytes = (struct wire_bytes){at, (size_t)value};
             at += value;
         }
@@ -70,7 +70,7 @@ static inline int next(struct wire_bytes *rest, struct wire_field *out)
     default:
         err = -EBADMSG;
     }
-    if (err < 0)
+    if (err)
         return err;
     rest->data = at;
     rest->len = (size_t)(end - at);
@@ -125,7 +125,7 @@ static int check(const ProtobufCMessageDescriptor *message, struct wire_bytes by
             continue;
         if (wire_types[known->type] != field.type)
             return -EBADMSG;
-        if (known->type == PROTOBUF_C_TYPE_MESSAGE && check(known->descriptor, field.bytes, depth - 1) < 0)
+        if (known->type == PROTOBUF_C_TYPE_MESSAGE && check(known->descriptor, field.bytes, depth - 1))
             return -EBADMSG;
     }
     return more;

@@ -55,7 +55,7 @@ int hash_insert(struct hash_table *table, struct hash_link *link, uint64_t hash)
 {
     if (table->used >= table->size) {
         int err = grow(table);
-        if (err < 0)
+        if (err)
             return err;
     }
     struct hash_link **head = &table->buckets[hash & (table->size - 1)];

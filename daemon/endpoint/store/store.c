@@ -75,7 +75,7 @@ static uint64_t accounted(const struct store *store)
            (store->traces.size + store->spans.size + store->groups.size) * sizeof(struct hash_link *);
 }
 
-/* ---- groups */
+/* ---- groups ---- */
 
 static uint64_t hash_origin(const struct store *store, const struct store_origin *origin)
 {
@@ -138,7 +138,7 @@ int store_hold_group(struct store *store, const struct store_origin *origin, str
     group->origin.service = rebase(origin->service, origin->resource, group->origin.resource);
     group->bytes = sizeof(*group) + bytes + MALLOC_OVERHEAD;
     group->references = 1;
-    if (hash_insert(&store->groups, &group->link, hash) < 0) {
+    if (hash_insert(&store->groups, &group->link, hash)) {
         free(group);
         return -ENOMEM;
     }
@@ -180,7 +180,7 @@ const struct store_group *store_next_group(const struct store *store, const stru
     return after ? after->next : store->first_group;
 }
 
-/* ---- traces */
+/* ---- traces ---- */
 
 static struct trace *find_trace(const struct store *store, const uint8_t trace_id[16], uint64_t hash)
 {
@@ -281,7 +281,7 @@ const struct store_trace *store_find(const struct store *store, const uint8_t tr
     return trace ? &trace->view : NULL;
 }
 
-/* ---- spans */
+/* ---- spans ---- */
 
 static uint64_t hash_span(uint64_t trace_hash, const uint8_t span_id[8])
 {
@@ -320,7 +320,7 @@ static struct trace *new_trace(struct store *store, const struct store_span *spa
     memcpy(trace->view.trace_id, span->trace_id, 16);
     trace->view.start_ns = span->start_ns;
     trace->view.end_ns = span->end_ns;
-    if (hash_insert(&store->traces, &trace->link, hash) < 0) {
+    if (hash_insert(&store->traces, &trace->link, hash)) {
         free(trace);
         return NULL;
     }
@@ -362,7 +362,7 @@ int store_add(struct store *store, struct store_group *group, const struct store
     struct trace *trace = find_trace(store, span->trace_id, trace_hash);
     if (!trace)
         trace = new_trace(store, span, trace_hash);
-    if (!trace || hash_insert(&store->spans, &entry->link, span_hash) < 0) {
+    if (!trace || hash_insert(&store->spans, &entry->link, span_hash)) {
         if (trace && !trace->view.first) {
             evict(store, trace);
             store->stats.evicted_traces--;

@@ -22,7 +22,7 @@ struct trace_lines {
     size_t span_count, next_span;
 };
 
-/* ---- choosing */
+/* ---- choosing ---- */
 
 static bool is_text(struct wire_bytes bytes, const char *text)
 {
@@ -54,7 +54,7 @@ static int choose(const struct store *store, const struct trace_filter *filter, 
 {
     const struct store_trace *trace = filter->by_id ? store_find(store, filter->trace_id) : store_newest(store);
     int err = 0;
-    for (; trace && err == 0; trace = filter->by_id ? NULL : store_older(trace)) {
+    for (; trace && !err; trace = filter->by_id ? NULL : store_older(trace)) {
         if (matches(trace, filter))
             err = append_id(ids, trace);
         if (filter->limit && ids->len / sizeof(struct id) == filter->limit)
@@ -68,7 +68,7 @@ int trace_lines_new(struct store *store, const struct trace_filter *filter, stru
     struct buf ids = {0};
     struct trace_lines *lines = calloc(1, sizeof(*lines));
     int err = lines ? choose(store, filter, &ids) : -ENOMEM;
-    if (err < 0) {
+    if (err) {
         buf_done(&ids);
         free(lines);
         return err;
@@ -103,7 +103,7 @@ void trace_lines_free(struct trace_lines *lines)
     free(lines);
 }
 
-/* ---- writing */
+/* ---- writing ---- */
 
 struct order {
     const struct store_entry *entry;
@@ -170,25 +170,25 @@ static int append_schema_url(struct buf *out, struct wire_bytes url)
     if (url.len == 0)
         return 0;
     int err = append_text(out, ",\"schemaUrl\":");
-    return err == 0 ? text_append_json(out, url.data, url.len) : err;
+    return err ? err : text_append_json(out, url.data, url.len);
 }
 
 /* The origin's part in front of its spans, and behind them. */
 static int open_group(struct buf *out, const struct store_origin *origin)
 {
     int err = append_text(out, "{\"resource\":");
-    if (err == 0)
+    if (!err)
         err = otlp_json_message(out, &opentelemetry__proto__resource__v1__resource__descriptor, origin->resource);
-    if (err == 0)
+    if (!err)
         err = append_schema_url(out, origin->resource_schema_url);
-    if (err == 0)
+    if (!err)
         err = append_text(out, ",\"scopeSpans\":[{\"scope\":");
-    if (err == 0)
+    if (!err)
         err =
             otlp_json_message(out, &opentelemetry__proto__common__v1__instrumentation_scope__descriptor, origin->scope);
-    if (err == 0)
+    if (!err)
         err = append_schema_url(out, origin->scope_schema_url);
-    return err == 0 ? append_text(out, ",\"spans\":[") : err;
+    return err ? err : append_text(out, ",\"spans\":[");
 }
 
 static int append_span(struct trace_lines *lines, struct buf *out)
@@ -199,12 +199,12 @@ static int append_span(struct trace_lines *lines, struct buf *out)
     int err = 0;
     if (new_group) {
         err = append_text(out, at == 0 ? "{\"resourceSpans\":[" : "]}]},");
-        if (err == 0)
+        if (!err)
             err = open_group(out, store_group_origin(entry->group));
     } else {
         err = append_text(out, ",");
     }
-    if (err == 0)
+    if (!err)
         err = otlp_json_message(out, &opentelemetry__proto__trace__v1__span__descriptor, entry->span.message);
     lines->next_span++;
     return err;
@@ -213,7 +213,7 @@ static int append_span(struct trace_lines *lines, struct buf *out)
 int trace_lines_next(struct trace_lines *lines, struct buf *out, size_t want)
 {
     int err = 0;
-    for (size_t start = out->len; err == 0 && out->len - start < want;) {
+    for (size_t start = out->len; !err && out->len - start < want;) {
         if (!lines->trace) {
             const struct store_trace *trace = NULL;
             while (!trace && lines->next_id < lines->id_count)
@@ -228,5 +228,5 @@ int trace_lines_next(struct trace_lines *lines, struct buf *out, size_t want)
             end_trace(lines);
         }
     }
-    return err < 0 ? err : 1;
+    return err ? err : 1;
 }

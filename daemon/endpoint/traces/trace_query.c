@@ -16,7 +16,7 @@ struct parsing {
     const char *problem; /* what is wanted */
 };
 
-/* ---- values */
+/* ---- values ---- */
 
 static int copy(struct wire_bytes from, struct wire_bytes *out)
 {
@@ -123,7 +123,7 @@ bool trace_query_parse_duration(struct wire_bytes text, uint64_t *out_ns)
     return true;
 }
 
-/* ---- parameters: 0, -ENOMEM, or -EINVAL */
+/* ---- parameters: 0, -ENOMEM, or -EINVAL ---- */
 
 static int parse_service(struct parsing *parsing, struct wire_bytes value)
 {
@@ -148,7 +148,7 @@ static int add_tag(struct parsing *parsing, struct wire_bytes key, struct wire_b
         return -EINVAL;
     struct trace_query_tag *tag = &query->tags[query->tag_count++];
     int err = copy(key, &tag->key);
-    return err == 0 ? copy(value, &tag->value) : err;
+    return err ? err : copy(value, &tag->value);
 }
 
 static int parse_tag(struct parsing *parsing, struct wire_bytes value)
@@ -194,7 +194,7 @@ static int parse_tags(struct parsing *parsing, struct wire_bytes value)
         {
             parsing->problem = "a tag's value is text, a number, or true or false";
             err = add_json_tag(parsing, key, member);
-            if (err < 0)
+            if (err)
                 break;
         }
     json_decref(tags);
@@ -238,7 +238,7 @@ static int parse_end(struct parsing *parsing, struct wire_bytes value)
 {
     uint64_t *end = &parsing->query->end_ns;
     int err = parse_us(parsing, value, end);
-    if (err == 0 && __builtin_add_overflow(*end, (uint64_t)999, end)) /* the whole microsecond */
+    if (!err && __builtin_add_overflow(*end, (uint64_t)999, end)) /* the whole microsecond */
         *end = UINT64_MAX;
     return err;
 }
@@ -310,14 +310,14 @@ int trace_query_parse(const struct trace_query_parameter *parameters, size_t cou
         query->max_duration_ns = query->end_ns = UINT64_MAX;
         query->limit = TRACE_QUERY_DEFAULT_LIMIT;
     }
-    for (size_t i = 0; i < count && err == 0; i++)
+    for (size_t i = 0; i < count && !err; i++)
         err = parse_parameter(&parsing, &parameters[i], &key);
-    if (err == 0 && query->min_duration_ns > query->max_duration_ns) {
+    if (!err && query->min_duration_ns > query->max_duration_ns) {
         key = "maxDuration";
         parsing.problem = "it must not be less than minDuration";
         err = -EINVAL;
     }
-    if (err < 0) {
+    if (err) {
         if (err == -EINVAL)
             snprintf(problem, TRACE_QUERY_PROBLEM_MAX, "parameter '%s': %s", key, parsing.problem);
         trace_query_free(query);

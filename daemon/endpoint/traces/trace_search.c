@@ -23,7 +23,7 @@ struct trace_search {
     struct buf scratch;
 };
 
-/* ---- choosing */
+/* ---- choosing ---- */
 
 static bool may_match(const struct trace_query *query, const struct store_trace *trace)
 {
@@ -37,7 +37,7 @@ static int choose(struct trace_search *search)
     int err = 0;
     if (query->id_count)
         return buf_append(&search->ids, query->ids, query->id_count * sizeof(struct id));
-    for (const struct store_trace *trace = store_newest(search->store); trace && err == 0; trace = store_older(trace)) {
+    for (const struct store_trace *trace = store_newest(search->store); trace && !err; trace = store_older(trace)) {
         if (may_match(query, trace))
             err = buf_append(&search->ids, trace->trace_id, sizeof(struct id));
     }
@@ -51,7 +51,7 @@ int trace_search_new(struct store *store, const struct trace_query *query, struc
         return -ENOMEM;
     search->store = store;
     search->query = query;
-    if (choose(search) < 0) {
+    if (choose(search)) {
         trace_search_free(search);
         return -ENOMEM;
     }
@@ -77,7 +77,7 @@ void trace_search_free(struct trace_search *search)
     free(search);
 }
 
-/* ---- tags */
+/* ---- tags ---- */
 
 const char *trace_search_kind(uint8_t kind)
 {
@@ -99,7 +99,7 @@ static int has_attribute(struct wire_bytes message, uint32_t number, const struc
         if (!same(attribute.key, tag->key))
             continue;
         scratch->len = 0;
-        if (attribute_append_text(scratch, &attribute) < 0)
+        if (attribute_append_text(scratch, &attribute))
             return -ENOMEM;
         if (same((struct wire_bytes){scratch->data, scratch->len}, tag->value))
             return 1;
@@ -181,7 +181,7 @@ int trace_search_matches(const struct trace_query *query, const struct store_ent
     return 1;
 }
 
-/* ---- looking */
+/* ---- looking ---- */
 
 /* -> 1 found, 0 looked at all or at enough (entry is then not NULL), -ENOMEM */
 static int look_at_trace(struct trace_search *search, size_t budget, size_t *used)

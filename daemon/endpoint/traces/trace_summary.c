@@ -62,15 +62,15 @@ static int append_short(struct buf *out, struct wire_bytes text)
 static int append_services(struct buf *out, const struct summary *summary)
 {
     int err = buf_printf(out, ",\"services\":[");
-    for (size_t i = 0; i < summary->service_count && err == 0; i++) {
+    for (size_t i = 0; i < summary->service_count && !err; i++) {
         const struct service *service = &summary->services[i];
         err = buf_printf(out, "%s{\"name\":", i ? "," : "");
-        if (err == 0)
+        if (!err)
             err = append_short(out, service->name);
-        if (err == 0)
+        if (!err)
             err = buf_printf(out, ",\"spans\":%zu,\"errors\":%zu}", service->spans, service->errors);
     }
-    return err == 0 ? buf_append(out, "]}", 2) : err;
+    return err ? err : buf_append(out, "]}", 2);
 }
 
 int trace_summary_append(struct buf *out, const struct store_trace *trace)
@@ -88,13 +88,13 @@ int trace_summary_append(struct buf *out, const struct store_trace *trace)
                          ",\"spans\":%zu,\"errors\":%zu,\"complete\":%s,\"root\":{\"service\":",
                          id, trace->start_ns, trace->end_ns - trace->start_ns, trace->spans, summary.errors,
                          summary.complete ? "true" : "false");
-    if (err == 0)
+    if (!err)
         err = append_short(out, store_group_origin(summary.root->group)->service);
-    if (err == 0)
+    if (!err)
         err = buf_append(out, ",\"name\":", 8);
-    if (err == 0)
+    if (!err)
         err = append_short(out, summary.root->span.name);
-    if (err == 0)
+    if (!err)
         err = buf_append(out, "}", 1);
-    return err == 0 ? append_services(out, &summary) : err;
+    return err ? err : append_services(out, &summary);
 }
