@@ -20,7 +20,7 @@ static size_t on_data(char *data, size_t size, size_t count, void *user)
 {
     struct buf *answer = user;
     size_t bytes = size * count;
-    return answer->len + bytes <= ANSWER_BYTES_MAX && buf_append(answer, data, bytes) == 0 ? bytes : 0;
+    return answer->len + bytes <= ANSWER_BYTES_MAX && !buf_append(answer, data, bytes) ? bytes : 0;
 }
 
 /* No word of it is that it has none. */
@@ -51,12 +51,12 @@ static void look(CURL *http, struct buf *answer, uint64_t wait_ns)
 
 void await_first_spans(const char *endpoint, uint64_t wait_ns)
 {
-    struct buf url = {.data = NULL}, answer = {.data = NULL};
+    struct buf url = {0}, answer = {0};
     CURL *http = curl_easy_init();
     size_t bytes = strlen(endpoint);
     while (bytes > 0 && endpoint[bytes - 1] == '/')
         bytes--;
-    if (http && buf_printf(&url, "%.*s/v1/stats", (int)bytes, endpoint) == 0 && buf_append(&url, "", 1) == 0) {
+    if (http && !buf_printf(&url, "%.*s/v1/stats", (int)bytes, endpoint) && !buf_append(&url, "", 1)) {
         curl_easy_setopt(http, CURLOPT_URL, (const char *)url.data);
         curl_easy_setopt(http, CURLOPT_PROTOCOLS_STR, "http,https");
         curl_easy_setopt(http, CURLOPT_NOPROXY, "*");

@@ -62,11 +62,11 @@ static int start(struct endpoint *endpoint, uint64_t memory_bytes, int grpc_fd, 
     if (getrandom(&key, sizeof(key), 0) != sizeof(key))
         return -errno;
     int err = store_new(memory_bytes, key, &endpoint->store);
-    if (err == 0)
+    if (!err)
         err = receiver_start(&endpoint->loop, grpc_fd, endpoint->store, NULL, NULL, &endpoint->receiver);
-    if (err == 0)
+    if (!err)
         err = query_start(&endpoint->loop, http_fd, endpoint->store, endpoint->receiver, &endpoint->query);
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers) && err == 0; i++) {
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers) && !err; i++) {
         uv_signal_init(&endpoint->loop, &endpoint->signals[i]);
         endpoint->signals[i].data = endpoint;
         err = uv_signal_start(&endpoint->signals[i], on_signal, numbers[i]);
@@ -116,9 +116,9 @@ int cli_endpoint(int argc, char **argv)
     if (http_fd < 0)
         return grpc_fd == -EINVAL || http_fd == -EINVAL ? EXIT_USAGE : EXIT_UNREACHABLE;
     int err = uv_loop_init(&endpoint.loop);
-    if (err == 0)
+    if (!err)
         err = start(&endpoint, memory_bytes, grpc_fd, http_fd);
-    if (err < 0) {
+    if (err) {
         fprintf(stderr, "aistrace endpoint: cannot start: %s\n", strerror(-err));
         return EXIT_INTERNAL;
     }

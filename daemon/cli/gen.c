@@ -56,7 +56,7 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
-/* ---- one span */
+/* ---- one span ---- */
 
 static void set_attributes(const struct worker *worker, struct aistrace_span *span)
 {
@@ -103,7 +103,7 @@ static void start(struct worker *worker, struct aistrace_span *span, const char 
 static void end(struct worker *worker, struct aistrace_span *span, const struct aistrace_context *parent)
 {
     static const uint8_t none[8] = {0};
-    if (worker->log && worker->err == 0)
+    if (worker->log && !worker->err)
         worker->err =
             span_log_write(worker->log, &worker->writer, aistrace_span_context(span), parent ? parent->span_id : none);
     aistrace_span_end(span);
@@ -124,7 +124,7 @@ static void make_trace(struct worker *worker)
     end(worker, &root, NULL);
 }
 
-/* ---- a thread of them */
+/* ---- a thread of them ---- */
 
 /* Sleeps to the next whole tick after due, so that what is due goes out in bursts of a tick. -> the time */
 static uint64_t sleep_until(uint64_t due)
@@ -141,8 +141,7 @@ static void *work(void *user)
     const struct gen *gen = worker->gen;
     uint64_t begun = now_ns(), now = begun;
     worker->err = 0;
-    while (worker->attempted < worker->budget && worker->err == 0 &&
-           !atomic_load_explicit(&stop, memory_order_relaxed)) {
+    while (worker->attempted < worker->budget && !worker->err && !atomic_load_explicit(&stop, memory_order_relaxed)) {
         uint64_t due = worker->rate > 0 ? begun + (uint64_t)((double)worker->attempted / worker->rate * 1e9) : 0;
         if (due > now)
             now = sleep_until(due);
@@ -189,18 +188,18 @@ static int run_threads(struct gen *gen, struct worker *workers, uint64_t *attemp
 {
     uint64_t started = 0;
     int err = 0;
-    for (uint64_t i = 0; i < gen->threads && err == 0; i++)
+    for (uint64_t i = 0; i < gen->threads && !err; i++)
         err = prepare(gen, &workers[i], i);
-    while (started < gen->threads && err == 0) {
+    while (started < gen->threads && !err) {
         err = -pthread_create(&workers[started].thread, NULL, work, &workers[started]);
-        started += err == 0;
+        started += !err;
     }
-    if (err < 0)
+    if (err)
         atomic_store(&stop, true);
     for (uint64_t i = 0; i < gen->threads; i++) {
         if (i < started)
             pthread_join(workers[i].thread, NULL);
-        if (err == 0)
+        if (!err)
             err = workers[i].err;
         *attempted += workers[i].attempted;
         free(workers[i].buffers[0]);
@@ -209,7 +208,7 @@ static int run_threads(struct gen *gen, struct worker *workers, uint64_t *attemp
     return err;
 }
 
-/* ---- the result */
+/* ---- the result ---- */
 
 static int print_result(uint64_t attempted, uint64_t begun_ns)
 {
@@ -238,7 +237,7 @@ static int print_result(uint64_t attempted, uint64_t begun_ns)
     return EXIT_INTERNAL;
 }
 
-static int run(struct gen *gen)
+static int run(struct gen *gen, int *exit_code)
 {
     struct aistrace_options options = {
         .service_name = gen->service,
@@ -256,19 +255,19 @@ static int run(struct gen *gen)
     for (uint64_t i = 0; i < gen->attributes; i++)
         snprintf(gen->keys[i], KEY_BYTES, "gen.attribute.%" PRIu64, i);
     int err = aistrace_start(&options);
-    if (err < 0)
+    if (err)
         say_no_segment(gen, err);
     err = run_threads(gen, workers, &attempted);
     free(workers);
     if (gen->log_path) {
         int log_err = span_log_close(&gen->log);
-        err = err < 0 ? err : log_err;
+        err = err ? err : log_err;
     }
-    int exit_code = print_result(attempted, begun_ns);
+    *exit_code = print_result(attempted, begun_ns);
     for (uint64_t i = 0; i < gen->linger_s && !atomic_load(&stop); i++)
         sleep_until(now_ns() + SECOND_NS);
     aistrace_stop();
-    return err < 0 ? err : exit_code;
+    return err;
 }
 
 int cli_gen(int argc, char **argv)
@@ -358,16 +357,16 @@ int cli_gen(int argc, char **argv)
     if (gen.count && gen.threads > gen.count)
         gen.threads = gen.count;
     int err = gen.log_path ? span_log_open(&gen.log, gen.log_path) : 0;
-    if (err < 0) {
+    if (err) {
         fprintf(stderr, "aistrace gen: --log %s: %s\n", gen.log_path, strerror(-err));
         return EXIT_INTERNAL;
     }
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    err = run(&gen);
+    err = run(&gen, &exit_code);
     free(gen.keys);
-    if (err < 0)
+    if (err)
         fprintf(stderr, "aistrace gen: %s%s\n", gen.log_path ? "(threads or --log) " : "", strerror(-err));
-    return err < 0 ? EXIT_INTERNAL : err;
+    return err ? EXIT_INTERNAL : exit_code;
 }

@@ -17,7 +17,7 @@ static const char *const styles[] = {
 
 static void append(struct line *line, const void *data, size_t bytes)
 {
-    if (line->err == 0)
+    if (!line->err)
         line->err = buf_append(line->out, data, bytes);
 }
 
@@ -94,7 +94,7 @@ void line_pad(struct line *line, size_t column)
 /* Trailing blanks go: they are of no use, and in the way of who copies from the terminal. */
 void line_end(struct line *line)
 {
-    while (line->err == 0 && line->out->len > 0 && line->out->data[line->out->len - 1] == ' ')
+    while (!line->err && line->out->len > 0 && line->out->data[line->out->len - 1] == ' ')
         line->out->len--;
     append(line, "\n", 1);
     line->column = 0;

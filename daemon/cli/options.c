@@ -108,7 +108,7 @@ static bool store(const struct option_table *table, const struct option_row *row
     int err = parse_number(value, numeric_types[row->type].units, &number);
     if (err == -EINVAL)
         fprintf(stderr, "%s: --%s %s: not %s\n", table->command, row->name, value, numeric_types[row->type].expects);
-    else if (err < 0 || number < row->min || (row->max && number > row->max))
+    else if (err || number < row->min || (row->max && number > row->max))
         fprintf(stderr, "%s: --%s %s: out of range (%" PRIu64 " to %" PRIu64 ")\n", table->command, row->name, value,
                 row->min, row->max ? row->max : UINT64_MAX);
     else {

@@ -21,7 +21,7 @@ struct render {
     size_t max_levels;   /* of the tree; deeper ones are not indented further */
 };
 
-/* ---- pieces */
+/* ---- pieces ---- */
 
 static void format_duration(char *out, size_t capacity, uint64_t ns)
 {
@@ -76,7 +76,7 @@ static void put_head(struct render *render)
     line_end(&render->line);
 }
 
-/* ---- the tree's branches */
+/* ---- the tree's branches ---- */
 
 static bool is_last(const struct render *render, ptrdiff_t index)
 {
@@ -105,7 +105,7 @@ static void put_branches(struct render *render, const struct tree_span *span, bo
         line_puts(&render->line, LINE_DIM, span->first_child != TREE_NONE ? "│  " : "   ");
 }
 
-/* ---- a span's line */
+/* ---- a span's line ---- */
 
 static void put_bar(struct render *render, const struct tree_span *span)
 {
@@ -152,7 +152,7 @@ static void put_span(struct render *render, const struct tree_span *span)
     line_end(line);
 }
 
-/* ---- what stands beneath it */
+/* ---- what stands beneath it ---- */
 
 struct beneath {
     struct render *render;
@@ -210,7 +210,7 @@ static void put_attributes(struct beneath *beneath, const json_t *attributes)
     json_array_foreach(attributes, i, attribute)
     {
         struct buf text = {0};
-        if (value_append_attribute(&text, attribute, max) == 0)
+        if (!value_append_attribute(&text, attribute, max))
             put_piece(beneath, LINE_DIM, (const char *)text.data, text.len);
         buf_done(&text);
     }
@@ -219,7 +219,7 @@ static void put_attributes(struct beneath *beneath, const json_t *attributes)
 static void put_pair(struct beneath *beneath, enum line_style style, const char *key, struct tree_text value)
 {
     struct buf text = {0};
-    if (value.bytes > 0 && buf_printf(&text, "%s", key) == 0 && buf_append(&text, value.data, value.bytes) == 0)
+    if (value.bytes > 0 && !buf_printf(&text, "%s", key) && !buf_append(&text, value.data, value.bytes))
         put_piece(beneath, style, (const char *)text.data, text.len);
     buf_done(&text);
 }

@@ -28,10 +28,10 @@ static int next_chunk(struct span_log *log, struct span_log_writer *writer)
     pthread_mutex_lock(&log->lock);
     off_t offset = (off_t)(log->chunks * SPAN_LOG_CHUNK_BYTES);
     int err = -posix_fallocate(log->fd, offset, SPAN_LOG_CHUNK_BYTES);
-    if (err == 0)
+    if (!err)
         log->chunks++;
     pthread_mutex_unlock(&log->lock);
-    if (err < 0)
+    if (err)
         return err;
     void *chunk = mmap(NULL, SPAN_LOG_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, log->fd, offset);
     if (chunk == MAP_FAILED)
@@ -55,7 +55,7 @@ int span_log_write(struct span_log *log, struct span_log_writer *writer, const s
 {
     if (!writer->chunk || writer->lines == SPAN_LOG_CHUNK_LINES) {
         int err = next_chunk(log, writer);
-        if (err < 0)
+        if (err)
             return err;
     }
     char *at = writer->chunk + writer->lines++ * SPAN_LOG_LINE_BYTES;
@@ -108,7 +108,7 @@ int span_log_close(struct span_log *log)
         end = compact(log, buffer, i, end);
     free(buffer);
     int err = end < 0 ? (int)end : 0;
-    if (err == 0 && ftruncate(log->fd, end) < 0)
+    if (!err && ftruncate(log->fd, end) < 0)
         err = -errno;
     close(log->fd);
     pthread_mutex_destroy(&log->lock);

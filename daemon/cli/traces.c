@@ -32,7 +32,7 @@ struct traces {
     struct buf problem; /* body of an answer that is not 200 */
 };
 
-/* ---- receiving */
+/* ---- receiving ---- */
 
 static int show_line(struct traces *traces, const char *line, size_t bytes)
 {
@@ -42,12 +42,12 @@ static int show_line(struct traces *traces, const char *line, size_t bytes)
         traces->unreadable++;
         return 0;
     }
-    if (err < 0)
+    if (err)
         return err;
     traces->rendered.len = 0;
     err = render_trace(&traces->rendered, &tree, &traces->render);
     tree_done(&tree);
-    if (err == 0)
+    if (!err)
         fwrite(traces->rendered.data, 1, traces->rendered.len, stdout);
     traces->shown++;
     return err;
@@ -56,13 +56,13 @@ static int show_line(struct traces *traces, const char *line, size_t bytes)
 static int take_lines(struct traces *traces, const char *data, size_t bytes)
 {
     int err = 0;
-    while (bytes > 0 && err == 0) {
+    while (bytes > 0 && !err) {
         const char *newline = memchr(data, '\n', bytes);
         size_t part = newline ? (size_t)(newline - data) : bytes;
         if (traces->line.len + part > MAX_LINE_BYTES)
             return -E2BIG;
         err = buf_append(&traces->line, data, part);
-        if (err == 0 && newline) {
+        if (!err && newline) {
             err = show_line(traces, (const char *)traces->line.data, traces->line.len);
             traces->line.len = 0;
         }
@@ -81,16 +81,16 @@ static size_t on_data(char *data, size_t size, size_t count, void *user)
     curl_easy_getinfo(traces->http, CURLINFO_RESPONSE_CODE, &status);
     if (status != 200) {
         bool room = traces->problem.len + bytes < 4096;
-        return !room || buf_append(&traces->problem, data, bytes) == 0 ? bytes : 0;
+        return !room || !buf_append(&traces->problem, data, bytes) ? bytes : 0;
     }
     if (traces->json) {
         traces->shown += bytes > 0;
         return fwrite(data, 1, bytes, stdout);
     }
-    return take_lines(traces, data, bytes) == 0 ? bytes : 0;
+    return take_lines(traces, data, bytes) ? 0 : bytes;
 }
 
-/* ---- asking */
+/* ---- asking ---- */
 
 static int append_parameter(struct traces *traces, struct buf *url, const char *key, const char *value)
 {
@@ -109,15 +109,15 @@ static int make_url(struct traces *traces, struct buf *url)
         bytes--;
     int err =
         buf_printf(url, "%.*s/v1/traces?limit=%llu", (int)bytes, traces->endpoint, (unsigned long long)traces->limit);
-    if (err == 0)
+    if (!err)
         err = append_parameter(traces, url, "service", traces->service);
-    if (err == 0)
+    if (!err)
         err = append_parameter(traces, url, "name", traces->name);
-    if (err == 0)
+    if (!err)
         err = append_parameter(traces, url, "trace", traces->trace);
-    if (err == 0)
+    if (!err)
         err = append_parameter(traces, url, "min_duration", traces->min_duration);
-    return err == 0 ? buf_append(url, "", 1) : err;
+    return err ? err : buf_append(url, "", 1);
 }
 
 /* The endpoint's own words out of its JSON error. */
@@ -174,7 +174,7 @@ static int fetch(struct traces *traces)
     char why[CURL_ERROR_SIZE] = "";
     struct buf url = {0};
     traces->http = curl_easy_init();
-    if (!traces->http || make_url(traces, &url) < 0) {
+    if (!traces->http || make_url(traces, &url)) {
         fprintf(stderr, "aistrace traces: out of memory\n");
         buf_done(&url);
         return EXIT_INTERNAL;
@@ -195,7 +195,7 @@ static int fetch(struct traces *traces)
     return exit_code;
 }
 
-/* ---- the terminal */
+/* ---- the terminal ---- */
 
 static size_t terminal_width(void)
 {

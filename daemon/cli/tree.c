@@ -38,7 +38,7 @@ static struct tree_text service_of(const json_t *resource)
     return (struct tree_text){"", 0};
 }
 
-/* ---- collecting */
+/* ---- collecting ---- */
 
 static size_t count_spans(const json_t *line)
 {
@@ -90,7 +90,7 @@ static void collect(struct tree *tree)
     }
 }
 
-/* ---- order */
+/* ---- order ---- */
 
 static int by_number(uint64_t a, uint64_t b)
 {
@@ -134,7 +134,7 @@ static struct id_entry *index_ids(const struct tree *tree)
     return ids;
 }
 
-/* ---- linking */
+/* ---- linking ---- */
 
 static bool has_parent(const struct tree_span *span)
 {
@@ -204,7 +204,7 @@ ptrdiff_t tree_next(const struct tree *tree, ptrdiff_t after)
     return after == TREE_NONE ? TREE_NONE : tree->spans[after].next_sibling;
 }
 
-/* ---- the whole */
+/* ---- the whole ---- */
 
 static int count_services(struct tree *tree)
 {
@@ -237,23 +237,23 @@ int tree_parse(const char *line, size_t bytes, struct tree *out)
     size_t count = count_spans(tree.line);
     int err = count == 0 ? -EBADMSG : 0;
     struct id_entry *ids = NULL;
-    if (err == 0)
+    if (!err)
         tree.spans = calloc(count, sizeof(*tree.spans));
     if (tree.spans) {
         collect(&tree);
         qsort(tree.spans, tree.count, sizeof(*tree.spans), by_start);
         ids = index_ids(&tree);
     }
-    if (err == 0 && !ids)
+    if (!err && !ids)
         err = -ENOMEM;
-    if (err == 0) {
+    if (!err) {
         find_parents(&tree, ids);
         err = cut_rings(&tree);
     }
     free(ids);
-    if (err == 0)
+    if (!err)
         err = count_services(&tree);
-    if (err < 0) {
+    if (err) {
         tree_done(&tree);
         return err;
     }

@@ -19,9 +19,9 @@ static int append_string(struct buf *out, const json_t *value)
     size_t bytes = json_string_length(value);
     bool quote = bytes == 0 || memchr(text, ' ', bytes) || memchr(text, '"', bytes);
     int err = quote ? append_text(out, "\"") : 0;
-    if (err == 0)
+    if (!err)
         err = buf_append(out, text, bytes);
-    return err == 0 && quote ? append_text(out, "\"") : err;
+    return !err && quote ? append_text(out, "\"") : err;
 }
 
 static int append_value(struct buf *out, const json_t *value, unsigned depth);
@@ -34,16 +34,16 @@ static int append_list(struct buf *out, const json_t *values, bool with_keys, un
     json_array_foreach(values, i, item)
     {
         struct tree_text key = tree_get_text(item, "key");
-        if (err == 0 && i > 0)
+        if (!err && i > 0)
             err = append_text(out, ", ");
-        if (err == 0 && with_keys)
+        if (!err && with_keys)
             err = buf_append(out, key.data, key.bytes);
-        if (err == 0 && with_keys)
+        if (!err && with_keys)
             err = append_text(out, "=");
-        if (err == 0)
+        if (!err)
             err = append_value(out, with_keys ? json_object_get(item, "value") : item, depth);
     }
-    return err == 0 ? append_text(out, with_keys ? "}" : "]") : err;
+    return err ? err : append_text(out, with_keys ? "}" : "]");
 }
 
 /* An AnyValue: an object with one member, named for the type. */
@@ -73,15 +73,15 @@ int value_append_attribute(struct buf *out, const json_t *attribute, size_t max_
     struct tree_text key = tree_get_text(attribute, "key");
     struct buf value = {0};
     int err = buf_append(out, key.data, key.bytes);
-    if (err == 0)
+    if (!err)
         err = append_text(out, "=");
-    if (err == 0)
+    if (!err)
         err = append_value(&value, json_object_get(attribute, "value"), MAX_DEPTH);
-    if (err == 0 && line_columns((const char *)value.data, value.len) > max_columns) {
+    if (!err && line_columns((const char *)value.data, value.len) > max_columns) {
         struct line line = {.out = out};
         line_put(&line, LINE_PLAIN, (const char *)value.data, value.len, max_columns);
         err = line.err;
-    } else if (err == 0) {
+    } else if (!err) {
         err = buf_append(out, value.data, value.len);
     }
     buf_done(&value);
