@@ -14,63 +14,63 @@ static_assert((int)DROP_REASONS <= (int)SHMRING_LEDGER_REASONS, "every reason ha
 int segment_open(int dir_fd, const char *name, struct segment **out)
 {
     size_t name_bytes = strlen(name) + 1;
-    struct segment *s = calloc(1, sizeof(*s) + name_bytes);
-    if (!s)
+    struct segment *segment = calloc(1, sizeof(*segment) + name_bytes);
+    if (!segment)
         return -ENOMEM;
-    memcpy(s->name, name, name_bytes);
-    s->watch = -1;
-    int err = shmring_reader_open(dir_fd, name, &s->reader);
+    memcpy(segment->name, name, name_bytes);
+    segment->watch = -1;
+    int err = shmring_reader_open(dir_fd, name, &segment->reader);
     if (err)
         goto fail;
-    const struct shmring_header *header = shmring_reader_header(s->reader);
+    const struct shmring_header *header = shmring_reader_header(segment->reader);
     for (size_t i = 0; i < sizeof(header->instance); i++)
-        snprintf(s->instance + 2 * i, 3, "%02x", header->instance[i]);
+        snprintf(segment->instance + 2 * i, 3, "%02x", header->instance[i]);
     uint32_t bytes;
-    const uint8_t *resource = shmring_reader_resource(s->reader, &bytes);
+    const uint8_t *resource = shmring_reader_resource(segment->reader, &bytes);
     const char *problem;
     err = record_check_resource(resource, bytes, &problem);
     if (err)
         goto fail;
-    s->slots = calloc(header->slot_count, sizeof(*s->slots));
-    if (!s->slots) {
+    segment->slots = calloc(header->slot_count, sizeof(*segment->slots));
+    if (!segment->slots) {
         err = -ENOMEM;
         goto fail;
     }
     for (uint32_t i = 0; i < header->slot_count; i++) {
-        s->slots[i].claims.instance = header->instance;
-        s->slots[i].claims.slot = i;
-        s->slots[i].segment = s;
+        segment->slots[i].claims.instance = header->instance;
+        segment->slots[i].claims.slot = i;
+        segment->slots[i].segment = segment;
     }
-    *out = s;
+    *out = segment;
     return 0;
 fail:
-    segment_close(s);
+    segment_close(segment);
     return err;
 }
 
-void segment_close(struct segment *s)
+void segment_close(struct segment *segment)
 {
-    if (!s)
+    if (!segment)
         return;
-    shmring_reader_close(s->reader);
-    buf_done(&s->resource);
-    free(s->all_skips);
-    free(s->slots);
-    free(s);
+    shmring_reader_close(segment->reader);
+    buf_done(&segment->resource);
+    free(segment->all_skips);
+    free(segment->slots);
+    free(segment);
 }
 
-int segment_encode_resource(struct segment *s, const struct resource_settings *settings, uint64_t *invalid_text)
+int segment_encode_resource(struct segment *segment, const struct resource_settings *settings, uint64_t *invalid_text)
 {
     uint32_t bytes;
-    const uint8_t *items = shmring_reader_resource(s->reader, &bytes);
-    struct buf fresh = {.data = NULL};
+    const uint8_t *items = shmring_reader_resource(segment->reader, &bytes);
+    struct buf fresh = {0};
     int err = otlp_encode_resource(&fresh, items, bytes, settings, invalid_text);
     if (err) {
         buf_done(&fresh);
         return err;
     }
-    buf_done(&s->resource);
-    s->resource = fresh;
+    buf_done(&segment->resource);
+    segment->resource = fresh;
     return 0;
 }
 
@@ -102,9 +102,9 @@ static void outcome_add_ledger(struct outcome *outcome, const struct shmring_led
         outcome->dropped[i] += ledger->dropped[i];
 }
 
-void segment_add_skip(struct segment *s, uint32_t slot, struct segment_skip *skip)
+void segment_add_skip(struct segment *segment, uint32_t slot, struct segment_skip *skip)
 {
-    struct segment_skip **at = &s->slots[slot].skips;
+    struct segment_skip **at = &segment->slots[slot].skips;
     while (*at && (int64_t)(skip->begin - (*at)->begin) > 0)
         at = &(*at)->next;
     skip->next = *at;
@@ -114,8 +114,8 @@ void segment_add_skip(struct segment *s, uint32_t slot, struct segment_skip *ski
 void segment_release(struct claim_queue *queue)
 {
     static_assert(offsetof(struct segment_slot, claims) == 0, "a slot begins with its queue");
-    const struct segment *s = ((struct segment_slot *)queue)->segment;
-    const struct shmring_slot_status *status = shmring_reader_slot(s->reader, queue->slot);
+    const struct segment *segment = ((struct segment_slot *)queue)->segment;
+    const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, queue->slot);
     if (!queue->head || !queue->head->settled || status->health == SHMRING_SLOT_QUARANTINED)
         return;
     struct shmring_ledger ledger = status->ledger;
@@ -123,85 +123,85 @@ void segment_release(struct claim_queue *queue)
     while (claim_take(queue, &ledger.cpos, &outcome))
         continue;
     ledger_add(&ledger, &outcome);
-    shmring_reader_commit(s->reader, queue->slot, &ledger);
+    shmring_reader_commit(segment->reader, queue->slot, &ledger);
 }
 
-static bool slot_quiet(const struct segment *s, uint32_t slot)
+static bool slot_quiet(const struct segment *segment, uint32_t slot)
 {
-    const struct shmring_slot_status *status = shmring_reader_slot(s->reader, slot);
+    const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
     if (status->health == SHMRING_SLOT_QUARANTINED)
-        return s->slots[slot].quarantine_seen; /* else a batch may still have claims in its queue */
-    return status->read == status->end && status->ledger.cpos == status->read && !s->slots[slot].claims.head;
+        return segment->slots[slot].quarantine_seen; /* else a batch may still have claims in its queue */
+    return status->read == status->end && status->ledger.cpos == status->read && !segment->slots[slot].claims.head;
 }
 
-bool segment_quiet(const struct segment *s)
+bool segment_quiet(const struct segment *segment)
 {
-    uint32_t slots = shmring_reader_slots(s->reader);
+    uint32_t slots = shmring_reader_slots(segment->reader);
     for (uint32_t i = 0; i < slots; i++)
-        if (!slot_quiet(s, i))
+        if (!slot_quiet(segment, i))
             return false;
     return true;
 }
 
-void segment_set_drain_targets(struct segment *s)
+void segment_set_drain_targets(struct segment *segment)
 {
-    uint32_t slots = shmring_reader_slots(s->reader);
+    uint32_t slots = shmring_reader_slots(segment->reader);
     for (uint32_t i = 0; i < slots; i++)
-        s->slots[i].drain_target = shmring_reader_slot(s->reader, i)->end;
+        segment->slots[i].drain_target = shmring_reader_slot(segment->reader, i)->end;
 }
 
-bool segment_drained(const struct segment *s)
+bool segment_drained(const struct segment *segment)
 {
-    uint32_t slots = shmring_reader_slots(s->reader);
+    uint32_t slots = shmring_reader_slots(segment->reader);
     for (uint32_t i = 0; i < slots; i++) {
-        const struct shmring_slot_status *status = shmring_reader_slot(s->reader, i);
+        const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, i);
         if (status->health == SHMRING_SLOT_SOUND &&
-            (status->read < s->slots[i].drain_target || status->ledger.cpos < status->read))
+            (status->read < segment->slots[i].drain_target || status->ledger.cpos < status->read))
             return false;
     }
     return true;
 }
 
-static void count_quarantine(struct segment *s, struct stats *stats)
+static void count_quarantine(struct segment *segment, struct stats *stats)
 {
-    stats->segments_quarantined += !s->quarantine_counted;
-    s->quarantine_counted = true;
+    stats->segments_quarantined += !segment->quarantine_counted;
+    segment->quarantine_counted = true;
 }
 
-const char *segment_audit(struct segment *s, struct stats *stats)
+const char *segment_audit(struct segment *segment, struct stats *stats)
 {
-    shmring_reader_audit(s->reader);
-    const char *problem = shmring_reader_problem(s->reader);
-    if (!problem || s->quarantine_counted)
+    shmring_reader_audit(segment->reader);
+    const char *problem = shmring_reader_problem(segment->reader);
+    if (!problem || segment->quarantine_counted)
         return NULL;
-    count_quarantine(s, stats);
+    count_quarantine(segment, stats);
     return problem;
 }
 
-void segment_note_quarantine(struct segment *s, uint32_t slot, struct stats *stats, struct outcome *orphaned)
+void segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats, struct outcome *orphaned)
 {
-    if (s->slots[slot].quarantine_seen)
+    if (segment->slots[slot].quarantine_seen)
         return;
-    s->slots[slot].quarantine_seen = true;
-    const struct shmring_slot_status *status = shmring_reader_slot(s->reader, slot);
-    uint64_t ring_bytes = shmring_reader_header(s->reader)->ring_bytes;
+    segment->slots[slot].quarantine_seen = true;
+    const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
+    uint64_t ring_bytes = shmring_reader_header(segment->reader)->ring_bytes;
     uint64_t unread = status->end - status->read;
-    count_quarantine(s, stats);
+    count_quarantine(segment, stats);
     stats->unreadable_bytes += unread < ring_bytes ? unread : ring_bytes;
-    claim_abandon(&s->slots[slot].claims, orphaned);
+    claim_abandon(&segment->slots[slot].claims, orphaned);
 }
 
 /* Records the producer has begun and neither dropped nor, as far as read, written. */
-static uint64_t slot_unread(const struct segment *s, uint32_t slot)
+static uint64_t slot_unread(const struct segment *segment, uint32_t slot)
 {
-    const struct shmring_slot_status *status = shmring_reader_slot(s->reader, slot);
-    if (status->health == SHMRING_SLOT_QUARANTINED || (s->owner_dead && status->read == status->end))
+    const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
+    if (status->health == SHMRING_SLOT_QUARANTINED || (segment->owner_dead && status->read == status->end))
         return 0;
     struct shmring_producer_status producer;
-    shmring_reader_producer(s->reader, slot, &producer);
+    shmring_reader_producer(segment->reader, slot, &producer);
     uint64_t gone =
         producer.dropped[SHMRING_DROP_RING_FULL] + producer.dropped[SHMRING_DROP_OVERSIZE] + status->read_records;
-    uint64_t most = shmring_reader_header(s->reader)->ring_bytes / sizeof(struct shmring_record) + 1;
+    uint64_t most = shmring_reader_header(segment->reader)->ring_bytes / sizeof(struct shmring_record) + 1;
     uint64_t unread = producer.begun > gone ? producer.begun - gone : 0;
     return unread < most ? unread : most;
 }
@@ -213,49 +213,49 @@ static void add_claimed(uint64_t *total, uint64_t claimed)
         *total = UINT64_MAX;
 }
 
-static void add_producer_drops(const struct segment *s, uint64_t out[PRODUCER_REASONS])
+static void add_producer_drops(const struct segment *segment, uint64_t out[PRODUCER_REASONS])
 {
     uint64_t dropped[SHMRING_DROP_REASONS];
-    shmring_reader_counters(s->reader, dropped);
+    shmring_reader_counters(segment->reader, dropped);
     for (unsigned i = 0; i < SHMRING_DROP_REASONS; i++)
         add_claimed(&out[i], dropped[i]);
-    uint32_t slots = shmring_reader_slots(s->reader);
+    uint32_t slots = shmring_reader_slots(segment->reader);
     for (uint32_t slot = 0; slot < slots; slot++) {
         struct shmring_producer_status producer;
-        shmring_reader_producer(s->reader, slot, &producer);
+        shmring_reader_producer(segment->reader, slot, &producer);
         for (unsigned i = 0; i < SHMRING_DROP_REASONS; i++)
             add_claimed(&out[i], producer.dropped[i]);
     }
 }
 
 /* Of what counts as read and in flight, what the spool has. */
-static uint64_t slot_spooled(const struct segment *s, uint32_t slot)
+static uint64_t slot_spooled(const struct segment *segment, uint32_t slot)
 {
     uint64_t spans = 0;
-    for (const struct claim *claim = s->slots[slot].claims.head; claim; claim = claim->next)
+    for (const struct claim *claim = segment->slots[slot].claims.head; claim; claim = claim->next)
         spans += claim->settled ? claim->outcome.spooled : 0;
     return spans;
 }
 
 /* Of what counts as unread. */
-static uint64_t slot_spooled_ahead(const struct segment *s, uint32_t slot)
+static uint64_t slot_spooled_ahead(const struct segment *segment, uint32_t slot)
 {
     uint64_t spans = 0;
-    for (const struct segment_skip *skip = s->slots[slot].skips; skip; skip = skip->next)
+    for (const struct segment_skip *skip = segment->slots[slot].skips; skip; skip = skip->next)
         spans += skip->spans;
     return spans;
 }
 
-void segment_snapshot(const struct segment *s, struct stats_snapshot *out)
+void segment_snapshot(const struct segment *segment, struct stats_snapshot *out)
 {
-    uint32_t slots = shmring_reader_slots(s->reader);
+    uint32_t slots = shmring_reader_slots(segment->reader);
     for (uint32_t i = 0; i < slots; i++) {
-        const struct shmring_slot_status *status = shmring_reader_slot(s->reader, i);
+        const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, i);
         uint64_t settled = ledger_sum(&status->ledger);
-        uint64_t unread = slot_unread(s, i);
+        uint64_t unread = slot_unread(segment, i);
         outcome_add_ledger(&out->outcome, &status->ledger);
         if (status->health == SHMRING_SLOT_SOUND) {
-            uint64_t spooled = slot_spooled(s, i), ahead = slot_spooled_ahead(s, i);
+            uint64_t spooled = slot_spooled(segment, i), ahead = slot_spooled_ahead(segment, i);
             ahead = ahead < unread ? ahead : unread;
             out->spool_written += spooled + ahead;
             out->unread += unread - ahead;
@@ -265,24 +265,24 @@ void segment_snapshot(const struct segment *s, struct stats_snapshot *out)
             out->committed += settled;
         }
     }
-    add_producer_drops(s, out->producer_dropped);
+    add_producer_drops(segment, out->producer_dropped);
     out->segments++;
 }
 
-void segment_farewell(const struct segment *s, struct totals *totals)
+void segment_farewell(const struct segment *segment, struct totals *totals)
 {
-    uint32_t slots = shmring_reader_slots(s->reader);
+    uint32_t slots = shmring_reader_slots(segment->reader);
     for (uint32_t i = 0; i < slots; i++) {
-        const struct shmring_slot_status *status = shmring_reader_slot(s->reader, i);
+        const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, i);
         outcome_add_ledger(&totals->outcome, &status->ledger);
         if (status->health == SHMRING_SLOT_QUARANTINED)
             continue;
         struct shmring_producer_status producer;
-        shmring_reader_producer(s->reader, i, &producer);
+        shmring_reader_producer(segment->reader, i, &producer);
         uint64_t ended =
             producer.dropped[SHMRING_DROP_RING_FULL] + producer.dropped[SHMRING_DROP_OVERSIZE] + status->read_records;
         if (producer.begun > ended) /* the record being written when its owner died: at most one */
             totals->producer_dropped[PRODUCER_INTERRUPTED]++;
     }
-    add_producer_drops(s, totals->producer_dropped);
+    add_producer_drops(segment, totals->producer_dropped);
 }

@@ -24,22 +24,23 @@ struct field {
 };
 enum { FIELDS_MAX = 6 + 2 * DROP_REASONS + PRODUCER_REASONS };
 
-static size_t fields_of(struct totals *t, struct field *fields)
+static size_t fields_of(struct totals *totals, struct field *fields)
 {
     size_t n = 0;
-    fields[n++] = (struct field){"", "exported", &t->outcome.exported};
-    fields[n++] = (struct field){"", "sampled_out", &t->outcome.sampled_out};
-    fields[n++] = (struct field){"", "rejected", &t->outcome.rejected};
-    fields[n++] = (struct field){"", "spooled", &t->outcome.spooled};
+    fields[n++] = (struct field){"", "exported", &totals->outcome.exported};
+    fields[n++] = (struct field){"", "sampled_out", &totals->outcome.sampled_out};
+    fields[n++] = (struct field){"", "rejected", &totals->outcome.rejected};
+    fields[n++] = (struct field){"", "spooled", &totals->outcome.spooled};
     for (unsigned i = 0; i < DROP_REASONS; i++)
-        fields[n++] = (struct field){"dropped.", drop_reason_name((enum drop_reason)i), &t->outcome.dropped[i]};
-    fields[n++] = (struct field){"spool.", "exported", &t->spool.exported};
-    fields[n++] = (struct field){"spool.", "rejected", &t->spool.rejected};
+        fields[n++] = (struct field){"dropped.", drop_reason_name((enum drop_reason)i), &totals->outcome.dropped[i]};
+    fields[n++] = (struct field){"spool.", "exported", &totals->spool.exported};
+    fields[n++] = (struct field){"spool.", "rejected", &totals->spool.rejected};
     for (unsigned i = 0; i < DROP_REASONS; i++)
-        fields[n++] = (struct field){"spool.dropped.", drop_reason_name((enum drop_reason)i), &t->spool.dropped[i]};
+        fields[n++] =
+            (struct field){"spool.dropped.", drop_reason_name((enum drop_reason)i), &totals->spool.dropped[i]};
     for (unsigned i = 0; i < PRODUCER_REASONS; i++)
         if (producer_drop_name(i))
-            fields[n++] = (struct field){"producer_dropped.", producer_drop_name(i), &t->producer_dropped[i]};
+            fields[n++] = (struct field){"producer_dropped.", producer_drop_name(i), &totals->producer_dropped[i]};
     return n;
 }
 
@@ -51,48 +52,48 @@ bool totals_noted(const struct totals *totals, const char *instance)
     return false;
 }
 
-static int add_noted(struct totals *t, const char *instance)
+static int add_noted(struct totals *totals, const char *instance)
 {
     if (strlen(instance) != TOTALS_INSTANCE_HEX)
         return -EINVAL;
-    void *grown = realloc(t->noted, (t->noted_count + 1) * sizeof(*t->noted));
+    void *grown = realloc(totals->noted, (totals->noted_count + 1) * sizeof(*totals->noted));
     if (!grown)
         return -ENOMEM;
-    t->noted = grown;
-    memcpy(t->noted[t->noted_count++], instance, TOTALS_INSTANCE_HEX + 1);
+    totals->noted = grown;
+    memcpy(totals->noted[totals->noted_count++], instance, TOTALS_INSTANCE_HEX + 1);
     return 0;
 }
 
-static int add_retired(struct totals *t, uint64_t id)
+static int add_retired(struct totals *totals, uint64_t id)
 {
-    void *grown = realloc(t->retired, (t->retired_count + 1) * sizeof(*t->retired));
+    void *grown = realloc(totals->retired, (totals->retired_count + 1) * sizeof(*totals->retired));
     if (!grown)
         return -ENOMEM;
-    t->retired = grown;
-    t->retired[t->retired_count++] = id;
+    totals->retired = grown;
+    totals->retired[totals->retired_count++] = id;
     return 0;
 }
 
-static int parse_retired(struct totals *t, const char *text)
+static int parse_retired(struct totals *totals, const char *text)
 {
     char *end;
     errno = 0;
     uint64_t id = strtoull(text, &end, 16);
-    return errno || end == text || *end ? -EBADMSG : add_retired(t, id);
+    return errno || end == text || *end ? -EBADMSG : add_retired(totals, id);
 }
 
-static int parse_line(struct totals *t, char *line)
+static int parse_line(struct totals *totals, char *line)
 {
     char *space = strchr(line, ' ');
     if (!space)
         return -EBADMSG;
     *space = '\0';
     if (strcmp(line, "noted") == 0)
-        return add_noted(t, space + 1) == -ENOMEM ? -ENOMEM : 0;
+        return add_noted(totals, space + 1) == -ENOMEM ? -ENOMEM : 0;
     if (strcmp(line, "retired") == 0)
-        return parse_retired(t, space + 1);
+        return parse_retired(totals, space + 1);
     struct field fields[FIELDS_MAX];
-    size_t n = fields_of(t, fields);
+    size_t n = fields_of(totals, fields);
     for (size_t i = 0; i < n; i++) {
         size_t group = strlen(fields[i].group);
         if (strncmp(line, fields[i].group, group) != 0 || strcmp(line + group, fields[i].name) != 0)
@@ -105,7 +106,7 @@ static int parse_line(struct totals *t, char *line)
     return 0;
 }
 
-static int parse(struct totals *t, char *text)
+static int parse(struct totals *totals, char *text)
 {
     char *save;
     char *line = strtok_r(text, "\n", &save);
@@ -114,7 +115,7 @@ static int parse(struct totals *t, char *text)
     bool complete = false;
     for (int err; (line = strtok_r(NULL, "\n", &save));) {
         complete = strcmp(line, "end") == 0;
-        if (!complete && (err = parse_line(t, line)))
+        if (!complete && (err = parse_line(totals, line)))
             return err;
     }
     return complete ? 0 : -EBADMSG;
@@ -139,13 +140,13 @@ static int read_all(int fd, struct buf *out)
     }
 }
 
-static void forget_unlinked(struct totals *t, int dir_fd)
+static void forget_unlinked(struct totals *totals, int dir_fd)
 {
-    for (size_t i = t->noted_count; i > 0; i--) {
+    for (size_t i = totals->noted_count; i > 0; i--) {
         char name[TOTALS_INSTANCE_HEX + sizeof(SHMRING_SUFFIX)];
-        snprintf(name, sizeof(name), "%s%s", t->noted[i - 1], SHMRING_SUFFIX);
+        snprintf(name, sizeof(name), "%s%s", totals->noted[i - 1], SHMRING_SUFFIX);
         if (faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
-            totals_unlinked(t, t->noted[i - 1]);
+            totals_unlinked(totals, totals->noted[i - 1]);
     }
 }
 
@@ -195,17 +196,17 @@ void totals_done(struct totals *totals)
     *totals = (struct totals){0};
 }
 
-static int render(struct totals *t, struct buf *out)
+static int render(struct totals *totals, struct buf *out)
 {
     struct field fields[FIELDS_MAX];
-    size_t n = fields_of(t, fields);
+    size_t n = fields_of(totals, fields);
     int err = buf_printf(out, "%s\n", TOTALS_MAGIC);
     for (size_t i = 0; !err && i < n; i++)
         err = buf_printf(out, "%s%s %" PRIu64 "\n", fields[i].group, fields[i].name, *fields[i].value);
-    for (size_t i = 0; !err && i < t->noted_count; i++)
-        err = buf_printf(out, "noted %s\n", t->noted[i]);
-    for (size_t i = 0; !err && i < t->retired_count; i++)
-        err = buf_printf(out, "retired %" PRIx64 "\n", t->retired[i]);
+    for (size_t i = 0; !err && i < totals->noted_count; i++)
+        err = buf_printf(out, "noted %s\n", totals->noted[i]);
+    for (size_t i = 0; !err && i < totals->retired_count; i++)
+        err = buf_printf(out, "retired %" PRIx64 "\n", totals->retired[i]);
     return err ? err : buf_printf(out, "end\n");
 }
 
@@ -223,10 +224,10 @@ static int write_all(int fd, const uint8_t *data, size_t bytes)
     return 0;
 }
 
-static int save(struct totals *t, int dir_fd)
+static int save(struct totals *totals, int dir_fd)
 {
     struct buf text = {0};
-    int err = render(t, &text);
+    int err = render(totals, &text);
     if (err)
         goto done;
     if (unlinkat(dir_fd, TOTALS_TEMPORARY, 0) != 0 && errno != ENOENT) {

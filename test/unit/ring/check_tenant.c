@@ -286,7 +286,7 @@ static void run_producer(uid_t uid, const char *neighbour)
         const char *problem = produce(uid, neighbour);
         if (problem)
             fprintf(stderr, "user %u: %s\n", (unsigned)uid, problem);
-        _exit(problem != NULL);
+        _exit(!!problem);
     }
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
