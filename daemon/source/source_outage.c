@@ -26,7 +26,7 @@ static void list_losses(const struct source_outage *outage, const struct stats_s
 static void tell(const struct source_outage *outage, const struct stats_snapshot *now, const char *endpoint,
                  const struct stats *stats, struct log *log)
 {
-    struct buf losses = {.data = NULL};
+    struct buf losses = {0};
     list_losses(outage, now, &losses);
     log_line(log, LOG_INFO, "recovered after %.1f s: %s can be reached; %s%.*s",
              (double)(stats->outage_ended_ms - stats->outage_began_ms) / 1000, endpoint,

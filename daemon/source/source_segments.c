@@ -53,7 +53,7 @@ static int by_name(const void *a, const void *b)
 
 bool source_segments_known(const struct source *s, const char *name)
 {
-    return tfind(name, &s->names, by_name) != NULL;
+    return tfind(name, &s->names, by_name);
 }
 
 static void remember_skipped(struct source *s, struct tenant *tenant, const char *name)
