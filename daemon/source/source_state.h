@@ -6,6 +6,8 @@
 #ifndef SOURCE_STATE_H
 #define SOURCE_STATE_H
 
+#include "keeper.h"
+#include "losses.h"
 #include "poll_pace.h"
 #include "ring/discovery.h"
 #include "ring/segment.h"
@@ -13,8 +15,6 @@
 #include "ring/totals.h"
 #include "source.h"
 #include "source_drops.h"
-#include "source_outage.h"
-#include "source_spool.h"
 #include "spool/spool.h"
 
 struct source {

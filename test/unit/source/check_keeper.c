@@ -28,7 +28,7 @@ static int counted_append(struct buf *buf, const void *data, size_t bytes)
 }
 
 #define buf_append counted_append
-#include "source/source_restore.c"
+#include "source/restore.c"
 #undef buf_append
 
 static struct source_fixture *const f = &source_fixture;

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "source/source_outage.h"
+#include "source/losses.h"
 
 enum { SECOND = 1000 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "source_spool.h"
+#include "keeper.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,22 +3,22 @@
  * Sealed batches between the rings, the exporter and the spool; part of the source, see source_state.h.
  *
  *     sealed ──► with the exporter ──────────────────────► finished: claims settled
- *                     │ pressure: source_pressure.c          ▲
+ *                     │ pressure: pressure.c          ▲
  *                     ▼                                      │ (write failed)
  *                 being written ── safe: claims settled as spooled ── with the exporter still? its word settles the
- * record └─ else the record waits: source_replay.c
+ * record └─ else the record waits: replay.c
  *
  * A batch on the wire is written while its attempt runs. Once a write has begun its end decides: what the exporter says
  * meanwhile is kept until then, so that ring, spool and counts agree whenever the daemon dies.
  */
-#ifndef SOURCE_SPOOL_H
-#define SOURCE_SPOOL_H
+#ifndef KEEPER_H
+#define KEEPER_H
 
 #include "ring/segment.h"
 #include "source.h"
 #include "spool/spool.h"
 
-/* ---- source_spool.c ---- */
+/* ---- keeper.c ---- */
 
 /* -> 0, also with no spool; -errno: the configured directory cannot be used. Before segments are looked for. */
 int source_spool_start(struct source *source);
@@ -32,19 +32,19 @@ void source_spool_settle(struct source *source, struct batch *batch, const struc
 void source_spool_figures(const struct source *source, struct stats_snapshot *out); /* after all segments' */
 void source_spool_tidy(struct source *source);                                      /* after the ledgers */
 
-/* ---- source_pressure.c ---- */
+/* ---- pressure.c ---- */
 
 void source_pressure_relieve(struct source *source); /* after a pass */
 void source_pressure_overtaken(struct source *source, const struct batch *by);
 
-/* ---- source_replay.c ---- */
+/* ---- replay.c ---- */
 
 void source_replay(struct source *source); /* sends the oldest records, within their share */
 void source_replay_read(void *user, struct spool_record *record, struct buf *request, int err);    /* spool's read_cb */
 void source_replay_ended(struct source *source, bool replay, const struct batch_outcome *outcome); /* of any batch */
 void source_replay_stop(struct source *source);                                                    /* at the end */
 
-/* ---- source_restore.c: what a former daemon has written and not released ---- */
+/* ---- restore.c: what a former daemon has written and not released ---- */
 
 int source_restore_claim(void *user, struct spool_record *record, const struct spool_claim *claim); /* claim_cb */
 

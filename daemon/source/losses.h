@@ -2,8 +2,8 @@
  *
  * The end of an outage, told in the log: how long nothing was delivered, and what was lost meanwhile.
  */
-#ifndef SOURCE_OUTAGE_H
-#define SOURCE_OUTAGE_H
+#ifndef LOSSES_H
+#define LOSSES_H
 
 #include "base/log.h"
 #include "base/stats.h"

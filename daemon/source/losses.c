@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "source_outage.h"
+#include "losses.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "source_spool.h"
+#include "keeper.h"
 #include "source_state.h"
 
 enum { NAME_BYTES = TOTALS_INSTANCE_HEX + sizeof(SHMRING_SUFFIX) };

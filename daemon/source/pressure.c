@@ -4,7 +4,7 @@
  * behind it: 1 % of answers UNAVAILABLE, with 5 s of backoff, would cost 37 % of the spans (simulated).
  */
 #include "batch/delivery.h"
-#include "source_spool.h"
+#include "keeper.h"
 #include "source_state.h"
 
 enum { OVERTAKEN_FACTOR = 2 }; /* x max_in_flight younger batches that have finished: the batch is late */

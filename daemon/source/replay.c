@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "batch/delivery.h"
-#include "source_spool.h"
+#include "keeper.h"
 #include "source_state.h"
 
 enum {
