@@ -23,7 +23,7 @@ static int open_in(int dir_fd, const char *name)
         .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV | RESOLVE_BENEATH,
     };
 
-    if (strchr(name, '/') != NULL)
+    if (strchr(name, '/'))
         return -EBADMSG;
     int fd = (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
     if (fd < 0 && (errno == ENOSYS || errno == EPERM)) /* before Linux 5.6, or a seccomp filter */
@@ -36,7 +36,6 @@ static int open_in(int dir_fd, const char *name)
 int shmring__read_exactly(int fd, void *out, size_t bytes, uint64_t offset)
 {
     uint8_t *at = out;
-
     while (bytes > 0) {
         ssize_t n = pread(fd, at, bytes, (off_t)offset);
         if (n < 0 && errno == EINTR)
@@ -55,7 +54,6 @@ int shmring__read_exactly(int fd, void *out, size_t bytes, uint64_t offset)
 static int check_file(int dir_fd, int fd, struct stat *st)
 {
     struct stat dir;
-
     if (fstat(dir_fd, &dir) < 0 || fstat(fd, st) < 0)
         return -errno;
     return S_ISREG(st->st_mode) && st->st_dev == dir.st_dev ? 0 : -EBADMSG;
@@ -64,7 +62,6 @@ static int check_file(int dir_fd, int fd, struct stat *st)
 static bool all_zero(const void *memory, size_t bytes)
 {
     const uint8_t *at = memory;
-
     while (bytes > 0 && *at == 0)
         at++, bytes--;
     return bytes == 0;
@@ -93,7 +90,6 @@ static bool geometry_sound(const struct shmring_header *header, uint64_t file_by
 static bool name_matches(const char *name, const uint8_t instance[SHMRING_INSTANCE_BYTES])
 {
     char expected[SHMRING_NAME_BYTES];
-
     shmring_instance_name(instance, expected);
     return strcmp(name, expected) == 0;
 }
@@ -101,8 +97,7 @@ static bool name_matches(const char *name, const uint8_t instance[SHMRING_INSTAN
 static int check_header(const struct shmring_header *header, const char *name, uint64_t file_bytes)
 {
     int err = check_version(header);
-
-    if (err < 0)
+    if (err)
         return err;
     if (header->crc != shmring_crc32c(0, header, offsetof(struct shmring_header, crc)))
         return -EBADMSG;
@@ -115,23 +110,21 @@ static int check_header(const struct shmring_header *header, const char *name, u
 static int read_header(int fd, const char *name, uint64_t file_bytes, struct shmring_header *header)
 {
     int err = file_bytes < SHMRING_PAGE ? -EBADMSG : shmring__read_exactly(fd, header, sizeof(*header), 0);
-    bool unwritten = file_bytes < SHMRING_PAGE || (err == 0 && all_zero(header->magic, sizeof(header->magic)));
-
+    bool unwritten = file_bytes < SHMRING_PAGE || (!err && all_zero(header->magic, sizeof(header->magic)));
     /* a producer links a finished file; another way of making one may still be at it while it holds the lock */
     if (unwritten)
         return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -EAGAIN : -EBADMSG;
-    return err < 0 ? err : check_header(header, name, file_bytes);
+    return err ? err : check_header(header, name, file_bytes);
 }
 
 static int read_resource(int fd, const struct shmring_header *header, uint8_t **out)
 {
     uint8_t *resource = malloc(header->resource_bytes + 1);
-    int err = resource == NULL ? -ENOMEM
-                               : shmring__read_exactly(fd, resource, header->resource_bytes, SHMRING_RESOURCE_OFFSET);
-
-    if (err == 0 && header->resource_crc != shmring_crc32c(0, resource, header->resource_bytes))
+    int err =
+        !resource ? -ENOMEM : shmring__read_exactly(fd, resource, header->resource_bytes, SHMRING_RESOURCE_OFFSET);
+    if (!err && header->resource_crc != shmring_crc32c(0, resource, header->resource_bytes))
         err = -EBADMSG;
-    if (err < 0)
+    if (err)
         free(resource);
     else
         *out = resource;
@@ -144,15 +137,14 @@ static int attach_file(int dir_fd, int fd, const char *name, struct shmring_read
     struct shmring_header header = {0};
     uint8_t *resource = NULL;
     int err = check_file(dir_fd, fd, &st);
-
-    if (err == 0)
+    if (!err)
         err = read_header(fd, name, (uint64_t)st.st_size, &header);
-    if (err == 0)
+    if (!err)
         err = read_resource(fd, &header, &resource);
-    if (err < 0)
+    if (err)
         return err;
     struct shmring_reader *reader = calloc(1, sizeof(*reader) + header.slot_count * sizeof(reader->slots[0]));
-    if (reader == NULL) {
+    if (!reader) {
         free(resource);
         return -ENOMEM;
     }
@@ -167,11 +159,10 @@ static int attach_file(int dir_fd, int fd, const char *name, struct shmring_read
 int shmring__attach(int dir_fd, const char *name, struct shmring_reader **out)
 {
     int fd = open_in(dir_fd, name);
-
     if (fd < 0)
         return fd;
     int err = attach_file(dir_fd, fd, name, out);
-    if (err < 0)
+    if (err)
         close(fd);
     return err;
 }

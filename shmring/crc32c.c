@@ -43,7 +43,6 @@ uint32_t shmring_crc32c(uint32_t seed, const void *data, size_t bytes)
 {
     const uint8_t *at = data;
     uint32_t crc = ~seed;
-
     if (has_instruction())
         return ~by_instruction(crc, at, bytes);
     while (bytes-- > 0) {

@@ -19,12 +19,11 @@ struct shmring_window {
 int shmring_window_new(size_t bytes, struct shmring_window **out)
 {
     struct shmring_window *window = calloc(1, sizeof(*window));
-
-    if (window == NULL)
+    if (!window)
         return -ENOMEM;
     window->capacity = bytes < SHMRING_PAGE ? SHMRING_PAGE : bytes & ~(size_t)(SHMRING_ALIGN - 1);
     window->memory = malloc(window->capacity);
-    if (window->memory == NULL) {
+    if (!window->memory) {
         free(window);
         return -ENOMEM;
     }
@@ -34,7 +33,7 @@ int shmring_window_new(size_t bytes, struct shmring_window **out)
 
 void shmring_window_free(struct shmring_window *window)
 {
-    if (window == NULL)
+    if (!window)
         return;
     free(window->memory);
     free(window);
@@ -43,8 +42,7 @@ void shmring_window_free(struct shmring_window *window)
 static int window_grow(struct shmring_window *window)
 {
     uint8_t *memory = realloc(window->memory, window->wanted);
-
-    if (memory == NULL)
+    if (!memory)
         return -ENOMEM;
     window->memory = memory;
     window->capacity = window->wanted;
@@ -75,7 +73,6 @@ static void forget_source(void)
 static bool ledger_sum(const struct shmring_ledger *ledger, uint64_t *out)
 {
     uint64_t sum = ledger->exported;
-
     if (__builtin_add_overflow(sum, ledger->sampled_out, &sum) || __builtin_add_overflow(sum, ledger->rejected, &sum) ||
         __builtin_add_overflow(sum, ledger->spooled, &sum))
         return false;
@@ -106,10 +103,9 @@ void shmring__restore(struct shmring_reader *reader, uint32_t index)
     const struct shmring_header *header = &reader->header;
     struct shmring__slot *slot = &reader->slots[index];
     uint64_t group_offset = shmring_producer_offset(index - index % SHMRING_GROUP_SLOTS);
-
     uint64_t data_offset = header->data_offset + index * header->ring_bytes;
     if (!allocated(reader, group_offset, SHMRING_GROUP_BYTES) ||
-        (reader->data != NULL && !allocated(reader, data_offset, header->ring_bytes))) {
+        (reader->data && !allocated(reader, data_offset, header->ring_bytes))) {
         quarantine(slot, "slot is in use but not allocated", 0);
         return;
     }
@@ -124,7 +120,7 @@ void shmring__restore(struct shmring_reader *reader, uint32_t index)
     uint64_t wpos = atomic_load_explicit(&shmring__producer(reader, index)->wpos, memory_order_acquire);
     uint64_t records = 0;
     const char *problem = ledger_problem(header, &ledger, wpos, &records);
-    if (problem != NULL) {
+    if (problem) {
         quarantine(slot, problem, ledger.cpos);
         return;
     }
@@ -154,8 +150,7 @@ static const char *end_problem(const struct shmring_reader *reader, const struct
 static int copy_part(const struct shmring_reader *reader, uint32_t slot, uint64_t offset, uint8_t *to, size_t bytes)
 {
     uint64_t at = slot * reader->header.ring_bytes + offset;
-
-    if (reader->data == NULL)
+    if (!reader->data)
         return shmring__read_exactly(reader->fd, to, bytes, reader->header.data_offset + at);
     memcpy(to, reader->data + at, bytes);
     forget_source();
@@ -168,10 +163,9 @@ static int copy_out(struct shmring_reader *reader, uint32_t slot, uint64_t posit
     uint64_t offset = position & (ring_bytes - 1);
     size_t first = bytes < ring_bytes - offset ? bytes : (size_t)(ring_bytes - offset);
     int err = copy_part(reader, slot, offset, to, first);
-
-    if (err == 0)
+    if (!err)
         err = copy_part(reader, slot, 0, to + first, bytes - first);
-    if (err < 0)
+    if (err)
         shmring_reader_quarantine(reader,
                                   err == -EBADMSG ? "file was truncated while it was read" : "file cannot be read");
     return shmring__still_there(reader);
@@ -180,7 +174,7 @@ static int copy_out(struct shmring_reader *reader, uint32_t slot, uint64_t posit
 int shmring_reader_look(struct shmring_reader *reader, uint32_t index)
 {
     if (index >= reader->used)
-        return reader->problem != NULL ? -EBADMSG : 0;
+        return reader->problem ? -EBADMSG : 0;
     struct shmring__slot *slot = &reader->slots[index];
     if (slot->status.health != SHMRING_SLOT_SOUND)
         return -EBADMSG;
@@ -189,7 +183,7 @@ int shmring_reader_look(struct shmring_reader *reader, uint32_t index)
     if (shmring__still_there(reader) < 0)
         return -EBADMSG;
     const char *problem = end_problem(reader, &slot->status, end);
-    if (problem != NULL)
+    if (problem)
         return quarantine(slot, problem, end);
     slot->status.end = end;
     return 0;
@@ -202,7 +196,7 @@ void shmring_reader_prefetch(const struct shmring_reader *reader, uint32_t index
     uint64_t ring_bytes = reader->header.ring_bytes;
     uint64_t offset = reader->slots[index].status.read & (ring_bytes - 1);
     __builtin_prefetch(&shmring__producer(reader, index)->wpos);
-    if (has_data && reader->data != NULL)
+    if (has_data && reader->data)
         __builtin_prefetch(reader->data + index * ring_bytes + offset); /* the rest follows, once the page is found */
 }
 
@@ -212,14 +206,14 @@ ssize_t shmring_reader_fill(struct shmring_reader *reader, uint32_t index, struc
     if (window->wanted > window->capacity && window_grow(window) < 0)
         return -ENOMEM;
     int err = shmring_reader_look(reader, index);
-    if (err < 0 || index >= reader->used)
+    if (err || index >= reader->used)
         return err;
     const struct shmring_slot_status *status = &reader->slots[index].status;
     uint64_t unread = status->end - status->read;
     window->bytes = unread < window->capacity ? (size_t)unread : window->capacity;
     window->at = 0;
     err = copy_out(reader, index, status->read, window->memory, window->bytes);
-    if (err < 0)
+    if (err)
         return err;
     window->reader = reader;
     window->slot = index;
@@ -265,7 +259,6 @@ static const char *record_problem(const struct shmring_record *record, const str
 static struct place place_of(const struct shmring_reader *reader, const struct shmring_slot_status *status)
 {
     uint64_t ring_bytes = reader->header.ring_bytes;
-
     return (struct place){
         .position = status->read,
         .ordinal = status->read_records,
@@ -279,7 +272,6 @@ static void hand_out(struct shmring_window *window, struct shmring__slot *slot, 
                      struct shmring_view *out)
 {
     struct shmring_slot_status *status = &slot->status;
-
     *out = (struct shmring_view){
         .payload = window->memory + window->at + sizeof(*record),
         .payload_bytes = record->payload_bytes,
@@ -299,7 +291,6 @@ static void hand_out(struct shmring_window *window, struct shmring__slot *slot, 
 static bool skip_padding(struct shmring_window *window, struct shmring_slot_status *status, uint64_t bytes)
 {
     size_t left = window->bytes - window->at;
-
     status->read += bytes;
     window->at = bytes < left ? window->at + (size_t)bytes : window->bytes;
     return bytes < left;
@@ -307,7 +298,7 @@ static bool skip_padding(struct shmring_window *window, struct shmring_slot_stat
 
 int shmring_reader_next(struct shmring_window *window, struct shmring_view *out)
 {
-    if (window->reader == NULL)
+    if (!window->reader)
         return 0;
     struct shmring__slot *slot = &window->reader->slots[window->slot];
     struct shmring_slot_status *status = &slot->status;
@@ -327,7 +318,7 @@ int shmring_reader_next(struct shmring_window *window, struct shmring_view *out)
         memcpy(&record, window->memory + window->at, sizeof(record));
         bool padding = record.length & SHMRING_PAD;
         const char *problem = padding ? padding_problem(&record, &place) : record_problem(&record, &place);
-        if (problem != NULL)
+        if (problem)
             return quarantine(slot, problem, place.position);
         if (padding) {
             if (!skip_padding(window, status, place.lap))
@@ -346,7 +337,6 @@ int shmring_reader_next(struct shmring_window *window, struct shmring_view *out)
 void shmring_reader_unread(struct shmring_reader *reader, uint32_t index, const struct shmring_view *view)
 {
     struct shmring__slot *slot = &reader->slots[index];
-
     slot->status.read = slot->begin = view->begin;
     slot->status.read_records = view->ordinal;
 }
@@ -355,7 +345,6 @@ void shmring_reader_unread(struct shmring_reader *reader, uint32_t index, const 
 static bool ledger_untouched(const struct shmring__slot *slot, struct shmring_consumer *consumer)
 {
     struct shmring_ledger ledger = consumer->ledger[slot->selector];
-
     forget_source();
     return atomic_load_explicit(&consumer->selector, memory_order_relaxed) == slot->selector &&
            atomic_load_explicit(&consumer->cpos_pub, memory_order_relaxed) == ledger.cpos &&

@@ -29,7 +29,7 @@ struct shmring__guarded *shmring__guard_add(void *memory, size_t bytes)
 
 void shmring__guard_remove(struct shmring__guarded *guarded)
 {
-    if (guarded == NULL)
+    if (!guarded)
         return;
     atomic_store(&guarded->begin, 0);
     atomic_store(&guarded->taken, false);
@@ -46,9 +46,8 @@ static bool contains(struct shmring__guarded *guarded, uintptr_t address, uintpt
 
 static bool cover(uintptr_t address)
 {
-    uintptr_t begin;
     size_t bytes;
-
+    uintptr_t begin;
     for (size_t i = 0; i < SHMRING_GUARD_MAX; i++) {
         if (!contains(&registry[i], address, &begin, &bytes))
             continue;
@@ -62,7 +61,6 @@ static bool cover(uintptr_t address)
 static void pass_on(int number, siginfo_t *info, void *context)
 {
     bool sent = info->si_code <= 0; /* by a process, not by an access */
-
     if (previous.sa_flags & SA_SIGINFO) {
         previous.sa_sigaction(number, info, context);
     } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
@@ -78,7 +76,6 @@ static void pass_on(int number, siginfo_t *info, void *context)
 static void on_sigbus(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
-
     if (info->si_code <= 0 || !cover((uintptr_t)info->si_addr))
         pass_on(number, info, context);
     errno = saved;
@@ -88,7 +85,6 @@ int shmring_guard_install(void)
 {
     struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     struct sigaction found;
-
     if (sigaction(SIGBUS, NULL, &found) < 0)
         return -errno;
     if ((found.sa_flags & SA_SIGINFO) && found.sa_sigaction == on_sigbus)

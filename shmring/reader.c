@@ -19,14 +19,13 @@ static int map_segment(struct shmring_reader *reader)
     uint64_t base_bytes = reader->header.data_offset;
     bool foreign = reader->uid != geteuid();
     uint64_t bytes = foreign ? base_bytes : reader->header.file_bytes;
-
     void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, reader->fd, 0);
     if (base == MAP_FAILED)
         return -errno;
     reader->base = base;
     reader->mapped_bytes = bytes;
     reader->guarded = shmring__guard_add(base, bytes);
-    if (reader->guarded == NULL)
+    if (!reader->guarded)
         return -ENFILE;
     if (foreign)
         return 0;
@@ -38,11 +37,10 @@ int shmring_reader_open(int dir_fd, const char *name, struct shmring_reader **ou
 {
     struct shmring_reader *reader;
     int err = shmring__attach(dir_fd, name, &reader);
-
-    if (err < 0)
+    if (err)
         return err;
     err = map_segment(reader);
-    if (err < 0) {
+    if (err) {
         shmring_reader_close(reader);
         return err;
     }
@@ -53,10 +51,10 @@ int shmring_reader_open(int dir_fd, const char *name, struct shmring_reader **ou
 
 void shmring_reader_close(struct shmring_reader *reader)
 {
-    if (reader == NULL)
+    if (!reader)
         return;
     shmring__guard_remove(reader->guarded);
-    if (reader->base != NULL)
+    if (reader->base)
         munmap(reader->base, reader->mapped_bytes);
     close(reader->fd);
     free(reader->resource);
@@ -89,8 +87,7 @@ bool shmring_reader_owner_alive(struct shmring_reader *reader)
 void shmring_reader_publish(struct shmring_reader *reader, uint64_t flags, uint64_t sampling_threshold)
 {
     struct shmring_control *control = (struct shmring_control *)(reader->base + SHMRING_CONTROL_OFFSET);
-
-    if (reader->problem != NULL)
+    if (reader->problem)
         return;
     atomic_store_explicit(&control->sampling_threshold, sampling_threshold, memory_order_relaxed);
     /* release: whoever sees PUBLISHED sees the threshold */
@@ -100,7 +97,7 @@ void shmring_reader_publish(struct shmring_reader *reader, uint64_t flags, uint6
 
 uint32_t shmring_reader_slots(struct shmring_reader *reader)
 {
-    if (reader->problem != NULL)
+    if (reader->problem)
         return reader->used;
     /* acquire: the slots below the count are initialised */
     uint32_t used = atomic_load_explicit(&counters(reader)->slots_used, memory_order_acquire);
@@ -156,16 +153,15 @@ void shmring_reader_audit(struct shmring_reader *reader)
 void shmring_reader_counters(const struct shmring_reader *reader, uint64_t dropped[SHMRING_DROP_REASONS])
 {
     for (uint32_t reason = 0; reason < SHMRING_DROP_REASONS; reason++)
-        dropped[reason] = reader->problem != NULL
-                              ? 0
-                              : atomic_load_explicit(&counters(reader)->dropped[reason], memory_order_relaxed);
+        dropped[reason] =
+            reader->problem ? 0 : atomic_load_explicit(&counters(reader)->dropped[reason], memory_order_relaxed);
 }
 
 int shmring__still_there(struct shmring_reader *reader)
 {
     if (shmring__poisoned(reader))
         shmring_reader_quarantine(reader, "file was truncated while it was read");
-    return reader->problem == NULL ? 0 : -EBADMSG;
+    return !reader->problem ? 0 : -EBADMSG;
 }
 
 const char *shmring_reader_problem(const struct shmring_reader *reader)
@@ -175,7 +171,7 @@ const char *shmring_reader_problem(const struct shmring_reader *reader)
 
 void shmring_reader_quarantine(struct shmring_reader *reader, const char *problem)
 {
-    if (reader->problem != NULL)
+    if (reader->problem)
         return;
     reader->problem = problem;
     for (uint32_t slot = 0; slot < reader->header.slot_count; slot++) {

@@ -34,7 +34,6 @@ struct draft {
 int shmring__allocate(int fd, uint64_t offset, uint64_t bytes)
 {
     int err;
-
     do
         err = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
     while (err == EINTR);
@@ -44,7 +43,6 @@ int shmring__allocate(int fd, uint64_t offset, uint64_t bytes)
 int shmring__populate(void *memory, uint64_t bytes)
 {
     int err;
-
     do
         err = madvise(memory, bytes, MADV_POPULATE_WRITE) < 0 ? errno : 0;
     while (err == EINTR || err == EAGAIN);
@@ -58,7 +56,6 @@ int shmring__populate(void *memory, uint64_t bytes)
 static uint64_t round_up_to_power(uint64_t bytes)
 {
     uint64_t power = SHMRING_RING_MIN;
-
     while (power < bytes && power < SHMRING_RING_MAX)
         power <<= 1;
     return power;
@@ -66,13 +63,12 @@ static uint64_t round_up_to_power(uint64_t bytes)
 
 static int choose_ring_bytes(int dir_fd, uint64_t asked, uint64_t *out)
 {
-    struct statvfs fs;
     uint64_t bytes = default_ring_bytes;
-
     if (asked > 0) {
         *out = round_up_to_power(asked);
         return 0;
     }
+    struct statvfs fs;
     if (fstatvfs(dir_fd, &fs) < 0)
         return -errno;
     if (fs.f_blocks > 0) { /* 0: a tmpfs without limit */
@@ -87,7 +83,6 @@ static int choose_ring_bytes(int dir_fd, uint64_t asked, uint64_t *out)
 static int random_bytes(uint8_t *out, size_t bytes)
 {
     ssize_t n;
-
     do
         n = getrandom(out, bytes, 0);
     while (n < 0 && errno == EINTR);
@@ -99,11 +94,10 @@ static int random_bytes(uint8_t *out, size_t bytes)
 /* Zeros where the kernel does not say. */
 static void read_boot_id(uint8_t out[16])
 {
-    char text[64];
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    char text[64];
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
     unsigned nibble = 0;
-
     memset(out, 0, 16);
     for (ssize_t i = 0; i < n && nibble < 32; i++) {
         char c = text[i];
@@ -119,15 +113,14 @@ static void read_boot_id(uint8_t out[16])
 
 static int draft_open(struct draft *draft)
 {
-    struct stat st;
     int err = random_bytes(draft->instance, sizeof(draft->instance));
-
-    if (err < 0)
+    if (err)
         return err;
     shmring_instance_name(draft->instance, draft->name);
     draft->temporary[0] = '.';
     memcpy(draft->temporary + 1, draft->name, sizeof(draft->name));
 
+    struct stat st;
     if (fstat(draft->dir_fd, &st) < 0)
         return -errno;
     /* In a directory shared by several users the group bits become the mask of its default ACL, which admits the
@@ -145,10 +138,9 @@ static int draft_open(struct draft *draft)
 
 static int draft_link(struct draft *draft)
 {
-    char path[64];
-
     if (draft->named)
         return renameat(draft->dir_fd, draft->temporary, draft->dir_fd, draft->name) < 0 ? -errno : 0;
+    char path[64];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", draft->fd);
     return linkat(AT_FDCWD, path, draft->dir_fd, draft->name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
@@ -165,7 +157,6 @@ static void draft_drop(struct draft *draft)
 static int reserve_file(int fd, uint64_t file_bytes)
 {
     struct rlimit limit;
-
     /* ftruncate over the limit sends SIGXFSZ, whose default action is to kill the host */
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < file_bytes)
         return -EFBIG;
@@ -179,7 +170,6 @@ static void write_header(uint8_t *base, const struct shmring_options *options, u
                          const uint8_t *instance)
 {
     struct shmring_header *header = (struct shmring_header *)base;
-
     memcpy(header->magic, SHMRING_MAGIC, sizeof(header->magic));
     header->abi_major = SHMRING_ABI_MAJOR;
     header->abi_minor = SHMRING_ABI_MINOR;
@@ -205,25 +195,23 @@ static void write_header(uint8_t *base, const struct shmring_options *options, u
 static int absolute_path(struct shmring *ring, const char *dir, const char *name)
 {
     char *real = realpath(dir, NULL);
-
-    if (real == NULL)
+    if (!real)
         return -errno;
     size_t dir_bytes = strlen(real);
     ring->path = malloc(dir_bytes + 1 + SHMRING_NAME_BYTES);
-    if (ring->path != NULL) {
+    if (ring->path) {
         memcpy(ring->path, real, dir_bytes);
         ring->path[dir_bytes] = '/';
         memcpy(ring->path + dir_bytes + 1, name, SHMRING_NAME_BYTES);
         ring->name = ring->path + dir_bytes + 1;
     }
     free(real);
-    return ring->path != NULL ? 0 : -ENOMEM;
+    return ring->path ? 0 : -ENOMEM;
 }
 
 static int map_base(struct shmring *ring, int fd)
 {
     uint8_t *base = mmap(NULL, ring->base_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
     if (base == MAP_FAILED)
         return -ENOMEM;
     ring->base = base;
@@ -235,21 +223,20 @@ static int map_base(struct shmring *ring, int fd)
 
 static int fill_draft(struct shmring *ring, const struct shmring_options *options, struct draft *draft)
 {
-    struct stat st;
     int err = reserve_file(draft->fd, shmring_file_bytes(ring->slot_count, ring->ring_bytes));
-
-    if (err < 0)
+    if (err)
         return err;
+    struct stat st;
     if (fstat(draft->fd, &st) < 0 || flock(draft->fd, LOCK_EX | LOCK_NB) < 0)
         return -errno;
     ring->dev = st.st_dev;
     ring->ino = st.st_ino;
     err = map_base(ring, draft->fd);
-    if (err < 0)
+    if (err)
         return err;
     write_header(ring->base, options, ring->slot_count, ring->ring_bytes, draft->instance);
     err = absolute_path(ring, options->dir, draft->name);
-    return err < 0 ? err : draft_link(draft);
+    return err ? err : draft_link(draft);
 }
 
 static int create_in(int dir_fd, const struct shmring_options *options, struct shmring **out)
@@ -257,20 +244,19 @@ static int create_in(int dir_fd, const struct shmring_options *options, struct s
     struct draft draft = {.dir_fd = dir_fd, .fd = -1};
     uint32_t slot_count = options->slot_count > 0 ? options->slot_count : DEFAULT_SLOTS;
     struct shmring *ring = calloc(1, sizeof(*ring) + slot_count * sizeof(ring->writers[0]));
-    int err = ring == NULL ? -ENOMEM : choose_ring_bytes(dir_fd, options->ring_bytes, &ring->ring_bytes);
-
-    if (err < 0)
+    int err = !ring ? -ENOMEM : choose_ring_bytes(dir_fd, options->ring_bytes, &ring->ring_bytes);
+    if (err)
         goto done;
     ring->slot_count = slot_count;
     ring->base_bytes = shmring_data_offset(slot_count);
     ring->first_position = options->first_position;
     err = draft_open(&draft);
-    if (err < 0)
+    if (err)
         goto done;
     err = fill_draft(ring, options, &draft);
 done:
     draft_drop(&draft);
-    if (err < 0)
+    if (err)
         shmring_close(ring);
     else
         *out = ring;
@@ -279,8 +265,8 @@ done:
 
 int shmring_create(const struct shmring_options *options, struct shmring **out)
 {
-    if (options->dir == NULL || options->slot_count > SHMRING_SLOTS_MAX ||
-        options->first_position % SHMRING_ALIGN != 0 || (options->resource == NULL && options->resource_bytes > 0))
+    if (!options->dir || options->slot_count > SHMRING_SLOTS_MAX || options->first_position % SHMRING_ALIGN != 0 ||
+        (!options->resource && options->resource_bytes > 0))
         return -EINVAL;
     if (options->resource_bytes > SHMRING_RESOURCE_MAX)
         return -E2BIG;
@@ -290,18 +276,18 @@ int shmring_create(const struct shmring_options *options, struct shmring **out)
 
 void shmring_close(struct shmring *ring)
 {
-    if (ring == NULL)
+    if (!ring)
         return;
     for (uint32_t slot = 0; slot < ring->slots; slot++)
         munmap(ring->writers[slot]->data, ring->ring_bytes);
-    if (ring->base != NULL) /* last: with it goes the lock */
+    if (ring->base) /* last: with it goes the lock */
         munmap(ring->base, ring->base_bytes);
     shmring_abandon(ring);
 }
 
 void shmring_abandon(struct shmring *ring)
 {
-    if (ring == NULL)
+    if (!ring)
         return;
     for (uint32_t slot = 0; slot < ring->slots; slot++)
         free(ring->writers[slot]);

@@ -14,14 +14,14 @@
 
 #include "shmring_format.h"
 
-/* ---- directory ---------------------------------------------------------------------------------------------- */
+/* ---- directory ---- */
 
 /* Opens the ring directory, creating it (mode 0700) when missing: whoever comes first, producer or consumer.
  * Refuses a symlink, and a directory whose owner is neither the caller, root nor trusted_uid ((uid_t)-1: no third).
  * -> a descriptor that the caller closes, or -errno (-EPERM: foreign owner; -ENOTDIR; -ELOOP). */
 int shmring_dir_open(const char *path, uid_t trusted_uid);
 
-/* ---- producer: segment -------------------------------------------------------------------------------------- */
+/* ---- producer: segment ---- */
 
 struct shmring;        /* a producer's segment; process-private handle */
 struct shmring_writer; /* one thread's slot of it */
@@ -61,7 +61,7 @@ struct shmring_totals {
 };
 void shmring_totals(const struct shmring *ring, struct shmring_totals *out);
 
-/* ---- producer: slots. The caller serialises attach and detach (one mutex per process). ----------------------- */
+/* ---- producer: slots. The caller serialises attach and detach (one mutex per process). ---- */
 
 /* Takes a slot for the calling thread: a retired one first, else a new one, whose memory is allocated, mapped and
  * prefaulted here (about 0.7 ms for 1 MiB). On failure counts nothing: -ENFILE (no slot), -ENOSPC, -ENOMEM. */
@@ -70,7 +70,7 @@ int shmring_attach(struct shmring *ring, struct shmring_writer **out);
 /* Gives the slot back; what it holds stays readable and the next owner appends to it. Accepts NULL. */
 void shmring_detach(struct shmring *ring, struct shmring_writer *writer);
 
-/* ---- producer: records. One thread per writer; no call blocks, allocates or enters the kernel. ---------------- */
+/* ---- producer: records. One thread per writer; no call blocks, allocates or enters the kernel. ---- */
 
 /* Begins a record of payload_bytes and returns where the payload goes (16-aligned), or NULL: dropped and counted.
  * Between reserve and commit or discard, a signal handler of the same thread gets NULL (counted as nested). */
@@ -85,7 +85,7 @@ void shmring_discard(struct shmring_writer *writer);
 /* Counts against the writer's slot a record that was never begun (SHMRING_DROP_DISABLED). Async-signal-safe. */
 void shmring_writer_count_drop(struct shmring_writer *writer, enum shmring_drop reason);
 
-/* ---- consumer: one thread, one process per ring directory ----------------------------------------------------- */
+/* ---- consumer: one thread, one process per ring directory ---- */
 
 struct shmring_reader; /* an attached segment */
 
@@ -210,7 +210,7 @@ const char *shmring_reader_problem(const struct shmring_reader *reader);
  * reads what producers write all the time. */
 void shmring_reader_audit(struct shmring_reader *reader);
 
-/* ---- shared ------------------------------------------------------------------------------------------------- */
+/* ---- shared ---- */
 
 /* The file name of the segment with this instance id: its hexadecimal digits and SHMRING_SUFFIX, terminated. */
 void shmring_instance_name(const uint8_t instance[SHMRING_INSTANCE_BYTES], char name[SHMRING_NAME_BYTES]);

@@ -6,7 +6,7 @@
 int shmring_reader_skip(struct shmring_reader *reader, uint32_t index, uint64_t begin, uint64_t end, uint64_t records)
 {
     int err = shmring_reader_look(reader, index);
-    if (err < 0)
+    if (err)
         return err;
     if (index >= reader->used)
         return -EINVAL;

@@ -11,11 +11,10 @@
 /* The descriptor was closed at creation: hosts close what they do not know. */
 static int reopen(const struct shmring *ring)
 {
-    struct stat st;
     int fd = open(ring->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-
     if (fd < 0)
         return -errno;
+    struct stat st;
     if (fstat(fd, &st) < 0 || st.st_dev != ring->dev || st.st_ino != ring->ino) {
         close(fd);
         return -ESTALE;
@@ -26,13 +25,12 @@ static int reopen(const struct shmring *ring)
 static int allocate_group(struct shmring *ring, int fd, uint32_t group)
 {
     uint64_t offset = shmring_producer_offset(group * SHMRING_GROUP_SLOTS);
-
     if (group < ring->groups)
         return 0;
     int err = shmring__allocate(fd, offset, SHMRING_GROUP_BYTES);
-    if (err == 0)
+    if (!err)
         err = shmring__populate(ring->base + offset, SHMRING_GROUP_BYTES);
-    if (err == 0)
+    if (!err)
         ring->groups = group + 1;
     return err;
 }
@@ -41,16 +39,15 @@ static int map_data(struct shmring *ring, int fd, uint32_t slot, uint8_t **out)
 {
     uint64_t offset = ring->base_bytes + slot * ring->ring_bytes;
     int err = shmring__allocate(fd, offset, ring->ring_bytes);
-
-    if (err < 0)
+    if (err)
         return err;
     uint8_t *data = mmap(NULL, ring->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
     if (data == MAP_FAILED)
         return -errno;
     err = madvise(data, ring->ring_bytes, MADV_DONTFORK) < 0 ? -errno : 0;
-    if (err == 0)
+    if (!err)
         err = shmring__populate(data, ring->ring_bytes);
-    if (err < 0)
+    if (err)
         munmap(data, ring->ring_bytes);
     else
         *out = data;
@@ -61,7 +58,6 @@ static int map_data(struct shmring *ring, int fd, uint32_t slot, uint8_t **out)
 static void first_state(const struct shmring *ring, struct shmring_writer *writer)
 {
     uint64_t first = ring->first_position;
-
     writer->wpos = writer->cpos = writer->limit = first;
     writer->mask = ring->ring_bytes - 1;
     writer->payload_max = (uint32_t)(SHMRING_RECORD_MAX(ring->ring_bytes) - sizeof(struct shmring_record));
@@ -76,10 +72,9 @@ static void first_state(const struct shmring *ring, struct shmring_writer *write
 static int add_slot(struct shmring *ring, int fd, struct shmring_writer *writer)
 {
     int err = allocate_group(ring, fd, writer->slot / SHMRING_GROUP_SLOTS);
-
-    if (err == 0)
+    if (!err)
         err = map_data(ring, fd, writer->slot, &writer->data);
-    if (err < 0)
+    if (err)
         return err;
     first_state(ring, writer);
     ring->writers[ring->slots++] = writer;
@@ -93,14 +88,14 @@ static int new_slot(struct shmring *ring, struct shmring_writer **out)
     if (ring->slots == ring->slot_count)
         return -ENFILE;
     struct shmring_writer *writer = aligned_alloc(_Alignof(struct shmring_writer), sizeof(*writer));
-    if (writer == NULL)
+    if (!writer)
         return -ENOMEM;
     *writer = (struct shmring_writer){.slot = ring->slots};
     int fd = reopen(ring);
     int err = fd < 0 ? fd : add_slot(ring, fd, writer);
     if (fd >= 0)
         close(fd);
-    if (err < 0)
+    if (err)
         free(writer);
     else
         *out = writer;
@@ -118,9 +113,8 @@ static struct shmring_writer *retired_slot(const struct shmring *ring)
 int shmring_attach(struct shmring *ring, struct shmring_writer **out)
 {
     struct shmring_writer *writer = retired_slot(ring);
-    int err = writer != NULL ? 0 : new_slot(ring, &writer);
-
-    if (err < 0)
+    int err = writer ? 0 : new_slot(ring, &writer);
+    if (err)
         return err;
     struct shmring_producer *producer = writer->producer;
     writer->state = SHMRING_SLOT_ACTIVE;
@@ -135,7 +129,7 @@ int shmring_attach(struct shmring *ring, struct shmring_writer **out)
 
 void shmring_detach(struct shmring *ring, struct shmring_writer *writer)
 {
-    if (writer == NULL)
+    if (!writer)
         return;
     if (writer->busy)
         shmring_discard(writer);
@@ -148,7 +142,6 @@ void shmring_totals(const struct shmring *ring, struct shmring_totals *out)
 {
     struct shmring_totals sum = {0};
     uint32_t slots = atomic_load_explicit(&ring->counters->slots_used, memory_order_acquire);
-
     for (uint32_t reason = 0; reason < SHMRING_DROP_REASONS; reason++)
         sum.dropped[reason] = atomic_load_explicit(&ring->counters->dropped[reason], memory_order_relaxed);
     for (uint32_t slot = 0; slot < slots; slot++) {

@@ -4,7 +4,6 @@
 static bool is_released(struct shmring_writer *writer, uint64_t end)
 {
     uint64_t size = writer->mask + 1;
-
     if (end - writer->cpos <= size)
         return true;
     /* acquire: the consumer's copy of these bytes is done before they are written over */
@@ -19,7 +18,6 @@ static bool is_released(struct shmring_writer *writer, uint64_t end)
 static void write_padding(struct shmring_writer *writer, uint64_t pad)
 {
     struct shmring_record *record = (struct shmring_record *)(writer->data + (writer->wpos & writer->mask));
-
     record->length = (uint32_t)pad | SHMRING_PAD;
     record->type = 0;
     record->flags = 0;
@@ -30,7 +28,6 @@ int64_t shmring__writer_make_room(struct shmring_writer *writer, uint32_t length
 {
     uint64_t size = writer->mask + 1, lap_rest = size - (writer->wpos & writer->mask);
     uint64_t pad = lap_rest < length ? lap_rest : 0, position = writer->wpos + pad;
-
     if (!is_released(writer, position + length))
         return -1;
     uint64_t lap = size - (position & writer->mask), released = writer->cpos + size - position;
@@ -43,7 +40,6 @@ int64_t shmring__writer_make_room(struct shmring_writer *writer, uint32_t length
 void *shmring__writer_refuse(struct shmring_writer *writer, enum shmring_drop reason)
 {
     _Atomic uint64_t *count = &writer->producer->dropped[reason];
-
     /* release: begun counted this record first, so the sum of drops never exceeds it */
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_release);
     shmring__writer_leave(writer);
