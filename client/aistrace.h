@@ -78,7 +78,7 @@ struct aistrace_attribute {
     size_t count; /* STRING, BYTES: bytes of data; STRING_ARRAY: items */
 };
 
-/* ---- context: what crosses process borders ------------------------------------------------------------------- */
+/* ---- context: what crosses process borders ---- */
 
 enum { AISTRACE_TRACEPARENT_BYTES = 56 /* with NUL */, AISTRACE_TRACE_STATE_BYTES = 512 };
 
@@ -92,7 +92,7 @@ struct aistrace_context {
     const char *trace_state; /* not NUL-terminated */
 };
 
-/* ---- spans --------------------------------------------------------------------------------------------------- */
+/* ---- spans ---- */
 
 enum { AISTRACE_SPAN_INLINE_BYTES = 880 };
 
@@ -136,7 +136,7 @@ struct aistrace_span_options {
     size_t buffer_bytes; /* lives until the span ends. What does not fit is counted on the span as dropped */
 };
 
-/* ---- the process's tracer -------------------------------------------------------------------------------------- */
+/* ---- the process's tracer ---- */
 
 struct aistrace_options {
     const char *role;         /* "proxy", "target": service.name is the daemon's configured prefix, "-", role; or */
@@ -240,7 +240,7 @@ const struct aistrace_context *aistrace_set_current(const struct aistrace_contex
 /* What this process attempted since aistrace_start; after aistrace_stop as it stood then. Any thread. */
 void aistrace_counters_read(struct aistrace_counters *out);
 
-/* ---- propagation (W3C Trace Context, W3C Baggage) -------------------------------------------------------------- */
+/* ---- propagation (W3C Trace Context, W3C Baggage) ---- */
 
 /* Parses the headers of an incoming request. traceparent and tracestate need no terminator; tracestate may be NULL;
  * several tracestate headers are joined with "," by the caller. On success *out borrows trace_state, a buffer of
@@ -278,8 +278,7 @@ int aistrace_baggage_append(char *out, size_t capacity, const char *key, const c
 #include "aistrace_disabled.h"
 #endif
 
-/* ---- attributes for events, links and the resource: borrow what they are given ------------------------------------
- */
+/* ---- attributes for events, links and the resource: borrow what they are given ---- */
 
 AISTRACE_INLINE struct aistrace_attribute aistrace_attr_int(const char *key, int64_t value)
 {

@@ -23,7 +23,6 @@ enum {
 AISTRACE_FAST void aistrace_fast_copy(uint8_t *to, const void *from, size_t bytes)
 {
     const uint8_t *at = (const uint8_t *)from;
-
     if (__builtin_constant_p(bytes) || bytes > 32) {
         memcpy(to, at, bytes);
     } else if (bytes >= 16) {
@@ -49,7 +48,6 @@ AISTRACE_FAST bool aistrace_fast_item(struct aistrace_span *span, unsigned tag, 
     const size_t bytes = AISTRACE_FAST_ITEM_BYTES + key_bytes + value_bytes;
     const uint64_t head = tag | (uint64_t)type << 8 | (uint64_t)key_bytes << 16 | (uint64_t)value_bytes << 32;
     uint8_t *const at = span->end;
-
     if (__builtin_expect(value_bytes > (1u << 30) || span->limit - at < (ptrdiff_t)bytes, 0))
         return false;
     span->end = at + bytes;
@@ -64,7 +62,6 @@ AISTRACE_FAST void aistrace_fast_set(struct aistrace_span *span, enum aistrace_t
 {
     const char *const text = key ? key : "";
     const size_t key_bytes = strlen(text);
-
     if (!__builtin_constant_p(key_bytes) || key_bytes > AISTRACE_FAST_TEXT_MAX ||
         !aistrace_fast_item(span, AISTRACE_FAST_ATTRIBUTE, type, text, key_bytes, value, value_bytes))
         aistrace_span_put(span, type, text, key_bytes, value, value_bytes);
@@ -76,7 +73,6 @@ AISTRACE_FAST void aistrace_fast_set_number(struct aistrace_span *span, enum ais
 {
     const char *const text = key ? key : "";
     const size_t key_bytes = strlen(text);
-
     if (!__builtin_constant_p(key_bytes) || key_bytes > AISTRACE_FAST_TEXT_MAX ||
         !aistrace_fast_item(span, AISTRACE_FAST_ATTRIBUTE, type, text, key_bytes, &value, value_bytes)) {
         const uint64_t copy = value;
@@ -89,7 +85,6 @@ AISTRACE_FAST void aistrace_span_start(struct aistrace_span *span, const char *n
 {
     const char *const text = name ? name : "";
     const size_t bytes = strlen(text);
-
     aistrace_span_begin(span, options);
     if (!__builtin_constant_p(bytes) || bytes > AISTRACE_FAST_TEXT_MAX ||
         !aistrace_fast_item(span, AISTRACE_FAST_NAME, (enum aistrace_type)0, "", 0, text, bytes))
@@ -104,7 +99,6 @@ AISTRACE_FAST void aistrace_span_set_int(struct aistrace_span *span, const char 
 AISTRACE_FAST void aistrace_span_set_double(struct aistrace_span *span, const char *key, double value)
 {
     uint64_t bits;
-
     memcpy(&bits, &value, sizeof(bits));
     aistrace_fast_set_number(span, AISTRACE_DOUBLE, key, bits, sizeof(bits));
 }

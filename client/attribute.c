@@ -20,13 +20,11 @@ static inline uint8_t *begin(struct aistrace_span *span, enum aistrace_type type
                              size_t value_bytes)
 {
     size_t bytes = AISTRACE__ITEM_BYTES + key.bytes + value_bytes;
-    uint8_t *at;
-
     if (unlikely(value_bytes > AISTRACE__VALUE_MAX || key.bytes > AISTRACE_KEY_MAX ||
                  span->limit - span->end < (ptrdiff_t)bytes) &&
         refused(span, key, value_bytes))
         return NULL;
-    at = span->end;
+    uint8_t *at = span->end;
     span->end += bytes;
     return aistrace__item_begin(at, AISTRACE_ITEM_ATTRIBUTE, (enum aistrace_value_type)type, key, value_bytes);
 }
@@ -35,7 +33,6 @@ static inline void put(struct aistrace_span *span, enum aistrace_type type, stru
                        size_t bytes)
 {
     uint8_t *value = begin(span, type, key, bytes);
-
     if (value)
         aistrace__copy(value, data, bytes);
 }
@@ -65,14 +62,12 @@ void aistrace_span_set_double(struct aistrace_span *span, const char *key, doubl
 void aistrace_span_set_bool(struct aistrace_span *span, const char *key, bool value)
 {
     uint8_t byte = value;
-
     set_data(span, AISTRACE_BOOL, key, &byte, sizeof(byte));
 }
 
 void aistrace_span_set_string(struct aistrace_span *span, const char *key, const char *value)
 {
     struct aistrace__text text = aistrace__text(value);
-
     set_data(span, AISTRACE_STRING, key, text.data, text.bytes);
 }
 
@@ -89,7 +84,6 @@ void aistrace_span_set_bytes(struct aistrace_span *span, const char *key, const 
 void aistrace_span_set_strings(struct aistrace_span *span, const char *key, const char *const *items, size_t count)
 {
     struct aistrace_attribute attribute = aistrace_attr_strings(key, items, count);
-
     aistrace_span_set(span, &attribute);
 }
 
@@ -98,7 +92,6 @@ void aistrace_span_set(struct aistrace_span *span, const struct aistrace_attribu
     struct aistrace__text key = aistrace__text(attribute->key);
     size_t bytes = aistrace__value_bytes(attribute);
     uint8_t *value = begin(span, attribute->type, key, bytes);
-
     if (value)
         aistrace__value_write(value, attribute, bytes);
 }

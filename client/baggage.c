@@ -39,8 +39,7 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 /* Bytes of the well-formed UTF-8 sequence at text; 0: there is none. */
 static size_t utf8_sequence(const uint8_t *text, size_t bytes)
@@ -73,7 +72,6 @@ static int decode_byte(const char **cursor, const char *end)
 {
     const char *at = *cursor;
     int byte = (uint8_t)*at;
-
     *cursor = at + 1;
     if (!is_value_char(*at))
         return -1;
@@ -91,11 +89,10 @@ static bool decode(const char *text, size_t bytes, char *out, size_t capacity)
 {
     const char *end = text + bytes;
     size_t length = 0;
-
     while (text < end) {
         uint8_t sequence[4] = {0};
         const char *after[5] = {text};
-        size_t have = 0, whole;
+        size_t have = 0;
         while (have < sizeof(sequence) && after[have] < end) {
             const char *cursor = after[have];
             int byte = decode_byte(&cursor, end);
@@ -104,7 +101,7 @@ static bool decode(const char *text, size_t bytes, char *out, size_t capacity)
             sequence[have++] = (uint8_t)byte;
             after[have] = cursor;
         }
-        whole = utf8_sequence(sequence, have);
+        size_t whole = utf8_sequence(sequence, have);
         if (length + (whole ? whole : 3) >= capacity)
             return false;
         memcpy(out + length, whole ? (const char *)sequence : "\xef\xbf\xbd", whole ? whole : 3);
@@ -135,15 +132,13 @@ static bool parse_member(const char *begin, const char *end, char *key, size_t k
                          size_t value_bytes)
 {
     const char *properties = memchr(begin, ';', (size_t)(end - begin));
-    const char *equals, *key_end, *value_begin;
-
     if (properties)
         end = properties;
-    equals = memchr(begin, '=', (size_t)(end - begin));
+    const char *equals = memchr(begin, '=', (size_t)(end - begin));
     if (!equals)
         return false;
-    key_end = equals;
-    value_begin = equals + 1;
+    const char *key_end = equals;
+    const char *value_begin = equals + 1;
     trim(&begin, &key_end);
     trim(&value_begin, &end);
     if (!is_token(begin, (size_t)(key_end - begin)) || (size_t)(key_end - begin) >= key_bytes ||
@@ -168,13 +163,11 @@ bool aistrace_baggage_next(const char **cursor, const char *end, char *key, size
     return false;
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static size_t encoded_bytes(const char *value)
 {
     size_t bytes = 0;
-
     for (; *value && bytes <= BYTES_MAX; value++)
         bytes += is_value_char(*value) && *value != '%' ? 1 : 3;
     return bytes;
@@ -183,7 +176,6 @@ static size_t encoded_bytes(const char *value)
 static void encode(char *out, const char *value)
 {
     static const char digits[] = "0123456789ABCDEF";
-
     for (; *value; value++) {
         if (is_value_char(*value) && *value != '%') {
             *out++ = *value;
@@ -199,7 +191,6 @@ static void encode(char *out, const char *value)
 static size_t members(const char *list)
 {
     size_t count = *list != '\0';
-
     for (; *list; list++)
         count += *list == ',';
     return count;
@@ -207,15 +198,14 @@ static size_t members(const char *list)
 
 int aistrace_baggage_append(char *out, size_t capacity, const char *key, const char *value)
 {
-    size_t used = strnlen(out, capacity), key_bytes = key ? strlen(key) : 0, bytes;
-
+    size_t used = strnlen(out, capacity), key_bytes = key ? strlen(key) : 0;
     if (!value)
         value = "";
     if (!key || !is_token(key, key_bytes))
         return -EINVAL;
     if (used >= capacity || used > BYTES_MAX || key_bytes > BYTES_MAX || members(out) >= MEMBERS_MAX)
         return -E2BIG;
-    bytes = used + (used > 0) + key_bytes + 1 + encoded_bytes(value);
+    size_t bytes = used + (used > 0) + key_bytes + 1 + encoded_bytes(value);
     if (bytes > BYTES_MAX || bytes >= capacity)
         return -E2BIG;
     if (used)

@@ -9,7 +9,6 @@ static uint32_t body_bytes(const struct aistrace_span *span)
 static struct aistrace_item item_at(const struct aistrace_span *span, uint32_t at)
 {
     struct aistrace_item item;
-
     memcpy(&item, span->body + at, sizeof(item));
     return item;
 }
@@ -17,7 +16,6 @@ static struct aistrace_item item_at(const struct aistrace_span *span, uint32_t a
 static bool has_key(const struct aistrace_span *span, uint32_t at, struct aistrace__text key)
 {
     struct aistrace_item item = item_at(span, at);
-
     return item.tag == AISTRACE_ITEM_ATTRIBUTE && item.key_bytes == key.bytes &&
            memcmp(span->body + at + sizeof(item), key.data, key.bytes) == 0;
 }
@@ -40,7 +38,6 @@ static uint32_t find(const struct aistrace_span *span, uint32_t at, struct aistr
 static void drop_item(struct aistrace_span *span, uint32_t at)
 {
     uint32_t after = next(span, at);
-
     memmove(span->body + at, span->body + after, body_bytes(span) - after);
     span->end -= after - at;
     span->limit = span->end;
@@ -62,7 +59,6 @@ static void drop_replaced(struct aistrace_span *span)
 static size_t count_attributes(const struct aistrace_span *span)
 {
     size_t count = 0;
-
     for (uint32_t at = 0; at < body_bytes(span); at = next(span, at))
         count += item_at(span, at).tag == AISTRACE_ITEM_ATTRIBUTE;
     return count;
@@ -71,7 +67,6 @@ static size_t count_attributes(const struct aistrace_span *span)
 static bool fits(struct aistrace_span *span, size_t bytes)
 {
     size_t attributes = count_attributes(span);
-
     if (bytes > aistrace__room(span) || attributes >= AISTRACE_MAX_ATTRIBUTES)
         return false;
     aistrace__set_limit(span, attributes);
@@ -80,12 +75,10 @@ static bool fits(struct aistrace_span *span, size_t bytes)
 
 bool aistrace__make_room(struct aistrace_span *span, struct aistrace__text key, size_t bytes)
 {
-    uint32_t at;
-
     if (fits(span, bytes))
         return true;
     drop_replaced(span);
-    at = find(span, 0, key);
+    uint32_t at = find(span, 0, key);
     if (at < body_bytes(span)) {
         if (bytes > aistrace__room(span) + aistrace__item_size(span->body + at))
             return false;

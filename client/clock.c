@@ -16,14 +16,12 @@ enum { TRIES = 4, CLOSE_ENOUGH_NS = 1000, RENEW_NS = 1000000000 };
 
 struct aistrace__clock aistrace__clock = {.ticks = {.renew_at_ns = UINT64_MAX}};
 
-/* ---- wall clock ----------------------------------------------------------------------------------------------------
- */
+/* ---- wall clock ---- */
 
 /* Several threads may renew at the same time: any of their answers is as good. */
 void aistrace__clock_renew(uint64_t monotonic_ns)
 {
     uint64_t best_ns = UINT64_MAX, offset_ns = 0;
-
     for (int i = 0; i < TRIES && best_ns > CLOSE_ENOUGH_NS; i++) {
         uint64_t before_ns = aistrace__clock_read(CLOCK_MONOTONIC);
         uint64_t wall_ns = aistrace__clock_read(CLOCK_REALTIME);
@@ -38,15 +36,13 @@ void aistrace__clock_renew(uint64_t monotonic_ns)
     atomic_store_explicit(&aistrace__clock.renew_at_ns, monotonic_ns + RENEW_NS, memory_order_release);
 }
 
-/* ---- the CPU's counter ---------------------------------------------------------------------------------------------
- */
+/* ---- the CPU's counter ---- */
 
 static struct aistrace__reading take_reading(void)
 {
-    uint64_t before = aistrace__counter(), ns = aistrace__clock_read(CLOCK_MONOTONIC), width;
-
+    uint64_t before = aistrace__counter(), ns = aistrace__clock_read(CLOCK_MONOTONIC);
     aistrace__counter_fence();
-    width = aistrace__counter() - before;
+    uint64_t width = aistrace__counter() - before;
     return (struct aistrace__reading){before + width / 2, ns, width};
 }
 
@@ -55,13 +51,11 @@ uint64_t aistrace__monotonic_renew_ns(void)
     struct aistrace__ticks *line = &aistrace__clock.ticks;
     uint32_t sequence = atomic_load_explicit(&line->sequence, memory_order_relaxed);
     uint64_t ns = aistrace__clock_read(CLOCK_MONOTONIC);
-    struct aistrace__reading reading;
-
     /* One renews; the others, and its own signal handlers, do without. */
     if ((sequence & 1) || !aistrace__ticks_is_due(line, ns) ||
         !atomic_compare_exchange_strong(&line->sequence, &sequence, sequence + 1))
         return ns;
-    reading = take_reading();
+    struct aistrace__reading reading = take_reading();
     ns = aistrace__ticks_renew(line, &reading);
     atomic_store_explicit(&line->sequence, sequence + 2, memory_order_release);
     return ns;
@@ -73,7 +67,6 @@ static bool kernel_keeps_time_by_it(void)
     char name[8] = "";
     int fd = open(CLOCK_SOURCE, O_RDONLY | O_CLOEXEC);
     ssize_t bytes = fd < 0 ? -1 : read(fd, name, sizeof(name) - 1);
-
     if (fd >= 0)
         close(fd);
     return bytes > 0 && strcmp(name, "tsc\n") == 0;
@@ -90,7 +83,6 @@ static bool is_steady(void)
 static bool is_allowed(void)
 {
     int mode = 0;
-
     return prctl(PR_GET_TSC, &mode) == 0 && mode == PR_TSC_ENABLE;
 }
 #endif
@@ -108,7 +100,6 @@ void aistrace__clock_start(void)
 {
     const char *choice = getenv("AIS_TRACING_CLOCK");
     bool use = (!choice || strcmp(choice, "system") != 0) && counter_is_sound();
-
     if (!use)
         atomic_store(&aistrace__clock.ticks.window_ticks, 0);
     atomic_store(&aistrace__clock.ticks.renew_at_ns, use ? 0 : UINT64_MAX);
@@ -118,7 +109,6 @@ void aistrace__clock_forget(void)
 {
     struct aistrace__ticks *line = &aistrace__clock.ticks;
     bool use = atomic_load(&line->renew_at_ns) != UINT64_MAX;
-
     memset(line, 0, sizeof(*line));
     atomic_store(&line->renew_at_ns, use ? 0 : UINT64_MAX);
     atomic_store(&aistrace__clock.renew_at_ns, 0);

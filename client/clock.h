@@ -39,7 +39,6 @@ uint64_t aistrace__monotonic_renew_ns(void);
 static inline uint64_t aistrace__clock_read(clockid_t clock)
 {
     struct timespec now;
-
     clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
@@ -67,7 +66,6 @@ static inline bool aistrace__monotonic_try(uint64_t *ns)
 {
     const struct aistrace__ticks *line = &aistrace__clock.ticks;
     uint32_t sequence = atomic_load_explicit(&line->sequence, memory_order_acquire);
-
     /* Not even read where it is of no use. */
     return !(sequence & 1) && atomic_load_explicit(&line->window_ticks, memory_order_relaxed) != 0 &&
            aistrace__ticks_to_ns(line, sequence, aistrace__counter(), ns);
@@ -75,10 +73,9 @@ static inline bool aistrace__monotonic_try(uint64_t *ns)
 
 static inline uint64_t aistrace__monotonic_ns(void)
 {
-    uint64_t ns;
-
     if (atomic_load_explicit(&aistrace__clock.ticks.renew_at_ns, memory_order_relaxed) == UINT64_MAX)
         return aistrace__clock_read(CLOCK_MONOTONIC);
+    uint64_t ns;
     return aistrace__monotonic_try(&ns) ? ns : aistrace__monotonic_renew_ns();
 }
 

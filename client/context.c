@@ -11,8 +11,7 @@ enum { VERSION_AT = 0, TRACE_ID_AT = 3, SPAN_ID_AT = 36, FLAGS_AT = 53, TRACEPAR
 enum { W3C_SAMPLED = 1, W3C_RANDOM = 2, W3C_KNOWN = W3C_SAMPLED | W3C_RANDOM };
 enum { MEMBERS_MAX = 32, LARGE_MEMBER = 128, KEY_MAX = 256, TENANT_MAX = 241, SYSTEM_MAX = 14, VALUE_MAX = 256 };
 
-/* ---- traceparent ---------------------------------------------------------------------------------------------------
- */
+/* ---- traceparent ---- */
 
 static int hex_digit(char c)
 {
@@ -35,7 +34,6 @@ static bool parse_hex(uint8_t *out, const char *text, size_t bytes)
 static bool parse_traceparent(struct aistrace_context *out, const char *text, size_t bytes)
 {
     uint8_t version;
-
     if (!text || bytes < TRACEPARENT_CHARS || !parse_hex(&version, text + VERSION_AT, 1) || version == 0xff)
         return false;
     if (bytes > TRACEPARENT_CHARS && (version == 0 || text[TRACEPARENT_CHARS] != '-'))
@@ -54,7 +52,6 @@ static bool parse_traceparent(struct aistrace_context *out, const char *text, si
 static char *write_hex(char *out, const uint8_t *data, size_t bytes)
 {
     static const char digits[] = "0123456789abcdef";
-
     for (size_t i = 0; i < bytes; i++) {
         *out++ = digits[data[i] >> 4];
         *out++ = digits[data[i] & 15];
@@ -65,12 +62,10 @@ static char *write_hex(char *out, const uint8_t *data, size_t bytes)
 size_t aistrace_traceparent_write(const struct aistrace_context *context, char out[AISTRACE_TRACEPARENT_BYTES])
 {
     char *at = out;
-    uint8_t flags;
-
     *out = '\0';
     if (!context || !aistrace__is_context(context))
         return 0;
-    flags = context->trace_flags & W3C_KNOWN;
+    uint8_t flags = context->trace_flags & W3C_KNOWN;
     *at++ = '0';
     *at++ = '0';
     *at++ = '-';
@@ -83,8 +78,7 @@ size_t aistrace_traceparent_write(const struct aistrace_context *context, char o
     return (size_t)(at - out);
 }
 
-/* ---- tracestate ----------------------------------------------------------------------------------------------------
- */
+/* ---- tracestate ---- */
 
 struct member {
     const char *text;
@@ -116,7 +110,6 @@ static bool is_key(const char *key, size_t bytes)
 {
     const char *at = memchr(key, '@', bytes);
     size_t tenant = at ? (size_t)(at - key) : 0, system = at ? bytes - tenant - 1 : 0;
-
     if (!at)
         return bytes >= 1 && bytes <= KEY_MAX && is_lower(*key) && are_key_chars(key, bytes);
     return tenant >= 1 && tenant <= TENANT_MAX && is_lower_or_digit(*key) && are_key_chars(key, tenant) &&
@@ -141,7 +134,6 @@ static bool is_blank(char c)
 static bool parse_member(struct member *out, const char *text, size_t bytes)
 {
     const char *equals = memchr(text, '=', bytes);
-
     if (!equals)
         return false;
     *out = (struct member){text, bytes, (size_t)(equals - text)};
@@ -151,7 +143,6 @@ static bool parse_member(struct member *out, const char *text, size_t bytes)
 static bool is_repeated(const struct member *members, size_t count)
 {
     const struct member *last = &members[count];
-
     for (size_t i = 0; i < count; i++) {
         if (members[i].key_bytes == last->key_bytes && memcmp(members[i].text, last->text, last->key_bytes) == 0)
             return true;
@@ -162,14 +153,13 @@ static bool is_repeated(const struct member *members, size_t count)
 /* -> how many members, none of them empty; -1: not a valid tracestate. */
 static int parse_members(struct member members[MEMBERS_MAX], const char *text, size_t bytes)
 {
-    const char *end = text + bytes, *begin, *after;
+    const char *end = text + bytes, *after;
     int count = 0;
-
     for (; text < end; text = after + 1) {
         after = memchr(text, ',', (size_t)(end - text));
         if (!after)
             after = end;
-        begin = text;
+        const char *begin = text;
         text = after;
         while (begin < text && is_blank(*begin))
             begin++;
@@ -189,7 +179,6 @@ static int parse_members(struct member members[MEMBERS_MAX], const char *text, s
 static size_t joined_bytes(const struct member *members, int count)
 {
     size_t bytes = 0;
-
     for (int i = 0; i < count; i++)
         bytes += members[i].bytes ? members[i].bytes + (bytes > 0) : 0;
     return bytes;
@@ -215,7 +204,6 @@ static uint16_t parse_tracestate(char out[AISTRACE_TRACE_STATE_BYTES], const cha
     struct member members[MEMBERS_MAX];
     int count = parse_members(members, text, bytes);
     size_t length = 0;
-
     if (count <= 0)
         return 0;
     shorten(members, count);
@@ -234,7 +222,6 @@ int aistrace_context_parse(struct aistrace_context *out, const char *traceparent
                            const char *tracestate, size_t tracestate_bytes, char *trace_state)
 {
     struct aistrace_context context = {0};
-
     if (!parse_traceparent(&context, traceparent, traceparent_bytes))
         return -EINVAL;
     context.sampling = AISTRACE_REMOTE_PARENT | AISTRACE_REMOTE_DECIDED;
@@ -251,7 +238,6 @@ int aistrace_context_parse(struct aistrace_context *out, const char *traceparent
 size_t aistrace_tracestate_write(const struct aistrace_context *context, char *out)
 {
     size_t bytes = 0;
-
     if (context && context->trace_state && context->trace_state_bytes <= AISTRACE_TRACE_STATE_BYTES &&
         aistrace__is_context(context)) {
         bytes = context->trace_state_bytes;

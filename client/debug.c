@@ -12,21 +12,16 @@ static _Atomic unsigned printed;
 void aistrace__debug_init(void)
 {
     const char *value = getenv("AIS_TRACING_DEBUG");
-
     atomic_store(&wanted, value && strcmp(value, "1") == 0);
 }
 
-void aistrace__debug(enum aistrace__cause cause, const char *text, int error)
+void aistrace__debug(enum aistrace__cause cause, const char *text, int err)
 {
-    char line[256];
-    int bytes;
-
     if (!atomic_load(&wanted) || (atomic_fetch_or(&printed, 1u << cause) & 1u << cause))
         return;
-    if (error)
-        bytes = snprintf(line, sizeof(line), "aistrace: %s: %s\n", text, strerrordesc_np(-error));
-    else
-        bytes = snprintf(line, sizeof(line), "aistrace: %s\n", text);
+    char line[256];
+    int bytes = err ? snprintf(line, sizeof(line), "aistrace: %s: %s\n", text, strerrordesc_np(-err))
+                    : snprintf(line, sizeof(line), "aistrace: %s\n", text);
     if (bytes > 0 && write(STDERR_FILENO, line, (size_t)bytes < sizeof(line) ? (size_t)bytes : sizeof(line) - 1) < 0)
         return;
 }

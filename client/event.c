@@ -7,12 +7,11 @@
 static uint8_t *put(struct aistrace_span *span, enum aistrace_item_tag tag, struct aistrace__text key,
                     size_t head_bytes, const struct aistrace_attribute *attributes, size_t count, uint32_t *dropped)
 {
-    uint8_t *at = span->end, *end = at + aistrace__room(span), *head, *after;
-
+    uint8_t *at = span->end, *end = at + aistrace__room(span);
     if (key.bytes > AISTRACE_KEY_MAX || AISTRACE__ITEM_BYTES + key.bytes + head_bytes > (size_t)(end - at))
         return NULL;
-    head = at + AISTRACE__ITEM_BYTES + key.bytes;
-    after = aistrace__attributes_write(head + head_bytes, end, attributes, count, dropped);
+    uint8_t *head = at + AISTRACE__ITEM_BYTES + key.bytes;
+    uint8_t *after = aistrace__attributes_write(head + head_bytes, end, attributes, count, dropped);
     aistrace__item_begin(at, tag, AISTRACE_VALUE_NONE, key, (size_t)(after - head));
     span->end = after;
     return head;
@@ -23,7 +22,6 @@ void aistrace_span_add_event(struct aistrace_span *span, const char *name, const
 {
     struct aistrace_event_value event = {0};
     uint8_t *value = NULL;
-
     if (!aistrace__recording(span))
         return;
     if (span->events < AISTRACE_MAX_EVENTS)
@@ -45,7 +43,6 @@ void aistrace_span_add_link(struct aistrace_span *span, const struct aistrace_co
     struct aistrace_link_value link = {0};
     struct aistrace__text trace_state = {"", 0};
     uint8_t *value = NULL;
-
     if (!aistrace__recording(span) || !context || !aistrace__is_context(context))
         return;
     if (context->trace_state && context->trace_state_bytes <= AISTRACE_TRACE_STATE_BYTES)

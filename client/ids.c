@@ -8,7 +8,6 @@
 void aistrace__ids_seed(struct aistrace__thread *thread)
 {
     uint64_t seed[2] = {0};
-
     if (getrandom(seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed)) {
         /* Early in boot, or forbidden by a filter: the best that is left. */
         struct timespec now;

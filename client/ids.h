@@ -17,7 +17,6 @@ void aistrace__ids_seed(struct aistrace__thread *thread);
 static inline uint64_t aistrace__ids_take(struct aistrace__thread *thread, uint64_t count)
 {
     uint64_t value = thread->id_step * count;
-
 #if defined(__x86_64__)
     __asm__ volatile("xaddq %0, %1" : "+r"(value), "+m"(thread->id_state)::"cc");
 #else
@@ -37,7 +36,6 @@ static inline uint64_t aistrace__ids_mix(uint64_t id)
 static inline uint64_t aistrace__ids_next(struct aistrace__thread *thread)
 {
     uint64_t id = aistrace__ids_mix(aistrace__ids_take(thread, 1));
-
     return likely(id != 0) ? id : aistrace__ids_mix(aistrace__ids_take(thread, 1));
 }
 
@@ -48,7 +46,6 @@ static inline __attribute__((always_inline)) void aistrace__ids_root(struct aist
     uint64_t first = aistrace__ids_take(thread, 3);
     uint64_t trace[2] = {aistrace__ids_mix(first), aistrace__ids_mix(first + thread->id_step)};
     uint64_t span = aistrace__ids_mix(first + 2 * thread->id_step);
-
     if (unlikely(span == 0))
         span = aistrace__ids_next(thread);
     memcpy(trace_id, trace, sizeof(trace)); /* not both zero: no two values mix to the same */
@@ -58,7 +55,6 @@ static inline __attribute__((always_inline)) void aistrace__ids_root(struct aist
 static inline void aistrace__ids_child(struct aistrace__thread *thread, uint8_t span_id[8])
 {
     uint64_t id = aistrace__ids_next(thread);
-
     memcpy(span_id, &id, sizeof(id));
 }
 

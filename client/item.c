@@ -13,7 +13,6 @@ static_assert(AISTRACE_FAST_ATTRIBUTE == (int)AISTRACE_ITEM_ATTRIBUTE &&
 static size_t strings_bytes(const struct aistrace_attribute *attribute)
 {
     size_t bytes = 0;
-
     for (size_t i = 0; i < attribute->count; i++) {
         size_t item_bytes = aistrace__text(attribute->value.items[i]).bytes;
         if (item_bytes > AISTRACE__VALUE_MAX || bytes > AISTRACE__VALUE_MAX)
@@ -54,7 +53,6 @@ static void strings_write(uint8_t *at, const struct aistrace_attribute *attribut
 void aistrace__value_write(uint8_t *value, const struct aistrace_attribute *attribute, size_t bytes)
 {
     uint8_t truth = attribute->type == AISTRACE_BOOL && attribute->value.boolean;
-
     switch (attribute->type) {
     case AISTRACE_STRING:
     case AISTRACE_BYTES:
@@ -78,12 +76,11 @@ uint8_t *aistrace__attribute_write(uint8_t *at, const uint8_t *end, const struct
 {
     struct aistrace__text key = aistrace__text(attribute->key);
     size_t bytes = aistrace__value_bytes(attribute);
-    uint8_t *value;
-
     if (key.bytes > AISTRACE_KEY_MAX || bytes > AISTRACE__VALUE_MAX ||
         AISTRACE__ITEM_BYTES + key.bytes + bytes > (size_t)(end - at))
         return NULL;
-    value = aistrace__item_begin(at, AISTRACE_ITEM_ATTRIBUTE, (enum aistrace_value_type)attribute->type, key, bytes);
+    uint8_t *value =
+        aistrace__item_begin(at, AISTRACE_ITEM_ATTRIBUTE, (enum aistrace_value_type)attribute->type, key, bytes);
     aistrace__value_write(value, attribute, bytes);
     return value + bytes;
 }
@@ -92,7 +89,6 @@ uint8_t *aistrace__attributes_write(uint8_t *at, const uint8_t *end, const struc
                                     size_t count, uint32_t *dropped)
 {
     size_t written = 0;
-
     for (size_t i = 0; i < count && attributes && written < AISTRACE_MAX_ATTRIBUTES; i++) {
         uint8_t *after = aistrace__attribute_write(at, end, &attributes[i]);
         if (after) {

@@ -29,7 +29,6 @@ static inline struct aistrace__text aistrace__text(const char *string)
 static inline __attribute__((always_inline)) void aistrace__copy(uint8_t *to, const void *from, size_t bytes)
 {
     const uint8_t *at = from;
-
     if (bytes > 32) {
         memcpy(to, at, bytes);
     } else if (bytes >= 16) {
@@ -53,7 +52,6 @@ static inline uint8_t *aistrace__item_begin(uint8_t *at, enum aistrace_item_tag 
                                             struct aistrace__text key, size_t value_bytes)
 {
     struct aistrace_item item = {(uint8_t)tag, (uint8_t)type, (uint16_t)key.bytes, (uint32_t)value_bytes};
-
     memcpy(at, &item, sizeof(item));
     aistrace__copy(at + sizeof(item), key.data, key.bytes);
     return at + sizeof(item) + key.bytes;
@@ -81,7 +79,6 @@ size_t aistrace__utf8_prefix(const char *text, size_t bytes, size_t room);
 static inline size_t aistrace__item_size(const uint8_t *at)
 {
     struct aistrace_item item;
-
     memcpy(&item, at, sizeof(item));
     return sizeof(item) + item.key_bytes + item.value_bytes;
 }

@@ -12,7 +12,6 @@ static void add(struct aistrace__resource *resource, const struct aistrace_attri
 {
     const uint8_t *after =
         aistrace__attribute_write(resource->data + resource->bytes, resource->data + sizeof(resource->data), attribute);
-
     if (after)
         resource->bytes = (uint32_t)(after - resource->data);
     else
@@ -22,7 +21,6 @@ static void add(struct aistrace__resource *resource, const struct aistrace_attri
 static void add_string(struct aistrace__resource *resource, const char *key, const char *value)
 {
     struct aistrace_attribute attribute = aistrace_attr_string(key, value);
-
     if (value && *value)
         add(resource, &attribute);
 }
@@ -30,7 +28,6 @@ static void add_string(struct aistrace__resource *resource, const char *key, con
 void aistrace__resource_set_pid(struct aistrace__resource *resource)
 {
     int64_t pid = getpid();
-
     if (resource->pid_offset)
         memcpy(resource->data + resource->pid_offset, &pid, sizeof(pid));
 }
@@ -39,7 +36,6 @@ static void add_pid(struct aistrace__resource *resource)
 {
     struct aistrace_attribute attribute = aistrace_attr_int("process.pid", 0);
     uint32_t before = resource->bytes;
-
     add(resource, &attribute);
     if (resource->bytes > before)
         resource->pid_offset = resource->bytes - (uint32_t)sizeof(int64_t);
@@ -52,7 +48,6 @@ int aistrace__resource_compose(const struct aistrace_options *options, struct ai
     struct aistrace__text service = aistrace__text(options->service_name);
     struct aistrace__text name = role.bytes ? role : service;
     char host[256] = "";
-
     if (!role.bytes == !service.bytes || name.bytes > sizeof(out->data) - AISTRACE__ITEM_BYTES)
         return -EINVAL;
     memset(out, 0, sizeof(*out));

@@ -27,21 +27,18 @@ static_assert(IS_AT(span_id) && IS_AT(parent_span_id) && IS_AT(start_unix_ns) &&
                       sizeof(struct aistrace_span_record),
               "a span ends with its record");
 
-/* ---- start ---------------------------------------------------------------------------------------------------------
- */
+/* ---- start ---- */
 
 /* Appends a text item, cut to the room; -> where the text went. */
 static const uint8_t *put_text(struct aistrace_span *span, enum aistrace_item_tag tag, const char *text, size_t bytes,
                                size_t room)
 {
-    uint8_t *value;
-
     if (unlikely(room < AISTRACE__ITEM_BYTES + bytes)) {
         if (room <= AISTRACE__ITEM_BYTES)
             return NULL;
         bytes = aistrace__utf8_prefix(text, bytes, room - AISTRACE__ITEM_BYTES);
     }
-    value = aistrace__item_begin(span->end, tag, AISTRACE_VALUE_NONE, (struct aistrace__text){"", 0}, bytes);
+    uint8_t *value = aistrace__item_begin(span->end, tag, AISTRACE_VALUE_NONE, (struct aistrace__text){"", 0}, bytes);
     aistrace__copy(value, text, bytes);
     span->end = value + bytes;
     return value;
@@ -61,7 +58,6 @@ static inline __attribute__((always_inline)) void start_root(struct aistrace_spa
                                                              const struct shmring_control *control, uint64_t flags)
 {
     struct aistrace_context *context = &span->context;
-
     aistrace__ids_root(thread, context->trace_id, context->span_id);
     memset(span->parent_span_id, 0, sizeof(span->parent_span_id));
     if (likely(flags & SHMRING_CONTROL_PUBLISHED)) {
@@ -79,7 +75,6 @@ static inline __attribute__((always_inline)) void
 start_child(struct aistrace_span *span, struct aistrace__thread *thread, const struct aistrace_context *parent)
 {
     struct aistrace_context *context = &span->context;
-
     aistrace__ids_child(thread, context->span_id);
     memcpy(context->trace_id, parent->trace_id, sizeof(context->trace_id));
     memcpy(span->parent_span_id, parent->span_id, sizeof(span->parent_span_id));
@@ -150,7 +145,6 @@ static inline const struct aistrace_context *parent_of(const struct aistrace__th
                                                        const struct aistrace_span_options *options)
 {
     const struct aistrace_context *parent = thread->current;
-
     if (options && (options->parent || options->root))
         parent = options->root ? NULL : options->parent;
     return parent && aistrace__is_context(parent) ? parent : NULL;
@@ -163,14 +157,12 @@ static __attribute__((noinline)) void begin_slowly(struct aistrace_span *span,
 {
     struct aistrace__thread *thread = &aistrace__thread;
     const struct shmring_control *control = aistrace__enter(thread);
-    uint64_t flags;
-
     if (!control) {
         start_idle(span, parent, AISTRACE__NO_SEGMENT);
         return;
     }
     /* Acquire: the threshold was stored before the flag that publishes it. */
-    flags = atomic_load_explicit(&control->flags, memory_order_acquire);
+    uint64_t flags = atomic_load_explicit(&control->flags, memory_order_acquire);
     if (flags & SHMRING_CONTROL_DISABLED) {
         start_idle(span, parent, AISTRACE__DISABLED);
         return;
@@ -189,13 +181,10 @@ void aistrace_span_begin(struct aistrace_span *span, const struct aistrace_span_
 {
     struct aistrace__thread *thread = &aistrace__thread;
     const struct aistrace_context *parent = parent_of(thread, options);
-    const struct shmring_control *control;
-    uint64_t flags;
-
     if (unlikely(!aistrace__is_set_up(thread) || (parent && parent->trace_state_bytes)))
         goto slowly;
-    control = aistrace__tracer.control;
-    flags = atomic_load_explicit(&control->flags, memory_order_acquire);
+    const struct shmring_control *control = aistrace__tracer.control;
+    uint64_t flags = atomic_load_explicit(&control->flags, memory_order_acquire);
     /* A root has no other thread's span to come after. */
     if (parent)
         aistrace__counter_fence();
@@ -219,18 +208,15 @@ void aistrace_span_put_name(struct aistrace_span *span, const char *name, size_t
 void aistrace_span_start(struct aistrace_span *span, const char *name, const struct aistrace_span_options *options)
 {
     struct aistrace__text text = aistrace__text(name);
-
     aistrace_span_begin(span, options);
     aistrace_span_put_name(span, text.data, text.bytes);
 }
 
-/* ---- end -----------------------------------------------------------------------------------------------------------
- */
+/* ---- end ---- */
 
 static void count_disabled(struct aistrace__thread *thread)
 {
     uint32_t generation = aistrace__generation();
-
     if (generation == 0 || !aistrace__tracer.ring)
         aistrace__count_no_segment();
     else if (thread->generation == generation && thread->writer)
@@ -249,10 +235,8 @@ static inline void close_span(struct aistrace_span *span)
 static inline __attribute__((always_inline)) void write_record(struct aistrace_span *span,
                                                                struct shmring_writer *writer, uint64_t end_ns)
 {
-    struct aistrace_span_record *record;
     size_t bytes = aistrace__body_bytes(span);
-
-    record =
+    struct aistrace_span_record *record =
         shmring__writer_reserve(writer, (uint32_t)(sizeof(*record) + bytes), AISTRACE_RECORD_SPAN, span->record_flags);
     if (unlikely(!record))
         return;
@@ -275,16 +259,13 @@ static __attribute__((noinline)) void end_slowly(struct aistrace_span *span)
 {
     struct aistrace__thread *thread = &aistrace__thread;
     enum aistrace__state state = (enum aistrace__state)span->state;
-    const struct shmring_control *control;
-    uint64_t end_ns;
-
     close_span(span);
     if (state != AISTRACE__RECORDING) {
         end_idle(state, thread);
         return;
     }
-    end_ns = aistrace__monotonic_ns();
-    control = aistrace__enter(thread);
+    uint64_t end_ns = aistrace__monotonic_ns();
+    const struct shmring_control *control = aistrace__enter(thread);
     if (!control)
         aistrace__count_no_segment();
     else if (atomic_load_explicit(&control->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED)
@@ -308,7 +289,6 @@ void aistrace_span_end(struct aistrace_span *span)
 {
     struct aistrace__thread *thread = &aistrace__thread;
     uint64_t end_ns;
-
     if (likely(may_write(span, thread) && aistrace__monotonic_try(&end_ns))) {
         close_span(span);
         write_record(span, thread->writer, end_ns);
@@ -317,8 +297,7 @@ void aistrace_span_end(struct aistrace_span *span)
     }
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------------------------
- */
+/* ---- the rest ---- */
 
 bool aistrace_span_recording(const struct aistrace_span *span)
 {
@@ -338,7 +317,6 @@ const struct aistrace_context *aistrace_current(void)
 const struct aistrace_context *aistrace_set_current(const struct aistrace_context *context)
 {
     const struct aistrace_context *before = aistrace__thread.current;
-
     aistrace__thread.current = context;
     return before;
 }
@@ -347,7 +325,6 @@ const struct aistrace_context *aistrace_set_current(const struct aistrace_contex
 static void replace_text(struct aistrace_span *span, enum aistrace_item_tag tag, struct aistrace__text text)
 {
     size_t body_bytes_max = span->body_capacity + AISTRACE__TEXT_ROOM;
-
     if (AISTRACE__ITEM_BYTES + text.bytes > body_bytes_max - aistrace__body_bytes(span))
         aistrace__drop_texts(span, tag);
     put_text(span, tag, text.data, text.bytes, body_bytes_max - aistrace__body_bytes(span));
@@ -363,7 +340,6 @@ void aistrace_span_set_status(struct aistrace_span *span, enum aistrace_status s
 {
     struct aistrace__text text = aistrace__text(status == AISTRACE_STATUS_ERROR ? message : NULL);
     bool had_error = span->status == AISTRACE_STATUS_ERROR;
-
     if (!aistrace__recording(span) || span->status == AISTRACE_STATUS_OK ||
         (status != AISTRACE_STATUS_OK && status != AISTRACE_STATUS_ERROR))
         return;

@@ -28,7 +28,6 @@ static inline bool aistrace__recording(const struct aistrace_span *span)
 static inline bool aistrace__is_context(const struct aistrace_context *context)
 {
     uint64_t ids[3];
-
     memcpy(ids, context->trace_id, 16);
     memcpy(ids + 2, context->span_id, 8);
     return ids[2] != 0 && (ids[0] | ids[1]) != 0;
@@ -42,7 +41,6 @@ static inline size_t aistrace__body_bytes(const struct aistrace_span *span)
 static inline size_t aistrace__room(const struct aistrace_span *span)
 {
     size_t bytes = aistrace__body_bytes(span);
-
     return bytes < span->body_capacity ? span->body_capacity - bytes : 0;
 }
 
@@ -50,7 +48,6 @@ static inline size_t aistrace__room(const struct aistrace_span *span)
 static inline void aistrace__set_limit(struct aistrace_span *span, size_t attributes)
 {
     size_t room = aistrace__room(span), uncounted = (AISTRACE_MAX_ATTRIBUTES - attributes) * AISTRACE__ITEM_BYTES;
-
     span->limit = span->end + (room < uncounted ? room : uncounted);
 }
 

@@ -15,7 +15,6 @@ static bool is_on_line(const struct aistrace__ticks *line, const struct aistrace
     double seen_ns = (double)(int64_t)(reading->ns - GET(base_ns));
     double expected_ns = ticks * (double)GET(rate) / RATE_ONE;
     double room_ns = READING_ERROR_NS + RATE_CHANGE_MAX * expected_ns;
-
     return ticks >= 0 && seen_ns - expected_ns <= room_ns && expected_ns - seen_ns <= room_ns;
 }
 
@@ -23,7 +22,6 @@ static bool is_on_line(const struct aistrace__ticks *line, const struct aistrace
 static uint64_t given_ns(const struct aistrace__ticks *line, uint64_t ticks)
 {
     uint64_t elapsed = ticks - GET(base_ticks), window = GET(window_ticks);
-
     return GET(base_ns) + ((elapsed < window ? elapsed : window) * GET(rate) >> 32);
 }
 
@@ -44,7 +42,6 @@ static void measure(struct aistrace__ticks *line, const struct aistrace__reading
 {
     double ns = (double)(reading->ns - line->origin_ns), ticks = (double)(reading->ticks - line->origin_ticks);
     uint64_t rate = (uint64_t)(ns / ticks * RATE_ONE);
-
     line->steady = GET(rate) != 0 && rate != 0;
     SET(rate, rate);
     line->origin_ticks = reading->ticks;
@@ -55,7 +52,6 @@ static void measure(struct aistrace__ticks *line, const struct aistrace__reading
 bool aistrace__ticks_is_due(struct aistrace__ticks *line, uint64_t ns)
 {
     uint32_t readings = 1;
-
     if (ns < GET(renew_at_ns))
         return false;
     /* Less than nothing: another thread has renewed the line since the reading. */
@@ -77,7 +73,6 @@ uint64_t aistrace__ticks_renew(struct aistrace__ticks *line, const struct aistra
 {
     uint64_t given = given_ns(line, reading->ticks);
     uint64_t ns = reading->ns > given ? reading->ns : given;
-
     if (reading->width_ticks > AISTRACE__TICKS_WIDTH_MAX) {
         SET(window_ticks, 0);
         SET(renew_at_ns, reading->ns + AISTRACE__TICKS_WINDOW_NS);

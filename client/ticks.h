@@ -60,7 +60,6 @@ static inline bool aistrace__ticks_to_ns(const struct aistrace__ticks *line, uin
     uint64_t window = atomic_load_explicit(&line->window_ticks, memory_order_acquire);
     uint64_t base_ns = atomic_load_explicit(&line->base_ns, memory_order_acquire);
     uint64_t rate = atomic_load_explicit(&line->rate, memory_order_acquire);
-
     *ns = base_ns + (elapsed * rate >> 32);
     return elapsed < window && atomic_load_explicit(&line->sequence, memory_order_relaxed) == sequence;
 }

@@ -30,8 +30,8 @@ static struct {
     struct aistrace__resource resource;
     struct aistrace_counters last; /* at aistrace_stop */
     pthread_key_t exit_key;
-    int process_error; /* of set_up_process */
-    bool forking;      /* between the fork handlers; the mutex is held */
+    int process_err; /* of set_up_process */
+    bool forking;    /* between the fork handlers; the mutex is held */
 } tracer;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -48,7 +48,6 @@ static bool is_untold_child(void)
 static void lock(sigset_t *mask)
 {
     sigset_t all;
-
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, mask);
     if (is_untold_child())
@@ -62,8 +61,7 @@ static void unlock(const sigset_t *mask)
     pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
-/* ---- fork ----------------------------------------------------------------------------------------------------------
- */
+/* ---- fork ---- */
 
 static void become_child(void)
 {
@@ -80,7 +78,6 @@ static void become_child(void)
 static void before_fork(void)
 {
     sigset_t mask;
-
     lock(&mask);
     fork_mask = mask;
     tracer.forking = true;
@@ -89,7 +86,6 @@ static void before_fork(void)
 static void after_fork_in_parent(void)
 {
     sigset_t mask = fork_mask;
-
     tracer.forking = false;
     unlock(&mask);
 }
@@ -97,7 +93,6 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
     struct shmring *ring = atomic_load(&aistrace__tracer.ring);
-
     /* Another library's handler may have begun a span before: then the mutex is free and the ring is this process's. */
     if (tracer.forking) {
         tracer.forking = false;
@@ -109,8 +104,7 @@ static void after_fork_in_child(void)
     pthread_sigmask(SIG_SETMASK, &fork_mask, NULL);
 }
 
-/* ---- segment -------------------------------------------------------------------------------------------------------
- */
+/* ---- segment ---- */
 
 static int create(void)
 {
@@ -123,12 +117,12 @@ static int create(void)
         .resource_bytes = tracer.resource.bytes,
     };
     struct shmring *ring;
-    int error = shmring_create(&options, &ring);
+    int err = shmring_create(&options, &ring);
 
-    if (error) {
+    if (err) {
         atomic_store(&tracer.refused, true);
-        aistrace__debug(AISTRACE__CAUSE_SEGMENT, "no segment, spans are not recorded", error);
-        return error;
+        aistrace__debug(AISTRACE__CAUSE_SEGMENT, "no segment, spans are not recorded", err);
+        return err;
     }
     if (++tracer.generation == 0)
         tracer.generation = 1;
@@ -138,8 +132,7 @@ static int create(void)
     return 0;
 }
 
-/* ---- threads -------------------------------------------------------------------------------------------------------
- */
+/* ---- threads ---- */
 
 static bool disabled(const struct shmring_control *control)
 {
@@ -149,22 +142,21 @@ static bool disabled(const struct shmring_control *control)
 static int attach(struct aistrace__thread *thread)
 {
     struct shmring_writer *writer = NULL;
-    int error = shmring_attach(aistrace__tracer.ring, &writer);
-
-    if (!error && (error = -pthread_setspecific(tracer.exit_key, thread)) != 0) {
+    int err = shmring_attach(aistrace__tracer.ring, &writer);
+    if (!err && (err = -pthread_setspecific(tracer.exit_key, thread)) != 0) {
         /* Nothing would give the slot back. */
         shmring_detach(aistrace__tracer.ring, writer);
         writer = NULL;
     }
     if (thread->generation != tracer.generation)
         aistrace__ids_seed(thread);
-    if (error)
-        aistrace__debug(AISTRACE__CAUSE_ATTACH, "a thread has no ring, its spans are dropped", error);
-    thread->refusal = error == -ENFILE ? SHMRING_DROP_NO_SLOT : SHMRING_DROP_NO_MEMORY;
+    if (err)
+        aistrace__debug(AISTRACE__CAUSE_ATTACH, "a thread has no ring, its spans are dropped", err);
+    thread->refusal = err == -ENFILE ? SHMRING_DROP_NO_SLOT : SHMRING_DROP_NO_MEMORY;
     thread->slotless = 0;
     thread->writer = writer;
     thread->generation = tracer.generation;
-    return error;
+    return err;
 }
 
 /* Under the mutex: the segment in force, created if this is a child that has none yet; NULL: none to be had. */
@@ -184,26 +176,24 @@ static struct shmring *segment(void)
 
 static int set_up(struct aistrace__thread *thread, bool even_if_disabled)
 {
+    int err = 0, saved_errno = errno; /* a span between a call and a look at errno must not change it */
     sigset_t mask;
-    int error = 0, saved_errno = errno; /* a span between a call and a look at errno must not change it */
-
     lock(&mask);
     if (!segment())
-        error = -ENODEV;
+        err = -ENODEV;
     else if (thread->generation != tracer.generation || (!thread->writer && even_if_disabled)) {
         if (even_if_disabled || !disabled(aistrace__tracer.control))
-            error = attach(thread);
+            err = attach(thread);
     }
     unlock(&mask);
     errno = saved_errno;
-    return error;
+    return err;
 }
 
 const struct shmring_control *aistrace__set_up(struct aistrace__thread *thread)
 {
     /* Handed out in place of the real page: were that enabled in between, the caller would go on without set-up. */
     static const struct shmring_control off = {.flags = SHMRING_CONTROL_DISABLED};
-
     /* Without the mutex what can be had without it: these may come at every span. */
     if (!atomic_load(&tracer.started) || atomic_load(&tracer.refused))
         return NULL;
@@ -225,7 +215,6 @@ int aistrace_thread_attach(void)
 {
     struct aistrace__thread *thread = &aistrace__thread;
     uint32_t generation = aistrace__generation();
-
     if (generation != 0 && generation == thread->generation && thread->writer)
         return 0;
     return set_up(thread, true);
@@ -235,7 +224,6 @@ static void thread_exits(void *argument)
 {
     struct aistrace__thread *thread = argument;
     sigset_t mask;
-
     lock(&mask);
     if (thread->writer && thread->generation == aistrace__generation())
         shmring_detach(aistrace__tracer.ring, thread->writer);
@@ -244,32 +232,29 @@ static void thread_exits(void *argument)
     unlock(&mask);
 }
 
-/* ---- process -------------------------------------------------------------------------------------------------------
- */
+/* ---- process ---- */
 
 static void set_up_process(void)
 {
     /* Where the kernel refuses, fork is still covered by the handlers; only a raw clone is not. */
     (void)madvise(&aistrace__fork_page, sizeof(aistrace__fork_page), MADV_WIPEONFORK);
-    tracer.process_error = -pthread_key_create(&tracer.exit_key, thread_exits);
-    if (!tracer.process_error)
-        tracer.process_error = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    tracer.process_err = -pthread_key_create(&tracer.exit_key, thread_exits);
+    if (!tracer.process_err)
+        tracer.process_err = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 static uint64_t ring_bytes_of_environment(void)
 {
-    const char *text = getenv("AIS_TRACING_RING_SIZE");
     static const struct {
         const char *suffix;
         unsigned shift;
     } units[] = {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
-    unsigned long long value;
-    char *end;
-
+    const char *text = getenv("AIS_TRACING_RING_SIZE");
     if (!text || !*text)
         return 0;
     errno = 0;
-    value = strtoull(text, &end, 10);
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
     for (size_t i = 0; i < sizeof(units) / sizeof(*units) && *text >= '0' && *text <= '9' && !errno; i++) {
         if (strcmp(end, units[i].suffix) == 0 && value <= SHMRING_RING_MAX >> units[i].shift &&
             value << units[i].shift >= SHMRING_RING_MIN)
@@ -283,13 +268,11 @@ static uint64_t ring_bytes_of_environment(void)
 static uid_t ring_uid_of_environment(void)
 {
     const char *text = getenv("AIS_TRACING_RING_UID");
-    unsigned long long value;
-    char *end;
-
     if (!text || !*text)
         return 0;
     errno = 0;
-    value = strtoull(text, &end, 10);
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
     if (*text >= '0' && *text <= '9' && !errno && !*end && value < (uid_t)-1)
         return (uid_t)value;
     aistrace__debug(AISTRACE__CAUSE_RING_UID, "AIS_TRACING_RING_UID ignored: not the number of a user", 0);
@@ -299,13 +282,11 @@ static uid_t ring_uid_of_environment(void)
 static int start(const struct aistrace_options *options)
 {
     const char *dir = options->ring_dir ? options->ring_dir : getenv("AIS_TRACING_RING_DIR");
-    int error;
-
     if (atomic_load(&tracer.started))
         return -EALREADY;
-    error = aistrace__resource_compose(options, &tracer.resource);
-    if (error)
-        return error;
+    int err = aistrace__resource_compose(options, &tracer.resource);
+    if (err)
+        return err;
     free(tracer.ring_dir);
     tracer.ring_dir = strdup(dir && *dir ? dir : DEFAULT_RING_DIR);
     if (!tracer.ring_dir)
@@ -317,36 +298,34 @@ static int start(const struct aistrace_options *options)
     atomic_store(&aistrace__tracer.no_segment, 0);
     memset(&tracer.last, 0, sizeof(tracer.last));
     aistrace__clock_start();
-    error = create();
-    if (error)
-        return error;
+    err = create();
+    if (err)
+        return err;
     atomic_store(&tracer.started, true);
     return 0;
 }
 
 int aistrace_start(const struct aistrace_options *options)
 {
-    sigset_t mask;
-    int error, saved_errno = errno;
-
+    int saved_errno = errno;
     if (!options)
         return -EINVAL;
     pthread_once(&once, set_up_process);
-    if (tracer.process_error)
-        return tracer.process_error;
+    if (tracer.process_err)
+        return tracer.process_err;
+    sigset_t mask;
     lock(&mask);
     aistrace__debug_init();
-    error = start(options);
+    int err = start(options);
     unlock(&mask);
     errno = saved_errno;
-    return error;
+    return err;
 }
 
 /* Under the mutex. */
 static void count(struct aistrace_counters *out)
 {
     struct shmring_totals totals;
-
     if (!aistrace__tracer.ring || aistrace__generation() == 0) {
         *out = tracer.last;
     } else {
@@ -367,7 +346,6 @@ static void count(struct aistrace_counters *out)
 void aistrace_counters_read(struct aistrace_counters *out)
 {
     sigset_t mask;
-
     lock(&mask);
     count(out);
     unlock(&mask);
@@ -375,18 +353,16 @@ void aistrace_counters_read(struct aistrace_counters *out)
 
 void aistrace_stop(void)
 {
-    sigset_t mask;
-    struct aistrace_counters last;
-    struct shmring *ring;
     int saved_errno = errno;
-
+    sigset_t mask;
     lock(&mask);
     if (atomic_load(&tracer.started)) {
+        struct aistrace_counters last;
         count(&last);
         last.attempted -= last.no_segment; /* it goes on counting */
         tracer.last = last;
         atomic_store(&tracer.started, false);
-        ring = is_untold_child() ? NULL : atomic_load(&aistrace__tracer.ring);
+        struct shmring *ring = is_untold_child() ? NULL : atomic_load(&aistrace__tracer.ring);
         atomic_store(&aistrace__tracer.ring, NULL);
         atomic_store(&aistrace__fork_page.generation, 0);
         aistrace__tracer.control = NULL;

@@ -66,7 +66,6 @@ static inline uint32_t aistrace__generation(void)
 static inline bool aistrace__is_set_up(const struct aistrace__thread *thread)
 {
     uint32_t generation = aistrace__generation();
-
     return generation == thread->generation && generation != 0;
 }
 
@@ -82,7 +81,7 @@ static inline void aistrace__count_no_segment(void)
     atomic_fetch_add_explicit(&aistrace__tracer.no_segment, 1, memory_order_relaxed);
 }
 
-/* ---- debug.c: AIS_TRACING_DEBUG=1 -------------------------------------------------------------------------------- */
+/* ---- debug.c: AIS_TRACING_DEBUG=1 ---- */
 
 enum aistrace__cause {
     AISTRACE__CAUSE_SEGMENT,
@@ -94,7 +93,7 @@ enum aistrace__cause {
 
 void aistrace__debug_init(void);
 
-/* Prints the first line of each cause, if asked for at all. error: 0 or -errno. */
-void aistrace__debug(enum aistrace__cause cause, const char *text, int error);
+/* Prints the first line of each cause, if asked for at all. err: 0 or -errno. */
+void aistrace__debug(enum aistrace__cause cause, const char *text, int err);
 
 #endif
