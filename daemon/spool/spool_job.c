@@ -74,7 +74,7 @@ static int write_record(const struct spool_job *job, struct spool_write *write)
     struct spool_record *record = write->record;
     size_t count;
     const struct iovec *parts = batch_parts(write->batch, &count);
-    int err = record->file->error ? record->file->error : begin_file(job, record->file);
+    int err = record->file->err ? record->file->err : begin_file(job, record->file);
     if (err)
         return err;
     record->request_crc = 0;
@@ -103,7 +103,7 @@ static void sync_records(struct spool_write *first)
             continue;
         int err = write->record->file->fd >= 0 && fdatasync(write->record->file->fd) != 0 ? -errno : 0;
         if (err)
-            write->record->file->error = err;
+            write->record->file->err = err;
         for (; of_file != write->next; of_file = of_file->next)
             of_file->err = of_file->err ? of_file->err : err;
     }
@@ -120,7 +120,7 @@ static void do_job(uv_work_t *work)
     struct spool_job *job = &((struct spool *)work->data)->job;
     for (struct spool_write *write = job->writes; write; write = write->next) {
         write->err = write_record(job, write);
-        write->record->file->error = write->err;
+        write->record->file->err = write->err;
     }
     if (job->sync)
         sync_records(job->writes);
@@ -180,7 +180,7 @@ static void deliver(struct spool *s, struct spool_write *write)
 static void release_file(struct spool *s, struct spool_file *file)
 {
     file->users--;
-    file->failed = file->error;
+    file->failed = file->err;
     if (file->failed && s->current == file)
         s->current = NULL;
     if (!file->begun || file->former_id == 0)

@@ -33,7 +33,7 @@ static bool read_number(const char *mount, const char *folder, const char *group
     FILE *file = fopen(path, "re");
     if (!file)
         return false;
-    bool read = fgets(text, sizeof(text), file) != NULL;
+    bool read = fgets(text, sizeof(text), file);
     fclose(file);
     char *end = text;
     errno = 0;

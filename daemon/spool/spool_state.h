@@ -43,7 +43,7 @@ struct spool_file {
     uint64_t end;        /* where the next record goes; bytes: none more */
     uint64_t written_ms; /* when something was last written to it */
     bool begun;          /* its head says id */
-    int error;           /* the same, for the job that has it */
+    int err;             /* the same, for the job that has it */
     int failed;          /* why a write has failed: none more; 0: none has */
     bool doubtful;       /* may hold a record whole that counts as failed */
     bool stuck;          /* could not be removed */
