@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "base/timer_grid.h"
-#include "exporter_token.h"
+#include "token.h"
 #include "uplink_state.h"
 
 enum { RENEW_LOOKS = 20 }; /* before what was wrong with them is tried again although they look the same */

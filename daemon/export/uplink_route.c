@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/secret.h"
-#include "exporter_token.h"
+#include "token.h"
 
 static bool given(const char *text)
 {

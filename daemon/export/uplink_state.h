@@ -64,7 +64,7 @@ void uplink_connect(struct uplink *uplink); /* now */
 /* New calls go through a new connection; those on the way finish where they are. */
 void uplink_move_on(struct uplink *uplink);
 
-/* ---- uplink_link.c: the life of a connection */
+/* ---- link.c: the life of a connection */
 
 int uplink_link_open(struct uplink *uplink); /* makes it the current one; -> 0 or -errno */
 void uplink_link_close(struct link *link);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/secret.h"
-#include "export/exporter_token.h"
+#include "export/token.h"
 #include "support/exporter_batch.h"
 #include "support/exporter_bench.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "exporter_token.h"
+#include "token.h"
 
 #include <errno.h>
 #include <stddef.h>
