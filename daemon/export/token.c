@@ -31,13 +31,13 @@ static int clean(char *text, size_t bytes)
     return bytes > begin ? 0 : -ENODATA;
 }
 
-int exporter_token_read(const char *path, char **out)
+int token_read(const char *path, char **out)
 {
     size_t bytes;
-    char *text = secret_new(EXPORTER_TOKEN_MAX_BYTES + 1);
+    char *text = secret_new(TOKEN_MAX_BYTES + 1);
     if (!text)
         return -ENOMEM;
-    int err = plain_file_read(path, (uint8_t *)text, EXPORTER_TOKEN_MAX_BYTES + 1, &bytes);
+    int err = plain_file_read(path, (uint8_t *)text, TOKEN_MAX_BYTES + 1, &bytes);
     if (!err)
         err = clean(text, bytes);
     if (err)
@@ -47,7 +47,7 @@ int exporter_token_read(const char *path, char **out)
     return err;
 }
 
-const char *exporter_token_problem(int err)
+const char *token_problem(int err)
 {
     switch (err) {
     case -EINVAL:
@@ -63,7 +63,7 @@ const char *exporter_token_problem(int err)
     }
 }
 
-bool exporter_token_exposed(const char *path)
+bool token_exposed(const char *path)
 {
     struct stat st;
     return !stat(path, &st) && st.st_mode & (S_IRGRP | S_IROTH);

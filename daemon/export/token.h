@@ -2,21 +2,21 @@
  *
  * The file that holds the token sent with each request.
  */
-#ifndef EXPORTER_TOKEN_H
-#define EXPORTER_TOKEN_H
+#ifndef TOKEN_H
+#define TOKEN_H
 
 #include <stdbool.h>
 
-enum { EXPORTER_TOKEN_MAX_BYTES = 8 << 10 };
+enum { TOKEN_MAX_BYTES = 8 << 10 };
 
 /* Reads the token, white space around it removed. -> 0 and *out (secret_free), or -errno: -EINVAL not a plain file;
  * -ENODATA empty; -EILSEQ bytes that a header cannot carry; -EFBIG. */
-int exporter_token_read(const char *path, char **out);
+int token_read(const char *path, char **out);
 
 /* What such an error means, and how to mend it. */
-const char *exporter_token_problem(int err);
+const char *token_problem(int err);
 
 /* Whether others than the file's owner may read it. */
-bool exporter_token_exposed(const char *path);
+bool token_exposed(const char *path);
 
 #endif

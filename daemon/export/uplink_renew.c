@@ -17,7 +17,7 @@ bool uplink_renew_route(struct uplink *uplink, struct buf *why)
         return false;
     uplink_route_unref(uplink->route);
     uplink->route = fresh;
-    if (fresh->token && exporter_token_exposed(uplink->config->token_file)) {
+    if (fresh->token && token_exposed(uplink->config->token_file)) {
         char text[UPLINK_TEXT_BYTES];
         snprintf(text, sizeof(text),
                  "tracing.exporter_auth.token_file: others than its owner may read %s; chmod 600 mends it",

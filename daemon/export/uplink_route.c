@@ -56,9 +56,9 @@ static int copy_metadata(struct uplink_route *route, const struct config *config
 
 static int read_secrets(struct uplink_route *route, const struct config *config, struct buf *why)
 {
-    int err = wants_token(config) ? exporter_token_read(config->token_file, &route->token) : 0;
+    int err = wants_token(config) ? token_read(config->token_file, &route->token) : 0;
     if (err) {
-        buf_printf(why, "tracing.exporter_auth.token_file: %s: %s", config->token_file, exporter_token_problem(err));
+        buf_printf(why, "tracing.exporter_auth.token_file: %s: %s", config->token_file, token_problem(err));
         return err;
     }
     return copy_metadata(route, config);
@@ -141,7 +141,7 @@ void uplink_route_unref(struct uplink_route *route)
 bool uplink_route_token_changed(const struct uplink_route *route, const struct config *config)
 {
     char *token;
-    if (!wants_token(config) || exporter_token_read(config->token_file, &token))
+    if (!wants_token(config) || token_read(config->token_file, &token))
         return false;
     bool changed = !same_text(token, route->token);
     secret_free(token);

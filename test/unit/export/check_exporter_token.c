@@ -165,7 +165,7 @@ END_TEST
 
 START_TEST(a_token_that_no_header_can_carry_is_an_error)
 {
-    static char large[EXPORTER_TOKEN_MAX_BYTES + 1];
+    static char large[TOKEN_MAX_BYTES + 1];
     memset(large, 'x', sizeof(large));
     static const struct {
         const char *text;
@@ -176,11 +176,11 @@ START_TEST(a_token_that_no_header_can_carry_is_an_error)
         {"\xff", 1, -EILSEQ}, {large, sizeof(large), -EFBIG}, {large, sizeof(large) - 1, 0}, {"a b", 3, 0}};
     char *token = NULL;
     char *path = bench_write_token(table[_i].text, table[_i].bytes);
-    ck_assert_int_eq(exporter_token_read(path, &token), table[_i].err);
+    ck_assert_int_eq(token_read(path, &token), table[_i].err);
     unlink(path);
     ck_assert_int_eq(token != NULL, !table[_i].err);
     secret_free(token);
-    ck_assert_int_eq(exporter_token_read("/tmp", &token), -EINVAL);
+    ck_assert_int_eq(token_read("/tmp", &token), -EINVAL);
 }
 END_TEST
 
