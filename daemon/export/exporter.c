@@ -82,7 +82,8 @@ static void expire(struct exporter *exporter)
         char text[64];
         snprintf(text, sizeof(text), "no answer within %" PRIu64 " ms", exporter->config->timeout_ms);
         const struct grpc_result result = {.code = GRPC_DEADLINE_EXCEEDED, .message = text};
-        exporter_outcome_ended(exporter, delivery, &result, uplink_cancel(delivery->link, delivery));
+        enum link_state link = uplink_cancel(exporter->uplink, delivery->link, delivery);
+        exporter_outcome_ended(exporter, delivery, &result, link);
     }
 }
 

@@ -1,20 +1,60 @@
 /* SPDX-License-Identifier: MIT */
+#include "uplink.h"
+
 #include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backoff.h"
-#include "uplink_state.h"
+#include "base/timer_grid.h"
+#include "token.h"
+#include "uplink_route.h"
 
 enum {
     RECONNECT_INITIAL_MS = 1000,
     RECONNECT_MAX_MS = 120 * 1000,
     RECONNECT_WANTED_MAX_MS = 5 * 1000,
     SILENT_CALLS = 8, /* that passed their deadlines in a row: the connection leads nowhere */
+    KEEPALIVE_MAX_MS = 24 * 3600 * 1000,
+    RENEW_LOOKS = 20, /* before what was wrong with the files is tried again although they look the same */
+    TEXT_BYTES = 512,
 };
 
-void uplink_release(struct uplink *uplink)
+struct uplink {
+    uv_loop_t *loop;
+    const struct config *config;
+    const char *authority;
+    struct uplink_callbacks callbacks;
+    void *user;
+    struct link *links;         /* all that are not freed */
+    struct link *current;       /* for new calls; NULL: none, the timer makes the next */
+    struct uplink_route *route; /* for new connections; NULL: not made yet, or out of date */
+    struct uplink_route_watch watch;
+    bool stale;     /* a file has changed, and what is there now is not in the route */
+    unsigned looks; /* since it was tried last */
+    bool plaintext; /* of CONFIG_TLS_OR_PLAINTEXT: what the endpoint was found to speak */
+    bool told_plaintext;
+    const struct uplink_route *asked; /* during on_result_cb: the route of the call */
+    uv_timer_t watch_timer;
+    struct dial_book book;
+    uint64_t keepalive_ms;
+    uv_timer_t age_timer; /* of the current link */
+    uv_timer_t connect_timer;
+    unsigned failures; /* to connect, in a row */
+    uint64_t random;
+    bool wanted;
+    bool closing;
+    size_t handles; /* the timers, and links not yet freed */
+    void (*closed_cb)(void *user);
+    void *closed_user;
+};
+
+static void connect_now(struct uplink *uplink);
+
+static void release(struct uplink *uplink)
 {
     if (--uplink->handles)
         return;
@@ -26,38 +66,26 @@ void uplink_release(struct uplink *uplink)
         closed_cb(user);
 }
 
-void uplink_move_on(struct uplink *uplink)
+__attribute__((format(printf, 3, 4))) static void tell(struct uplink *uplink, enum uplink_notice notice,
+                                                       const char *format, ...)
 {
-    if (uplink->current)
-        uplink_link_retire(uplink->current);
-    uplink_schedule_connect(uplink, true);
+    char text[TEXT_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    uplink->callbacks.on_notice_cb(uplink->user, notice, text);
 }
 
-/* ---- connecting */
-
-void uplink_connect(struct uplink *uplink)
-{
-    struct buf why = {0};
-    bool routed = uplink->route || uplink_renew_route(uplink, &why);
-    int err = routed ? uplink_link_open(uplink) : 0;
-    if (!routed || err) {
-        char text[UPLINK_TEXT_BYTES];
-        if (err)
-            snprintf(text, sizeof(text), "%s: %s", uplink->authority, strerror(-err));
-        else
-            snprintf(text, sizeof(text), "%.*s", (int)why.len, (const char *)why.data);
-        uplink_schedule_connect(uplink, false);
-        uplink->callbacks.on_trouble_cb(uplink->user, text);
-    }
-    buf_done(&why);
-}
+/* ---- when to connect */
 
 static void on_connect_timer(uv_timer_t *timer)
 {
-    uplink_connect(timer->data);
+    connect_now(timer->data);
 }
 
-void uplink_schedule_connect(struct uplink *uplink, bool at_once)
+/* The next connection, after a wait that grows with failures unless at_once. */
+static void schedule_connect(struct uplink *uplink, bool at_once)
 {
     const struct backoff backoff = {RECONNECT_INITIAL_MS, uplink->wanted ? RECONNECT_WANTED_MAX_MS : RECONNECT_MAX_MS,
                                     1.6, 0.2};
@@ -68,6 +96,240 @@ void uplink_schedule_connect(struct uplink *uplink, bool at_once)
         wait_ms = backoff_ms(&backoff, uplink->failures++, backoff_random(&uplink->random));
     uv_timer_start(&uplink->connect_timer, on_connect_timer, wait_ms, 0);
 }
+
+/* New calls go through another connection; those on the way finish where they are. */
+static void leave(struct uplink *uplink, struct link *link)
+{
+    if (uplink->current == link)
+        uplink->current = NULL;
+    link_retire(link);
+}
+
+/* Likewise, and the other connection is made at once. */
+static void move_on(struct uplink *uplink)
+{
+    if (uplink->current)
+        leave(uplink, uplink->current);
+    schedule_connect(uplink, true);
+}
+
+/* The current link has lived long enough: others get their turn, such as servers that have joined meanwhile. */
+static void on_old_age(uv_timer_t *timer)
+{
+    struct uplink *uplink = timer->data;
+    if (uplink->current)
+        move_on(uplink);
+}
+
+static void start_to_age(struct uplink *uplink)
+{
+    const struct backoff age = {uplink->config->max_connection_age_ms, uplink->config->max_connection_age_ms, 1, 0.1};
+    if (age.max_ms)
+        uv_timer_start(&uplink->age_timer, on_old_age, backoff_ms(&age, 0, backoff_random(&uplink->random)), 0);
+}
+
+/* ---- what a link tells */
+
+/* Once for an endpoint. */
+static void tell_plaintext(struct uplink *uplink, const struct link *link)
+{
+    if (link->settings.tls || link->route->transport != CONFIG_TLS_OR_PLAINTEXT || uplink->told_plaintext)
+        return;
+    uplink->told_plaintext = true;
+    tell(uplink, UPLINK_IN_CLEAR,
+         "%s does not speak TLS: spans go there in plaintext, as tracing.skip_verify allows; http:// in "
+         "tracing.exporter_endpoint says that you mean it",
+         link->route->authority);
+}
+
+static void on_ready(void *user, struct link *link, bool fresh)
+{
+    struct uplink *uplink = user;
+    if (fresh && link == uplink->current)
+        start_to_age(uplink);
+    if (fresh)
+        tell_plaintext(uplink, link);
+    uplink->callbacks.on_ready_cb(uplink->user, fresh);
+}
+
+static void on_result(void *user, struct link *link, void *call, const struct grpc_result *result,
+                      enum link_state state)
+{
+    struct uplink *uplink = user;
+    uplink->asked = link->route;
+    uplink->callbacks.on_result_cb(uplink->user, call, result, state);
+    uplink->asked = NULL;
+}
+
+/* The endpoint finds our PINGs too many: half as many on the next connection (gRFC A8). */
+static void calm(struct uplink *uplink)
+{
+    if (!uplink->keepalive_ms || uplink->keepalive_ms > KEEPALIVE_MAX_MS / 2)
+        return;
+    uplink->keepalive_ms *= 2;
+    tell(uplink, UPLINK_CALMED,
+         "%s wants fewer PINGs: one in %" PRIu64 " ms from now on; raise aistraced.keepalive, or leave it out",
+         uplink->authority, uplink->keepalive_ms);
+}
+
+static void on_goaway(void *user, struct link *link, bool pinged_too_often)
+{
+    struct uplink *uplink = user;
+    if (pinged_too_often)
+        calm(uplink);
+    if (uplink->current == link)
+        schedule_connect(uplink, link_proven(link));
+    leave(uplink, link);
+}
+
+/* With CONFIG_TLS_OR_PLAINTEXT, a connection that did not come about: -> whether plaintext is next, at once. What was
+ * plaintext before may have learnt TLS meanwhile. */
+static bool fall_back(struct uplink *uplink, const struct link *link, enum conn_end end)
+{
+    if (link->route->transport != CONFIG_TLS_OR_PLAINTEXT || uplink->route != link->route || link->was_ready)
+        return false;
+    uplink->plaintext = end == CONN_NOT_TLS;
+    return uplink->plaintext;
+}
+
+static void on_down(void *user, struct link *link, enum conn_end end, const char *why)
+{
+    struct uplink *uplink = user;
+    if (uplink->current != link)
+        return;
+    uplink->current = NULL;
+    if (fall_back(uplink, link, end)) {
+        connect_now(uplink);
+        return;
+    }
+    schedule_connect(uplink, link_proven(link));
+    /* A server may well close a connection that nobody uses. */
+    if (!link_proven(link) || uplink->wanted)
+        uplink->callbacks.on_trouble_cb(uplink->user, why);
+}
+
+static void on_freed(void *user, struct link *link)
+{
+    struct uplink *uplink = user;
+    struct link **at = &uplink->links;
+    while (*at != link)
+        at = &(*at)->next;
+    *at = link->next;
+    release(uplink);
+}
+
+/* ---- files that change */
+
+/* Reads the files again. When they are not good, all stays as it is. -> whether there is a new route, or why not */
+static bool renew_route(struct uplink *uplink, struct buf *why)
+{
+    struct uplink_route *fresh;
+    uplink_route_taken(&uplink->watch, uplink->config);
+    uplink->looks = 0;
+    uplink->stale = uplink_route_new(uplink->config, uplink->authority, &fresh, why) != 0;
+    if (uplink->stale)
+        return false;
+    uplink_route_unref(uplink->route);
+    uplink->route = fresh;
+    if (fresh->token && token_exposed(uplink->config->token_file))
+        tell(uplink, UPLINK_TOKEN_EXPOSED,
+             "tracing.exporter_auth.token_file: others than its owner may read %s; chmod 600 mends it",
+             uplink->config->token_file);
+    return true;
+}
+
+static void watch_files(struct uplink *uplink);
+
+static void on_watch_timer(uv_timer_t *timer)
+{
+    struct uplink *uplink = timer->data;
+    struct buf why = {0};
+    bool due = uplink_route_due(&uplink->watch, uplink->config);
+    watch_files(uplink);
+    if (due && !uplink->route)
+        move_on(uplink);
+    if (!uplink->route)
+        return;
+    if (!due && (!uplink->stale || ++uplink->looks < RENEW_LOOKS))
+        return;
+    if (renew_route(uplink, &why)) {
+        tell(uplink, UPLINK_RENEWED, "certificates and token have been read again");
+        move_on(uplink);
+    } else {
+        tell(uplink, UPLINK_NOT_RENEWED, "%.*s; what was read before stays in use", (int)why.len,
+             (const char *)why.data);
+    }
+    buf_done(&why);
+}
+
+/* As the configuration in force has files. */
+static void watch_files(struct uplink *uplink)
+{
+    if (uplink_route_has_files(uplink->config))
+        uv_timer_start(&uplink->watch_timer, on_watch_timer, timer_grid_ms(uplink->loop, FILE_WATCH_MS), 0);
+    else
+        uv_timer_stop(&uplink->watch_timer);
+}
+
+bool uplink_refresh_token(struct uplink *uplink)
+{
+    const struct uplink_route *asked = uplink->asked ? uplink->asked : uplink->route;
+    struct buf why = {0};
+    if (!asked || !uplink->route)
+        return false;
+    if (uplink_route_token_changed(uplink->route, uplink->config) && renew_route(uplink, &why))
+        move_on(uplink);
+    buf_done(&why);
+    return uplink_route_tokens_differ(asked, uplink->route);
+}
+
+void uplink_hide_secrets(const struct uplink *uplink, char *text)
+{
+    const struct uplink_route *asked = uplink->asked ? uplink->asked : uplink->route;
+    if (asked)
+        uplink_route_hide_secrets(asked, text);
+}
+
+/* ---- connecting */
+
+/* Makes a link the current one. -> 0 or -errno */
+static int add_link(struct uplink *uplink)
+{
+    static const struct link_callbacks callbacks = {on_ready, on_result, on_goaway, on_down, on_freed};
+    const struct link_settings settings = {
+        .route = uplink->route,
+        .plaintext = uplink->route->transport == CONFIG_TLS_OR_PLAINTEXT && uplink->plaintext,
+        .book = &uplink->book,
+        .keepalive_ms = uplink->keepalive_ms,
+    };
+    struct link *link;
+    int err = link_open(uplink->loop, &settings, &callbacks, uplink, &link);
+    if (err)
+        return err;
+    link->next = uplink->links;
+    uplink->links = uplink->current = link;
+    uplink->handles++;
+    return 0;
+}
+
+static void connect_now(struct uplink *uplink)
+{
+    struct buf why = {0};
+    bool routed = uplink->route || renew_route(uplink, &why);
+    int err = routed ? add_link(uplink) : 0;
+    if (!routed || err) {
+        char text[TEXT_BYTES];
+        if (err)
+            snprintf(text, sizeof(text), "%s: %s", uplink->authority, strerror(-err));
+        else
+            snprintf(text, sizeof(text), "%.*s", (int)why.len, (const char *)why.data);
+        schedule_connect(uplink, false);
+        uplink->callbacks.on_trouble_cb(uplink->user, text);
+    }
+    buf_done(&why);
+}
+
+/* ---- what the owner calls */
 
 int uplink_start(uv_loop_t *loop, const struct config *config, const char *authority,
                  const struct uplink_callbacks *callbacks, void *user, struct uplink **out)
@@ -87,8 +349,8 @@ int uplink_start(uv_loop_t *loop, const struct config *config, const char *autho
     uv_timer_init(loop, &uplink->connect_timer);
     uv_timer_init(loop, &uplink->watch_timer);
     uplink->connect_timer.data = uplink->watch_timer.data = uplink->age_timer.data = uplink;
-    uplink_renew_watch(uplink);
-    uplink_schedule_connect(uplink, true);
+    watch_files(uplink);
+    schedule_connect(uplink, true);
     *out = uplink;
     return 0;
 }
@@ -104,15 +366,8 @@ void uplink_reconfigure(struct uplink *uplink, const struct config *config, cons
     uplink->plaintext = uplink->told_plaintext = false;
     uplink->book.count = 0;
     uplink->keepalive_ms = config->keepalive_ms;
-    uplink_renew_watch(uplink);
-    uplink_move_on(uplink);
-}
-
-void uplink_hide_secrets(const struct uplink *uplink, char *text)
-{
-    const struct uplink_route *asked = uplink->asked ? uplink->asked : uplink->route;
-    if (asked)
-        uplink_route_hide_secrets(asked, text);
+    watch_files(uplink);
+    move_on(uplink);
 }
 
 void uplink_want(struct uplink *uplink, bool wanted)
@@ -125,37 +380,32 @@ void uplink_want(struct uplink *uplink, bool wanted)
 
 bool uplink_ready(const struct uplink *uplink)
 {
-    return uplink->current && conn_ready(uplink->current->conn);
+    return uplink->current && link_ready(uplink->current);
 }
 
 int uplink_submit(struct uplink *uplink, void *call, const struct h2_request *request, struct link **link)
 {
     if (!uplink->current)
         return -EAGAIN;
-    int err = conn_submit(uplink->current->conn, call, request);
-    if (err)
-        return err;
-    uplink->current->calls++;
-    *link = uplink->current;
-    return 0;
+    int err = link_submit(uplink->current, call, request);
+    if (!err)
+        *link = uplink->current;
+    return err;
 }
 
-enum link_state uplink_cancel(struct link *link, void *call)
+enum link_state uplink_cancel(struct uplink *uplink, struct link *link, void *call)
 {
-    conn_cancel(link->conn, call);
-    enum link_state state = uplink_link_state(link);
-    if (++link->silent_calls >= SILENT_CALLS && link->uplink->current == link) {
-        uplink_schedule_connect(link->uplink, false);
-        link->retiring = true;
-        link->uplink->current = NULL;
+    enum link_state state = link_cancel(link, call);
+    if (link->silent_calls >= SILENT_CALLS && uplink->current == link) {
+        schedule_connect(uplink, false);
+        leave(uplink, link);
     }
-    uplink_link_drop_call(link);
     return state;
 }
 
 static void timer_closed(uv_handle_t *timer)
 {
-    uplink_release(timer->data);
+    release(timer->data);
 }
 
 void uplink_close(struct uplink *uplink, void (*closed_cb)(void *user), void *user)
@@ -165,8 +415,9 @@ void uplink_close(struct uplink *uplink, void (*closed_cb)(void *user), void *us
     uplink->closing = true;
     uplink->closed_cb = closed_cb;
     uplink->closed_user = user;
-    while (uplink->links)
-        uplink_link_close(uplink->links);
+    uplink->current = NULL;
+    for (struct link *link = uplink->links; link; link = link->next)
+        link_close(link);
     uv_close((uv_handle_t *)&uplink->connect_timer, timer_closed);
     uv_close((uv_handle_t *)&uplink->watch_timer, timer_closed);
     uv_close((uv_handle_t *)&uplink->age_timer, timer_closed);

@@ -12,16 +12,9 @@
 
 #include "config/config.h"
 #include "grpc/grpc.h"
+#include "link.h"
 
 struct uplink;
-struct link; /* one connection */
-
-/* The connection of a call that ended. */
-enum link_state {
-    LINK_WORKS,    /* it takes calls */
-    LINK_RETIRING, /* the server sends us to another one */
-    LINK_LOST,     /* it broke: a result of UNAVAILABLE is not the server's word */
-};
 
 /* What is worth a line in the log although spans go on. */
 enum uplink_notice {
@@ -61,12 +54,11 @@ void uplink_want(struct uplink *uplink, bool wanted);
 bool uplink_ready(const struct uplink *uplink);
 
 /* Makes no callback. The request's parts stay valid until the result, or uplink_cancel. -> 0 and *link, or -errno. */
-struct h2_request;
 int uplink_submit(struct uplink *uplink, void *call, const struct h2_request *request, struct link **link);
 
 /* Ends a call that has passed its deadline, without a result; makes no callback. A connection on which that happens
  * several times in a row is left for another. -> the state of its connection. */
-enum link_state uplink_cancel(struct link *link, void *call);
+enum link_state uplink_cancel(struct uplink *uplink, struct link *link, void *call);
 
 /* No callbacks after it but closed_cb; frees itself. */
 void uplink_close(struct uplink *uplink, void (*closed_cb)(void *user), void *user);
