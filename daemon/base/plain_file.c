@@ -6,6 +6,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { STEP_BYTES = 16 << 10 };
+
+/* -> the bytes read, 0: the end, or -errno */
+static ssize_t read_some(int fd, void *to, size_t room)
+{
+    ssize_t got;
+    do
+        got = read(fd, to, room);
+    while (got < 0 && errno == EINTR);
+    return got < 0 ? -errno : got;
+}
+
 static int read_open(int fd, uint8_t *to, size_t room, size_t *bytes)
 {
     struct stat st;
@@ -14,14 +26,11 @@ static int read_open(int fd, uint8_t *to, size_t room, size_t *bytes)
     if (!S_ISREG(st.st_mode))
         return -EINVAL;
     size_t at = 0;
-    while (at < room) {
-        ssize_t got = read(fd, to + at, room - at);
-        if (got < 0 && errno == EINTR)
-            continue;
+    ssize_t got = 1;
+    while (at < room && got > 0) {
+        got = read_some(fd, to + at, room - at);
         if (got < 0)
-            return -errno;
-        if (got == 0)
-            break;
+            return (int)got;
         at += (size_t)got;
     }
     *bytes = at;
@@ -37,4 +46,32 @@ int plain_file_read(const char *path, uint8_t *to, size_t room, size_t *bytes)
     int err = read_open(fd, to, room, bytes);
     close(fd);
     return err;
+}
+
+int plain_file_read_all(int fd, size_t max, struct buf *out)
+{
+    for (size_t begin = out->len; out->len - begin <= max;) {
+        int err = buf_reserve(out, STEP_BYTES);
+        if (err)
+            return err;
+        ssize_t got = read_some(fd, out->data + out->len, out->cap - out->len);
+        if (got <= 0)
+            return (int)got;
+        out->len += (size_t)got;
+    }
+    return -EFBIG;
+}
+
+int plain_file_write_all(int fd, const void *data, size_t bytes)
+{
+    for (const uint8_t *at = data; bytes > 0;) {
+        ssize_t written = write(fd, at, bytes);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return -errno;
+        at += written;
+        bytes -= (size_t)written;
+    }
+    return 0;
 }

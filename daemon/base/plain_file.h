@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reads a small file whole. It may be anything at all, and never holds up who reads it.
+ * Files read and written whole, again after signals.
  */
 #ifndef PLAIN_FILE_H
 #define PLAIN_FILE_H
@@ -8,7 +8,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* -> 0 and *bytes, below room; or -errno: -EINVAL not a plain file, -EFBIG room bytes or more. */
+#include "buf.h"
+
+/* Reads a small file. The path may name anything at all, and never holds up the caller.
+ * -> 0 and *bytes, below room; or -errno: -EINVAL not a plain file, -EFBIG room bytes or more. */
 int plain_file_read(const char *path, uint8_t *to, size_t room, size_t *bytes);
+
+/* Appends all that fd still has to out. -> 0; -EFBIG: more than max bytes; -ENOMEM; -errno: -EAGAIN when nothing is there
+ * now and fd does not block. What was read before is in out in any case. */
+int plain_file_read_all(int fd, size_t max, struct buf *out);
+
+/* -> 0 or -errno: then some of it may have been written */
+int plain_file_write_all(int fd, const void *data, size_t bytes);
 
 #endif

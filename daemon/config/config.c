@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/plain_file.h"
 #include "config_schema.h"
 
 static const char *const sections[] = {"tracing", "aistraced", NULL};
@@ -20,13 +21,14 @@ enum { PIPE_WAIT_MS = 1000 };
 
 /* It may be a pipe, at the start (`--config <(...)`) as well as in the file's place later: who writes there must not
  * hold up a daemon that runs. */
-static ssize_t read_some(int fd, void *to, size_t room)
+static int wait_for_text(int fd)
 {
     struct pollfd ready = {.fd = fd, .events = POLLIN};
-    int count = poll(&ready, 1, PIPE_WAIT_MS);
-    if (count == 0)
-        errno = ETIMEDOUT;
-    return count > 0 ? read(fd, to, room) : -1;
+    int count;
+    do
+        count = poll(&ready, 1, PIPE_WAIT_MS);
+    while (count < 0 && errno == EINTR);
+    return count > 0 ? 0 : count == 0 ? -ETIMEDOUT : -errno;
 }
 
 static int read_file(const char *path, struct buf *out)
@@ -34,20 +36,14 @@ static int read_file(const char *path, struct buf *out)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return -errno;
-    int err = 0;
-    ssize_t got = 1;
-    while (!err && got > 0 && out->len <= CONFIG_FILE_BYTES_MAX) {
-        err = buf_reserve(out, 64 << 10);
-        got = err ? 0 : read_some(fd, out->data + out->len, out->cap - out->len);
-        if (got > 0)
-            out->len += (size_t)got;
-        else if (got < 0 && errno == EINTR)
-            got = 1;
-        else if (got < 0)
-            err = -errno;
-    }
+    int err;
+    do {
+        err = wait_for_text(fd);
+        if (!err)
+            err = plain_file_read_all(fd, CONFIG_FILE_BYTES_MAX - out->len, out);
+    } while (err == -EAGAIN);
     close(fd);
-    return err ? err : out->len > CONFIG_FILE_BYTES_MAX ? -EFBIG : 0;
+    return err;
 }
 
 static void check_duplicates(const struct config_places *places, struct config_errors *errors)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/plain_file.h"
 
 #define TOTALS_MAGIC     "aistraced totals 1"
 #define TOTALS_TEMPORARY TOTALS_FILE ".new"
@@ -121,25 +122,6 @@ static int parse(struct totals *totals, char *text)
     return complete ? 0 : -EBADMSG;
 }
 
-static int read_all(int fd, struct buf *out)
-{
-    for (;;) {
-        int err = buf_reserve(out, 4096);
-        if (err)
-            return err;
-        ssize_t n = read(fd, out->data + out->len, 4096);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            return buf_append(out, "", 1);
-        out->len += (size_t)n;
-        if (out->len > TOTALS_FILE_MAX)
-            return -EBADMSG;
-    }
-}
-
 static void forget_unlinked(struct totals *totals, int dir_fd)
 {
     for (size_t i = totals->noted_count; i > 0; i--) {
@@ -177,8 +159,12 @@ int totals_load(int dir_fd, struct totals *out)
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
     struct buf text = {0};
-    int err = read_all(fd, &text);
+    int err = plain_file_read_all(fd, TOTALS_FILE_MAX, &text);
     close(fd);
+    if (err == -EFBIG)
+        err = -EBADMSG;
+    if (!err)
+        err = buf_append(&text, "", 1);
     if (!err)
         err = parse(out, (char *)text.data);
     buf_done(&text);
@@ -210,20 +196,6 @@ static int render(struct totals *totals, struct buf *out)
     return err ? err : buf_printf(out, "end\n");
 }
 
-static int write_all(int fd, const uint8_t *data, size_t bytes)
-{
-    while (bytes > 0) {
-        ssize_t n = write(fd, data, bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        data += n;
-        bytes -= (size_t)n;
-    }
-    return 0;
-}
-
 static int save(struct totals *totals, int dir_fd)
 {
     struct buf text = {0};
@@ -239,7 +211,7 @@ static int save(struct totals *totals, int dir_fd)
         err = -errno;
         goto done;
     }
-    err = write_all(fd, text.data, text.len);
+    err = plain_file_write_all(fd, text.data, text.len);
     if (close(fd) != 0 && !err)
         err = -errno;
     if (!err && renameat(dir_fd, TOTALS_TEMPORARY, dir_fd, TOTALS_FILE) != 0)
