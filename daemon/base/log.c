@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "utf8.h"
+
 enum {
     LOG_CAUSES = 64,
     LOG_CAUSE_BYTES = 32,
@@ -105,23 +107,6 @@ static void put_escape(struct line *line, const char *format, unsigned value)
     put_string(line, escape);
 }
 
-/* Length of the UTF-8 sequence at text, 0 when it is not one. */
-static size_t utf8_sequence(const char *text)
-{
-    const unsigned char *p = (const unsigned char *)text;
-    size_t bytes = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : 4;
-    if (bytes == 4 && (p[0] < 0xf0 || p[0] > 0xf4))
-        return 0;
-    for (size_t i = 1; i < bytes; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool surrogate = p[0] == 0xed && p[1] >= 0xa0;
-    bool beyond = p[0] == 0xf4 && p[1] >= 0x90;
-    return overlong || surrogate || beyond ? 0 : bytes;
-}
-
 static bool has_room(const struct line *line)
 {
     return line->bytes < LOG_LINE_BYTES - LOG_TAIL_BYTES;
@@ -130,9 +115,10 @@ static bool has_room(const struct line *line)
 static void put_json(struct line *line, const char *text)
 {
     put_string(line, "\"");
-    while (*text && has_room(line)) {
-        size_t bytes = utf8_sequence(text);
-        if (bytes == 0)
+    for (size_t left = strlen(text), bytes; left > 0 && has_room(line); text += bytes, left -= bytes) {
+        uint32_t character;
+        bytes = utf8_next((const uint8_t *)text, left, &character);
+        if (character == UTF8_BAD)
             put_string(line, "\\ufffd");
         else if (*text == '"' || *text == '\\')
             put(line, (const char[]){'\\', *text}, 2);
@@ -140,7 +126,6 @@ static void put_json(struct line *line, const char *text)
             put_escape(line, "\\u%04x", (unsigned char)*text);
         else
             put(line, text, bytes);
-        text += bytes ? bytes : 1;
     }
     put_string(line, "\"");
 }

@@ -31,6 +31,18 @@ static size_t sequence(const uint8_t *text, size_t bytes, bool *good)
     return need;
 }
 
+size_t utf8_next(const uint8_t *text, size_t bytes, uint32_t *character)
+{
+    bool good;
+    size_t part = sequence(text, bytes, &good);
+    *character = part == 1 ? text[0] : text[0] & (0x7f >> part);
+    for (size_t i = 1; i < part; i++)
+        *character = *character << 6 | (text[i] & 0x3f);
+    if (!good)
+        *character = UTF8_BAD;
+    return part;
+}
+
 /* Length of a good sequence of more than one byte, or 0: not that, look closer. Reads four bytes. */
 static inline size_t good_sequence(const uint8_t *text)
 {

@@ -9,6 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { UTF8_REPLACEMENT = 0xfffd };
+#define UTF8_BAD UINT32_MAX
+
+/* The first character of bytes > 0 bytes of text. -> how many bytes it takes; *character is UTF8_BAD for a bad part. */
+size_t utf8_next(const uint8_t *text, size_t bytes, uint32_t *character);
+
 /* Bytes of the text once mended: at most 3 x bytes. *bad (may be NULL): how many sequences were replaced. */
 size_t utf8_mended_bytes(const uint8_t *text, size_t bytes, size_t *bad);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <wchar.h>
 
+#include "base/utf8.h"
 #include "endpoint/otlp/text.h"
 
 enum { CHARACTER_MAX = 16 };
@@ -26,17 +27,19 @@ static size_t show(const char *text, size_t bytes, char shown[CHARACTER_MAX], si
 {
     static const char shorts[] = {['\t'] = 't', ['\n'] = 'n', ['\r'] = 'r'};
     uint32_t character;
-    size_t taken = text_next((const uint8_t *)text, bytes, &character);
+    size_t taken = utf8_next((const uint8_t *)text, bytes, &character);
+    if (character == UTF8_BAD)
+        character = UTF8_REPLACEMENT;
     int width = text_is_control(character) ? -1 : wcwidth((wchar_t)character);
     if (character < sizeof(shorts) && shorts[character])
         snprintf(shown, CHARACTER_MAX, "\\%c", shorts[character]);
-    else if (character == TEXT_REPLACEMENT)
+    else if (character == UTF8_REPLACEMENT)
         snprintf(shown, CHARACTER_MAX, "\xef\xbf\xbd");
     else if (width < 0)
         snprintf(shown, CHARACTER_MAX, character > 0xffff ? "\\U%08x" : "\\u%04x", (unsigned)character);
     else
         snprintf(shown, CHARACTER_MAX, "%.*s", (int)taken, text);
-    *columns = width >= 0 ? (size_t)width : character == TEXT_REPLACEMENT ? 1 : strlen(shown);
+    *columns = width >= 0 ? (size_t)width : character == UTF8_REPLACEMENT ? 1 : strlen(shown);
     return taken;
 }
 

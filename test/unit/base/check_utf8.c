@@ -71,6 +71,9 @@ START_TEST(every_code_point_and_no_surrogate)
         ck_assert_uint_eq((size_t)(utf8_mend(out, text, bytes) - out), mended);
         if (!surrogate)
             ck_assert_mem_eq(out, text, bytes);
+        uint32_t next = 0;
+        ck_assert_uint_eq(utf8_next(text, bytes, &next), surrogate ? 1 : bytes);
+        ck_assert_uint_eq(next, surrogate ? UTF8_BAD : c);
     }
 }
 END_TEST
@@ -115,6 +118,30 @@ START_TEST(good_and_bad_are_told_apart_by_the_definition)
 }
 END_TEST
 
+START_TEST(next_takes_a_character_or_a_bad_part)
+{
+    static const struct {
+        const char *text;
+        size_t bytes, taken;
+        uint32_t character;
+    } table[] = {
+        {"a\x80", 2, 1, 'a'},
+        {"\0", 1, 1, 0},
+        {"\u20ac", 3, 3, 0x20ac},
+        {"\u20ac", 2, 2, UTF8_BAD},
+        {"\xe2", 1, 1, UTF8_BAD},
+        {"\x80", 1, 1, UTF8_BAD},
+        {"\xf0\x9f\xa6 ", 4, 3, UTF8_BAD},
+        {"\ufffd", 3, 3, 0xfffd},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        uint32_t character = 1;
+        ck_assert_uint_eq(utf8_next((const uint8_t *)table[i].text, table[i].bytes, &character), table[i].taken);
+        ck_assert_uint_eq(character, table[i].character);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("utf8");
@@ -123,6 +150,7 @@ int main(void)
     tcase_add_test(tests, good_text_stays);
     tcase_add_test(tests, each_bad_part_becomes_one_replacement);
     tcase_add_test(tests, every_code_point_and_no_surrogate);
+    tcase_add_test(tests, next_takes_a_character_or_a_bad_part);
     tcase_add_test(tests, good_and_bad_are_told_apart_by_the_definition);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
