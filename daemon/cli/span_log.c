@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/encoding.h"
+
 static_assert(SPAN_LOG_CHUNK_BYTES % 4096 == 0, "chunks are mapped alone");
 
 int span_log_open(struct span_log *log, const char *path)
@@ -40,16 +42,6 @@ static int next_chunk(struct span_log *log, struct span_log_writer *writer)
     return 0;
 }
 
-static char *put_hex(char *out, const uint8_t *bytes, size_t count)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < count; i++) {
-        *out++ = digits[bytes[i] >> 4];
-        *out++ = digits[bytes[i] & 15];
-    }
-    return out;
-}
-
 int span_log_write(struct span_log *log, struct span_log_writer *writer, const struct aistrace_context *span,
                    const uint8_t parent_id[8])
 {
@@ -59,11 +51,11 @@ int span_log_write(struct span_log *log, struct span_log_writer *writer, const s
             return err;
     }
     char *at = writer->chunk + writer->lines++ * SPAN_LOG_LINE_BYTES;
-    at = put_hex(at, span->trace_id, sizeof(span->trace_id));
+    at = hex_encode(at, span->trace_id, sizeof(span->trace_id));
     *at++ = ' ';
-    at = put_hex(at, span->span_id, sizeof(span->span_id));
+    at = hex_encode(at, span->span_id, sizeof(span->span_id));
     *at++ = ' ';
-    at = put_hex(at, parent_id, 8);
+    at = hex_encode(at, parent_id, 8);
     *at++ = ' ';
     *at++ = span->trace_flags & 1 ? '1' : '0';
     atomic_signal_fence(memory_order_release); /* after a kill, memory is as of one instruction: the newline is last */

@@ -3,12 +3,12 @@
  * OpenTelemetry's environment: the variables of its OTLP exporter, of which the form for traces wins, and those of its
  * resource.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/encoding.h"
 #include "config_schema.h"
 #include "config_value.h"
 
@@ -51,23 +51,12 @@ static const char *from_pair(const struct pair *pair, const char **used)
 
 /* ---- lists of key=value ---- */
 
-/* In place. */
-static int percent_decode(char *text)
+/* In place. A NUL would end the text. */
+static int decode(char *text)
 {
-    char *to = text;
-    for (; *text; text++) {
-        if (*text != '%') {
-            *to++ = *text;
-        } else if (isxdigit((unsigned char)text[1]) && isxdigit((unsigned char)text[2]) &&
-                   strncmp(text, "%00", 3) != 0) {
-            *to++ = (char)strtoul((char[]){text[1], text[2], '\0'}, NULL, 16);
-            text += 2;
-        } else {
-            return -EINVAL;
-        }
-    }
-    *to = '\0';
-    return 0;
+    size_t bad, bytes = percent_decode(text, text, strlen(text), &bad);
+    text[bytes] = '\0';
+    return bad || strlen(text) < bytes ? -EINVAL : 0;
 }
 
 static char *trim(char *text)
@@ -89,7 +78,7 @@ static int take_member(char *member, char **key, char **value)
     *equals = '\0';
     *key = trim(member);
     *value = trim(equals + 1);
-    return **key && percent_decode(*key) == 0 && percent_decode(*value) == 0 ? 0 : -EINVAL;
+    return **key && !decode(*key) && !decode(*value) ? 0 : -EINVAL;
 }
 
 struct list {

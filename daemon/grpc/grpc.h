@@ -62,9 +62,6 @@ enum grpc_code grpc_code_from_h2_error(uint32_t error, bool *unprocessed);
 /* The value of grpc-status. Not a known number: GRPC_UNKNOWN. */
 enum grpc_code grpc_code_parse(const char *text, size_t bytes);
 
-/* The value of grpc-message in place; bad escapes stay as they are. -> its new length. */
-size_t grpc_percent_decode(char *text, size_t bytes);
-
 /* The value of a `-bin` header in place, padded or not; of several joined by commas the first. -> 0 and *decoded, or
  * -EINVAL, text then undefined. */
 int grpc_base64_decode(uint8_t *text, size_t bytes, size_t *decoded);

@@ -18,36 +18,6 @@ enum grpc_code grpc_code_parse(const char *text, size_t bytes)
     return code < GRPC_CODES ? (enum grpc_code)code : GRPC_UNKNOWN;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
-size_t grpc_percent_decode(char *text, size_t bytes)
-{
-    size_t out = 0;
-    for (size_t i = 0; i < bytes; i++) {
-        int high = -1, low = -1;
-        if (text[i] == '%' && bytes - i > 2) {
-            high = hex_digit(text[i + 1]);
-            low = hex_digit(text[i + 2]);
-        }
-        if (high >= 0 && low >= 0) {
-            text[out++] = (char)(high << 4 | low);
-            i += 2;
-        } else {
-            text[out++] = text[i];
-        }
-    }
-    return out;
-}
-
 static int base64_digit(uint8_t c)
 {
     if (c >= 'A' && c <= 'Z')

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/encoding.h"
 #include "h2_session.h"
 
 void h2_call_free(struct h2_call *call)
@@ -118,7 +119,7 @@ int h2_call_keep_field(struct h2_call *call, const uint8_t *name, size_t name_by
         size_t kept = value_bytes < H2_MESSAGE_MAX_BYTES ? value_bytes : H2_MESSAGE_MAX_BYTES;
         if (buf_append(&call->message, value, kept) || buf_append(&call->message, "", 1))
             return -ENOMEM;
-        call->message.len = grpc_percent_decode((char *)call->message.data, kept);
+        call->message.len = percent_decode((char *)call->message.data, (char *)call->message.data, kept, NULL);
         call->message.data[call->message.len] = '\0';
     } else if (name_is(name, name_bytes, "grpc-status-details-bin")) {
         call->details.len = 0;

@@ -9,54 +9,26 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/encoding.h"
 #include "base/secret.h"
 
 static const char DEFAULT_PORT[] = "3128";
 
 /* ---- the proxy's address */
 
-static int percent_decode(const char *from, size_t bytes, char *to)
-{
-    for (size_t i = 0; i < bytes; i++) {
-        if (from[i] != '%') {
-            *to++ = from[i];
-        } else {
-            if (i + 2 >= bytes || !isxdigit((unsigned char)from[i + 1]) || !isxdigit((unsigned char)from[i + 2]))
-                return -EINVAL;
-            *to++ = (char)strtoul((char[]){from[i + 1], from[i + 2], '\0'}, NULL, 16);
-            i += 2;
-        }
-    }
-    *to = '\0';
-    return 0;
-}
-
-static void base64(const unsigned char *from, size_t bytes, char *to)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < bytes; i += 3) {
-        size_t left = bytes - i;
-        unsigned three = (unsigned)from[i] << 16;
-        three |= left > 1 ? (unsigned)from[i + 1] << 8 : 0;
-        three |= left > 2 ? from[i + 2] : 0;
-        *to++ = digits[three >> 18];
-        *to++ = digits[three >> 12 & 63];
-        *to++ = left > 1 ? digits[three >> 6 & 63] : '=';
-        *to++ = left > 2 ? digits[three & 63] : '=';
-    }
-    *to = '\0';
-}
-
 static int take_credentials(const char *text, size_t bytes, struct proxy *out)
 {
     static const char scheme[] = "Basic ";
+    size_t bad = 0;
     char *plain = secret_new(bytes + 1);
-    out->credentials = secret_new(sizeof(scheme) + (bytes + 2) / 3 * 4);
-    int err = plain && out->credentials ? percent_decode(text, bytes, plain) : -ENOMEM;
-    if (!err)
-        base64((const unsigned char *)plain, strlen(plain), stpcpy(out->credentials, scheme));
+    out->credentials = secret_new(sizeof(scheme) + BASE64_BYTES(bytes));
+    int err = plain && out->credentials ? 0 : -ENOMEM;
+    if (!err) {
+        plain[percent_decode(plain, text, bytes, &bad)] = '\0';
+        *base64_encode(stpcpy(out->credentials, scheme), plain, strlen(plain)) = '\0';
+    }
     secret_free(plain);
-    return err;
+    return bad ? -EINVAL : err;
 }
 
 static bool is_port(const char *text)

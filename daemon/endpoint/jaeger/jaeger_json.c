@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/encoding.h"
 #include "endpoint/otlp/attribute.h"
 #include "endpoint/otlp/text.h"
 #include "endpoint/traces/trace_search.h"
@@ -78,11 +79,8 @@ void jaeger_trace_free(struct jaeger_trace *trace)
 
 static int append_id(struct buf *out, const char *name, const uint8_t *id, size_t bytes)
 {
-    char hex[33] = "";
-    for (size_t i = 0; i < bytes && i < 16; i++) {
-        hex[2 * i] = "0123456789abcdef"[id[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[id[i] & 15];
-    }
+    char hex[33];
+    *hex_encode(hex, id, bytes < 16 ? bytes : 16) = '\0';
     return buf_printf(out, "\"%s\":\"%s\"", name, hex);
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/encoding.h"
 #include "text.h"
 
 enum { NUMBER_MAX = 32 };
@@ -18,37 +19,29 @@ static int append_text(struct buf *out, const char *text)
     return buf_append(out, text, strlen(text));
 }
 
+/* A quote before and behind what lies between them. */
+static int append_encoded(struct buf *out, struct wire_bytes bytes, size_t room,
+                          char *(*encode)(char *out, const void *data, size_t bytes))
+{
+    int err = buf_reserve(out, room + 2);
+    if (err)
+        return err;
+    char *at = (char *)out->data + out->len;
+    *at++ = '"';
+    at = encode(at, bytes.data, bytes.len);
+    *at++ = '"';
+    out->len = (size_t)(at - (char *)out->data);
+    return 0;
+}
+
 static int append_hex(struct buf *out, struct wire_bytes bytes)
 {
-    static const char digits[] = "0123456789abcdef";
-    if (buf_reserve(out, bytes.len * 2 + 2))
-        return -ENOMEM;
-    out->data[out->len++] = '"';
-    for (size_t i = 0; i < bytes.len; i++) {
-        out->data[out->len++] = (uint8_t)digits[bytes.data[i] >> 4];
-        out->data[out->len++] = (uint8_t)digits[bytes.data[i] & 15];
-    }
-    out->data[out->len++] = '"';
-    return 0;
+    return append_encoded(out, bytes, 2 * bytes.len, hex_encode);
 }
 
 int otlp_json_base64(struct buf *out, struct wire_bytes bytes)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    if (buf_reserve(out, (bytes.len + 2) / 3 * 4 + 2))
-        return -ENOMEM;
-    out->data[out->len++] = '"';
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t have = bytes.len - i;
-        uint32_t three = (uint32_t)bytes.data[i] << 16 | (uint32_t)(have > 1 ? bytes.data[i + 1] : 0) << 8 |
-                         (uint32_t)(have > 2 ? bytes.data[i + 2] : 0);
-        out->data[out->len++] = (uint8_t)digits[three >> 18];
-        out->data[out->len++] = (uint8_t)digits[three >> 12 & 63];
-        out->data[out->len++] = (uint8_t)(have > 1 ? digits[three >> 6 & 63] : '=');
-        out->data[out->len++] = (uint8_t)(have > 2 ? digits[three & 63] : '=');
-    }
-    out->data[out->len++] = '"';
-    return 0;
+    return append_encoded(out, bytes, BASE64_BYTES(bytes.len), base64_encode);
 }
 
 int otlp_json_double(struct buf *out, uint64_t bits)

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/encoding.h"
 #include "endpoint/otlp/attribute.h"
 #include "endpoint/otlp/text.h"
 
@@ -78,11 +79,7 @@ int trace_summary_append(struct buf *out, const struct store_trace *trace)
     struct summary summary = {0};
     char id[2 * sizeof(trace->trace_id) + 1];
     survey(trace, &summary);
-    for (size_t i = 0; i < sizeof(trace->trace_id); i++) {
-        id[2 * i] = "0123456789abcdef"[trace->trace_id[i] >> 4];
-        id[2 * i + 1] = "0123456789abcdef"[trace->trace_id[i] & 15];
-    }
-    id[sizeof(id) - 1] = '\0';
+    *hex_encode(id, trace->trace_id, sizeof(trace->trace_id)) = '\0';
     int err = buf_printf(out,
                          "{\"traceID\":\"%s\",\"start_ns\":\"%" PRIu64 "\",\"duration_ns\":%" PRIu64
                          ",\"spans\":%zu,\"errors\":%zu,\"complete\":%s,\"root\":{\"service\":",

@@ -215,22 +215,6 @@ START_TEST(status_text_is_a_known_number_or_unknown)
 }
 END_TEST
 
-START_TEST(percent_escapes_are_decoded_and_bad_ones_kept)
-{
-    static const struct {
-        const char *text, *decoded;
-    } table[] = {{"", ""},         {"plain", "plain"}, {"a%20b", "a b"},      {"%41%4a%4A", "AJJ"},
-                 {"%", "%"},       {"%4", "%4"},       {"%zz", "%zz"},        {"%4z%41", "%4zA"},
-                 {"100%", "100%"}, {"%%41", "%A"},     {"%C3%A9", "\xc3\xa9"}};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        char text[64];
-        strcpy(text, table[i].text);
-        text[grpc_percent_decode(text, strlen(text))] = '\0';
-        ck_assert_str_eq(text, table[i].decoded);
-    }
-}
-END_TEST
-
 START_TEST(base64_is_decoded_padded_or_not)
 {
     static const struct {
@@ -285,7 +269,6 @@ int main(void)
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("text");
     tcase_add_test(tcase, status_text_is_a_known_number_or_unknown);
-    tcase_add_test(tcase, percent_escapes_are_decoded_and_bad_ones_kept);
     tcase_add_test(tcase, base64_is_decoded_padded_or_not);
     tcase_add_test(tcase, a_timeout_has_at_most_eight_digits);
     suite_add_tcase(suite, tcase);
