@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "likely.h"
 #include "shmring.h"
 
 static_assert(offsetof(struct shmring_record, type) == 4 && offsetof(struct shmring_record, flags) == 6,
@@ -53,21 +54,21 @@ static inline void shmring__writer_leave(struct shmring_writer *writer)
 static inline void *shmring__writer_reserve(struct shmring_writer *writer, uint32_t payload_bytes, uint16_t type,
                                             uint16_t flags)
 {
-    if (__builtin_expect(writer->busy != 0, 0)) {
+    if (unlikely(writer->busy)) {
         shmring_writer_count_drop(writer, SHMRING_DROP_NESTED);
         return NULL;
     }
     shmring__writer_enter(writer);
     /* relaxed: one writer, and wpos's release below orders it for whoever sees the record */
     atomic_store_explicit(&writer->producer->begun, ++writer->begun, memory_order_relaxed);
-    if (__builtin_expect(payload_bytes > writer->payload_max, 0))
+    if (unlikely(payload_bytes > writer->payload_max))
         return shmring__writer_refuse(writer, SHMRING_DROP_OVERSIZE);
 
     uint32_t length =
         (uint32_t)(sizeof(struct shmring_record) + payload_bytes + SHMRING_ALIGN - 1) & ~(uint32_t)(SHMRING_ALIGN - 1);
     uint64_t position = writer->wpos;
     writer->begin = position;
-    if (__builtin_expect(length > writer->limit - position, 0)) {
+    if (unlikely(length > writer->limit - position)) {
         int64_t pad = shmring__writer_make_room(writer, length);
         if (pad < 0)
             return shmring__writer_refuse(writer, SHMRING_DROP_RING_FULL);
