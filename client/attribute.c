@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #define AISTRACE_NO_INLINE
+#include "body.h"
+#include "likely.h"
 #include "span.h"
-#include "tracer.h"
 
 /* Out of the fast path: -> true and counted on the span, if it is one that counts. */
 static __attribute__((noinline)) bool refused(struct aistrace_span *span, struct aistrace__text key, size_t value_bytes)

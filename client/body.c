@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "span.h"
+#include "body.h"
 
 static uint32_t body_bytes(const struct aistrace_span *span)
 {

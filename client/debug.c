@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "debug.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "tracer.h"
 
 static _Atomic bool wanted;
 static _Atomic unsigned printed;

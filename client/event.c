@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "body.h"
 #include "clock.h"
 #include "span.h"
 

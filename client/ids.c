@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-void aistrace__ids_seed(struct aistrace__thread *thread)
+void aistrace__ids_seed(struct aistrace__ids *ids)
 {
     uint64_t seed[2] = {0};
     if (getrandom(seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed)) {
@@ -13,8 +13,8 @@ void aistrace__ids_seed(struct aistrace__thread *thread)
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         seed[0] ^= ((uint64_t)now.tv_sec << 30) ^ (uint64_t)now.tv_nsec ^ ((uint64_t)gettid() << 44);
-        seed[1] ^= (uint64_t)(uintptr_t)thread ^ ((uint64_t)getpid() << 40) ^ ((uint64_t)now.tv_nsec << 13);
+        seed[1] ^= (uint64_t)(uintptr_t)ids ^ ((uint64_t)getpid() << 40) ^ ((uint64_t)now.tv_nsec << 13);
     }
-    thread->id_state = seed[0];
-    thread->id_step = seed[1] | 1;
+    ids->state = seed[0];
+    ids->step = seed[1] | 1;
 }

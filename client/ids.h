@@ -6,21 +6,28 @@
 #ifndef AISTRACE_IDS_H
 #define AISTRACE_IDS_H
 
+#include <stdint.h>
 #include <string.h>
 
-#include "tracer.h"
+#include "likely.h"
 
-void aistrace__ids_seed(struct aistrace__thread *thread);
+struct aistrace__ids {
+    uint64_t state; /* the counter */
+    uint64_t step;  /* odd */
+};
+
+/* From the kernel's random numbers; never fails. */
+void aistrace__ids_seed(struct aistrace__ids *ids);
 
 /* Takes the next `count` counter values; -> the first. A signal handler may come at any point, so the addition must be
  * one instruction; only this thread is concerned, so it needs no lock prefix. */
-static inline uint64_t aistrace__ids_take(struct aistrace__thread *thread, uint64_t count)
+static inline uint64_t aistrace__ids_take(struct aistrace__ids *ids, uint64_t count)
 {
-    uint64_t value = thread->id_step * count;
+    uint64_t value = ids->step * count;
 #if defined(__x86_64__)
-    __asm__ volatile("xaddq %0, %1" : "+r"(value), "+m"(thread->id_state)::"cc");
+    __asm__ volatile("xaddq %0, %1" : "+r"(value), "+m"(ids->state)::"cc");
 #else
-    value = __atomic_fetch_add(&thread->id_state, value, __ATOMIC_RELAXED);
+    value = __atomic_fetch_add(&ids->state, value, __ATOMIC_RELAXED);
 #endif
     return value;
 }
@@ -33,28 +40,28 @@ static inline uint64_t aistrace__ids_mix(uint64_t id)
 }
 
 /* Never zero: only one value mixes to zero. */
-static inline uint64_t aistrace__ids_next(struct aistrace__thread *thread)
+static inline uint64_t aistrace__ids_next(struct aistrace__ids *ids)
 {
-    uint64_t id = aistrace__ids_mix(aistrace__ids_take(thread, 1));
-    return likely(id != 0) ? id : aistrace__ids_mix(aistrace__ids_take(thread, 1));
+    uint64_t id = aistrace__ids_mix(aistrace__ids_take(ids, 1));
+    return likely(id != 0) ? id : aistrace__ids_mix(aistrace__ids_take(ids, 1));
 }
 
 /* All the ids of a root at once: the counter is the only thing they wait for. */
-static inline __attribute__((always_inline)) void aistrace__ids_root(struct aistrace__thread *thread,
-                                                                     uint8_t trace_id[16], uint8_t span_id[8])
+static inline __attribute__((always_inline)) void aistrace__ids_root(struct aistrace__ids *ids, uint8_t trace_id[16],
+                                                                     uint8_t span_id[8])
 {
-    uint64_t first = aistrace__ids_take(thread, 3);
-    uint64_t trace[2] = {aistrace__ids_mix(first), aistrace__ids_mix(first + thread->id_step)};
-    uint64_t span = aistrace__ids_mix(first + 2 * thread->id_step);
+    uint64_t first = aistrace__ids_take(ids, 3);
+    uint64_t trace[2] = {aistrace__ids_mix(first), aistrace__ids_mix(first + ids->step)};
+    uint64_t span = aistrace__ids_mix(first + 2 * ids->step);
     if (unlikely(span == 0))
-        span = aistrace__ids_next(thread);
+        span = aistrace__ids_next(ids);
     memcpy(trace_id, trace, sizeof(trace)); /* not both zero: no two values mix to the same */
     memcpy(span_id, &span, sizeof(span));
 }
 
-static inline void aistrace__ids_child(struct aistrace__thread *thread, uint8_t span_id[8])
+static inline void aistrace__ids_child(struct aistrace__ids *ids, uint8_t span_id[8])
 {
-    uint64_t id = aistrace__ids_next(thread);
+    uint64_t id = aistrace__ids_next(ids);
     memcpy(span_id, &id, sizeof(id));
 }
 

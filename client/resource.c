@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "debug.h"
 #include "item.h"
-#include "tracer.h"
 
 static void add(struct aistrace__resource *resource, const struct aistrace_attribute *attribute)
 {

@@ -2,8 +2,10 @@
 #define AISTRACE_NO_INLINE
 #include "span.h"
 
+#include "body.h"
 #include "clock.h"
 #include "ids.h"
+#include "likely.h"
 #include "tracer.h"
 #include "writer.h"
 
@@ -58,7 +60,7 @@ static inline __attribute__((always_inline)) void start_root(struct aistrace_spa
                                                              const struct shmring_control *control, uint64_t flags)
 {
     struct aistrace_context *context = &span->context;
-    aistrace__ids_root(thread, context->trace_id, context->span_id);
+    aistrace__ids_root(&thread->ids, context->trace_id, context->span_id);
     memset(span->parent_span_id, 0, sizeof(span->parent_span_id));
     if (likely(flags & SHMRING_CONTROL_PUBLISHED)) {
         uint64_t threshold = atomic_load_explicit(&control->sampling_threshold, memory_order_relaxed), random;
@@ -75,7 +77,7 @@ static inline __attribute__((always_inline)) void
 start_child(struct aistrace_span *span, struct aistrace__thread *thread, const struct aistrace_context *parent)
 {
     struct aistrace_context *context = &span->context;
-    aistrace__ids_child(thread, context->span_id);
+    aistrace__ids_child(&thread->ids, context->span_id);
     memcpy(context->trace_id, parent->trace_id, sizeof(context->trace_id));
     memcpy(span->parent_span_id, parent->span_id, sizeof(span->parent_span_id));
     context->trace_flags = parent->trace_flags;

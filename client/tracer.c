@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 
 #include "clock.h"
-#include "ids.h"
+#include "debug.h"
 #include "resource.h"
 
 #define DEFAULT_RING_DIR "/dev/shm/aistrace"
@@ -149,7 +149,7 @@ static int attach(struct aistrace__thread *thread)
         writer = NULL;
     }
     if (thread->generation != tracer.generation)
-        aistrace__ids_seed(thread);
+        aistrace__ids_seed(&thread->ids);
     if (err)
         aistrace__debug(AISTRACE__CAUSE_ATTACH, "a thread has no ring, its spans are dropped", err);
     thread->refusal = err == -ENFILE ? SHMRING_DROP_NO_SLOT : SHMRING_DROP_NO_MEMORY;

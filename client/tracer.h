@@ -15,10 +15,9 @@
 #include <stdint.h>
 
 #include "aistrace.h"
+#include "ids.h"
+#include "likely.h"
 #include "shmring.h"
-
-#define likely(condition)   __builtin_expect(!!(condition), 1)
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
 
 enum { AISTRACE__PAGE = 4096 };
 
@@ -26,8 +25,7 @@ enum { AISTRACE__PAGE = 4096 };
 struct aistrace__thread {
     struct shmring_writer *writer; /* of `generation`; NULL: no slot */
     const struct aistrace_context *current;
-    uint64_t id_state; /* ids.h */
-    uint64_t id_step;
+    struct aistrace__ids ids;
     uint32_t generation; /* in which this thread was set up; 0: never */
     uint16_t slotless;   /* spans ended without a slot */
     uint8_t refusal;     /* enum shmring_drop: why there is no writer */
@@ -80,20 +78,5 @@ static inline void aistrace__count_no_segment(void)
 {
     atomic_fetch_add_explicit(&aistrace__tracer.no_segment, 1, memory_order_relaxed);
 }
-
-/* ---- debug.c: AIS_TRACING_DEBUG=1 ---- */
-
-enum aistrace__cause {
-    AISTRACE__CAUSE_SEGMENT,
-    AISTRACE__CAUSE_ATTACH,
-    AISTRACE__CAUSE_RING_SIZE,
-    AISTRACE__CAUSE_RING_UID,
-    AISTRACE__CAUSE_RESOURCE,
-};
-
-void aistrace__debug_init(void);
-
-/* Prints the first line of each cause, if asked for at all. err: 0 or -errno. */
-void aistrace__debug(enum aistrace__cause cause, const char *text, int err);
 
 #endif

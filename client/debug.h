@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Why nothing is recorded, told on stderr where AIS_TRACING_DEBUG=1 asks for it: the library is silent otherwise.
+ */
+#ifndef AISTRACE_DEBUG_H
+#define AISTRACE_DEBUG_H
+
+enum aistrace__cause {
+    AISTRACE__CAUSE_SEGMENT,
+    AISTRACE__CAUSE_ATTACH,
+    AISTRACE__CAUSE_RING_SIZE,
+    AISTRACE__CAUSE_RING_UID,
+    AISTRACE__CAUSE_RESOURCE,
+};
+
+void aistrace__debug_init(void);
+
+/* Prints the first line of each cause, if asked for at all. err: 0 or -errno. */
+void aistrace__debug(enum aistrace__cause cause, const char *text, int err);
+
+#endif
