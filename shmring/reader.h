@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The consumer's private view of a segment; shared by attach.c, reader.c and drain.c only.
+ * The consumer's private view of a segment; shared by open.c, reader.c and drain.c only.
  */
 #ifndef SHMRING_READER_H
 #define SHMRING_READER_H
