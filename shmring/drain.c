@@ -49,91 +49,6 @@ static int window_grow(struct shmring_window *window)
     return 0;
 }
 
-static int quarantine(struct shmring__slot *slot, const char *problem, uint64_t position)
-{
-    slot->status.health = SHMRING_SLOT_QUARANTINED;
-    slot->status.problem = problem;
-    slot->status.problem_position = position;
-    return -EBADMSG;
-}
-
-/* Reading a hole of a tmpfs file allocates it, at the reader's expense. */
-static bool allocated(const struct shmring_reader *reader, uint64_t offset, uint64_t bytes)
-{
-    return lseek(reader->fd, (off_t)offset, SEEK_DATA) == (off_t)offset &&
-           lseek(reader->fd, (off_t)offset, SEEK_HOLE) >= (off_t)(offset + bytes);
-}
-
-/* The compiler may not read shared memory again in place of the copy just made of it. */
-static void forget_source(void)
-{
-    atomic_signal_fence(memory_order_seq_cst);
-}
-
-static bool ledger_sum(const struct shmring_ledger *ledger, uint64_t *out)
-{
-    uint64_t sum = ledger->exported;
-    if (__builtin_add_overflow(sum, ledger->sampled_out, &sum) || __builtin_add_overflow(sum, ledger->rejected, &sum) ||
-        __builtin_add_overflow(sum, ledger->spooled, &sum))
-        return false;
-    for (uint32_t reason = 0; reason < SHMRING_LEDGER_REASONS; reason++)
-        if (__builtin_add_overflow(sum, ledger->dropped[reason], &sum))
-            return false;
-    *out = sum;
-    return true;
-}
-
-static const char *ledger_problem(const struct shmring_header *header, const struct shmring_ledger *ledger,
-                                  uint64_t wpos, uint64_t *records)
-{
-    if (wpos % SHMRING_ALIGN != 0 || ledger->cpos % SHMRING_ALIGN != 0)
-        return "position is not aligned";
-    if (wpos - ledger->cpos > header->ring_bytes)
-        return "ledger and write position are more than a ring apart";
-    if (ledger->cpos - header->first_position > wpos - header->first_position)
-        return "ledger is before the first position";
-    if (!ledger_sum(ledger, records) ||
-        *records > (ledger->cpos - header->first_position) / sizeof(struct shmring_record))
-        return "ledger counts more records than there was room for";
-    return NULL;
-}
-
-void shmring__restore(struct shmring_reader *reader, uint32_t index)
-{
-    const struct shmring_header *header = &reader->header;
-    struct shmring__slot *slot = &reader->slots[index];
-    uint64_t group_offset = shmring_producer_offset(index - index % SHMRING_GROUP_SLOTS);
-    uint64_t data_offset = header->data_offset + index * header->ring_bytes;
-    if (!allocated(reader, group_offset, SHMRING_GROUP_BYTES) ||
-        (reader->data && !allocated(reader, data_offset, header->ring_bytes))) {
-        quarantine(slot, "slot is in use but not allocated", 0);
-        return;
-    }
-    struct shmring_consumer *consumer = shmring__consumer(reader, index);
-    uint32_t selector = atomic_load_explicit(&consumer->selector, memory_order_acquire);
-    if (selector > 1) {
-        quarantine(slot, "ledger selector is neither 0 nor 1", 0);
-        return;
-    }
-    struct shmring_ledger ledger = consumer->ledger[selector];
-    forget_source();
-    uint64_t wpos = atomic_load_explicit(&shmring__producer(reader, index)->wpos, memory_order_acquire);
-    uint64_t records = 0;
-    const char *problem = ledger_problem(header, &ledger, wpos, &records);
-    if (problem) {
-        quarantine(slot, problem, ledger.cpos);
-        return;
-    }
-    slot->selector = selector;
-    slot->begin = ledger.cpos;
-    slot->status.end = wpos;
-    slot->status.read = ledger.cpos;
-    slot->status.read_records = records;
-    slot->status.ledger = ledger;
-    /* a consumer that died between selector and cpos_pub left the producer behind */
-    atomic_store_explicit(&consumer->cpos_pub, ledger.cpos, memory_order_release);
-}
-
 static const char *end_problem(const struct shmring_reader *reader, const struct shmring_slot_status *status,
                                uint64_t end)
 {
@@ -153,7 +68,7 @@ static int copy_part(const struct shmring_reader *reader, uint32_t slot, uint64_
     if (!reader->data)
         return shmring__read_exactly(reader->fd, to, bytes, reader->header.data_offset + at);
     memcpy(to, reader->data + at, bytes);
-    forget_source();
+    shmring__forget_source();
     return 0;
 }
 
@@ -184,7 +99,7 @@ int shmring_reader_look(struct shmring_reader *reader, uint32_t index)
         return -EBADMSG;
     const char *problem = end_problem(reader, &slot->status, end);
     if (problem)
-        return quarantine(slot, problem, end);
+        return shmring__quarantine_slot(slot, problem, end);
     slot->status.end = end;
     return 0;
 }
@@ -312,14 +227,14 @@ int shmring_reader_next(struct shmring_window *window, struct shmring_view *out)
         if (left == 0)
             return 0;
         if (place.published < sizeof(record))
-            return quarantine(slot, "record is longer than what was written", place.position);
+            return shmring__quarantine_slot(slot, "record is longer than what was written", place.position);
         if (left < sizeof(record)) /* capacity is over a header, so the next fill holds one */
             return 0;
         memcpy(&record, window->memory + window->at, sizeof(record));
         bool padding = record.length & SHMRING_PAD;
         const char *problem = padding ? padding_problem(&record, &place) : record_problem(&record, &place);
         if (problem)
-            return quarantine(slot, problem, place.position);
+            return shmring__quarantine_slot(slot, problem, place.position);
         if (padding) {
             if (!skip_padding(window, status, place.lap))
                 return 0;
@@ -341,11 +256,30 @@ void shmring_reader_unread(struct shmring_reader *reader, uint32_t index, const 
     slot->status.read_records = view->ordinal;
 }
 
+int shmring_reader_skip(struct shmring_reader *reader, uint32_t index, uint64_t begin, uint64_t end, uint64_t records)
+{
+    int err = shmring_reader_look(reader, index);
+    if (err)
+        return err;
+    if (index >= reader->used)
+        return -EINVAL;
+    struct shmring__slot *slot = &reader->slots[index];
+    struct shmring_slot_status *status = &slot->status;
+    if (slot->begin != begin)
+        return -EAGAIN;
+    if (end % SHMRING_ALIGN != 0 || end - begin > status->end - begin ||
+        records > (end - begin) / sizeof(struct shmring_record))
+        return -EINVAL;
+    status->read = slot->begin = end;
+    status->read_records += records;
+    return 0;
+}
+
 /* Only this reader writes these words; whoever else does wants to be counted wrongly after a restart. */
 static bool ledger_untouched(const struct shmring__slot *slot, struct shmring_consumer *consumer)
 {
     struct shmring_ledger ledger = consumer->ledger[slot->selector];
-    forget_source();
+    shmring__forget_source();
     return atomic_load_explicit(&consumer->selector, memory_order_relaxed) == slot->selector &&
            atomic_load_explicit(&consumer->cpos_pub, memory_order_relaxed) == ledger.cpos &&
            memcmp(&ledger, &slot->status.ledger, sizeof(ledger)) == 0;
@@ -367,7 +301,7 @@ void shmring_reader_commit(struct shmring_reader *reader, uint32_t index, const 
     if (shmring__still_there(reader) < 0)
         return;
     if (!untouched) {
-        quarantine(slot, "ledger was changed by another", committed);
+        shmring__quarantine_slot(slot, "ledger was changed by another", committed);
         return;
     }
     uint32_t spare = slot->selector ^ 1;

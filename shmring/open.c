@@ -131,7 +131,7 @@ static int read_resource(int fd, const struct shmring_header *header, uint8_t **
     return err;
 }
 
-static int attach_file(int dir_fd, int fd, const char *name, struct shmring_reader **out)
+static int open_file(int dir_fd, int fd, const char *name, struct shmring_reader **out)
 {
     struct stat st = {0};
     struct shmring_header header = {0};
@@ -156,12 +156,12 @@ static int attach_file(int dir_fd, int fd, const char *name, struct shmring_read
     return 0;
 }
 
-int shmring__attach(int dir_fd, const char *name, struct shmring_reader **out)
+int shmring__open(int dir_fd, const char *name, struct shmring_reader **out)
 {
     int fd = open_in(dir_fd, name);
     if (fd < 0)
         return fd;
-    int err = attach_file(dir_fd, fd, name, out);
+    int err = open_file(dir_fd, fd, name, out);
     if (err)
         close(fd);
     return err;

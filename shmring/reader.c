@@ -33,10 +33,82 @@ static int map_segment(struct shmring_reader *reader)
     return mprotect(reader->base + base_bytes, bytes - base_bytes, PROT_READ) < 0 ? -errno : 0;
 }
 
+/* Reading a hole of a tmpfs file allocates it, at the reader's expense. */
+static bool allocated(const struct shmring_reader *reader, uint64_t offset, uint64_t bytes)
+{
+    return lseek(reader->fd, (off_t)offset, SEEK_DATA) == (off_t)offset &&
+           lseek(reader->fd, (off_t)offset, SEEK_HOLE) >= (off_t)(offset + bytes);
+}
+
+static bool ledger_sum(const struct shmring_ledger *ledger, uint64_t *out)
+{
+    uint64_t sum = ledger->exported;
+    if (__builtin_add_overflow(sum, ledger->sampled_out, &sum) || __builtin_add_overflow(sum, ledger->rejected, &sum) ||
+        __builtin_add_overflow(sum, ledger->spooled, &sum))
+        return false;
+    for (uint32_t reason = 0; reason < SHMRING_LEDGER_REASONS; reason++)
+        if (__builtin_add_overflow(sum, ledger->dropped[reason], &sum))
+            return false;
+    *out = sum;
+    return true;
+}
+
+static const char *ledger_problem(const struct shmring_header *header, const struct shmring_ledger *ledger,
+                                  uint64_t wpos, uint64_t *records)
+{
+    if (wpos % SHMRING_ALIGN != 0 || ledger->cpos % SHMRING_ALIGN != 0)
+        return "position is not aligned";
+    if (wpos - ledger->cpos > header->ring_bytes)
+        return "ledger and write position are more than a ring apart";
+    if (ledger->cpos - header->first_position > wpos - header->first_position)
+        return "ledger is before the first position";
+    if (!ledger_sum(ledger, records) ||
+        *records > (ledger->cpos - header->first_position) / sizeof(struct shmring_record))
+        return "ledger counts more records than there was room for";
+    return NULL;
+}
+
+/* Takes a slot up from its ledger. */
+static void restore(struct shmring_reader *reader, uint32_t index)
+{
+    const struct shmring_header *header = &reader->header;
+    struct shmring__slot *slot = &reader->slots[index];
+    uint64_t group_offset = shmring_producer_offset(index - index % SHMRING_GROUP_SLOTS);
+    uint64_t data_offset = header->data_offset + index * header->ring_bytes;
+    if (!allocated(reader, group_offset, SHMRING_GROUP_BYTES) ||
+        (reader->data && !allocated(reader, data_offset, header->ring_bytes))) {
+        shmring__quarantine_slot(slot, "slot is in use but not allocated", 0);
+        return;
+    }
+    struct shmring_consumer *consumer = shmring__consumer(reader, index);
+    uint32_t selector = atomic_load_explicit(&consumer->selector, memory_order_acquire);
+    if (selector > 1) {
+        shmring__quarantine_slot(slot, "ledger selector is neither 0 nor 1", 0);
+        return;
+    }
+    struct shmring_ledger ledger = consumer->ledger[selector];
+    shmring__forget_source();
+    uint64_t wpos = atomic_load_explicit(&shmring__producer(reader, index)->wpos, memory_order_acquire);
+    uint64_t records = 0;
+    const char *problem = ledger_problem(header, &ledger, wpos, &records);
+    if (problem) {
+        shmring__quarantine_slot(slot, problem, ledger.cpos);
+        return;
+    }
+    slot->selector = selector;
+    slot->begin = ledger.cpos;
+    slot->status.end = wpos;
+    slot->status.read = ledger.cpos;
+    slot->status.read_records = records;
+    slot->status.ledger = ledger;
+    /* a consumer that died between selector and cpos_pub left the producer behind */
+    atomic_store_explicit(&consumer->cpos_pub, ledger.cpos, memory_order_release);
+}
+
 int shmring_reader_open(int dir_fd, const char *name, struct shmring_reader **out)
 {
     struct shmring_reader *reader;
-    int err = shmring__attach(dir_fd, name, &reader);
+    int err = shmring__open(dir_fd, name, &reader);
     if (err)
         return err;
     err = map_segment(reader);
@@ -104,7 +176,7 @@ uint32_t shmring_reader_slots(struct shmring_reader *reader)
     if (used > reader->header.slot_count)
         used = reader->header.slot_count;
     while (reader->used < used)
-        shmring__restore(reader, reader->used++);
+        restore(reader, reader->used++);
     shmring__still_there(reader);
     return reader->used;
 }
@@ -144,9 +216,7 @@ void shmring_reader_audit(struct shmring_reader *reader)
                                     &ended) &&
             !__builtin_add_overflow(ended, status->read_records, &ended) && ended <= producer.begun)
             continue;
-        status->health = SHMRING_SLOT_QUARANTINED;
-        status->problem = "counters contradict the records";
-        status->problem_position = status->read;
+        shmring__quarantine_slot(&reader->slots[slot], "counters contradict the records", status->read);
     }
 }
 
@@ -176,10 +246,7 @@ void shmring_reader_quarantine(struct shmring_reader *reader, const char *proble
     reader->problem = problem;
     for (uint32_t slot = 0; slot < reader->header.slot_count; slot++) {
         struct shmring_slot_status *status = &reader->slots[slot].status;
-        if (status->health == SHMRING_SLOT_QUARANTINED)
-            continue;
-        status->health = SHMRING_SLOT_QUARANTINED;
-        status->problem = problem;
-        status->problem_position = status->read;
+        if (status->health == SHMRING_SLOT_SOUND)
+            shmring__quarantine_slot(&reader->slots[slot], problem, status->read);
     }
 }

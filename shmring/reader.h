@@ -5,6 +5,8 @@
 #ifndef SHMRING_READER_H
 #define SHMRING_READER_H
 
+#include <errno.h>
+
 #include "guard.h"
 #include "shmring.h"
 
@@ -30,13 +32,25 @@ struct shmring_reader {
 };
 
 /* Opens, checks and copies header and resource; maps nothing. Fills header, resource, fd, uid, dead. */
-int shmring__attach(int dir_fd, const char *name, struct shmring_reader **out);
+int shmring__open(int dir_fd, const char *name, struct shmring_reader **out);
 
 /* pread of all of it. -> 0, -EBADMSG: the file ends before, or -errno. */
 int shmring__read_exactly(int fd, void *out, size_t bytes, uint64_t offset);
 
-/* Takes a slot up from its ledger. */
-void shmring__restore(struct shmring_reader *reader, uint32_t slot);
+/* The slot is not read or written any more. problem: static text; position: where it was found. -> -EBADMSG */
+static inline int shmring__quarantine_slot(struct shmring__slot *slot, const char *problem, uint64_t position)
+{
+    slot->status.health = SHMRING_SLOT_QUARANTINED;
+    slot->status.problem = problem;
+    slot->status.problem_position = position;
+    return -EBADMSG;
+}
+
+/* The compiler may not read shared memory again in place of the copy just made of it. */
+static inline void shmring__forget_source(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+}
 
 /* True: the file shrank under the mapping. What has been read since is zeros, and what has been written is lost. */
 static inline bool shmring__poisoned(const struct shmring_reader *reader)
