@@ -5,13 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/given.h"
 #include "base/secret.h"
 #include "token.h"
-
-static bool given(const char *text)
-{
-    return text && *text;
-}
 
 static bool same_text(const char *a, const char *b)
 {
@@ -68,14 +64,14 @@ static int read_secrets(struct uplink_route *route, const struct config *config,
 
 static const char *from_env(const char *name, const char *other_name)
 {
-    const char *value = getenv(name);
-    return given(value) ? value : getenv(other_name);
+    const char *value = given_env(name);
+    return value ? value : given_env(other_name);
 }
 
 static int choose_proxy(struct uplink_route *route, struct buf *why)
 {
     const char *url = from_env("https_proxy", "HTTPS_PROXY");
-    if (route->unix_socket || !given(url) ||
+    if (route->unix_socket || !url ||
         proxy_is_bypassed(from_env("no_proxy", "NO_PROXY"), route->host, route->port))
         return 0;
     int err = proxy_parse(url, &route->proxy);

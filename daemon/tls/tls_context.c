@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/given.h"
 #include "base/plain_file.h"
 #include "tls_bio.h"
 #include "tls_explain.h"
@@ -132,11 +133,6 @@ static int use_key(SSL_CTX *ssl, const char *path, const char *cert_path, struct
     pem_close(&pem);
     ERR_clear_error();
     return fits ? 0 : -EINVAL;
-}
-
-static bool given(const char *path)
-{
-    return path && *path;
 }
 
 static int configure(SSL_CTX *ssl, const struct tls_settings *settings, struct buf *why)
