@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/given.h"
 #include "base/plain_file.h"
 #include "config_schema.h"
 
@@ -112,6 +113,37 @@ static void load_file(struct config *config, const char *path, struct config_pla
     buf_done(&text);
 }
 
+/* ---- environment, flags ---- */
+
+static void load_env(struct config *config, struct config_errors *errors)
+{
+    for (size_t row = 0; row < config_key_count; row++) {
+        const char *value = config_keys[row].env ? given_env(config_keys[row].env) : NULL;
+        if (value)
+            config_set_text(config, (int)row, value, (struct config_origin){CONFIG_ENV, config_keys[row].env}, errors);
+    }
+}
+
+static void load_flags(struct config *config, const struct config_flags *flags, struct config_errors *errors)
+{
+    const struct {
+        const char *path;
+        const char *value;
+    } given[] = {
+        {"tracing.exporter_endpoint", flags->endpoint},
+        {"aistraced.ring_dir", flags->ring_dir},
+        {"aistraced.metrics_listen", flags->metrics_listen},
+    };
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+        int row = config_key_find(given[i].path);
+        if (given[i].value)
+            config_set_text(config, row, given[i].value, (struct config_origin){CONFIG_FLAG, config_keys[row].flag},
+                            errors);
+    }
+}
+
+/* ---- all of it ---- */
+
 int config_load(const struct config_flags *flags, struct config **out, struct buf *errors_out)
 {
     struct config_errors errors = {.out = errors_out};
@@ -123,8 +155,8 @@ int config_load(const struct config_flags *flags, struct config **out, struct bu
         if (flags->file)
             load_file(config, flags->file, &places, &errors);
         config_load_otel(config, &insecure, &errors);
-        config_load_env(config, &errors);
-        config_load_flags(config, flags, &errors);
+        load_env(config, &errors);
+        load_flags(config, flags, &errors);
         config_check(config, insecure, &errors);
         if (errors.count > CONFIG_ERRORS_MAX)
             buf_printf(errors_out, "and %u more errors\n", errors.count - CONFIG_ERRORS_MAX);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/encoding.h"
+#include "base/given.h"
 #include "config_schema.h"
 #include "config_value.h"
 
@@ -19,34 +20,24 @@ static const char headers_form[] = "write name=value,name=value with %XX for wha
 struct pair {
     const char *traces_name, *name;
 };
-#define OTLP(option)                                                                                                   \
-    {                                                                                                                  \
-        "OTEL_EXPORTER_OTLP_TRACES_" option, "OTEL_EXPORTER_OTLP_" option                                              \
-    }
+#define OTLP(option) "OTEL_EXPORTER_OTLP_TRACES_" option, "OTEL_EXPORTER_OTLP_" option
 
 static const struct {
     const char *path;
     struct pair variables;
 } keys[] = {
-    {"tracing.exporter_endpoint", OTLP("ENDPOINT")}, {"aistraced.ca_file", OTLP("CERTIFICATE")},
-    {"aistraced.key_file", OTLP("CLIENT_KEY")},      {"aistraced.cert_file", OTLP("CLIENT_CERTIFICATE")},
-    {"aistraced.compression", OTLP("COMPRESSION")},
+    {"tracing.exporter_endpoint", {OTLP("ENDPOINT")}}, {"aistraced.ca_file", {OTLP("CERTIFICATE")}},
+    {"aistraced.key_file", {OTLP("CLIENT_KEY")}},      {"aistraced.cert_file", {OTLP("CLIENT_CERTIFICATE")}},
+    {"aistraced.compression", {OTLP("COMPRESSION")}},
 };
-static const struct pair insecure_variables = OTLP("INSECURE"), timeout_variables = OTLP("TIMEOUT"),
-                         headers_variables = OTLP("HEADERS");
-
-/* An empty variable counts as none. */
-static const char *from_env(const char *name)
-{
-    const char *value = getenv(name);
-    return value && *value ? value : NULL;
-}
+static const struct pair insecure_variables = {OTLP("INSECURE")}, timeout_variables = {OTLP("TIMEOUT")},
+                         headers_variables = {OTLP("HEADERS")};
 
 static const char *from_pair(const struct pair *pair, const char **used)
 {
-    const char *value = from_env(pair->traces_name);
+    const char *value = given_env(pair->traces_name);
     *used = value ? pair->traces_name : pair->name;
-    return value ? value : from_env(pair->name);
+    return value ? value : given_env(pair->name);
 }
 
 /* ---- lists of key=value ---- */
@@ -144,11 +135,11 @@ static int add_attribute(const struct list *list, unsigned number, char *member)
 static void load_resource(struct config *config, struct config_errors *errors)
 {
     struct list list = {config, errors, "OTEL_SERVICE_NAME"};
-    const char *value = from_env(list.name);
+    const char *value = given_env(list.name);
     if (value)
         set_service_name(&list, value);
     list.name = "OTEL_RESOURCE_ATTRIBUTES";
-    value = from_env(list.name);
+    value = given_env(list.name);
     if (value)
         each_member(&list, value, add_attribute);
 }

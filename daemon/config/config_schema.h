@@ -84,12 +84,11 @@ void config_set_section(struct config *config, const char *section, json_t *valu
 
 int config_add_attribute(struct config *config, const char *key, const char *value); /* -> 0, -EEXIST, -ENOMEM */
 
-/* The stages of config_load after the file, in this order. insecure: OTEL_EXPORTER_OTLP_INSECURE. */
+/* OpenTelemetry's variables, which win over the file. insecure: OTEL_EXPORTER_OTLP_INSECURE. */
 void config_load_otel(struct config *config, bool *insecure, struct config_errors *errors);
-void config_load_env(struct config *config, struct config_errors *errors);
-void config_load_flags(struct config *config, const struct config_flags *flags, struct config_errors *errors);
-void config_check(struct config *config, bool insecure,
-                  struct config_errors *errors); /* what keys demand of each other */
+
+/* What keys demand of each other, once each has its value. */
+void config_check(struct config *config, bool insecure, struct config_errors *errors);
 
 /* Parts of config_check. An endpoint that a person or a deployment gave outside the file turns tracing on. */
 void config_turn_on(struct config *config, struct config_errors *errors);
