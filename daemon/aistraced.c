@@ -164,7 +164,7 @@ static enum daemon_exit with_config(const struct command_line *command, struct l
         result = print_config(config);
     else
         printf("%s: valid\n", command->flags.file ? command->flags.file : "configuration");
-    config_free(config);
+    config_unref(config);
     return result;
 }
 

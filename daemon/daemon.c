@@ -218,7 +218,7 @@ static int apply(struct daemon *d, struct config *fresh)
         admin_close(d->admin, NULL, NULL);
     d->admin = admin;
     log_configure(d->log, fresh->log_level, fresh->log_format);
-    config_free(d->config);
+    config_unref(d->config);
     d->config = fresh;
     return 0;
 }
@@ -243,7 +243,7 @@ static void reload(struct daemon *d)
     if (!err) {
         err = apply(d, fresh);
         if (err)
-            config_free(fresh);
+            config_unref(fresh);
     }
     if (!err) {
         d->refusal.refused = false;
@@ -352,7 +352,7 @@ enum daemon_exit daemon_run(const struct config_flags *flags, struct config *con
         err = init_handles(&d);
     if (err) { /* the process ends: its handles need no care */
         log_line(log, LOG_ERROR, "cannot start: %s", uv_strerror(err));
-        config_free(config);
+        config_unref(config);
         return DAEMON_EXIT_SYSTEM;
     }
     d.result = start(&d);
@@ -362,7 +362,7 @@ enum daemon_exit daemon_run(const struct config_flags *flags, struct config *con
     uv_run(&d.loop, UV_RUN_NOWAIT); /* the last handles close */
     if (uv_loop_close(&d.loop) == UV_EBUSY)
         _exit((int)d.result); /* exit() would wait for the look-up, and the name servers may be silent for long */
-    config_free(d.export.config);
-    config_free(d.config);
+    config_unref(d.export.config);
+    config_unref(d.config);
     return d.result;
 }

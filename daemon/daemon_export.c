@@ -42,14 +42,14 @@ int daemon_export_apply(struct daemon_export *e, struct config *config)
     source_attach_exporter(e->source, e->exporter);
     if (!same_endpoint(e->config, config))
         warn_of_plaintext(e, config);
-    config_free(e->config);
-    e->config = config_share(config);
+    config_unref(e->config);
+    e->config = config_ref(config);
     return 0;
 }
 
 static void on_retired(void *user)
 {
-    config_free(user);
+    config_unref(user);
 }
 
 static void on_retire_timer(uv_timer_t *timer)

@@ -150,7 +150,10 @@ int config_load(const struct config_flags *flags, struct config **out, struct bu
     struct config_places places = {0};
     bool insecure = false;
     struct config *config = calloc(1, sizeof(*config));
-    int err = config ? config_set_defaults(config) : -ENOMEM;
+    if (!config)
+        return -ENOMEM;
+    config->refs = 1;
+    int err = config_set_defaults(config);
     if (!err) {
         if (flags->file)
             load_file(config, flags->file, &places, &errors);
@@ -164,27 +167,23 @@ int config_load(const struct config_flags *flags, struct config **out, struct bu
     }
     config_places_done(&places);
     if (err) {
-        config_free(config);
+        config_unref(config);
         return err;
     }
     *out = config;
     return 0;
 }
 
-struct config *config_share(struct config *config)
+struct config *config_ref(struct config *config)
 {
-    config->shares++;
+    config->refs++;
     return config;
 }
 
-void config_free(struct config *config)
+void config_unref(struct config *config)
 {
-    if (!config)
+    if (!config || --config->refs)
         return;
-    if (config->shares > 0) {
-        config->shares--;
-        return;
-    }
     for (size_t i = 0; i < config->attribute_count; i++) {
         free((char *)(uintptr_t)config->attributes[i].key);
         free((char *)(uintptr_t)config->attributes[i].value);

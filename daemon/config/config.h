@@ -38,6 +38,7 @@ struct config_origin {
 };
 
 struct config {
+    unsigned refs;
     /* tracing */
     bool enabled;
     char *endpoint; /* as configured */
@@ -79,7 +80,6 @@ struct config {
     bool spool_max_bytes_given; /* not the default */
     enum config_sync spool_sync;
     enum config_compression compression;
-    unsigned shares; /* further owners */
     /* By row of the table in config_schema.c. */
     struct config_origin origins[CONFIG_KEYS_MAX];
 };
@@ -92,13 +92,15 @@ struct config_flags {
     const char *metrics_listen;
 };
 
-/* -> 0 and *out (config_free), or -EINVAL with one line per error appended to errors: where (file and line, environment
- * variable or flag), key path, what is wrong, how to mend it. All errors at once. -ENOMEM: without words. */
+/* -> 0 and *out, which the caller owns (config_unref); or -EINVAL with one line per error appended to errors: where
+ * (file and line, environment variable or flag), key path, what is wrong, what to do. All errors at once. -ENOMEM:
+ * without words. */
 int config_load(const struct config_flags *flags, struct config **out, struct buf *errors);
 
-/* Makes the caller another owner: each calls config_free once, and the last frees. Not to be changed from then on. */
-struct config *config_share(struct config *config);
-void config_free(struct config *config); /* accepts NULL */
+/* Another owner: each calls config_unref once, and the last one frees. Who shares a configuration does not change it.
+ * On one thread. */
+struct config *config_ref(struct config *config);
+void config_unref(struct config *config); /* accepts NULL */
 
 /* Effective values, a line each: `key = value  (default | file | env NAME | flag --name)`; then what follows from them,
  * as comments. No secrets: the token's file is read by who sends it, and of headers only the names are printed. */

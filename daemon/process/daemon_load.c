@@ -26,7 +26,7 @@ int daemon_load(const struct config_flags *flags, const struct config *live, str
     if (config->enabled && !(live && live->enabled && uplink_route_same(live, config)))
         err = check_files(config, errors);
     if (err)
-        config_free(config);
+        config_unref(config);
     else
         *out = config;
     return err;

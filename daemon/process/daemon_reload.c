@@ -84,7 +84,7 @@ int daemon_reload_load(const struct config_flags *flags, const struct config *li
         err = config_compare(live, fresh, name_change, log);
         err = err ? err : keep_what_waits(fresh, live);
         if (err)
-            config_free(fresh);
+            config_unref(fresh);
     }
     if (err && err != -EINVAL)
         daemon_reload_refuse(refusal, strerror(-err), log);

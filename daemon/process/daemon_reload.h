@@ -20,7 +20,7 @@ struct daemon_refusal {
 
 /* Loads the configuration again, and names each key that differs from live in the log. ring_dir, which only a start can
  * change, keeps its live value. Invalid: each error is logged, and the first kept in refusal.
- * -> 0 and *out (config_free), or -errno */
+ * -> 0 and *out (config_unref), or -errno */
 int daemon_reload_load(const struct config_flags *flags, const struct config *live, struct log *log,
                        struct daemon_refusal *refusal, struct config **out);
 

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
     if (config_load(&(struct config_flags){.file = path}, &config, &errors) == 0) {
         fuzz_check(config_print(config, &text) == 0 && text.len > 0);
-        config_free(config);
+        config_unref(config);
     } else {
         fuzz_check(errors.len > 0);
     }

@@ -106,7 +106,7 @@ START_TEST(a_file_that_is_too_large_is_refused)
     ck_assert_ptr_nonnull(memmem(errors.data, errors.len, "larger than 1 MiB", 17));
     flags.file = file_of(text, bytes - 1);
     ck_assert_int_eq(config_load(&flags, &config, &errors), 0);
-    config_free(config);
+    config_unref(config);
     free(text);
 }
 END_TEST
@@ -154,8 +154,8 @@ START_TEST(defaults_are_those_of_the_table)
     ck_assert_str_eq(c->metrics_listen, "127.0.0.1:9464");
     ck_assert_int_eq(c->log_level, LOG_INFO);
     ck_assert_int_eq(c->log_format, LOG_TEXT);
-    config_free(c);
-    config_free(NULL);
+    config_unref(c);
+    config_unref(NULL);
 }
 END_TEST
 
@@ -169,7 +169,7 @@ START_TEST(aistore_sample_reaches_a_plaintext_collector)
     ck_assert_str_eq(c->host, "localhost");
     ck_assert_str_eq(c->port, "4317");
     ck_assert_double_eq(c->probability, 1);
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
@@ -207,7 +207,7 @@ START_TEST(every_key_arrives_in_its_field)
     ck_assert_str_eq(c->metrics_listen, "[::1]:1");
     ck_assert_int_eq(c->log_level, LOG_DEBUG);
     ck_assert_int_eq(c->log_format, LOG_JSON);
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
@@ -215,7 +215,7 @@ START_TEST(an_empty_prefix_is_the_default)
 {
     struct config *c = loaded(TRACING("\"service_name_prefix\": \"\""), no_flags);
     ck_assert_str_eq(c->service_prefix, "aistore");
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
@@ -224,7 +224,7 @@ START_TEST(a_disabled_section_may_have_an_endpoint_of_later)
     struct config *c = loaded(TRACING("\"exporter_endpoint\": \"nonsense:x:y\""), no_flags);
     ck_assert(!c->enabled);
     ck_assert_ptr_null(c->host);
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
@@ -256,7 +256,7 @@ START_TEST(endpoint_and_skip_verify_say_how_to_connect)
         ck_assert_str_eq(c->host, table[i].host);
         ck_assert_msg(c->transport == table[i].transport, "%s", text);
         ck_assert_msg(c->token_in_clear == table[i].in_clear, "%s", text);
-        config_free(c);
+        config_unref(c);
     }
 }
 END_TEST
@@ -289,7 +289,7 @@ START_TEST(a_file_that_cannot_be_read_is_refused_only_when_enabled)
         ENABLED("\"exporter_endpoint\": \"c:1\"},\n\"aistraced\": {\"ca_file\": \"/nowhere/ca\"");
     ck_assert_ptr_nonnull(
         strstr(refused(text, no_flags), ":2: aistraced.ca_file: \"/nowhere/ca\" cannot be used: No such file"));
-    config_free(loaded(AISTRACED("\"ca_file\": \"/nowhere/ca\""), no_flags));
+    config_unref(loaded(AISTRACED("\"ca_file\": \"/nowhere/ca\""), no_flags));
     setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/env", 1);
     ck_assert_ptr_nonnull(strstr(refused(text, no_flags),
                                  "environment OTEL_EXPORTER_OTLP_CERTIFICATE: aistraced.ca_file: \"/nowhere/env\""));
@@ -303,10 +303,10 @@ START_TEST(the_endpoint_flag_alone_is_enough)
     struct config *c = loaded(NULL, (struct config_flags){.endpoint = "localhost:4317"});
     ck_assert(c->enabled && c->transport == CONFIG_TLS_OR_PLAINTEXT);
     ck_assert_str_eq(c->host, "localhost");
-    config_free(c);
+    config_unref(c);
     c = loaded(NULL, (struct config_flags){.endpoint = "http://far:4317"});
     ck_assert(c->enabled && c->transport == CONFIG_PLAINTEXT);
-    config_free(c);
+    config_unref(c);
     static const char kept[] = TRACING("\"skip_verify\": false");
     static const struct {
         const char *file;
@@ -315,7 +315,7 @@ START_TEST(the_endpoint_flag_alone_is_enough)
     for (size_t i = 0; i < sizeof(verified) / sizeof(verified[0]); i++) {
         c = loaded(verified[i].file, (struct config_flags){.endpoint = verified[i].endpoint});
         ck_assert(c->enabled && c->transport == CONFIG_TLS && !c->skip_verify);
-        config_free(c);
+        config_unref(c);
     }
     ck_assert_ptr_nonnull(strstr(refused(NULL, (struct config_flags){.endpoint = "far:x"}),
                                  "--endpoint: tracing.exporter_endpoint: the port"));
@@ -335,7 +335,7 @@ START_TEST(the_playground_environment_turns_tracing_on)
     ck_assert_str_eq(c->service_prefix, "mine");
     ck_assert_double_eq(c->probability, 0.5);
     ck_assert_str_eq(c->ring_dir, "/mine");
-    config_free(c);
+    config_unref(c);
     setenv("AIS_TRACING_SAMPLING_PROBABILITY", "5", 1);
     ck_assert_ptr_nonnull(strstr(refused(NULL, no_flags), "environment AIS_TRACING_SAMPLING_PROBABILITY: "));
 }
@@ -350,7 +350,7 @@ START_TEST(environment_token_is_checked_like_the_files)
     struct config *c = loaded(NULL, no_flags);
     ck_assert_str_eq(c->token_header, "x-a");
     ck_assert_str_eq(c->token_file, TOKEN);
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
@@ -359,24 +359,24 @@ START_TEST(precedence_is_flag_ais_otel_file_default)
     static const char file[] = ENABLED("\"exporter_endpoint\": \"http://file:1\"");
     struct config *c = loaded(file, no_flags);
     ck_assert_str_eq(c->host, "file");
-    config_free(c);
+    config_unref(c);
     setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:1", 1);
     c = loaded(file, no_flags);
     ck_assert_str_eq(c->host, "otel");
-    config_free(c);
+    config_unref(c);
     setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://otel-traces:1", 1);
     c = loaded(file, no_flags);
     ck_assert_str_eq(c->host, "otel-traces");
-    config_free(c);
+    config_unref(c);
     setenv("AIS_TRACING_ENDPOINT", "http://ais:1", 1);
     c = loaded(file, no_flags);
     ck_assert_str_eq(c->host, "ais");
-    config_free(c);
+    config_unref(c);
     c = loaded(file, (struct config_flags){.endpoint = "http://flag:1", .ring_dir = "/flag", .metrics_listen = ""});
     ck_assert_str_eq(c->host, "flag");
     ck_assert_str_eq(c->ring_dir, "/flag");
     ck_assert_str_eq(c->metrics_listen, "");
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
@@ -406,7 +406,7 @@ START_TEST(print_says_where_each_value_came_from)
     };
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
         ck_assert_msg(strstr((char *)out.data, lines[i]) != NULL, "%s not in\n%s", lines[i], (char *)out.data);
-    config_free(c);
+    config_unref(c);
     buf_done(&out);
 }
 END_TEST

@@ -111,8 +111,8 @@ START_TEST(the_reference_means_the_same_as_an_empty_configuration)
         ck_assert_str_eq(a, b);
     }
     ck_assert(!a && !b);
-    config_free(reference);
-    config_free(empty);
+    config_unref(reference);
+    config_unref(empty);
     buf_done(&with);
     buf_done(&without);
 }

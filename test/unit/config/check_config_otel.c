@@ -72,10 +72,10 @@ START_TEST(the_endpoint_turns_tracing_on_unless_the_file_speaks)
     both("ENDPOINT", "http://far:1", NULL);
     struct config *c = loaded(NULL);
     ck_assert(c->enabled);
-    config_free(c);
+    config_unref(c);
     c = loaded("{\"tracing\": {\"enabled\": false}}");
     ck_assert(!c->enabled);
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
@@ -93,7 +93,7 @@ START_TEST(insecure_matters_for_an_endpoint_without_scheme_only)
         struct config *c = loaded(NULL);
         ck_assert_msg(c->transport == table[i].transport, "%s %s", table[i].endpoint, table[i].insecure);
         ck_assert(!c->skip_verify);
-        config_free(c);
+        config_unref(c);
     }
 }
 END_TEST
@@ -117,7 +117,7 @@ START_TEST(the_traces_form_wins)
     ck_assert_uint_eq(c->timeout_ms, 2500);
     ck_assert_uint_eq(c->header_count, 1);
     ck_assert_str_eq(c->headers[0].name, "traces");
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
@@ -127,7 +127,7 @@ START_TEST(ais_variables_win_over_opentelemetrys)
     setenv("AIS_TRACING_ENDPOINT", "http://ais:1", 1);
     struct config *c = loaded(NULL);
     ck_assert_str_eq(c->host, "ais");
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
@@ -143,7 +143,7 @@ START_TEST(headers_are_decoded_and_lower_case)
     ck_assert_str_eq(c->headers[1].name, "authorization");
     ck_assert_str_eq(c->headers[1].value, "Bearer t=o");
     ck_assert_str_eq(c->headers[2].value, "");
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
@@ -194,7 +194,7 @@ START_TEST(headers_are_printed_without_their_values)
     ck_assert_int_eq(buf_append(&out, "", 1), 0);
     ck_assert_ptr_nonnull(strstr((char *)out.data, "# header x-key: (set)  (env OTEL_EXPORTER_OTLP_HEADERS)\n"));
     ck_assert_ptr_null(strstr((char *)out.data, "s3cret"));
-    config_free(c);
+    config_unref(c);
     buf_done(&out);
 }
 END_TEST
@@ -205,11 +205,11 @@ START_TEST(headers_in_the_clear_are_worth_a_warning)
     both("ENDPOINT", "http://far:1", NULL);
     struct config *c = loaded(NULL);
     ck_assert(c->token_in_clear);
-    config_free(c);
+    config_unref(c);
     both("ENDPOINT", "http://localhost:1", NULL);
     c = loaded(NULL);
     ck_assert(!c->token_in_clear);
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
@@ -224,7 +224,7 @@ START_TEST(resource_attributes_add_what_the_file_lacks)
     ck_assert_str_eq(c->attributes[1].key, "a");
     ck_assert_str_eq(c->attributes[2].key, "b");
     ck_assert_str_eq(c->attributes[2].value, "x y,");
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
@@ -234,18 +234,18 @@ START_TEST(the_service_name_is_the_prefix_where_the_file_has_none)
     struct config *c = loaded(NULL);
     ck_assert_str_eq(c->service_prefix, "attribute");
     ck_assert_uint_eq(c->attribute_count, 1);
-    config_free(c);
+    config_unref(c);
     setenv("OTEL_SERVICE_NAME", "shop-", 1);
     c = loaded(NULL);
     ck_assert_str_eq(c->service_prefix, "shop");
-    config_free(c);
+    config_unref(c);
     c = loaded("{\"tracing\": {\"service_name_prefix\": \"file\"}}");
     ck_assert_str_eq(c->service_prefix, "file");
-    config_free(c);
+    config_unref(c);
     setenv("AIS_TRACING_SERVICE_PREFIX", "ais", 1);
     c = loaded(NULL);
     ck_assert_str_eq(c->service_prefix, "ais");
-    config_free(c);
+    config_unref(c);
 }
 END_TEST
 
