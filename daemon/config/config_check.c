@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * What keys demand of each other, looked at when each has its value.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

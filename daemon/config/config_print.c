@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Values as text: all that are in effect with where each came from, and which ones differ between two configurations.
+ */
 #include <inttypes.h>
 #include <string.h>
 
@@ -31,7 +34,7 @@ static int print_attributes(const struct config *config, struct buf *out)
     return err ? err : buf_printf(out, "}");
 }
 
-static int print_value(const struct config *config, const struct config_key *key, struct buf *out)
+int config_print_value(const struct config *config, const struct config_key *key, struct buf *out)
 {
     const char *at = (const char *)config + key->offset;
     union {
@@ -114,7 +117,7 @@ int config_print(const struct config *config, struct buf *out)
     for (size_t row = 0; row < config_key_count && !err; row++) {
         err = buf_printf(out, "%s = ", config_keys[row].path);
         if (!err)
-            err = print_value(config, &config_keys[row], out);
+            err = config_print_value(config, &config_keys[row], out);
         if (!err)
             err = print_origin(&config->origins[row], out);
     }
@@ -128,9 +131,9 @@ int config_compare(const struct config *a, const struct config *b, void (*change
     int err = 0;
     for (size_t row = 0; row < config_key_count && !err; row++) {
         left.len = right.len = 0;
-        err = print_value(a, &config_keys[row], &left);
+        err = config_print_value(a, &config_keys[row], &left);
         if (!err)
-            err = print_value(b, &config_keys[row], &right);
+            err = config_print_value(b, &config_keys[row], &right);
         if (!err && (left.len != right.len || memcmp(left.data, right.data, left.len) != 0))
             changed_cb(user, config_keys[row].path);
     }

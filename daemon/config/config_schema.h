@@ -79,6 +79,9 @@ void config_set_path(struct config *config, const char *path, const char *text, 
                      const char *name, struct config_errors *errors);
 enum config_source config_source_of(const struct config *config, const char *path);
 
+/* The value as it is written in JSON, appended. -> 0 or -ENOMEM */
+int config_print_value(const struct config *config, const struct config_key *key, struct buf *out);
+
 /* All of a section ("tracing", "aistraced") of the file. */
 void config_set_section(struct config *config, const char *section, json_t *value, struct config_errors *errors);
 

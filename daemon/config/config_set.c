@@ -1,8 +1,13 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Puts values into the configuration, each checked by what its row of the table says: texts of defaults, environment
+ * and flags, and the file's JSON.
+ */
 #include "config_schema.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +15,32 @@
 #include "base/buf.h"
 #include "config_value.h"
 
-enum { STRING_BYTES_MAX = 4096, ATTRIBUTES_MAX = 128, ATTRIBUTE_KEY_BYTES_MAX = 255 };
+enum { STRING_BYTES_MAX = 4096, ATTRIBUTES_MAX = 128, ATTRIBUTE_KEY_BYTES_MAX = 255, FAULT_TEXT = 768 };
 
-static void *field(struct config *config, const struct config_key *key)
+/* One value on its way into the configuration. */
+struct setting {
+    struct config *config;
+    const struct config_key *key;
+    const char *where; /* as in config_error */
+    const char *path;  /* as it was spelled */
+    struct config_errors *errors;
+};
+
+static void *field(const struct setting *setting)
 {
-    return (char *)config + key->offset;
+    return (char *)setting->config + setting->key->offset;
+}
+
+/* Adds an error about the value. */
+static void fault(const struct setting *setting, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void fault(const struct setting *setting, const char *format, ...)
+{
+    char text[FAULT_TEXT];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    config_error(setting->errors, setting->where, setting->path, "%s", text);
 }
 
 /* ---- values ---- */
@@ -40,15 +66,15 @@ static const char *const expected[] = {
     [CONFIG_ATTRIBUTES] = "an object of strings",
 };
 
-static int set_number(struct config *config, const struct config_key *key, const char *text, const char *where,
-                      const char *path, struct config_errors *errors)
+static int set_number(const struct setting *setting, const char *text)
 {
+    const struct config_key *key = setting->key;
     uint64_t value;
     int err = key->kind == CONFIG_DURATION ? config_parse_duration_ms(text, &value)
               : key->kind == CONFIG_SIZE   ? config_parse_size_bytes(text, &value)
                                            : config_parse_count(text, &value);
     if (err == -EINVAL) {
-        config_error(errors, where, path, "\"%.100s\" is not %s", text, expected[key->kind]);
+        fault(setting, "\"%.100s\" is not %s", text, expected[key->kind]);
         return err;
     }
     bool off = !err && value == 0 && key->zero;
@@ -56,91 +82,88 @@ static int set_number(struct config *config, const struct config_key *key, const
         char min[CONFIG_VALUE_TEXT], max[CONFIG_VALUE_TEXT];
         format_limit(key, key->min, min);
         format_limit(key, key->max, max);
-        config_error(errors, where, path, "%.100s is out of range: from %s to %s%s", text, min, max,
-                     key->zero ? ", or 0s for off" : "");
+        fault(setting, "%.100s is out of range: from %s to %s%s", text, min, max, key->zero ? ", or 0s for off" : "");
         return -ERANGE;
     }
-    memcpy(field(config, key), &value, sizeof(value));
+    memcpy(field(setting), &value, sizeof(value));
     return 0;
 }
 
-static int set_probability(struct config *config, const struct config_key *key, const char *text, const char *where,
-                           const char *path, struct config_errors *errors)
+static int set_probability(const struct setting *setting, const char *text)
 {
     double value;
     int err = config_parse_double(text, &value);
     if (err == -EINVAL)
-        config_error(errors, where, path, "\"%.100s\" is not a number; give %s", text, expected[key->kind]);
+        fault(setting, "\"%.100s\" is not a number; give %s", text, expected[setting->key->kind]);
     else if (err || value < 0 || value > 1)
-        config_error(errors, where, path, "%.100s is out of range: give %s", text, expected[key->kind]);
+        fault(setting, "%.100s is out of range: give %s", text, expected[setting->key->kind]);
     else
-        memcpy(field(config, key), &value, sizeof(value));
+        memcpy(field(setting), &value, sizeof(value));
     return err || value < 0 || value > 1 ? -EINVAL : 0;
 }
 
-static int set_name(struct config *config, const struct config_key *key, const char *text, const char *where,
-                    const char *path, struct config_errors *errors)
+static int set_name(const struct setting *setting, const char *text)
 {
     char list[128] = "";
-    for (unsigned i = 0; key->names[i]; i++) {
-        if (strcmp(key->names[i], text) == 0) {
-            memcpy(field(config, key), &i, sizeof(i));
+    for (unsigned i = 0; setting->key->names[i]; i++) {
+        if (strcmp(setting->key->names[i], text) == 0) {
+            memcpy(field(setting), &i, sizeof(i));
             return 0;
         }
         size_t used = strlen(list);
-        snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "", key->names[i]);
+        snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "", setting->key->names[i]);
     }
-    config_error(errors, where, path, "\"%.100s\" is not one of: %s", text, list);
+    fault(setting, "\"%.100s\" is not one of: %s", text, list);
     return -EINVAL;
 }
 
-static int set_string(struct config *config, const struct config_key *key, const char *text, const char *where,
-                      const char *path, struct config_errors *errors)
+static int set_string(const struct setting *setting, const char *text)
 {
     if (strlen(text) > STRING_BYTES_MAX) {
-        config_error(errors, where, path, "longer than %d bytes; shorten it", STRING_BYTES_MAX);
+        fault(setting, "longer than %d bytes; shorten it", STRING_BYTES_MAX);
         return -EINVAL;
     }
-    if (key->not_empty && !*text) {
-        config_error(errors, where, path, "must not be empty; leave the key out for the default, \"%s\"", key->preset);
+    if (setting->key->not_empty && !*text) {
+        fault(setting, "must not be empty; leave the key out for the default, \"%s\"", setting->key->preset);
         return -EINVAL;
     }
     char *copy = strdup(text);
     if (!copy) {
-        errors->no_memory = true;
+        setting->errors->no_memory = true;
         return -ENOMEM;
     }
-    char **at = field(config, key);
+    char **at = field(setting);
     free(*at);
     *at = copy;
     return 0;
 }
 
-static int set_bool(struct config *config, const struct config_key *key, const char *text, const char *where,
-                    const char *path, struct config_errors *errors)
+static int set_bool(const struct setting *setting, const char *text)
 {
-    if (config_parse_bool(text, field(config, key)) == 0)
+    if (config_parse_bool(text, field(setting)) == 0)
         return 0;
-    config_error(errors, where, path, "\"%.100s\" is not %s", text, expected[key->kind]);
+    fault(setting, "\"%.100s\" is not %s", text, expected[setting->key->kind]);
     return -EINVAL;
 }
 
-static int (*const setters[])(struct config *, const struct config_key *, const char *, const char *, const char *,
-                              struct config_errors *) = {
+static int (*const setters[])(const struct setting *setting, const char *text) = {
     [CONFIG_BOOL] = set_bool,       [CONFIG_STRING] = set_string, [CONFIG_COUNT] = set_number,
     [CONFIG_DURATION] = set_number, [CONFIG_SIZE] = set_number,   [CONFIG_PROBABILITY] = set_probability,
     [CONFIG_NAMES] = set_name,
 };
 
-/* path: as it was spelled, for the error. */
-static void set(struct config *config, size_t row, const char *path, const char *text, struct config_origin origin,
-                struct config_errors *errors)
+/* path: as it was spelled. */
+static struct setting setting_of(struct config *config, size_t row, const char *path, struct config_errors *errors)
 {
-    const struct config_key *key = &config_keys[row];
-    char where_text[CONFIG_WHERE_BYTES];
-    const char *where = config_where(&origin, where_text);
-    if (setters[key->kind](config, key, text, where, path, errors) == 0)
-        config->origins[row] = origin;
+    return (struct setting){.config = config, .key = &config_keys[row], .path = path, .errors = errors};
+}
+
+static void set(struct setting setting, const char *text, struct config_origin origin)
+{
+    char where[CONFIG_WHERE_BYTES];
+    setting.where = config_where(&origin, where);
+    if (!setters[setting.key->kind](&setting, text))
+        setting.config->origins[setting.key - config_keys] = origin;
 }
 
 int config_set_defaults(struct config *config)
@@ -149,8 +172,8 @@ int config_set_defaults(struct config *config)
     struct config_errors errors = {.out = &ignored};
     for (size_t row = 0; row < config_key_count; row++) {
         if (config_keys[row].preset)
-            set(config, row, config_keys[row].path, config_keys[row].preset,
-                (struct config_origin){CONFIG_DEFAULT, NULL}, &errors);
+            config_set_text(config, (int)row, config_keys[row].preset, (struct config_origin){CONFIG_DEFAULT, NULL},
+                            &errors);
     }
     buf_done(&ignored);
     return errors.no_memory ? -ENOMEM : errors.count ? -EINVAL : 0;
@@ -159,7 +182,7 @@ int config_set_defaults(struct config *config)
 void config_set_text(struct config *config, int row, const char *text, struct config_origin origin,
                      struct config_errors *errors)
 {
-    set(config, (size_t)row, config_keys[row].path, text, origin, errors);
+    set(setting_of(config, (size_t)row, config_keys[row].path, errors), text, origin);
 }
 
 void config_set_path(struct config *config, const char *path, const char *text, enum config_source source,
@@ -209,30 +232,35 @@ static const char *type_name(const json_t *value)
     return names[json_typeof(value)];
 }
 
-static void set_attributes(struct config *config, size_t row, const char *path, json_t *value,
-                           struct config_errors *errors)
+static void set_attribute(const struct setting *setting, const char *name, const json_t *value)
+{
+    if (!json_is_string(value))
+        fault(setting, "%s where a string is expected", type_name(value));
+    else if (!*name || strlen(name) > ATTRIBUTE_KEY_BYTES_MAX)
+        fault(setting, "the name of an attribute has 1 to %d bytes", ATTRIBUTE_KEY_BYTES_MAX);
+    else if (json_string_length(value) > STRING_BYTES_MAX)
+        fault(setting, "longer than %d bytes; shorten it", STRING_BYTES_MAX);
+    else if (config_add_attribute(setting->config, name, json_string_value(value)) == -ENOMEM)
+        setting->errors->no_memory = true;
+}
+
+static void set_attributes(const struct setting *setting, json_t *object)
 {
     const char *name;
-    json_t *item;
-    if (json_object_size(value) > ATTRIBUTES_MAX) {
-        config_error(errors, NULL, path, "more than %d attributes; leave some out", ATTRIBUTES_MAX);
+    json_t *value;
+    if (json_object_size(object) > ATTRIBUTES_MAX) {
+        fault(setting, "more than %d attributes; leave some out", ATTRIBUTES_MAX);
         return;
     }
-    json_object_foreach(value, name, item)
+    json_object_foreach(object, name, value)
     {
-        char item_path[CONFIG_PATH_BYTES];
-        snprintf(item_path, sizeof(item_path), "%.200s.%.300s", path, name);
-        if (!json_is_string(item))
-            config_error(errors, NULL, item_path, "%s where a string is expected", type_name(item));
-        else if (!*name || strlen(name) > ATTRIBUTE_KEY_BYTES_MAX)
-            config_error(errors, NULL, item_path, "the name of an attribute has 1 to %d bytes",
-                         ATTRIBUTE_KEY_BYTES_MAX);
-        else if (json_string_length(item) > STRING_BYTES_MAX)
-            config_error(errors, NULL, item_path, "longer than %d bytes; shorten it", STRING_BYTES_MAX);
-        else if (config_add_attribute(config, name, json_string_value(item)) == -ENOMEM)
-            errors->no_memory = true;
+        char path[CONFIG_PATH_BYTES];
+        struct setting attribute = *setting;
+        attribute.path = path;
+        snprintf(path, sizeof(path), "%.200s.%.300s", setting->path, name);
+        set_attribute(&attribute, name, value);
     }
-    config->origins[row] = (struct config_origin){CONFIG_FILE, NULL};
+    setting->config->origins[setting->key - config_keys] = (struct config_origin){CONFIG_FILE, NULL};
 }
 
 static bool type_fits(const struct config_key *key, const json_t *value)
@@ -263,31 +291,45 @@ static void format_real(double value, char text[REAL_TEXT])
         snprintf(text, REAL_TEXT, "%.17g", value);
 }
 
-static void set_from_json(struct config *config, size_t row, const char *path, json_t *value,
-                          struct config_errors *errors)
+static void set_from_json(const struct setting *setting, json_t *value)
 {
-    const struct config_key *key = &config_keys[row];
+    const struct config_key *key = setting->key;
     if (!type_fits(key, value)) {
-        config_error(errors, NULL, path, "%s where %s is expected", type_name(value), expected[key->kind]);
+        fault(setting, "%s where %s is expected", type_name(value), expected[key->kind]);
         return;
     }
     if (key->kind == CONFIG_ATTRIBUTES) {
-        set_attributes(config, row, path, value, errors);
+        set_attributes(setting, value);
         return;
     }
-    char text[REAL_TEXT];
-    const char *given = json_string_value(value);
+    char number[REAL_TEXT];
+    const char *text = json_is_string(value) ? json_string_value(value) : number;
     if (json_is_boolean(value))
-        given = json_is_true(value) ? "true" : "false";
+        text = json_is_true(value) ? "true" : "false";
     else if (json_is_integer(value))
-        snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_real(value))
-        format_real(json_real_value(value), text);
-    struct config_origin origin = {CONFIG_FILE, NULL};
+        format_real(json_real_value(value), number);
     if (key->kind == CONFIG_COUNT && json_integer_value(value) < 0)
-        config_error(errors, NULL, path, "%s is out of range: from %" PRIu64 " to %" PRIu64, text, key->min, key->max);
+        fault(setting, "%s is out of range: from %" PRIu64 " to %" PRIu64, text, key->min, key->max);
     else
-        set(config, row, path, given ? given : text, origin, errors);
+        set(*setting, text, (struct config_origin){CONFIG_FILE, NULL});
+}
+
+/* A key that has a second spelling, of which the file gave the other one before: both have to say the same. */
+static void set_again(const struct setting *setting, json_t *value)
+{
+    struct buf before = {0}, after = {0};
+    int err = config_print_value(setting->config, setting->key, &before);
+    set_from_json(setting, value);
+    if (!err)
+        err = config_print_value(setting->config, setting->key, &after);
+    if (err)
+        setting->errors->no_memory = true;
+    else if (before.len != after.len || memcmp(before.data, after.data, before.len) != 0)
+        fault(setting, "both spellings of one key are there, with different values; keep one");
+    buf_done(&before);
+    buf_done(&after);
 }
 
 static void set_object(struct config *config, const char *prefix, json_t *object, struct config_errors *errors)
@@ -300,12 +342,9 @@ static void set_object(struct config *config, const char *prefix, json_t *object
         snprintf(path, sizeof(path), "%.200s.%.300s", prefix, name);
         int row = config_key_member(prefix, name);
         if (row >= 0) {
-            double before = config->probability;
-            bool again = config->origins[row].source == CONFIG_FILE; /* the other spelling came first */
-            set_from_json(config, (size_t)row, path, value, errors);
-            if (again && (config->probability < before || config->probability > before))
-                config_error(errors, NULL, path,
-                             "both spellings of one key are there, with different values; keep one");
+            struct setting setting = setting_of(config, (size_t)row, path, errors);
+            bool again = setting.key->spelling && config->origins[row].source == CONFIG_FILE;
+            (again ? set_again : set_from_json)(&setting, value);
         } else if (!config_key_is_object(prefix, name)) {
             config_unknown_key(prefix, name, path, errors);
         } else if (!json_is_object(value)) {
