@@ -23,29 +23,13 @@ struct walk {
     struct ingest_result result;
 };
 
-/* The last occurrence of a length-prefixed field, or nothing. */
-static struct wire_bytes last_of(struct wire_bytes message, uint32_t number)
-{
-    struct wire_bytes found = {0};
-    struct wire_field field;
-    while (wire_next(&message, &field) > 0) {
-        if (field.number == number)
-            found = field.bytes;
-    }
-    return found;
-}
-
 static struct wire_bytes find_service(struct wire_bytes resource)
 {
-    static const char key[] = "service.name";
     struct wire_bytes service = {0};
     struct wire_field field;
-    while (wire_next(&resource, &field) > 0) {
-        if (field.number != RESOURCE_ATTRIBUTES)
-            continue;
-        struct wire_bytes name = last_of(field.bytes, KEY_VALUE_KEY);
-        if (name.len == sizeof(key) - 1 && memcmp(name.data, key, name.len) == 0)
-            service = last_of(last_of(field.bytes, KEY_VALUE_VALUE), ANY_VALUE_STRING);
+    while (wire_next_of(&resource, RESOURCE_ATTRIBUTES, &field)) {
+        if (wire_is(wire_last_of(field.bytes, KEY_VALUE_KEY).bytes, "service.name"))
+            service = wire_last_of(wire_last_of(field.bytes, KEY_VALUE_VALUE).bytes, ANY_VALUE_STRING).bytes;
     }
     return service;
 }
@@ -96,10 +80,8 @@ const char *ingest_read_span(struct wire_bytes message, struct store_span *out)
             span.end_ns = field.value;
             break;
         case SPAN_STATUS:
-            for (struct wire_bytes status = field.bytes; wire_next(&status, &status_field) > 0;) {
-                if (status_field.number == STATUS_CODE)
-                    span.status = (uint8_t)(status_field.value <= UINT8_MAX ? status_field.value : 0);
-            }
+            for (struct wire_bytes status = field.bytes; wire_next_of(&status, STATUS_CODE, &status_field);)
+                span.status = (uint8_t)(status_field.value <= UINT8_MAX ? status_field.value : 0);
             break;
         default:
             break;
@@ -121,15 +103,13 @@ static int add_scope_spans(struct walk *walk, struct store_origin *origin, struc
 {
     struct store_group *group;
     struct wire_field field;
-    origin->scope = last_of(scope_spans, SCOPE_SPANS_SCOPE);
-    origin->scope_schema_url = last_of(scope_spans, SCOPE_SPANS_SCHEMA_URL);
+    origin->scope = wire_last_of(scope_spans, SCOPE_SPANS_SCOPE).bytes;
+    origin->scope_schema_url = wire_last_of(scope_spans, SCOPE_SPANS_SCHEMA_URL).bytes;
     int err = store_hold_group(walk->store, origin, &group);
     if (err)
         return err;
-    while (!err && wire_next(&scope_spans, &field) > 0) {
+    while (!err && wire_next_of(&scope_spans, SCOPE_SPANS_SPANS, &field)) {
         struct store_span span;
-        if (field.number != SCOPE_SPANS_SPANS)
-            continue;
         const char *problem = ingest_read_span(field.bytes, &span);
         if (problem) {
             walk->result.rejected++;
@@ -150,16 +130,14 @@ static int add_scope_spans(struct walk *walk, struct store_origin *origin, struc
 static int add_resource_spans(struct walk *walk, struct wire_bytes resource_spans)
 {
     struct store_origin origin = {
-        .resource = last_of(resource_spans, RESOURCE_SPANS_RESOURCE),
-        .resource_schema_url = last_of(resource_spans, RESOURCE_SPANS_SCHEMA_URL),
+        .resource = wire_last_of(resource_spans, RESOURCE_SPANS_RESOURCE).bytes,
+        .resource_schema_url = wire_last_of(resource_spans, RESOURCE_SPANS_SCHEMA_URL).bytes,
     };
     struct wire_field field;
     int err = 0;
     origin.service = find_service(origin.resource);
-    while (!err && wire_next(&resource_spans, &field) > 0) {
-        if (field.number == RESOURCE_SPANS_SCOPE_SPANS)
-            err = add_scope_spans(walk, &origin, field.bytes);
-    }
+    while (!err && wire_next_of(&resource_spans, RESOURCE_SPANS_SCOPE_SPANS, &field))
+        err = add_scope_spans(walk, &origin, field.bytes);
     return err;
 }
 
@@ -170,10 +148,8 @@ int ingest(struct store *store, struct wire_bytes request, uint64_t now_ms, inge
     struct wire_field field;
     int err =
         wire_check(&opentelemetry__proto__collector__trace__v1__export_trace_service_request__descriptor, request);
-    while (!err && wire_next(&request, &field) > 0) {
-        if (field.number == REQUEST_RESOURCE_SPANS)
-            err = add_resource_spans(&walk, field.bytes);
-    }
+    while (!err && wire_next_of(&request, REQUEST_RESOURCE_SPANS, &field))
+        err = add_resource_spans(&walk, field.bytes);
     if (!err)
         *out = walk.result;
     return err;

@@ -184,7 +184,7 @@ static int add_operations(struct jaeger_answer *answer, const struct store_trace
         int matches = trace_search_matches(query, entry, &answer->scratch);
         if (matches < 0)
             return matches;
-        if (matches && (query->span_kind.len == 0 || (kind && trace_query_same(query->span_kind, kind))))
+        if (matches && (query->span_kind.len == 0 || (kind && wire_is(query->span_kind, kind))))
             err = jaeger_names_add(&answer->names, entry->span.name, answer->with_kinds ? kind : NULL);
     }
     return err;

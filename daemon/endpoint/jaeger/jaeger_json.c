@@ -196,17 +196,17 @@ static int append_span_tags(struct buf *out, const struct store_entry *entry)
 {
     const struct store_span *span = &entry->span;
     struct wire_bytes scope = store_group_origin(entry->group)->scope;
-    struct wire_bytes status = otlp_last(span->message, OTLP_SPAN_STATUS).bytes;
+    struct wire_bytes status = wire_last_of(span->message, OTLP_SPAN_STATUS).bytes;
     struct tags tags = {.out = out};
-    add_text(&tags, "otel.scope.name", otlp_last(scope, OTLP_SCOPE_NAME).bytes);
-    add_text(&tags, "otel.scope.version", otlp_last(scope, OTLP_SCOPE_VERSION).bytes);
+    add_text(&tags, "otel.scope.name", wire_last_of(scope, OTLP_SCOPE_NAME).bytes);
+    add_text(&tags, "otel.scope.version", wire_last_of(scope, OTLP_SCOPE_VERSION).bytes);
     add_attributes(&tags, span->message, OTLP_SPAN_ATTRIBUTES);
     add_string(&tags, "span.kind", trace_search_kind(span->kind));
     if (span->status == OTLP_STATUS_OK || span->status == OTLP_STATUS_ERROR)
         add_string(&tags, "otel.status_code", span->status == OTLP_STATUS_OK ? "OK" : "ERROR");
     add_number(&tags, "error", ATTRIBUTE_BOOL, span->status == OTLP_STATUS_ERROR);
-    add_text(&tags, "otel.status_description", otlp_last(status, OTLP_STATUS_MESSAGE).bytes);
-    add_text(&tags, "w3c.tracestate", otlp_last(span->message, OTLP_SPAN_TRACE_STATE).bytes);
+    add_text(&tags, "otel.status_description", wire_last_of(status, OTLP_STATUS_MESSAGE).bytes);
+    add_text(&tags, "w3c.tracestate", wire_last_of(span->message, OTLP_SPAN_TRACE_STATE).bytes);
     static const struct {
         const char *key;
         uint32_t number;
@@ -214,7 +214,7 @@ static int append_span_tags(struct buf *out, const struct store_entry *entry)
                    {"otel.dropped_events_count", OTLP_SPAN_DROPPED_EVENTS},
                    {"otel.dropped_links_count", OTLP_SPAN_DROPPED_LINKS}};
     for (size_t i = 0; i < sizeof(dropped) / sizeof(*dropped); i++)
-        add_number(&tags, dropped[i].key, ATTRIBUTE_INT, otlp_last(span->message, dropped[i].number).value);
+        add_number(&tags, dropped[i].key, ATTRIBUTE_INT, wire_last_of(span->message, dropped[i].number).value);
     return tags.err;
 }
 
@@ -245,9 +245,9 @@ static int append_references(struct buf *out, const struct store_span *span)
                                (struct wire_bytes){span->parent_id, sizeof(span->parent_id)});
         first = false;
     }
-    for (; !err && otlp_next(&rest, OTLP_SPAN_LINKS, &link); first = false)
-        err = append_reference(out, first, "FOLLOWS_FROM", otlp_last(link.bytes, OTLP_LINK_TRACE_ID).bytes,
-                               otlp_last(link.bytes, OTLP_LINK_SPAN_ID).bytes);
+    for (; !err && wire_next_of(&rest, OTLP_SPAN_LINKS, &link); first = false)
+        err = append_reference(out, first, "FOLLOWS_FROM", wire_last_of(link.bytes, OTLP_LINK_TRACE_ID).bytes,
+                               wire_last_of(link.bytes, OTLP_LINK_SPAN_ID).bytes);
     return err;
 }
 
@@ -255,12 +255,12 @@ static int append_logs(struct buf *out, struct wire_bytes span)
 {
     struct wire_field event;
     int err = 0;
-    for (bool first = true; !err && otlp_next(&span, OTLP_SPAN_EVENTS, &event); first = false) {
+    for (bool first = true; !err && wire_next_of(&span, OTLP_SPAN_EVENTS, &event); first = false) {
         struct tags fields = {.out = out};
         err = buf_printf(out, "%s{\"timestamp\":%" PRIu64 ",\"fields\":[", first ? "" : ",",
-                         otlp_last(event.bytes, OTLP_EVENT_TIME).value / 1000);
+                         wire_last_of(event.bytes, OTLP_EVENT_TIME).value / 1000);
         fields.err = err;
-        add_text(&fields, "event", otlp_last(event.bytes, OTLP_EVENT_NAME).bytes);
+        add_text(&fields, "event", wire_last_of(event.bytes, OTLP_EVENT_NAME).bytes);
         add_attributes(&fields, event.bytes, OTLP_EVENT_ATTRIBUTES);
         err = fields.err ? fields.err : buf_append(out, "]}", 2);
     }
@@ -277,7 +277,7 @@ static size_t process_of(const struct jaeger_trace *trace, const struct store_gr
 static int append_span(struct jaeger_trace *trace, struct buf *out)
 {
     const struct store_span *span = &trace->entry->span;
-    struct wire_field flags = otlp_last(span->message, OTLP_SPAN_FLAGS);
+    struct wire_field flags = wire_last_of(span->message, OTLP_SPAN_FLAGS);
     int err = buf_append(out, "{", 1);
     if (!err)
         err = append_id(out, "traceID", span->trace_id, sizeof(span->trace_id));
@@ -318,7 +318,7 @@ static int append_process(struct buf *out, const struct store_group *group, size
     if (!tags.err)
         tags.err = buf_printf(out, ",\"tags\":[");
     while (!tags.err && attribute_next(&rest, OTLP_RESOURCE_ATTRIBUTES, &attribute)) {
-        if (!trace_query_same(attribute.key, "service.name"))
+        if (!wire_is(attribute.key, "service.name"))
             add_attribute(&tags, &attribute);
     }
     return tags.err ? tags.err : buf_append(out, "]}", 2);

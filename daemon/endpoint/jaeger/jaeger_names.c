@@ -21,8 +21,7 @@ int jaeger_names_add(struct jaeger_names *names, struct wire_bytes name, const c
     uint64_t hash = hash_bytes(names->key ^ (uintptr_t)kind, name.data, name.len);
     for (struct hash_link *link = hash_first(&names->table, hash); link; link = link->next) {
         const struct jaeger_name *known = (const struct jaeger_name *)(const void *)link; /* its first member */
-        if (link->hash == hash && known->kind == kind && known->name.len == name.len &&
-            (name.len == 0 || memcmp(known->name.data, name.data, name.len) == 0))
+        if (link->hash == hash && known->kind == kind && wire_same(known->name, name))
             return 0;
     }
     if (names->count >= names->max_count || name.len > names->max_bytes - names->bytes)

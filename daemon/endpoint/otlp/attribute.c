@@ -9,26 +9,6 @@
 
 enum { KEY_VALUE_KEY = 1, KEY_VALUE_VALUE = 2, ARRAY_VALUES = 1, MAP_VALUES = 1 };
 
-bool otlp_next(struct wire_bytes *rest, uint32_t number, struct wire_field *out)
-{
-    struct wire_field field;
-    while (wire_next(rest, &field) > 0) {
-        if (field.number == number) {
-            *out = field;
-            return true;
-        }
-    }
-    return false;
-}
-
-struct wire_field otlp_last(struct wire_bytes message, uint32_t number)
-{
-    struct wire_field last = {0};
-    while (otlp_next(&message, number, &last))
-        ;
-    return last;
-}
-
 static void read_value(struct wire_bytes message, struct attribute *out)
 {
     struct wire_field field;
@@ -44,7 +24,7 @@ static void read_value(struct wire_bytes message, struct attribute *out)
 bool attribute_next(struct wire_bytes *rest, uint32_t number, struct attribute *out)
 {
     struct wire_field field, part;
-    if (!otlp_next(rest, number, &field))
+    if (!wire_next_of(rest, number, &field))
         return false;
     struct attribute attribute = {0};
     struct wire_bytes value = {0};
@@ -63,7 +43,7 @@ static int append_array(struct buf *out, struct wire_bytes rest)
 {
     struct wire_field field;
     int err = buf_append(out, "[", 1);
-    for (bool first = true; !err && otlp_next(&rest, ARRAY_VALUES, &field); first = false) {
+    for (bool first = true; !err && wire_next_of(&rest, ARRAY_VALUES, &field); first = false) {
         struct attribute element = {0};
         read_value(field.bytes, &element);
         err = buf_append(out, ",", first ? 0 : 1);

@@ -47,12 +47,6 @@ struct attribute {
     struct wire_bytes bytes; /* STRING, BYTES; ARRAY and MAP: their message */
 };
 
-/* The next field of a message that has the number. -> whether there is one; rest is then behind it. */
-bool otlp_next(struct wire_bytes *rest, uint32_t number, struct wire_field *out);
-
-/* The last field that has the number; zero when there is none. */
-struct wire_field otlp_last(struct wire_bytes message, uint32_t number);
-
 /* The next attribute of a message whose attributes are the fields of this number. */
 bool attribute_next(struct wire_bytes *rest, uint32_t number, struct attribute *out);
 

@@ -86,6 +86,36 @@ int wire_next(struct wire_bytes *rest, struct wire_field *out)
     return next(rest, out);
 }
 
+bool wire_next_of(struct wire_bytes *rest, uint32_t number, struct wire_field *out)
+{
+    struct wire_field field;
+    while (next(rest, &field) > 0) {
+        if (field.number == number) {
+            *out = field;
+            return true;
+        }
+    }
+    return false;
+}
+
+struct wire_field wire_last_of(struct wire_bytes message, uint32_t number)
+{
+    struct wire_field last = {0};
+    while (wire_next_of(&message, number, &last))
+        ;
+    return last;
+}
+
+bool wire_same(struct wire_bytes a, struct wire_bytes b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+bool wire_is(struct wire_bytes bytes, const char *text)
+{
+    return wire_same(bytes, (struct wire_bytes){(const uint8_t *)text, strlen(text)});
+}
+
 /* By ProtobufCType; what is not here is a varint. */
 static const uint8_t wire_types[] = {
     [PROTOBUF_C_TYPE_FIXED64] = PROTOBUF_C_WIRE_TYPE_64BIT,

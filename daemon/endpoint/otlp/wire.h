@@ -8,6 +8,7 @@
 #define WIRE_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,16 @@ struct wire_field {
 
 /* Takes the next field off the front of rest. -> 1; 0 at the end; -EBADMSG, rest is then where it was. */
 int wire_next(struct wire_bytes *rest, struct wire_field *out);
+
+/* The next field of a message that has the number. -> whether there is one; rest is then behind it. */
+bool wire_next_of(struct wire_bytes *rest, uint32_t number, struct wire_field *out);
+
+/* The last field that has the number; zero when there is none. */
+struct wire_field wire_last_of(struct wire_bytes message, uint32_t number);
+
+/* Whether the bytes are the same; whether they are this text, without its NUL. */
+bool wire_same(struct wire_bytes a, struct wire_bytes b);
+bool wire_is(struct wire_bytes bytes, const char *text);
 
 /* The descriptor of a field, or NULL: unknown, or known but of another wire type. */
 const ProtobufCFieldDescriptor *wire_lookup(const ProtobufCMessageDescriptor *message, const struct wire_field *field);

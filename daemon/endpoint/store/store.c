@@ -85,16 +85,11 @@ static uint64_t hash_origin(const struct store *store, const struct store_origin
     return hash_bytes(hash, origin->scope_schema_url.data, origin->scope_schema_url.len);
 }
 
-static bool same_bytes(struct wire_bytes a, struct wire_bytes b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 static bool same_origin(const struct store_origin *a, const struct store_origin *b)
 {
-    return same_bytes(a->resource, b->resource) && same_bytes(a->scope, b->scope) &&
-           same_bytes(a->resource_schema_url, b->resource_schema_url) &&
-           same_bytes(a->scope_schema_url, b->scope_schema_url);
+    return wire_same(a->resource, b->resource) && wire_same(a->scope, b->scope) &&
+           wire_same(a->resource_schema_url, b->resource_schema_url) &&
+           wire_same(a->scope_schema_url, b->scope_schema_url);
 }
 
 static struct wire_bytes keep(uint8_t **at, struct wire_bytes from)

@@ -24,9 +24,9 @@ struct trace_lines {
 
 /* ---- choosing ---- */
 
-static bool is_text(struct wire_bytes bytes, const char *text)
+static bool fits(struct wire_bytes bytes, const char *wanted)
 {
-    return !text || (bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0);
+    return !wanted || wire_is(bytes, wanted);
 }
 
 static bool matches(const struct store_trace *trace, const struct trace_filter *filter)
@@ -38,8 +38,7 @@ static bool matches(const struct store_trace *trace, const struct trace_filter *
     if (!filter->service && !filter->name)
         return true;
     for (const struct store_entry *entry = trace->first; entry; entry = entry->next) {
-        if (is_text(store_group_origin(entry->group)->service, filter->service) &&
-            is_text(entry->span.name, filter->name))
+        if (fits(store_group_origin(entry->group)->service, filter->service) && fits(entry->span.name, filter->name))
             return true;
     }
     return false;

@@ -31,11 +31,6 @@ static int copy(struct wire_bytes from, struct wire_bytes *out)
     return 0;
 }
 
-bool trace_query_same(struct wire_bytes bytes, const char *text)
-{
-    return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
-}
-
 static int digit(uint8_t c)
 {
     if (c >= '0' && c <= '9')
@@ -94,7 +89,7 @@ static bool parse_part(struct wire_bytes *text, double *ns)
     memcpy(number, text->data, at);
     number[at] = '\0';
     for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
-        if (trace_query_same((struct wire_bytes){text->data + at, end - at}, units[i].name)) {
+        if (wire_is((struct wire_bytes){text->data + at, end - at}, units[i].name)) {
             *ns = strtod(number, NULL) * units[i].ns;
             *text = (struct wire_bytes){text->data + end, text->len - end};
             return true;
@@ -106,7 +101,7 @@ static bool parse_part(struct wire_bytes *text, double *ns)
 bool trace_query_parse_duration(struct wire_bytes text, uint64_t *out_ns)
 {
     double total = 0, part;
-    if (trace_query_same(text, "0")) {
+    if (wire_is(text, "0")) {
         *out_ns = 0;
         return true;
     }
@@ -245,7 +240,7 @@ static int parse_end(struct parsing *parsing, struct wire_bytes value)
 
 static int parse_lookback(struct parsing *parsing, struct wire_bytes value)
 {
-    if (value.len == 0 || trace_query_same(value, "custom")) /* start and end say it */
+    if (value.len == 0 || wire_is(value, "custom")) /* start and end say it */
         return 0;
     parsing->has_lookback = true;
     return parse_duration(parsing, value, &parsing->lookback_ns);
@@ -291,7 +286,7 @@ static int parse_parameter(struct parsing *parsing, const struct trace_query_par
         {"traceID", parse_trace_id},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
-        if (trace_query_same(parameter->key, table[i].key)) {
+        if (wire_is(parameter->key, table[i].key)) {
             *key = table[i].key;
             return table[i].parse(parsing, parameter->value);
         }

@@ -48,6 +48,4 @@ bool trace_query_parse_id(struct wire_bytes text, uint8_t id[16]);
 /* "1.2s", "100ms", "1h30m", "500us"; also µs, ns, d. -> whether it is one. */
 bool trace_query_parse_duration(struct wire_bytes text, uint64_t *out_ns);
 
-bool trace_query_same(struct wire_bytes bytes, const char *text);
-
 #endif

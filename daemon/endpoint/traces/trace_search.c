@@ -85,23 +85,18 @@ const char *trace_search_kind(uint8_t kind)
     return kind < sizeof(names) / sizeof(*names) ? names[kind] : NULL;
 }
 
-static bool same(struct wire_bytes a, struct wire_bytes b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 /* An attribute with key and value among the fields of this number. */
 static int has_attribute(struct wire_bytes message, uint32_t number, const struct trace_query_tag *tag,
                          struct buf *scratch)
 {
     struct attribute attribute;
     while (attribute_next(&message, number, &attribute)) {
-        if (!same(attribute.key, tag->key))
+        if (!wire_same(attribute.key, tag->key))
             continue;
         scratch->len = 0;
         if (attribute_append_text(scratch, &attribute))
             return -ENOMEM;
-        if (same((struct wire_bytes){scratch->data, scratch->len}, tag->value))
+        if (wire_same((struct wire_bytes){scratch->data, scratch->len}, tag->value))
             return 1;
     }
     return 0;
@@ -111,8 +106,8 @@ static int has_event(struct wire_bytes span, const struct trace_query_tag *tag, 
 {
     struct wire_field event;
     int found = 0;
-    while (found == 0 && otlp_next(&span, OTLP_SPAN_EVENTS, &event)) {
-        if (trace_query_same(tag->key, "event") && same(otlp_last(event.bytes, OTLP_EVENT_NAME).bytes, tag->value))
+    while (found == 0 && wire_next_of(&span, OTLP_SPAN_EVENTS, &event)) {
+        if (wire_is(tag->key, "event") && wire_same(wire_last_of(event.bytes, OTLP_EVENT_NAME).bytes, tag->value))
             return 1;
         found = has_attribute(event.bytes, OTLP_EVENT_ATTRIBUTES, tag, scratch);
     }
@@ -125,21 +120,22 @@ static bool has_field(const struct store_entry *entry, const struct trace_query_
     const struct store_span *span = &entry->span;
     struct wire_bytes scope = store_group_origin(entry->group)->scope;
     const char *kind = trace_search_kind(span->kind);
-    if (trace_query_same(tag->key, "span.kind"))
-        return kind && trace_query_same(tag->value, kind);
-    if (trace_query_same(tag->key, "error"))
-        return span->status == OTLP_STATUS_ERROR && trace_query_same(tag->value, "true");
-    if (trace_query_same(tag->key, "otel.status_code"))
-        return (span->status == OTLP_STATUS_ERROR && trace_query_same(tag->value, "ERROR")) ||
-               (span->status == OTLP_STATUS_OK && trace_query_same(tag->value, "OK"));
-    if (trace_query_same(tag->key, "otel.status_description"))
-        return same(otlp_last(otlp_last(span->message, OTLP_SPAN_STATUS).bytes, OTLP_STATUS_MESSAGE).bytes, tag->value);
-    if (trace_query_same(tag->key, "otel.scope.name"))
-        return same(otlp_last(scope, OTLP_SCOPE_NAME).bytes, tag->value);
-    if (trace_query_same(tag->key, "otel.scope.version"))
-        return same(otlp_last(scope, OTLP_SCOPE_VERSION).bytes, tag->value);
-    if (trace_query_same(tag->key, "w3c.tracestate"))
-        return same(otlp_last(span->message, OTLP_SPAN_TRACE_STATE).bytes, tag->value);
+    if (wire_is(tag->key, "span.kind"))
+        return kind && wire_is(tag->value, kind);
+    if (wire_is(tag->key, "error"))
+        return span->status == OTLP_STATUS_ERROR && wire_is(tag->value, "true");
+    if (wire_is(tag->key, "otel.status_code"))
+        return (span->status == OTLP_STATUS_ERROR && wire_is(tag->value, "ERROR")) ||
+               (span->status == OTLP_STATUS_OK && wire_is(tag->value, "OK"));
+    if (wire_is(tag->key, "otel.status_description"))
+        return wire_same(wire_last_of(wire_last_of(span->message, OTLP_SPAN_STATUS).bytes, OTLP_STATUS_MESSAGE).bytes,
+                         tag->value);
+    if (wire_is(tag->key, "otel.scope.name"))
+        return wire_same(wire_last_of(scope, OTLP_SCOPE_NAME).bytes, tag->value);
+    if (wire_is(tag->key, "otel.scope.version"))
+        return wire_same(wire_last_of(scope, OTLP_SCOPE_VERSION).bytes, tag->value);
+    if (wire_is(tag->key, "w3c.tracestate"))
+        return wire_same(wire_last_of(span->message, OTLP_SPAN_TRACE_STATE).bytes, tag->value);
     return false;
 }
 
@@ -157,7 +153,7 @@ static int has_tag(const struct store_entry *entry, const struct trace_query_tag
         found = has_attribute(span, OTLP_SPAN_ATTRIBUTES, tag, scratch);
     if (found == 0 && contains(resource, tag->key))
         found = has_attribute(resource, OTLP_RESOURCE_ATTRIBUTES, tag, scratch);
-    if (found == 0 && contains(span, trace_query_same(tag->key, "event") ? tag->value : tag->key))
+    if (found == 0 && contains(span, wire_is(tag->key, "event") ? tag->value : tag->key))
         found = has_event(span, tag, scratch);
     return found;
 }
@@ -169,9 +165,9 @@ int trace_search_matches(const struct trace_query *query, const struct store_ent
     if (span->start_ns < query->start_ns || span->start_ns > query->end_ns || duration_ns < query->min_duration_ns ||
         duration_ns > query->max_duration_ns)
         return 0;
-    if (query->service.len && !same(store_group_origin(entry->group)->service, query->service))
+    if (query->service.len && !wire_same(store_group_origin(entry->group)->service, query->service))
         return 0;
-    if (query->operation.len && !same(span->name, query->operation))
+    if (query->operation.len && !wire_same(span->name, query->operation))
         return 0;
     for (size_t i = 0; i < query->tag_count; i++) {
         int found = has_tag(entry, &query->tags[i], scratch);

@@ -30,9 +30,7 @@ static bool is_root(const struct store_span *span)
 static void count_service(struct summary *summary, struct wire_bytes name, bool error)
 {
     size_t i = 0;
-    while (i < summary->service_count &&
-           !(summary->services[i].name.len == name.len &&
-             (name.len == 0 || memcmp(summary->services[i].name.data, name.data, name.len) == 0)))
+    while (i < summary->service_count && !wire_same(summary->services[i].name, name))
         i++;
     if (i == TRACE_SUMMARY_MAX_SERVICES)
         return;
