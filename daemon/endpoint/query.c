@@ -19,8 +19,8 @@ enum { CHUNK_BYTES = 64 << 10, CONNECTION_MEMORY_BYTES = 32 << 10, STATS_MAX = 1
 struct query {
     uv_poll_t poll;
     uv_timer_t timer;
-    uv_idle_t
-        idle; /* there is more to do at once; not a timer of 0 ms, which the loop repeats without looking at I/O */
+    /* Runs when there is more to do at once: the loop would repeat a timer of 0 ms without looking at I/O. */
+    uv_idle_t idle;
     unsigned open_handles;
     struct MHD_Daemon *http;
     struct store *store;
@@ -63,10 +63,11 @@ static enum MHD_Result reply_error(struct MHD_Connection *connection, unsigned s
     return reply_bytes(connection, status, "application/json", &body);
 }
 
-/* ---- /v1/traces ---- */
+/* ---- answers that come in pieces ---- */
 
-struct stream {
+struct stream { /* of lines or an answer; the other is NULL */
     struct trace_lines *lines;
+    struct jaeger_answer *answer;
     struct buf pending;
     size_t sent;
     bool complete;
@@ -76,82 +77,44 @@ static void free_stream(void *user)
 {
     struct stream *stream = user;
     trace_lines_free(stream->lines);
+    jaeger_answer_free(stream->answer);
     buf_done(&stream->pending);
     free(stream);
 }
 
+/* One bounded piece a call: 0 bytes when there is nothing to say yet, so that the loop turns in between. */
 static ssize_t read_stream(void *user, uint64_t position, char *out, size_t max)
 {
     struct stream *stream = user;
     (void)position;
-    while (stream->sent == stream->pending.len && !stream->complete) {
+    if (stream->sent == stream->pending.len && !stream->complete) {
         stream->sent = stream->pending.len = 0;
-        int more = trace_lines_next(stream->lines, &stream->pending, CHUNK_BYTES);
+        int more = stream->lines ? trace_lines_next(stream->lines, &stream->pending, CHUNK_BYTES)
+                                 : jaeger_answer_next(stream->answer, &stream->pending, CHUNK_BYTES);
         if (more < 0)
             return MHD_CONTENT_READER_END_WITH_ERROR;
         stream->complete = more == 0;
     }
     size_t left = stream->pending.len - stream->sent, take = left < max ? left : max;
     if (take == 0)
-        return MHD_CONTENT_READER_END_OF_STREAM;
+        return stream->complete ? MHD_CONTENT_READER_END_OF_STREAM : 0;
     memcpy(out, stream->pending.data + stream->sent, take);
     stream->sent += take;
     return (ssize_t)take;
 }
 
-static const char *parse_trace(const char *text, struct trace_filter *filter)
+/* Takes the stream. */
+static enum MHD_Result reply_stream(struct MHD_Connection *connection, unsigned status, const char *type,
+                                    struct stream *stream)
 {
-    if (strlen(text) != 2 * sizeof(filter->trace_id) || strspn(text, "0123456789abcdefABCDEF") != strlen(text))
-        return "trace: 32 hexadecimal digits are wanted";
-    for (size_t i = 0; i < sizeof(filter->trace_id); i++) {
-        char pair[3] = {text[2 * i], text[2 * i + 1], '\0'};
-        filter->trace_id[i] = (uint8_t)strtoul(pair, NULL, 16);
-    }
-    filter->by_id = true;
-    return NULL;
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK_BYTES, read_stream, stream, free_stream);
+    if (!response)
+        free_stream(stream);
+    return reply(connection, status, type, response);
 }
 
-static const char *parse_limit(const char *text, struct trace_filter *filter)
-{
-    char *end;
-    if (text[0] < '0' || text[0] > '9')
-        return "limit: a whole number is wanted";
-    unsigned long long limit = strtoull(text, &end, 10);
-    if (*end != '\0')
-        return "limit: a whole number is wanted";
-    filter->limit = limit;
-    return NULL;
-}
-
-static const char *parse_min_duration(const char *text, struct trace_filter *filter)
-{
-    static const struct {
-        const char *unit;
-        uint64_t ns;
-    } units[] = {{"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}};
-    char *end;
-    unsigned long long number = text[0] >= '0' && text[0] <= '9' ? strtoull(text, &end, 10) : 0;
-    for (size_t i = 0; text[0] >= '0' && text[0] <= '9' && i < sizeof(units) / sizeof(*units); i++) {
-        uint64_t duration;
-        if (strcmp(end, units[i].unit) == 0 && !__builtin_mul_overflow((uint64_t)number, units[i].ns, &duration)) {
-            filter->min_duration_ns = duration;
-            return NULL;
-        }
-    }
-    return "min_duration: a number with its unit is wanted, such as 10ms";
-}
-
-static const char *parse_service(const char *text, struct trace_filter *filter)
-{
-    filter->service = text;
-    return NULL;
-}
-
-static const char *parse_name(const char *text, struct trace_filter *filter)
-{
-    filter->name = text;
-    return NULL;
-}
+/* ---- /v1/traces ---- */
 
 struct parsing {
     struct trace_filter filter;
@@ -160,23 +123,10 @@ struct parsing {
 
 static enum MHD_Result parse_parameter(void *user, enum MHD_ValueKind kind, const char *key, const char *value)
 {
-    static const struct {
-        const char *key;
-        const char *(*parse)(const char *text, struct trace_filter *filter);
-    } parameters[] = {
-        {"service", parse_service},           {"name", parse_name}, {"trace", parse_trace}, {"limit", parse_limit},
-        {"min_duration", parse_min_duration},
-    };
     struct parsing *parsing = user;
     (void)kind;
-    for (size_t i = 0; i < sizeof(parameters) / sizeof(*parameters); i++) {
-        if (strcmp(parameters[i].key, key) == 0) {
-            parsing->problem = parameters[i].parse(value ? value : "", &parsing->filter);
-            return parsing->problem ? MHD_NO : MHD_YES;
-        }
-    }
-    parsing->problem = "unknown parameter; there are service, name, trace, limit, min_duration";
-    return MHD_NO;
+    parsing->problem = trace_filter_set(&parsing->filter, key, value ? value : "");
+    return parsing->problem ? MHD_NO : MHD_YES;
 }
 
 static enum MHD_Result get_traces(struct query *query, struct MHD_Connection *connection)
@@ -190,49 +140,10 @@ static enum MHD_Result get_traces(struct query *query, struct MHD_Connection *co
         free(stream);
         return reply_error(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
     }
-    struct MHD_Response *response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK_BYTES, read_stream, stream, free_stream);
-    if (!response)
-        free_stream(stream);
-    return reply(connection, MHD_HTTP_OK, "application/x-ndjson", response);
+    return reply_stream(connection, MHD_HTTP_OK, "application/x-ndjson", stream);
 }
 
 /* ---- /api and /v1/summaries ---- */
-
-struct api_stream {
-    struct jaeger_answer *answer;
-    struct buf pending;
-    size_t sent;
-    bool complete;
-};
-
-static void free_api_stream(void *user)
-{
-    struct api_stream *stream = user;
-    jaeger_answer_free(stream->answer);
-    buf_done(&stream->pending);
-    free(stream);
-}
-
-/* One bounded piece a call: 0 bytes when it found nothing to say yet, so that the loop turns in between. */
-static ssize_t read_api(void *user, uint64_t position, char *out, size_t max)
-{
-    struct api_stream *stream = user;
-    (void)position;
-    if (stream->sent == stream->pending.len && !stream->complete) {
-        stream->sent = stream->pending.len = 0;
-        int more = jaeger_answer_next(stream->answer, &stream->pending, CHUNK_BYTES);
-        if (more < 0)
-            return MHD_CONTENT_READER_END_WITH_ERROR;
-        stream->complete = more == 0;
-    }
-    size_t left = stream->pending.len - stream->sent, take = left < max ? left : max;
-    if (take == 0)
-        return stream->complete ? MHD_CONTENT_READER_END_OF_STREAM : 0;
-    memcpy(out, stream->pending.data + stream->sent, take);
-    stream->sent += take;
-    return (ssize_t)take;
-}
 
 struct gathering {
     struct trace_query_parameter parameters[MAX_PARAMETERS];
@@ -255,7 +166,7 @@ static enum MHD_Result get_api(struct query *query, struct MHD_Connection *conne
 {
     struct gathering gathering = {.count = 0};
     struct timespec now;
-    struct api_stream *stream = calloc(1, sizeof(*stream));
+    struct stream *stream = calloc(1, sizeof(*stream));
     MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, gather, &gathering);
     clock_gettime(CLOCK_REALTIME, &now);
     if (!stream || jaeger_api_get(query->store, path, gathering.parameters, gathering.count,
@@ -263,12 +174,7 @@ static enum MHD_Result get_api(struct query *query, struct MHD_Connection *conne
         free(stream);
         return reply_error(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
     }
-    struct MHD_Response *response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CHUNK_BYTES, read_api, stream, free_api_stream);
-    unsigned status = jaeger_answer_status(stream->answer);
-    if (!response)
-        free_api_stream(stream);
-    return reply(connection, status, "application/json", response);
+    return reply_stream(connection, jaeger_answer_status(stream->answer), "application/json", stream);
 }
 
 /* ---- the other pages ---- */

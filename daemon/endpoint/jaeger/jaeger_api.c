@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "endpoint/otlp/text.h"
+#include "endpoint/traces/parameter.h"
 #include "endpoint/traces/trace_search.h"
 #include "endpoint/traces/trace_summary.h"
 #include "jaeger_json.h"
@@ -131,7 +132,7 @@ static int get_summaries(struct jaeger_answer *answer, struct wire_bytes argumen
 static int get_trace(struct jaeger_answer *answer, struct wire_bytes argument)
 {
     uint8_t id[16];
-    if (!trace_query_parse_id(argument, id))
+    if (!parameter_id(argument, id))
         return answer_error(answer, 400, "a trace id is up to 32 hexadecimal digits");
     if (!store_find(answer->store, id))
         return answer_error(answer, 404, "trace not found");

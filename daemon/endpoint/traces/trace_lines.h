@@ -7,16 +7,7 @@
 
 #include "base/buf.h"
 #include "endpoint/store/store.h"
-
-/* Which traces: those with a span that has this service and this name, NULL: any. */
-struct trace_filter {
-    const char *service;
-    const char *name;
-    bool by_id;
-    uint8_t trace_id[16];
-    uint64_t min_duration_ns; /* of the whole trace */
-    size_t limit;             /* the newest so many; 0: all */
-};
+#include "trace_filter.h"
 
 struct trace_lines;
 

@@ -42,10 +42,4 @@ int trace_query_parse(const struct trace_query_parameter *parameters, size_t cou
                       struct trace_query **out, char problem[TRACE_QUERY_PROBLEM_MAX]);
 void trace_query_free(struct trace_query *query);
 
-/* 1 to 32 hexadecimal digits. -> whether they are. */
-bool trace_query_parse_id(struct wire_bytes text, uint8_t id[16]);
-
-/* "1.2s", "100ms", "1h30m", "500us"; also µs, ns, d. -> whether it is one. */
-bool trace_query_parse_duration(struct wire_bytes text, uint64_t *out_ns);
-
 #endif

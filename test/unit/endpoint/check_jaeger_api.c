@@ -11,6 +11,7 @@
 
 #include "endpoint/ingest.h"
 #include "endpoint/jaeger/jaeger_api.h"
+#include "endpoint/traces/parameter.h"
 #include "endpoint/otlp/attribute.h"
 #include "endpoint/traces/trace_search.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
@@ -492,12 +493,12 @@ START_TEST(durations_are_read_as_go_writes_them)
                                       "\xff"};
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
         uint64_t ns = 99;
-        ck_assert_msg(trace_query_parse_duration(text(good[i].text), &ns) && ns == good[i].ns, "%s: %llu", good[i].text,
+        ck_assert_msg(parameter_duration(text(good[i].text), &ns) && ns == good[i].ns, "%s: %llu", good[i].text,
                       (unsigned long long)ns);
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         uint64_t ns = 99;
-        ck_assert_msg(!trace_query_parse_duration(text(bad[i]), &ns) && ns == 99, "%s", bad[i]);
+        ck_assert_msg(!parameter_duration(text(bad[i]), &ns) && ns == 99, "%s", bad[i]);
     }
 }
 END_TEST

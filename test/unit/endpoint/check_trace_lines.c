@@ -165,6 +165,42 @@ START_TEST(filters_choose_and_the_limit_takes_the_newest)
 }
 END_TEST
 
+START_TEST(a_filter_comes_from_parameters)
+{
+    static const struct {
+        const char *key, *value;
+    } wrong[] = {{"trace", ""},
+                 {"trace", "12"},
+                 {"trace", "0000000000000000000000000000000x"},
+                 {"limit", ""},
+                 {"limit", "-1"},
+                 {"limit", "1x"},
+                 {"limit", "18446744073709551616"},
+                 {"min_duration", ""},
+                 {"min_duration", "5"},
+                 {"min_duration", "ms"}};
+    struct trace_filter filter = {0};
+    ck_assert_ptr_null(trace_filter_set(&filter, "service", "a"));
+    ck_assert_ptr_null(trace_filter_set(&filter, "name", "b"));
+    ck_assert_ptr_null(trace_filter_set(&filter, "trace", "000102030405060708090A0b0c0d0e0f"));
+    ck_assert_ptr_null(trace_filter_set(&filter, "limit", "7"));
+    ck_assert_ptr_null(trace_filter_set(&filter, "min_duration", "10ms"));
+    ck_assert_str_eq(filter.service, "a");
+    ck_assert_str_eq(filter.name, "b");
+    ck_assert(filter.by_id);
+    for (uint8_t i = 0; i < sizeof(filter.trace_id); i++)
+        ck_assert_uint_eq(filter.trace_id[i], i);
+    ck_assert_uint_eq(filter.limit, 7);
+    ck_assert_uint_eq(filter.min_duration_ns, 10000000);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        const char *problem = trace_filter_set(&filter, wrong[i].key, wrong[i].value);
+        ck_assert_ptr_nonnull(problem);
+        ck_assert_msg(strncmp(problem, wrong[i].key, strlen(wrong[i].key)) == 0, "%s", problem);
+    }
+    ck_assert_ptr_nonnull(trace_filter_set(&filter, "nonsense", ""));
+}
+END_TEST
+
 START_TEST(eviction_in_the_middle_of_reading_leaves_whole_lines)
 {
     struct trace_lines *lines;
@@ -273,6 +309,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, a_trace_of_two_services_is_one_line_with_two_resources);
     tcase_add_test(tests, filters_choose_and_the_limit_takes_the_newest);
+    tcase_add_test(tests, a_filter_comes_from_parameters);
     tcase_add_test(tests, eviction_in_the_middle_of_reading_leaves_whole_lines);
     tcase_add_test(tests, reading_may_be_given_up_at_any_point);
     tcase_add_test(tests, what_is_no_span_is_rejected_and_the_rest_is_kept);
