@@ -63,7 +63,7 @@ static int start(struct endpoint *endpoint, uint64_t memory_bytes, int grpc_fd, 
         return -errno;
     int err = store_new(memory_bytes, key, &endpoint->store);
     if (!err)
-        err = receiver_start(&endpoint->loop, grpc_fd, endpoint->store, NULL, NULL, &endpoint->receiver);
+        err = receiver_start(&endpoint->loop, grpc_fd, endpoint->store, &endpoint->receiver);
     if (!err)
         err = query_start(&endpoint->loop, http_fd, endpoint->store, endpoint->receiver, &endpoint->query);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers) && !err; i++) {

@@ -18,8 +18,6 @@ enum { SPAN_END = 8, SPAN_STATUS = 15, STATUS_CODE = 3 };
 struct walk {
     struct store *store;
     uint64_t now_ms;
-    ingest_seen_cb *seen;
-    void *user;
     struct ingest_result result;
 };
 
@@ -51,7 +49,8 @@ static bool read_id(struct wire_bytes from, uint8_t *id, size_t bytes)
     return true;
 }
 
-const char *ingest_read_span(struct wire_bytes message, struct store_span *out)
+/* What the store wants to know of a checked Span message. -> NULL, or what is wrong with it. */
+static const char *read_span(struct wire_bytes message, struct store_span *out)
 {
     struct store_span span = {.message = message};
     struct wire_field field, status_field;
@@ -110,14 +109,12 @@ static int add_scope_spans(struct walk *walk, struct store_origin *origin, struc
         return err;
     while (!err && wire_next_of(&scope_spans, SCOPE_SPANS_SPANS, &field)) {
         struct store_span span;
-        const char *problem = ingest_read_span(field.bytes, &span);
+        const char *problem = read_span(field.bytes, &span);
         if (problem) {
             walk->result.rejected++;
             walk->result.problem = problem;
             continue;
         }
-        if (walk->seen)
-            walk->seen(walk->user, &span);
         int added = store_add(walk->store, group, &span, walk->now_ms);
         walk->result.kept += added == 1;
         walk->result.duplicates += added == 0;
@@ -141,10 +138,9 @@ static int add_resource_spans(struct walk *walk, struct wire_bytes resource_span
     return err;
 }
 
-int ingest(struct store *store, struct wire_bytes request, uint64_t now_ms, ingest_seen_cb *seen, void *user,
-           struct ingest_result *out)
+int ingest(struct store *store, struct wire_bytes request, uint64_t now_ms, struct ingest_result *out)
 {
-    struct walk walk = {.store = store, .now_ms = now_ms, .seen = seen, .user = user};
+    struct walk walk = {.store = store, .now_ms = now_ms};
     struct wire_field field;
     int err =
         wire_check(&opentelemetry__proto__collector__trace__v1__export_trace_service_request__descriptor, request);

@@ -14,14 +14,7 @@ struct ingest_result {
     const char *problem; /* of a rejected span; static text, or NULL */
 };
 
-/* Called with the ids of every span that is received, also of duplicates. */
-typedef void ingest_seen_cb(void *user, const struct store_span *span);
-
-/* -> 0; -EBADMSG: not such a message, nothing was stored; -ENOMEM: perhaps part of it was. seen may be NULL. */
-int ingest(struct store *store, struct wire_bytes request, uint64_t now_ms, ingest_seen_cb *seen, void *user,
-           struct ingest_result *out);
-
-/* Reads what the store wants to know from a checked Span message. -> NULL, or what is wrong with it. */
-const char *ingest_read_span(struct wire_bytes message, struct store_span *out);
+/* -> 0; -EBADMSG: not such a message, nothing was stored; -ENOMEM: part of it may have been stored. */
+int ingest(struct store *store, struct wire_bytes request, uint64_t now_ms, struct ingest_result *out);
 
 #endif

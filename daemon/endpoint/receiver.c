@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "grpc_server.h"
+#include "ingest.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 
 static const char method_path[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -24,8 +25,6 @@ struct receiver {
     uv_tcp_t listener;
     uv_loop_t *loop;
     struct store *store;
-    ingest_seen_cb *seen;
-    void *user;
     struct peer *peers;
     size_t buffered;
     bool closing, listener_closed;
@@ -63,8 +62,7 @@ static void on_call(void *user, const uint8_t *message, size_t bytes, struct grp
 {
     struct receiver *receiver = user;
     struct ingest_result result;
-    int err = ingest(receiver->store, (struct wire_bytes){message, bytes}, uv_now(receiver->loop), receiver->seen,
-                     receiver->user, &result);
+    int err = ingest(receiver->store, (struct wire_bytes){message, bytes}, uv_now(receiver->loop), &result);
     receiver->stats.requests++;
     if (!err) {
         receiver->stats.rejected_spans += result.rejected;
@@ -270,8 +268,7 @@ static void on_listener_closed(uv_handle_t *handle)
     maybe_free(receiver);
 }
 
-int receiver_start(uv_loop_t *loop, int listen_fd, struct store *store, ingest_seen_cb *seen, void *user,
-                   struct receiver **out)
+int receiver_start(uv_loop_t *loop, int listen_fd, struct store *store, struct receiver **out)
 {
     struct receiver *receiver = calloc(1, sizeof(*receiver));
     if (!receiver) {
@@ -280,8 +277,6 @@ int receiver_start(uv_loop_t *loop, int listen_fd, struct store *store, ingest_s
     }
     receiver->loop = loop;
     receiver->store = store;
-    receiver->seen = seen;
-    receiver->user = user;
     int err = uv_tcp_init(loop, &receiver->listener);
     if (err) {
         close(listen_fd);

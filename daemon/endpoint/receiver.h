@@ -8,7 +8,6 @@
 #include <uv.h>
 
 #include "endpoint/store/store.h"
-#include "ingest.h"
 
 enum { RECEIVER_MAX_CONNECTIONS = 64, RECEIVER_MAX_BUFFERED_BYTES = 64 << 20 };
 
@@ -22,9 +21,8 @@ struct receiver_stats {
     uint64_t connections;         /* open now */
 };
 
-/* Takes listen_fd, also on failure. Borrows loop and store. seen (may be NULL) is called with every span. */
-int receiver_start(uv_loop_t *loop, int listen_fd, struct store *store, ingest_seen_cb *seen, void *user,
-                   struct receiver **out);
+/* Takes listen_fd, also on failure. Borrows loop and store. -> 0 or -errno. */
+int receiver_start(uv_loop_t *loop, int listen_fd, struct store *store, struct receiver **out);
 
 void receiver_get_stats(const struct receiver *receiver, struct receiver_stats *out);
 

@@ -14,7 +14,7 @@ static void on_call(void *user, const uint8_t *message, size_t bytes, struct grp
 {
     struct ingest_result result;
     struct wire_bytes request = {message, bytes};
-    answer->code = ingest(user, request, 1, NULL, NULL, &result) == 0 ? GRPC_OK : GRPC_INVALID_ARGUMENT;
+    answer->code = ingest(user, request, 1, &result) == 0 ? GRPC_OK : GRPC_INVALID_ARGUMENT;
 }
 
 static size_t literal(uint8_t *out, const char *name, const char *value)

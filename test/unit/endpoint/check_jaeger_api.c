@@ -11,8 +11,8 @@
 
 #include "endpoint/ingest.h"
 #include "endpoint/jaeger/jaeger_api.h"
-#include "endpoint/traces/parameter.h"
 #include "endpoint/otlp/attribute.h"
+#include "endpoint/traces/parameter.h"
 #include "endpoint/traces/trace_search.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 
@@ -142,7 +142,7 @@ static void add(const struct written *written)
 {
     uint8_t bytes[MESSAGE_MAX];
     struct ingest_result result;
-    ck_assert_int_eq(ingest(store, (struct wire_bytes){bytes, pack(bytes, written)}, 0, NULL, NULL, &result), 0);
+    ck_assert_int_eq(ingest(store, (struct wire_bytes){bytes, pack(bytes, written)}, 0, &result), 0);
     ck_assert_uint_eq(result.kept, 1);
 }
 
@@ -588,7 +588,7 @@ START_TEST(spans_may_come_and_go_while_an_answer_is_read)
         filler.trace = (uint8_t)(i % 255 + 1), filler.span = (uint16_t)(i / 255 + 2);
         size_t size = pack(bytes, &filler);
         ck_assert_uint_lt(i, 10000000);
-        ck_assert_int_eq(ingest(store, (struct wire_bytes){bytes, size}, i, NULL, NULL, &result), 0);
+        ck_assert_int_eq(ingest(store, (struct wire_bytes){bytes, size}, i, &result), 0);
         store_get_stats(store, &stats);
         int more = i % 64 ? 1 : jaeger_answer_next(answer, &out, 300);
         ck_assert_int_ge(more, 0);
@@ -635,7 +635,7 @@ START_TEST(names_are_bounded)
         struct ingest_result result;
         struct written written = {
             .service = "a", .name = name, .trace = (uint8_t)(i % 250 + 1), .span = (uint16_t)(i / 250 + 1)};
-        ck_assert_int_eq(ingest(store, (struct wire_bytes){bytes, pack(bytes, &written)}, 0, NULL, NULL, &result), 0);
+        ck_assert_int_eq(ingest(store, (struct wire_bytes){bytes, pack(bytes, &written)}, 0, &result), 0);
     }
     json_t *json = get(200, "/api/services/a/operations", NULL);
     ck_assert_uint_eq(json_array_size(json_object_get(json, "data")), JAEGER_API_MAX_OPERATIONS);
