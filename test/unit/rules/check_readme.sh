@@ -12,7 +12,7 @@ named() { # README -> "PROGRAM TEST" lines
 missing() { # README: prints what is named and not there
     named "$1" | while read -r program name; do
         [ -e "$program/$name.json" ] && continue
-        grep -qsE "(START_TEST\(|def )$name[()]" "$program" unit/*/"$program".{c,py} && continue
+        grep -qsE "(TEST\(|def )$name[(),]" "$program" unit/*/"$program".{c,py} && continue
         echo "$program: $name"
     done
 }
