@@ -2,7 +2,6 @@
 #include "admin/admin.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "admin/admin_http.h"
 #include "base/buf.h"
+#include "support/test.h"
 
 enum { DEADLINE_MS = 20000 };
 
@@ -66,6 +66,8 @@ static void teardown(void)
     ck_assert_int_eq(uv_loop_close(&loop), 0);
     log_free(sink);
 }
+
+FIXTURE(setup, teardown);
 
 static int dial(void)
 {
@@ -136,32 +138,29 @@ static void check_answer(const char *answer, const char *status, const char *bod
     ck_assert_uint_eq(strtoul(length + 18, NULL, 10), strlen(body));
 }
 
-START_TEST(metrics_are_served)
+TEST(metrics_are_served)
 {
     const char *answer = exchange("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
     check_answer(answer, "200 OK", "a_metric 1\n");
     ck_assert_ptr_nonnull(strstr(answer, "\r\nContent-Type: text/plain; version=0.0.4"));
     check_answer(exchange("GET /metrics?name=x HTTP/1.0\n\n"), "200 OK", "a_metric 1\n");
 }
-END_TEST
 
-START_TEST(liveness_and_readiness)
+TEST(liveness_and_readiness)
 {
     check_answer(exchange("GET /livez HTTP/1.1\r\n\r\n"), "200 OK", "ok\n");
     check_answer(exchange("GET /readyz HTTP/1.1\r\n\r\n"), "503 Service Unavailable", "the endpoint is away\n");
     ready = true;
     check_answer(exchange("GET /readyz HTTP/1.1\r\n\r\n"), "200 OK", "ok; but\n");
 }
-END_TEST
 
-START_TEST(head_has_the_length_and_no_body)
+TEST(head_has_the_length_and_no_body)
 {
     const char *answer = exchange("HEAD /metrics HTTP/1.1\r\n\r\n");
     check_answer(answer, "200 OK", NULL);
     ck_assert_ptr_nonnull(strstr(answer, "Content-Length: 11\r\n"));
     ck_assert_str_eq(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
 }
-END_TEST
 
 static const struct {
     const char *request;
@@ -182,15 +181,14 @@ static const struct {
     {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400 Bad Request"},
 };
 
-START_TEST(other_requests_get_their_status)
+LOOP_TEST(other_requests_get_their_status, COUNT(refused))
 {
     const char *answer = exchange(refused[_i].request);
     check_answer(answer, refused[_i].status, NULL);
     ck_assert_int_eq(strstr(answer, "\r\nAllow: GET, HEAD\r\n") != NULL, strstr(answer, "405") != NULL);
 }
-END_TEST
 
-START_TEST(an_oversize_request_is_refused)
+TEST(an_oversize_request_is_refused)
 {
     static char request[ADMIN_REQUEST_BYTES_MAX + 1000] = "GET /metrics HTTP/1.1\r\nX: ";
     size_t used = strlen(request);
@@ -200,9 +198,8 @@ START_TEST(an_oversize_request_is_refused)
     check_answer(receive_all(fd), "431 Request Header Fields Too Large", NULL);
     close(fd);
 }
-END_TEST
 
-START_TEST(a_request_in_pieces_is_put_together)
+TEST(a_request_in_pieces_is_put_together)
 {
     static const char request[] = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
     int fd = dial();
@@ -213,25 +210,22 @@ START_TEST(a_request_in_pieces_is_put_together)
     check_answer(receive_all(fd), "200 OK", "ok\n");
     close(fd);
 }
-END_TEST
 
-START_TEST(no_metrics_is_an_error_not_an_empty_page)
+TEST(no_metrics_is_an_error_not_an_empty_page)
 {
     no_metrics = true;
     check_answer(exchange("GET /metrics HTTP/1.1\r\n\r\n"), "500 Internal Server Error", "Internal Server Error\n");
 }
-END_TEST
 
-START_TEST(a_large_answer_arrives_whole)
+TEST(a_large_answer_arrives_whole)
 {
     padding = 3 << 20;
     const char *answer = exchange("GET /metrics HTTP/1.1\r\n\r\n");
     check_answer(answer, "200 OK", NULL);
     ck_assert_uint_eq(strlen(strstr(answer, "\r\n\r\n") + 4), 11 + padding);
 }
-END_TEST
 
-START_TEST(a_slow_client_is_closed_at_the_deadline_and_others_are_served)
+TEST(a_slow_client_is_closed_at_the_deadline_and_others_are_served)
 {
     int slow = dial();
     say(slow, "GET /livez HT", 13);
@@ -242,9 +236,8 @@ START_TEST(a_slow_client_is_closed_at_the_deadline_and_others_are_served)
     ck_assert_uint_ge(now_ms() - begin, ADMIN_DEADLINE_MS - 500);
     close(slow);
 }
-END_TEST
 
-START_TEST(connections_beyond_the_limit_are_closed_and_room_comes_back)
+TEST(connections_beyond_the_limit_are_closed_and_room_comes_back)
 {
     int fds[ADMIN_CONNECTIONS_MAX];
     for (int i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
@@ -265,9 +258,8 @@ START_TEST(connections_beyond_the_limit_are_closed_and_room_comes_back)
     for (int i = 1; i < ADMIN_CONNECTIONS_MAX; i++)
         close(fds[i]);
 }
-END_TEST
 
-START_TEST(closing_takes_open_connections_with_it)
+TEST(closing_takes_open_connections_with_it)
 {
     int fd = dial();
     say(fd, "GET /li", 7);
@@ -279,9 +271,8 @@ START_TEST(closing_takes_open_connections_with_it)
     close(fd);
     setup();
 }
-END_TEST
 
-START_TEST(an_address_in_use_is_told)
+TEST(an_address_in_use_is_told)
 {
     char listen[32];
     snprintf(listen, sizeof(listen), "127.0.0.1:%u", admin_port(admin));
@@ -289,9 +280,8 @@ START_TEST(an_address_in_use_is_told)
     ck_assert_int_eq(admin_start(&loop, listen, &callbacks, &loop, sink, &second), -EADDRINUSE);
     ck_assert_ptr_null(second);
 }
-END_TEST
 
-START_TEST(each_form_of_listen_is_understood)
+TEST(each_form_of_listen_is_understood)
 {
     static const char *const forms[] = {":0", "localhost:0", "[::1]:0", "0.0.0.0:0"};
     static const char *const wrong[] = {"", "x", "1:2:3", "[::1]", "127.0.0.1:99999"};
@@ -309,9 +299,8 @@ START_TEST(each_form_of_listen_is_understood)
         ck_assert_int_eq(admin_start(&loop, wrong[i], &callbacks, &loop, sink, &other), -EINVAL);
     }
 }
-END_TEST
 
-START_TEST(every_prefix_of_a_request_asks_for_more)
+TEST(every_prefix_of_a_request_asks_for_more)
 {
     static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
     struct admin_request parsed;
@@ -322,33 +311,4 @@ START_TEST(every_prefix_of_a_request_asks_for_more)
         free(copy);
     }
     ck_assert_int_eq(admin_http_parse(request, sizeof(request) - 1, &parsed), 200);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("admin");
-    TCase *tc = tcase_create("admin");
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, metrics_are_served);
-    tcase_add_test(tc, liveness_and_readiness);
-    tcase_add_test(tc, head_has_the_length_and_no_body);
-    tcase_add_loop_test(tc, other_requests_get_their_status, 0, sizeof(refused) / sizeof(refused[0]));
-    tcase_add_test(tc, an_oversize_request_is_refused);
-    tcase_add_test(tc, a_request_in_pieces_is_put_together);
-    tcase_add_test(tc, no_metrics_is_an_error_not_an_empty_page);
-    tcase_add_test(tc, a_large_answer_arrives_whole);
-    tcase_add_test(tc, a_slow_client_is_closed_at_the_deadline_and_others_are_served);
-    tcase_add_test(tc, connections_beyond_the_limit_are_closed_and_room_comes_back);
-    tcase_add_test(tc, closing_takes_open_connections_with_it);
-    tcase_add_test(tc, an_address_in_use_is_told);
-    tcase_add_test(tc, each_form_of_listen_is_understood);
-    tcase_add_test(tc, every_prefix_of_a_request_asks_for_more);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

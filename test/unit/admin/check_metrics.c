@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/stats.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "support/test.h"
 
 static struct stats stats;
 static struct stats_snapshot snapshot;
@@ -45,6 +45,8 @@ static void setup(void)
     for (unsigned i = 0; i < STATS_GRPC_CODES; i++)
         stats.export_requests[i] = 100 + i;
 }
+
+FIXTURE(setup, NULL);
 
 static const char *rendered(void)
 {
@@ -106,15 +108,14 @@ static const char *const expected[] = {
     "aistrace_build_info{version=\"" AISTRACE_BUILD_VERSION "\"} 1",
 };
 
-START_TEST(every_metric_is_there_once_with_its_value)
+LOOP_TEST(every_metric_is_there_once_with_its_value, COUNT(expected))
 {
     char line[256];
     snprintf(line, sizeof(line), "%s\n", expected[_i]);
     ck_assert_msg(lines_starting(rendered(), line) == 1, "%s", line);
 }
-END_TEST
 
-START_TEST(each_name_has_help_and_type_before_its_values)
+TEST(each_name_has_help_and_type_before_its_values)
 {
     char *save_line;
     char name[128] = "", type[16] = "", seen[64][128];
@@ -148,39 +149,34 @@ START_TEST(each_name_has_help_and_type_before_its_values)
     ck_assert_uint_eq(names, 27);
     ck_assert_uint_eq(values, 44 + STATS_GRPC_CODES - 3);
 }
-END_TEST
 
-START_TEST(age_is_absent_before_the_first_success)
+TEST(age_is_absent_before_the_first_success)
 {
     stats.last_success_ms = 0;
     ck_assert_ptr_null(strstr(rendered(), "age_seconds"));
 }
-END_TEST
 
-START_TEST(age_is_never_negative)
+TEST(age_is_never_negative)
 {
     stats.last_success_ms = snapshot.now_ms + 5;
     ck_assert_uint_eq(lines_starting(rendered(), "aistrace_last_success_age_seconds 0.000\n"), 1);
 }
-END_TEST
 
-START_TEST(reserved_reasons_show_only_when_counted)
+TEST(reserved_reasons_show_only_when_counted)
 {
     ck_assert_ptr_null(strstr(rendered(), "reserved"));
     snapshot.producer_dropped[7] = 3;
     ck_assert_uint_eq(lines_starting(rendered(), "aistrace_spans_producer_dropped_total{reason=\"reserved_7\"} 3\n"),
                       1);
 }
-END_TEST
 
-START_TEST(largest_values_are_exact)
+TEST(largest_values_are_exact)
 {
     snapshot.committed = UINT64_MAX;
     ck_assert_uint_eq(lines_starting(rendered(), "aistrace_spans_committed_total 18446744073709551615\n"), 1);
 }
-END_TEST
 
-START_TEST(outcomes_add_up)
+TEST(outcomes_add_up)
 {
     struct outcome sum = snapshot.outcome;
     ck_assert_uint_eq(outcome_sum(&sum), 11 + 12 + 13 + 14 + 21 + 22 + 23 + 24 + 25);
@@ -188,34 +184,11 @@ START_TEST(outcomes_add_up)
     ck_assert_uint_eq(outcome_sum(&sum), 2 * outcome_sum(&snapshot.outcome));
     ck_assert_uint_eq(sum.dropped[DROP_DISABLED], 48);
 }
-END_TEST
 
-START_TEST(names_outside_the_enums_are_harmless)
+TEST(names_outside_the_enums_are_harmless)
 {
     ck_assert_str_eq(drop_reason_name(DROP_REASONS), "unknown");
     ck_assert_str_eq(producer_drop_name(PRODUCER_REASONS), "unknown");
     for (unsigned i = 0; i < PRODUCER_REASONS; i++)
         ck_assert_ptr_nonnull(producer_drop_name(i));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("stats");
-    TCase *tc = tcase_create("stats");
-    tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_loop_test(tc, every_metric_is_there_once_with_its_value, 0, sizeof(expected) / sizeof(expected[0]));
-    tcase_add_test(tc, each_name_has_help_and_type_before_its_values);
-    tcase_add_test(tc, age_is_absent_before_the_first_success);
-    tcase_add_test(tc, age_is_never_negative);
-    tcase_add_test(tc, reserved_reasons_show_only_when_counted);
-    tcase_add_test(tc, largest_values_are_exact);
-    tcase_add_test(tc, outcomes_add_up);
-    tcase_add_test(tc, names_outside_the_enums_are_harmless);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

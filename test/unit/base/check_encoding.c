@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/encoding.h"
+#include "support/test.h"
 
-START_TEST(hexadecimal_has_two_lower_case_digits_a_byte)
+TEST(hexadecimal_has_two_lower_case_digits_a_byte)
 {
     char text[8] = "xxxxxxx";
     ck_assert_ptr_eq(hex_encode(text, "\x01\xab\xf0", 3), text + 6);
     ck_assert_str_eq(text, "01abf0x");
     ck_assert_ptr_eq(hex_encode(text, NULL, 0), text);
 }
-END_TEST
 
-START_TEST(a_digit_is_of_either_case_and_nothing_else_is_one)
+TEST(a_digit_is_of_either_case_and_nothing_else_is_one)
 {
     static const char digits[] = "0123456789abcdefABCDEF";
     for (int c = 0; c < 256; c++) {
@@ -23,9 +21,8 @@ START_TEST(a_digit_is_of_either_case_and_nothing_else_is_one)
         ck_assert_int_eq(hex_digit((char)c), want < 16 ? want : want - 6);
     }
 }
-END_TEST
 
-START_TEST(base64_is_padded)
+TEST(base64_is_padded)
 {
     static const struct {
         const char *data, *text;
@@ -39,9 +36,8 @@ START_TEST(base64_is_padded)
         ck_assert_uint_eq((size_t)(end - text), BASE64_BYTES(bytes));
     }
 }
-END_TEST
 
-START_TEST(percent_escapes_are_decoded_and_bad_ones_kept_and_counted)
+TEST(percent_escapes_are_decoded_and_bad_ones_kept_and_counted)
 {
     static const struct {
         const char *text, *decoded;
@@ -60,29 +56,10 @@ START_TEST(percent_escapes_are_decoded_and_bad_ones_kept_and_counted)
         ck_assert_uint_eq(bad, table[i].bad);
     }
 }
-END_TEST
 
-START_TEST(an_escape_may_be_a_nul)
+TEST(an_escape_may_be_a_nul)
 {
     char text[] = "a%00b";
     ck_assert_uint_eq(percent_decode(text, text, 5, NULL), 3);
     ck_assert_mem_eq(text, "a\0b", 3);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("encoding");
-    TCase *tests = tcase_create("encoding");
-    tcase_add_test(tests, hexadecimal_has_two_lower_case_digits_a_byte);
-    tcase_add_test(tests, a_digit_is_of_either_case_and_nothing_else_is_one);
-    tcase_add_test(tests, base64_is_padded);
-    tcase_add_test(tests, percent_escapes_are_decoded_and_bad_ones_kept_and_counted);
-    tcase_add_test(tests, an_escape_may_be_a_nul);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
 #include "source/source_drops.h"
+#include "support/test.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -30,6 +30,8 @@ static void teardown(void)
     close(fd);
 }
 
+FIXTURE(setup, teardown);
+
 static const char *written(void)
 {
     ssize_t bytes = pread(fd, text, sizeof(text) - 1, 0);
@@ -46,7 +48,7 @@ static unsigned lines(void)
     return count;
 }
 
-START_TEST(text_line_has_time_level_and_message)
+TEST(text_line_has_time_level_and_message)
 {
     log_line(sink, LOG_WARN, "port %d", 4317);
     unsigned year;
@@ -55,9 +57,8 @@ START_TEST(text_line_has_time_level_and_message)
     ck_assert_uint_ge(year, 2024);
     ck_assert_str_eq(text + end, "\n");
 }
-END_TEST
 
-START_TEST(level_filters)
+TEST(level_filters)
 {
     log_line(sink, LOG_DEBUG, "no");
     log_cause(sink, LOG_DEBUG, "a", 1, "no");
@@ -69,9 +70,8 @@ START_TEST(level_filters)
     log_line(sink, LOG_DEBUG, "yes");
     ck_assert_uint_eq(lines(), 1);
 }
-END_TEST
 
-START_TEST(a_cause_is_written_once_per_interval_with_its_count)
+TEST(a_cause_is_written_once_per_interval_with_its_count)
 {
     for (uint64_t ms = 0; ms < 10 * LOG_INTERVAL_MS; ms++)
         log_cause(sink, LOG_WARN, "ring_full", 5 + ms, "full");
@@ -80,18 +80,16 @@ START_TEST(a_cause_is_written_once_per_interval_with_its_count)
     snprintf(count, sizeof(count), "full (%d more held back)\n", LOG_INTERVAL_MS - 1);
     ck_assert_ptr_nonnull(strstr(written(), count));
 }
-END_TEST
 
-START_TEST(causes_do_not_silence_each_other)
+TEST(causes_do_not_silence_each_other)
 {
     log_cause(sink, LOG_WARN, "a", 1, "A");
     log_cause(sink, LOG_WARN, "b", 1, "B");
     log_cause(sink, LOG_WARN, "a", 2, "A");
     ck_assert_uint_eq(lines(), 2);
 }
-END_TEST
 
-START_TEST(flush_writes_what_is_held_back)
+TEST(flush_writes_what_is_held_back)
 {
     log_cause(sink, LOG_WARN, "a", 1, "A");
     log_cause(sink, LOG_WARN, "a", 2, "A");
@@ -107,9 +105,8 @@ START_TEST(flush_writes_what_is_held_back)
     log_flush(sink, 4 + LOG_INTERVAL_MS, true);
     ck_assert_uint_eq(lines(), 3);
 }
-END_TEST
 
-START_TEST(more_causes_than_the_table_holds_stay_bounded)
+TEST(more_causes_than_the_table_holds_stay_bounded)
 {
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < 500; i++) {
@@ -120,25 +117,22 @@ START_TEST(more_causes_than_the_table_holds_stay_bounded)
     }
     ck_assert_uint_le(lines(), 64);
 }
-END_TEST
 
-START_TEST(time_that_goes_backwards_writes_no_flood)
+TEST(time_that_goes_backwards_writes_no_flood)
 {
     for (int i = 0; i < 100; i++)
         log_cause(sink, LOG_WARN, "a", (uint64_t)(1000 - i), "A");
     ck_assert_uint_eq(lines(), 1);
 }
-END_TEST
 
-START_TEST(a_message_stays_one_line_without_control_characters)
+TEST(a_message_stays_one_line_without_control_characters)
 {
     log_line(sink, LOG_INFO, "a\nb\x1b[31m\x7f");
     ck_assert_uint_eq(lines(), 1);
     ck_assert_ptr_nonnull(strstr(written(), "a\\x0ab\\x1b[31m\\x7f\n"));
 }
-END_TEST
 
-START_TEST(json_is_one_object_per_line_whatever_the_message)
+TEST(json_is_one_object_per_line_whatever_the_message)
 {
     static const char *const messages[] = {
         "plain",
@@ -171,9 +165,8 @@ START_TEST(json_is_one_object_per_line_whatever_the_message)
     }
     ck_assert_uint_eq(count, 7);
 }
-END_TEST
 
-START_TEST(a_message_too_long_is_cut_and_json_stays_whole)
+TEST(a_message_too_long_is_cut_and_json_stays_whole)
 {
     char *message = malloc(100000);
     memset(message, '\x01', 99999);
@@ -189,9 +182,8 @@ START_TEST(a_message_too_long_is_cut_and_json_stays_whole)
     json_decref(object);
     free(message);
 }
-END_TEST
 
-START_TEST(the_journal_gets_a_priority_and_no_time)
+TEST(the_journal_gets_a_priority_and_no_time)
 {
     struct stat status;
     char stream[64];
@@ -208,9 +200,8 @@ START_TEST(the_journal_gets_a_priority_and_no_time)
     log_free(journal);
     ck_assert_ptr_nonnull(strstr(written(), "<4>{\"time\":\""));
 }
-END_TEST
 
-START_TEST(a_variable_of_another_stream_is_not_the_journal)
+TEST(a_variable_of_another_stream_is_not_the_journal)
 {
     setenv("JOURNAL_STREAM", "1:1", 1);
     struct log *journal;
@@ -219,9 +210,8 @@ START_TEST(a_variable_of_another_stream_is_not_the_journal)
     log_free(journal);
     ck_assert_int_eq(written()[0], '2');
 }
-END_TEST
 
-START_TEST(a_reader_that_has_stopped_holds_nothing_up_and_hears_what_it_missed)
+TEST(a_reader_that_has_stopped_holds_nothing_up_and_hears_what_it_missed)
 {
     enum { LINES = 100000 }; /* more than a pipe holds */
     int ends[2];
@@ -244,9 +234,8 @@ START_TEST(a_reader_that_has_stopped_holds_nothing_up_and_hears_what_it_missed)
     close(ends[0]);
     close(ends[1]);
 }
-END_TEST
 
-START_TEST(a_closed_descriptor_is_survived)
+TEST(a_closed_descriptor_is_survived)
 {
     struct log *closed;
     ck_assert_int_eq(log_new(-1, &closed), 0);
@@ -254,9 +243,8 @@ START_TEST(a_closed_descriptor_is_survived)
     log_free(closed);
     log_free(NULL);
 }
-END_TEST
 
-START_TEST(drops_of_programs_are_told_once_per_reason_and_interval)
+TEST(drops_of_programs_are_told_once_per_reason_and_interval)
 {
     struct source_drops drops;
     uint64_t counts[PRODUCER_REASONS] = {[SHMRING_DROP_RING_FULL] = 7};
@@ -279,33 +267,4 @@ START_TEST(drops_of_programs_are_told_once_per_reason_and_interval)
     source_drops_tell(&drops, counts, 2000 + 9 * LOG_INTERVAL_MS, sink);
     ck_assert_uint_eq(lines(), 3);
     ck_assert_ptr_nonnull(strstr(written(), "programs dropped 20 spans (ring_full): "));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("log");
-    TCase *tc = tcase_create("log");
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, text_line_has_time_level_and_message);
-    tcase_add_test(tc, level_filters);
-    tcase_add_test(tc, a_cause_is_written_once_per_interval_with_its_count);
-    tcase_add_test(tc, causes_do_not_silence_each_other);
-    tcase_add_test(tc, flush_writes_what_is_held_back);
-    tcase_add_test(tc, more_causes_than_the_table_holds_stay_bounded);
-    tcase_add_test(tc, time_that_goes_backwards_writes_no_flood);
-    tcase_add_test(tc, a_message_stays_one_line_without_control_characters);
-    tcase_add_test(tc, json_is_one_object_per_line_whatever_the_message);
-    tcase_add_test(tc, a_message_too_long_is_cut_and_json_stays_whole);
-    tcase_add_test(tc, the_journal_gets_a_priority_and_no_time);
-    tcase_add_test(tc, a_variable_of_another_stream_is_not_the_journal);
-    tcase_add_test(tc, a_reader_that_has_stopped_holds_nothing_up_and_hears_what_it_missed);
-    tcase_add_test(tc, a_closed_descriptor_is_survived);
-    tcase_add_test(tc, drops_of_programs_are_told_once_per_reason_and_interval);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

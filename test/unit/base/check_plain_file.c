@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -7,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/plain_file.h"
+#include "support/test.h"
 
 enum { LONG_BYTES = 100000 };
 
@@ -29,7 +29,9 @@ static void close_file(void)
     unlink(path);
 }
 
-START_TEST(what_is_written_is_read_behind_what_was_there)
+FIXTURE(open_file, close_file);
+
+TEST(what_is_written_is_read_behind_what_was_there)
 {
     struct buf out = {0};
     ck_assert_int_eq(plain_file_write_all(fd, long_text, LONG_BYTES), 0);
@@ -42,9 +44,8 @@ START_TEST(what_is_written_is_read_behind_what_was_there)
     ck_assert_int_eq(plain_file_read_all(fd, 0, &out), 0);
     buf_done(&out);
 }
-END_TEST
 
-START_TEST(too_much_is_not_read_to_its_end)
+TEST(too_much_is_not_read_to_its_end)
 {
     struct buf out = {0};
     ck_assert_int_eq(plain_file_write_all(fd, long_text, LONG_BYTES), 0);
@@ -55,9 +56,8 @@ START_TEST(too_much_is_not_read_to_its_end)
     ck_assert_int_eq(plain_file_read_all(fd, 0, &out), -EFBIG);
     buf_done(&out);
 }
-END_TEST
 
-START_TEST(a_pipe_that_has_nothing_now_keeps_what_it_gave)
+TEST(a_pipe_that_has_nothing_now_keeps_what_it_gave)
 {
     int ends[2];
     struct buf out = {0};
@@ -73,9 +73,8 @@ START_TEST(a_pipe_that_has_nothing_now_keeps_what_it_gave)
     close(ends[0]);
     buf_done(&out);
 }
-END_TEST
 
-START_TEST(a_small_file_fits_with_a_byte_to_spare)
+TEST(a_small_file_fits_with_a_byte_to_spare)
 {
     uint8_t text[4];
     size_t bytes = 9;
@@ -87,31 +86,11 @@ START_TEST(a_small_file_fits_with_a_byte_to_spare)
     ck_assert_int_eq(plain_file_read("/dev/zero", text, 4, &bytes), -EINVAL);
     ck_assert_int_eq(plain_file_read("/nonexistent", text, 4, &bytes), -ENOENT);
 }
-END_TEST
 
-START_TEST(what_cannot_be_written_is_an_error)
+TEST(what_cannot_be_written_is_an_error)
 {
     int other = open(path, O_RDONLY);
     ck_assert_int_eq(plain_file_write_all(other, "a", 1), -EBADF);
     ck_assert_int_eq(plain_file_write_all(other, NULL, 0), 0);
     close(other);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("plain_file");
-    TCase *tests = tcase_create("plain_file");
-    tcase_add_checked_fixture(tests, open_file, close_file);
-    tcase_add_test(tests, what_is_written_is_read_behind_what_was_there);
-    tcase_add_test(tests, too_much_is_not_read_to_its_end);
-    tcase_add_test(tests, a_pipe_that_has_nothing_now_keeps_what_it_gave);
-    tcase_add_test(tests, a_small_file_fits_with_a_byte_to_spare);
-    tcase_add_test(tests, what_cannot_be_written_is_an_error);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"
+#include "support/test.h"
 
 static void mends(const char *text, size_t bytes, const char *want, size_t want_bad)
 {
@@ -19,7 +19,7 @@ static void mends(const char *text, size_t bytes, const char *want, size_t want_
     free(exact);
 }
 
-START_TEST(good_text_stays)
+TEST(good_text_stays)
 {
     static const char *const texts[] = {"",
                                         "a",
@@ -31,10 +31,9 @@ START_TEST(good_text_stays)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         mends(texts[i], strlen(texts[i]), texts[i], 0);
 }
-END_TEST
 
 /* The examples of Unicode's chapter on conformance, and each border of each row of its table. */
-START_TEST(each_bad_part_becomes_one_replacement)
+TEST(each_bad_part_becomes_one_replacement)
 {
     static const struct {
         const char *text, *want;
@@ -55,9 +54,8 @@ START_TEST(each_bad_part_becomes_one_replacement)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         mends(cases[i].text, strlen(cases[i].text), cases[i].want, cases[i].bad);
 }
-END_TEST
 
-START_TEST(every_code_point_and_no_surrogate)
+TEST(every_code_point_and_no_surrogate)
 {
     for (uint32_t c = 0x80; c <= 0x10ffff; c++) {
         uint8_t text[4], out[12];
@@ -76,7 +74,6 @@ START_TEST(every_code_point_and_no_surrogate)
         ck_assert_uint_eq(next, surrogate ? UTF8_BAD : c);
     }
 }
-END_TEST
 
 /* By the definition alone. */
 static bool is_good(const uint8_t *text, size_t bytes)
@@ -101,7 +98,7 @@ static bool is_good(const uint8_t *text, size_t bytes)
 }
 
 /* Every first and second byte, with the borders of what may follow; at a text's end, and with more behind them. */
-START_TEST(good_and_bad_are_told_apart_by_the_definition)
+TEST(good_and_bad_are_told_apart_by_the_definition)
 {
     static const uint8_t lasts[] = {0x41, 0x7f, 0x80, 0xbf, 0xc0};
     size_t wrong = 0;
@@ -116,9 +113,8 @@ START_TEST(good_and_bad_are_told_apart_by_the_definition)
         }
     ck_assert_uint_eq(wrong, 0);
 }
-END_TEST
 
-START_TEST(next_takes_a_character_or_a_bad_part)
+TEST(next_takes_a_character_or_a_bad_part)
 {
     static const struct {
         const char *text;
@@ -139,23 +135,4 @@ START_TEST(next_takes_a_character_or_a_bad_part)
         ck_assert_uint_eq(utf8_next((const uint8_t *)table[i].text, table[i].bytes, &character), table[i].taken);
         ck_assert_uint_eq(character, table[i].character);
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("utf8");
-    TCase *tests = tcase_create("utf8");
-    tcase_set_timeout(tests, 60);
-    tcase_add_test(tests, good_text_stays);
-    tcase_add_test(tests, each_bad_part_becomes_one_replacement);
-    tcase_add_test(tests, every_code_point_and_no_surrogate);
-    tcase_add_test(tests, next_takes_a_character_or_a_bad_part);
-    tcase_add_test(tests, good_and_bad_are_told_apart_by_the_definition);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

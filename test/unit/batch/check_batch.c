@@ -2,10 +2,11 @@
  *
  * Includes the sources it tests, so that their allocations can be counted and made to fail.
  */
-#include <check.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "support/test.h"
 
 static size_t allocations, fail_after = SIZE_MAX;
 
@@ -68,6 +69,8 @@ static void tear_down(void)
         buf_done(&resources[i]);
 }
 
+FIXTURE(set_up, tear_down);
+
 static struct batch *open_batch(const struct batch_limits *limits)
 {
     struct batch *batch = NULL;
@@ -123,7 +126,7 @@ static void group_is(REQUEST(request), size_t group, const char *service, size_t
     ck_assert_uint_eq(got->scope_spans[0]->n_spans, spans);
 }
 
-START_TEST(spans_of_a_producer_share_its_resource)
+TEST(spans_of_a_producer_share_its_resource)
 {
     struct batch *batch = open_batch(&roomy);
     static const size_t order[] = {1, 0, 0, 1, 2, 1, 0};
@@ -141,9 +144,8 @@ START_TEST(spans_of_a_producer_share_its_resource)
     REQUEST_FREE(request);
     batch_finish(batch, &exported);
 }
-END_TEST
 
-START_TEST(a_reload_leaves_the_open_batch_as_counted)
+TEST(a_reload_leaves_the_open_batch_as_counted)
 {
     struct batch *batch = open_batch(&roomy);
     struct buf longer = {0};
@@ -157,9 +159,8 @@ START_TEST(a_reload_leaves_the_open_batch_as_counted)
     group_is(request, 0, "p-a", 2);
     REQUEST_FREE(request);
 }
-END_TEST
 
-START_TEST(many_producers_each_have_their_group)
+TEST(many_producers_each_have_their_group)
 {
     enum { PRODUCERS = 1000 };
     struct batch *batch = open_batch(&roomy);
@@ -181,9 +182,8 @@ START_TEST(many_producers_each_have_their_group)
     buf_done(&record);
     model_span_done(&span);
 }
-END_TEST
 
-START_TEST(the_span_limit_is_exact)
+TEST(the_span_limit_is_exact)
 {
     struct batch_limits limits = {.max_spans = 3, .max_bytes = 1 << 20};
     struct batch *batch = open_batch(&limits);
@@ -195,10 +195,9 @@ START_TEST(the_span_limit_is_exact)
     ck_assert_uint_eq(batch_span_count(batch), 3);
     ck_assert_uint_eq(batch_bytes(batch), bytes);
 }
-END_TEST
 
 /* What n spans take, and then the same with exactly that limit, and with one byte less. */
-START_TEST(the_byte_limit_is_exact)
+TEST(the_byte_limit_is_exact)
 {
     for (size_t n = 1; n < 120; n += n < 4 ? 1 : 17) {
         struct batch *free_batch = open_batch(&roomy);
@@ -230,9 +229,8 @@ START_TEST(the_byte_limit_is_exact)
         batch_finish(full, &exported);
     }
 }
-END_TEST
 
-START_TEST(a_span_too_large_alone_is_oversize_in_any_batch)
+TEST(a_span_too_large_alone_is_oversize_in_any_batch)
 {
     struct batch *probe = open_batch(&roomy);
     ck_assert_int_eq(add(probe, 0, 1), BATCH_ADDED);
@@ -260,7 +258,6 @@ START_TEST(a_span_too_large_alone_is_oversize_in_any_batch)
     buf_done(&record);
     model_span_done(&span);
 }
-END_TEST
 
 static void outcome_is(const struct outcome *got, uint64_t done, uint64_t rejected, uint64_t refused, uint64_t sampled)
 {
@@ -271,7 +268,7 @@ static void outcome_is(const struct outcome *got, uint64_t done, uint64_t reject
     ck_assert_uint_eq(outcome_sum(got), done + rejected + refused + sampled);
 }
 
-START_TEST(a_batch_has_one_claim_per_queue)
+TEST(a_batch_has_one_claim_per_queue)
 {
     struct claim_queue queues[2] = {0};
     struct batch *batch = open_batch(&roomy);
@@ -286,9 +283,8 @@ START_TEST(a_batch_has_one_claim_per_queue)
     ck_assert_ptr_eq(queues[0].head, first);
     ck_assert_ptr_eq(queues[0].tail, second);
 }
-END_TEST
 
-START_TEST(claims_leave_in_ring_order_whatever_finishes_first)
+TEST(claims_leave_in_ring_order_whatever_finishes_first)
 {
     static const unsigned orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
     for (size_t o = 0; o < 6; o++) {
@@ -324,9 +320,8 @@ START_TEST(claims_leave_in_ring_order_whatever_finishes_first)
         ck_assert_ptr_null(queue.tail);
     }
 }
-END_TEST
 
-START_TEST(queues_with_settled_claims_are_named_once)
+TEST(queues_with_settled_claims_are_named_once)
 {
     struct claim_queue first = {0}, second = {0}, third = {0};
     struct outcome orphaned = {0};
@@ -349,9 +344,8 @@ START_TEST(queues_with_settled_claims_are_named_once)
     ck_assert_ptr_eq(batch_pool_ready(pool), &second);
     ck_assert_ptr_null(batch_pool_ready(pool));
 }
-END_TEST
 
-START_TEST(partial_success_rejects_the_first_in_claim_order)
+TEST(partial_success_rejects_the_first_in_claim_order)
 {
     static const struct {
         uint64_t rejected, want[3];
@@ -372,9 +366,8 @@ START_TEST(partial_success_rejects_the_first_in_claim_order)
         }
     }
 }
-END_TEST
 
-START_TEST(what_is_not_exported_is_dropped_for_its_reason)
+TEST(what_is_not_exported_is_dropped_for_its_reason)
 {
     struct claim_queue queue = {0};
     struct outcome outcome = {.exported = 1};
@@ -385,9 +378,8 @@ START_TEST(what_is_not_exported_is_dropped_for_its_reason)
     ck_assert(claim_take(&queue, &end, &outcome));
     outcome_is(&outcome, 1, 0, 4, 0);
 }
-END_TEST
 
-START_TEST(a_batch_without_spans_is_sealed_and_finished)
+TEST(a_batch_without_spans_is_sealed_and_finished)
 {
     struct claim_queue queue = {0};
     struct outcome outcome = {0};
@@ -403,9 +395,8 @@ START_TEST(a_batch_without_spans_is_sealed_and_finished)
     ck_assert(claim_take(&queue, &end, &outcome));
     outcome_is(&outcome, 0, 0, 0, 3);
 }
-END_TEST
 
-START_TEST(abandoned_claims_come_in_when_their_batch_ends)
+TEST(abandoned_claims_come_in_when_their_batch_ends)
 {
     struct claim_queue queue = {0}, other = {0};
     struct outcome orphaned = {0}, outcome = {0};
@@ -436,7 +427,6 @@ START_TEST(abandoned_claims_come_in_when_their_batch_ends)
     ck_assert_uint_eq(allocations, before);
     ck_assert(again[0] != again[1] && again[1] != again[2] && again[0] != again[2]);
 }
-END_TEST
 
 /* A segment that is given up may be followed by another at the same address. */
 static unsigned committed;
@@ -448,7 +438,7 @@ static void on_committed(void *user, struct spool_record *record)
     committed++;
 }
 
-START_TEST(a_spooled_batch_settles_its_claims_and_keeps_its_request)
+TEST(a_spooled_batch_settles_its_claims_and_keeps_its_request)
 {
     struct claim_queue first = {0}, second = {0};
     struct outcome outcome = {0}, orphaned = {0};
@@ -479,9 +469,8 @@ START_TEST(a_spooled_batch_settles_its_claims_and_keeps_its_request)
     batch_finish(batch, &exported);
     ck_assert_uint_eq(committed, 1);
 }
-END_TEST
 
-START_TEST(a_request_read_back_is_sent_as_it_was)
+TEST(a_request_read_back_is_sent_as_it_was)
 {
     struct batch *batch = open_batch(&roomy), *loaded;
     struct buf bytes = {0};
@@ -506,9 +495,8 @@ START_TEST(a_request_read_back_is_sent_as_it_was)
     batch_finish(loaded, &exported);
     buf_done(&bytes);
 }
-END_TEST
 
-START_TEST(an_abandoned_producers_identity_may_be_used_again)
+TEST(an_abandoned_producers_identity_may_be_used_again)
 {
     struct claim_queue queue = {0};
     struct outcome orphaned = {0};
@@ -526,7 +514,6 @@ START_TEST(an_abandoned_producers_identity_may_be_used_again)
     group_is(request, 1, "p-b", 1);
     REQUEST_FREE(request);
 }
-END_TEST
 
 static void one_round(struct claim_queue queues[3], uint64_t round)
 {
@@ -550,7 +537,7 @@ static void one_round(struct claim_queue queues[3], uint64_t round)
     }
 }
 
-START_TEST(the_steady_state_allocates_nothing)
+TEST(the_steady_state_allocates_nothing)
 {
     struct claim_queue queues[3] = {0};
     for (uint64_t round = 0; round < 5; round++)
@@ -572,9 +559,8 @@ START_TEST(the_steady_state_allocates_nothing)
     buf_done(&record);
     ck_assert_uint_eq(of_batches, 240 * of_a_span);
 }
-END_TEST
 
-START_TEST(no_memory_leaves_everything_as_it_was)
+TEST(no_memory_leaves_everything_as_it_was)
 {
     struct model_span span;
     struct span_view view;
@@ -607,42 +593,4 @@ START_TEST(no_memory_leaves_everything_as_it_was)
     }
     buf_done(&record);
     model_span_done(&span);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("batch");
-    TCase *requests = tcase_create("requests");
-    tcase_add_checked_fixture(requests, set_up, tear_down);
-    tcase_add_test(requests, spans_of_a_producer_share_its_resource);
-    tcase_add_test(requests, a_reload_leaves_the_open_batch_as_counted);
-    tcase_add_test(requests, many_producers_each_have_their_group);
-    tcase_add_test(requests, the_span_limit_is_exact);
-    tcase_add_test(requests, the_byte_limit_is_exact);
-    tcase_add_test(requests, a_span_too_large_alone_is_oversize_in_any_batch);
-    suite_add_tcase(suite, requests);
-    TCase *claims = tcase_create("claims");
-    tcase_add_checked_fixture(claims, set_up, tear_down);
-    tcase_add_test(claims, a_batch_has_one_claim_per_queue);
-    tcase_add_test(claims, claims_leave_in_ring_order_whatever_finishes_first);
-    tcase_add_test(claims, queues_with_settled_claims_are_named_once);
-    tcase_add_test(claims, partial_success_rejects_the_first_in_claim_order);
-    tcase_add_test(claims, what_is_not_exported_is_dropped_for_its_reason);
-    tcase_add_test(claims, a_batch_without_spans_is_sealed_and_finished);
-    tcase_add_test(claims, abandoned_claims_come_in_when_their_batch_ends);
-    tcase_add_test(claims, a_spooled_batch_settles_its_claims_and_keeps_its_request);
-    tcase_add_test(claims, a_request_read_back_is_sent_as_it_was);
-    tcase_add_test(claims, an_abandoned_producers_identity_may_be_used_again);
-    suite_add_tcase(suite, claims);
-    TCase *memory = tcase_create("memory");
-    tcase_add_checked_fixture(memory, set_up, tear_down);
-    tcase_add_test(memory, the_steady_state_allocates_nothing);
-    tcase_add_test(memory, no_memory_leaves_everything_as_it_was);
-    suite_add_tcase(suite, memory);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

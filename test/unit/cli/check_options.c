@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "cli/options.h"
+#include "support/test.h"
 
 static uint64_t count, bytes;
 static const char *text;
@@ -28,7 +28,7 @@ static int parse(int argc, char **argv)
 #define PARSE(...)                                                                                                     \
     parse(sizeof((char *[]){"test", __VA_ARGS__}) / sizeof(char *), (char *[]){"test", __VA_ARGS__, NULL})
 
-START_TEST(values_stand_alone_or_behind_an_equals_sign)
+TEST(values_stand_alone_or_behind_an_equals_sign)
 {
     ck_assert_int_eq(PARSE("--count", "3", "--size=4KiB", "-t", "--x", "--on"), -1);
     ck_assert_uint_eq(count, 3);
@@ -38,9 +38,8 @@ START_TEST(values_stand_alone_or_behind_an_equals_sign)
     ck_assert_int_eq(PARSE("--text=", "-o"), -1);
     ck_assert_str_eq(text, "");
 }
-END_TEST
 
-START_TEST(wrong_usage_is_64)
+TEST(wrong_usage_is_64)
 {
     ck_assert_int_eq(PARSE("--coun", "3"), EXIT_USAGE);
     ck_assert_int_eq(PARSE("--counts", "3"), EXIT_USAGE);
@@ -56,16 +55,14 @@ START_TEST(wrong_usage_is_64)
     ck_assert_int_eq(PARSE("-"), EXIT_USAGE);
     ck_assert_int_eq(PARSE("--"), EXIT_USAGE);
 }
-END_TEST
 
-START_TEST(help_is_a_success)
+TEST(help_is_a_success)
 {
     ck_assert_int_eq(PARSE("--help"), 0);
     ck_assert_int_eq(PARSE("-h", "--nonsense"), 0);
 }
-END_TEST
 
-START_TEST(sizes_and_durations_have_units)
+TEST(sizes_and_durations_have_units)
 {
     uint64_t value = 7;
     ck_assert_int_eq(options_parse_bytes("64MiB", &value), 0);
@@ -83,21 +80,4 @@ START_TEST(sizes_and_durations_have_units)
     ck_assert_int_eq(options_parse_bytes("", &value), -EINVAL);
     ck_assert_int_eq(options_parse_bytes("99999999999GiB", &value), -ERANGE);
     ck_assert_uint_eq(value, 7200000000000);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("options");
-    TCase *tests = tcase_create("options");
-    tcase_add_test(tests, values_stand_alone_or_behind_an_equals_sign);
-    tcase_add_test(tests, wrong_usage_is_64);
-    tcase_add_test(tests, help_is_a_success);
-    tcase_add_test(tests, sizes_and_durations_have_units);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

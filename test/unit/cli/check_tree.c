@@ -2,7 +2,6 @@
  *
  * Trees of spans from OTLP/JSON, and what they look like.
  */
-#include <check.h>
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 
 #include "cli/render.h"
 #include "cli/tree.h"
+#include "support/test.h"
 
 /* Spans as rows: id, parent, name, start and end in microseconds after the first, and more members. */
 struct row {
@@ -34,6 +34,8 @@ static void tear_down(void)
 {
     buf_done(&line);
 }
+
+FIXTURE(set_up, tear_down);
 
 static void begin(const char *service)
 {
@@ -101,37 +103,33 @@ static void check_walk(const char *expected)
     tree_done(&tree);
 }
 
-START_TEST(children_stand_under_their_parent_by_start)
+TEST(children_stand_under_their_parent_by_start)
 {
     add_group("a", ROWS({4, 2, "d", 30, 40, NULL}, {3, 1, "c", 50, 60, NULL}, {2, 1, "b", 10, 45, NULL}));
     add_group("b", ROWS({1, 0, "a", 0, 100, NULL}, {5, 2, "e", 20, 30, NULL}));
     check_walk("a .b ..e ..d .c ");
 }
-END_TEST
 
-START_TEST(a_span_without_its_parent_is_a_marked_root)
+TEST(a_span_without_its_parent_is_a_marked_root)
 {
     add_group("a", ROWS({1, 0, "a", 0, 100, NULL}, {2, 99, "lost", 10, 20, NULL}, {3, 2, "child", 12, 14, NULL}));
     check_walk("a lost? .child ");
 }
-END_TEST
 
-START_TEST(spans_that_are_each_others_parent_are_all_shown)
+TEST(spans_that_are_each_others_parent_are_all_shown)
 {
     add_group("a", ROWS({1, 3, "a", 0, 1, NULL}, {2, 1, "b", 2, 3, NULL}, {3, 2, "c", 4, 5, NULL},
                         {4, 4, "self", 6, 7, NULL}, {5, 3, "under", 8, 9, NULL}));
     check_walk("b? .c ..a ..under self? ");
 }
-END_TEST
 
-START_TEST(a_parent_of_zeros_is_none)
+TEST(a_parent_of_zeros_is_none)
 {
     add_group("a", ROWS({1, 0, "a", 0, 1, "\"parentSpanId\":\"0000000000000000\""}));
     check_walk("a ");
 }
-END_TEST
 
-START_TEST(what_is_no_trace_is_refused)
+TEST(what_is_no_trace_is_refused)
 {
     static const char *const bad[] = {"",
                                       "nonsense",
@@ -154,9 +152,8 @@ START_TEST(what_is_no_trace_is_refused)
     buf_done(&out);
     tree_done(&tree);
 }
-END_TEST
 
-START_TEST(a_request_through_two_services)
+TEST(a_request_through_two_services)
 {
     add_group(
         "aistore-proxy",
@@ -180,9 +177,8 @@ START_TEST(a_request_through_two_services)
         "      its parent is not here: 0000000000000009\n"
         "\n");
 }
-END_TEST
 
-START_TEST(everything_means_everything)
+TEST(everything_means_everything)
 {
     add_group(
         "shop",
@@ -207,9 +203,8 @@ START_TEST(everything_means_everything)
                  "      resource:  service.name=shop\n"
                  "\n");
 }
-END_TEST
 
-START_TEST(hostile_text_does_not_reach_the_terminal)
+TEST(hostile_text_does_not_reach_the_terminal)
 {
     add_group("s\\u001b[31m",
               ROWS({1, 0, "a\\u0000\\n\\u009bb\\u202e", 0, 1000,
@@ -221,9 +216,8 @@ START_TEST(hostile_text_does_not_reach_the_terminal)
         "      k\\u0007=\\u001b]0;x\n"
         "\n");
 }
-END_TEST
 
-START_TEST(wide_and_long_text_keeps_the_columns)
+TEST(wide_and_long_text_keeps_the_columns)
 {
     add_group("世界世界世界世界世界世界世界世界世界世界世界",
               ROWS({1, 0, "名前がとても長いスパンの名前です", 0, 1000, NULL}));
@@ -232,9 +226,8 @@ START_TEST(wide_and_long_text_keeps_the_columns)
                  "╶─ 世界世界世界世界… 名前がと…  ▕███████████████▏   1.00ms\n"
                  "\n");
 }
-END_TEST
 
-START_TEST(attributes_wrap_and_the_rest_is_counted)
+TEST(attributes_wrap_and_the_rest_is_counted)
 {
     struct buf more = {0};
     buf_printf(&more, "\"attributes\":[");
@@ -251,9 +244,8 @@ START_TEST(attributes_wrap_and_the_rest_is_counted)
                  "\n");
     buf_done(&more);
 }
-END_TEST
 
-START_TEST(a_chain_of_many_thousand_spans_stays_readable)
+TEST(a_chain_of_many_thousand_spans_stays_readable)
 {
     enum { SPANS = 20000, WIDTH = 100 };
     begin("deep");
@@ -271,9 +263,8 @@ START_TEST(a_chain_of_many_thousand_spans_stays_readable)
     buf_done(&out);
     tree_done(&tree);
 }
-END_TEST
 
-START_TEST(colours_only_when_wanted_and_always_ended)
+TEST(colours_only_when_wanted_and_always_ended)
 {
     add_group("shop", ROWS({1, 0, "buy", 0, 1000, "\"status\":{\"code\":2,\"message\":\"m\"}"}));
     struct tree tree = parse();
@@ -288,30 +279,4 @@ START_TEST(colours_only_when_wanted_and_always_ended)
     ck_assert_uint_eq(starts, 2 * ends);
     buf_done(&out);
     tree_done(&tree);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("tree");
-    TCase *tests = tcase_create("tree");
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, children_stand_under_their_parent_by_start);
-    tcase_add_test(tests, a_span_without_its_parent_is_a_marked_root);
-    tcase_add_test(tests, spans_that_are_each_others_parent_are_all_shown);
-    tcase_add_test(tests, a_parent_of_zeros_is_none);
-    tcase_add_test(tests, what_is_no_trace_is_refused);
-    tcase_add_test(tests, a_request_through_two_services);
-    tcase_add_test(tests, everything_means_everything);
-    tcase_add_test(tests, hostile_text_does_not_reach_the_terminal);
-    tcase_add_test(tests, wide_and_long_text_keeps_the_columns);
-    tcase_add_test(tests, attributes_wrap_and_the_rest_is_counted);
-    tcase_add_test(tests, a_chain_of_many_thousand_spans_stays_readable);
-    tcase_add_test(tests, colours_only_when_wanted_and_always_ended);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "aistrace.h"
+#include "support/test.h"
 
 #define REPLACED "\xef\xbf\xbd"
 
@@ -44,7 +43,7 @@ static const struct {
     {"k(=1,k/=2,k:=3,{=4,b=5", "b=5|"},
 };
 
-START_TEST(baggage_vectors)
+LOOP_TEST(baggage_vectors, COUNT(vectors))
 {
     const char *header = vectors[_i].header, *cursor = header, *end = header + strlen(header);
     char key[64], value[64], seen[512] = "";
@@ -54,9 +53,8 @@ START_TEST(baggage_vectors)
     ck_assert_str_eq(seen, vectors[_i].members);
     ck_assert_ptr_eq(cursor, end);
 }
-END_TEST
 
-START_TEST(what_is_too_long_is_skipped)
+TEST(what_is_too_long_is_skipped)
 {
     const char *header = "long=1,a=12345,b=1234,cc=%41%41%41%41,ok=1", *cursor = header;
     char key[3], value[5];
@@ -70,9 +68,8 @@ START_TEST(what_is_too_long_is_skipped)
     ck_assert_str_eq(key, "ok");
     ck_assert(!aistrace_baggage_next(&cursor, header + strlen(header), key, sizeof(key), value, sizeof(value)));
 }
-END_TEST
 
-START_TEST(appended_values_come_back)
+TEST(appended_values_come_back)
 {
     static const char *values[] = {"", "plain", "a b,c;d=e\"f\\g%h", "\xe2\x82\xac uro", "\t\n\x7f"};
     char header[512] = "", key[16], value[64];
@@ -88,9 +85,8 @@ START_TEST(appended_values_come_back)
     }
     ck_assert(!aistrace_baggage_next(&cursor, header + strlen(header), key, sizeof(key), value, sizeof(value)));
 }
-END_TEST
 
-START_TEST(a_key_must_be_a_token)
+TEST(a_key_must_be_a_token)
 {
     static const char *keys[] = {"", "a b", "a,b", "a=b", "a;b", "\xc3\xa9", "a\"", "(x)"};
     char header[64] = "k=v";
@@ -102,9 +98,8 @@ START_TEST(a_key_must_be_a_token)
     ck_assert_int_eq(aistrace_baggage_append(header, sizeof(header), "n", NULL), 0);
     ck_assert_str_eq(header, "k=v,n=");
 }
-END_TEST
 
-START_TEST(over_the_limits_nothing_changes)
+TEST(over_the_limits_nothing_changes)
 {
     static char header[10000], before[10000], value[8200];
     char small[8] = "";
@@ -129,24 +124,4 @@ START_TEST(over_the_limits_nothing_changes)
     ck_assert_str_eq(header, "");
     ck_assert_int_eq(aistrace_baggage_append(header, sizeof(header), "k", value), 0);
     ck_assert_uint_eq(strlen(header), 8192);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("client baggage");
-    TCase *tcase = tcase_create("W3C baggage");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, tcase);
-    tcase_add_loop_test(tcase, baggage_vectors, 0, (int)(sizeof(vectors) / sizeof(*vectors)));
-    tcase_add_test(tcase, what_is_too_long_is_skipped);
-    tcase_add_test(tcase, appended_values_come_back);
-    tcase_add_test(tcase, a_key_must_be_a_token);
-    tcase_add_test(tcase, over_the_limits_nothing_changes);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

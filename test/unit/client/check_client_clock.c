@@ -2,7 +2,6 @@
  *
  * The clock of this machine, through the counter where that is sound; the wall clock can be set.
  */
-#include <check.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +20,7 @@
 #include "clock.h"
 #include "support/counter.h"
 #include "support/span_set.h"
+#include "support/test.h"
 
 #define BOUND_NS  1000ull
 #define HOUR_NS   3600000000000ll
@@ -72,6 +72,8 @@ static void stop(void)
     span_set_dir_remove(dir);
 }
 
+FIXTURE(start, stop);
+
 static void start_tracing(void)
 {
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), 0);
@@ -100,7 +102,7 @@ static void *compare_with_the_kernel(void *unused)
     return NULL;
 }
 
-START_TEST(every_reading_of_every_thread_is_within_half_a_microsecond_of_the_kernels)
+TEST(every_reading_of_every_thread_is_within_half_a_microsecond_of_the_kernels)
 {
     pthread_t threads[4];
 
@@ -112,7 +114,6 @@ START_TEST(every_reading_of_every_thread_is_within_half_a_microsecond_of_the_ker
         pthread_join(threads[i], NULL);
     aistrace_stop();
 }
-END_TEST
 
 /* A span over a sleep, an event in it, and the kernel's own view of both. */
 static void check_span(uint64_t sleep_us)
@@ -142,7 +143,7 @@ static void check_span(uint64_t sleep_us)
     ck_assert_uint_le(event.time_unix_ns, seen->fixed.start_unix_ns + seen->fixed.duration_ns + BOUND_NS);
 }
 
-START_TEST(durations_are_the_kernels_to_a_microsecond)
+TEST(durations_are_the_kernels_to_a_microsecond)
 {
     start_tracing();
     counter_await();
@@ -150,7 +151,6 @@ START_TEST(durations_are_the_kernels_to_a_microsecond)
         check_span(us);
     aistrace_stop();
 }
-END_TEST
 
 /* Both clocks at one moment, as close as this machine lets one have it. */
 static int64_t wall_offset_ns(void)
@@ -175,7 +175,7 @@ static bool is_near(int64_t a, int64_t b)
 }
 
 /* Every span is on the time of before the step or on that of after it; and what is drained later reads the same. */
-START_TEST(a_step_of_the_wall_clock_is_taken_up_between_two_spans)
+LOOP_TEST(a_step_of_the_wall_clock_is_taken_up_between_two_spans, 2)
 {
     int64_t old_ns, new_ns, offset_ns;
     uint64_t stepped_ns, deadline_ns;
@@ -211,7 +211,6 @@ START_TEST(a_step_of_the_wall_clock_is_taken_up_between_two_spans)
     ck_assert(is_near((int64_t)(seen->fixed.start_unix_ns - last.start_monotonic_ns), new_ns));
     aistrace_stop();
 }
-END_TEST
 
 static _Atomic uint64_t handed_over_ns;
 
@@ -229,7 +228,7 @@ static void *child_after_parent(void *unused)
     }
 }
 
-START_TEST(a_child_on_another_thread_does_not_start_before_its_parent)
+TEST(a_child_on_another_thread_does_not_start_before_its_parent)
 {
     pthread_t thread;
 
@@ -245,9 +244,8 @@ START_TEST(a_child_on_another_thread_does_not_start_before_its_parent)
     pthread_join(thread, NULL);
     aistrace_stop();
 }
-END_TEST
 
-START_TEST(a_forked_child_measures_anew)
+TEST(a_forked_child_measures_anew)
 {
     int status;
 
@@ -266,10 +264,9 @@ START_TEST(a_forked_child_measures_anew)
     ck_assert_int_eq(status, 0);
     aistrace_stop();
 }
-END_TEST
 
 /* What the line of the parent would give is 1,000 s off there. */
-START_TEST(a_child_in_another_time_namespace_has_the_time_of_that)
+TEST(a_child_in_another_time_namespace_has_the_time_of_that)
 {
     int status, offsets;
 
@@ -298,9 +295,8 @@ START_TEST(a_child_in_another_time_namespace_has_the_time_of_that)
     ck_assert_int_eq(status, 0);
     aistrace_stop();
 }
-END_TEST
 
-START_TEST(the_environment_and_prctl_can_forbid_the_counter)
+LOOP_TEST(the_environment_and_prctl_can_forbid_the_counter, 2)
 {
     if (_i == 0)
         setenv("AIS_TRACING_CLOCK", "system", 1);
@@ -315,28 +311,4 @@ START_TEST(the_environment_and_prctl_can_forbid_the_counter)
     start_tracing();
     counter_await(); /* a later life of the tracer may use it */
     aistrace_stop();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("client clock");
-    TCase *tcase = tcase_create("this machine");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, tcase);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, start, stop);
-    tcase_add_test(tcase, every_reading_of_every_thread_is_within_half_a_microsecond_of_the_kernels);
-    tcase_add_test(tcase, durations_are_the_kernels_to_a_microsecond);
-    tcase_add_loop_test(tcase, a_step_of_the_wall_clock_is_taken_up_between_two_spans, 0, 2);
-    tcase_add_test(tcase, a_child_on_another_thread_does_not_start_before_its_parent);
-    tcase_add_test(tcase, a_forked_child_measures_anew);
-    tcase_add_test(tcase, a_child_in_another_time_namespace_has_the_time_of_that);
-    tcase_add_loop_test(tcase, the_environment_and_prctl_can_forbid_the_counter, 0, 2);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +6,7 @@
 
 #include "aistrace.h"
 #include "span_format.h"
+#include "support/test.h"
 
 #define TRACE  "0af7651916cd43dd8448eb211c80319c"
 #define PARENT "b7ad6b7169203331"
@@ -56,7 +56,7 @@ static const struct {
     {"", -1},
 };
 
-START_TEST(traceparent_vectors)
+LOOP_TEST(traceparent_vectors, COUNT(traceparents))
 {
     const char *header = traceparents[_i].header;
     struct aistrace_context context, before;
@@ -77,9 +77,8 @@ START_TEST(traceparent_vectors)
                                            (traceparents[_i].flags & 1 ? AISTRACE_SAMPLED : 0));
     ck_assert_ptr_null(context.trace_state);
 }
-END_TEST
 
-START_TEST(a_traceparent_needs_no_terminator)
+TEST(a_traceparent_needs_no_terminator)
 {
     char *exact = malloc(55);
     struct aistrace_context context;
@@ -91,9 +90,8 @@ START_TEST(a_traceparent_needs_no_terminator)
     ck_assert_int_eq(aistrace_context_parse(&context, NULL, 0, NULL, 0, NULL), -EINVAL);
     free(exact);
 }
-END_TEST
 
-START_TEST(a_traceparent_round_trips)
+TEST(a_traceparent_round_trips)
 {
     struct aistrace_context context;
     char out[AISTRACE_TRACEPARENT_BYTES];
@@ -102,9 +100,8 @@ START_TEST(a_traceparent_round_trips)
     ck_assert_uint_eq(aistrace_traceparent_write(&context, out), 55);
     ck_assert_str_eq(out, VALID);
 }
-END_TEST
 
-START_TEST(a_context_that_is_none_writes_nothing)
+TEST(a_context_that_is_none_writes_nothing)
 {
     struct aistrace_context context = {0};
     char out[AISTRACE_TRACEPARENT_BYTES] = "x", state[AISTRACE_TRACE_STATE_BYTES + 1] = "x";
@@ -118,7 +115,6 @@ START_TEST(a_context_that_is_none_writes_nothing)
     ck_assert_str_eq(state, "");
     ck_assert_uint_eq(aistrace_tracestate_write(NULL, state), 0);
 }
-END_TEST
 
 #define X10  "xxxxxxxxxx"
 #define X50  X10 X10 X10 X10 X10
@@ -189,16 +185,15 @@ static size_t parse_state(const char *header, char out[AISTRACE_TRACE_STATE_BYTE
     return bytes;
 }
 
-START_TEST(tracestate_vectors)
+LOOP_TEST(tracestate_vectors, COUNT(tracestates))
 {
     char out[AISTRACE_TRACE_STATE_BYTES + 1];
 
     parse_state(tracestates[_i].header, out);
     ck_assert_str_eq(out, tracestates[_i].kept);
 }
-END_TEST
 
-START_TEST(a_tracestate_has_at_most_32_members)
+TEST(a_tracestate_has_at_most_32_members)
 {
     char header[1024] = "", out[AISTRACE_TRACE_STATE_BYTES + 1];
 
@@ -209,9 +204,8 @@ START_TEST(a_tracestate_has_at_most_32_members)
     strcat(header, "k32=v");
     ck_assert_uint_eq(parse_state(header, out), 0);
 }
-END_TEST
 
-START_TEST(a_tracestate_of_512_is_kept_whole)
+TEST(a_tracestate_of_512_is_kept_whole)
 {
     char header[600] = "", out[AISTRACE_TRACE_STATE_BYTES + 1];
 
@@ -222,9 +216,8 @@ START_TEST(a_tracestate_of_512_is_kept_whole)
     ck_assert_uint_eq(parse_state(header, out), 512);
     ck_assert_str_eq(out, header);
 }
-END_TEST
 
-START_TEST(large_members_of_a_long_tracestate_go_first)
+TEST(large_members_of_a_long_tracestate_go_first)
 {
     char header[2048], expected[2048], large[200], small[128], out[AISTRACE_TRACE_STATE_BYTES + 1];
 
@@ -237,9 +230,8 @@ START_TEST(large_members_of_a_long_tracestate_go_first)
     parse_state(header, out);
     ck_assert_str_eq(out, expected);
 }
-END_TEST
 
-START_TEST(then_a_long_tracestate_is_cut_from_the_end)
+TEST(then_a_long_tracestate_is_cut_from_the_end)
 {
     char header[2048] = "", expected[2048] = "", value[101], out[AISTRACE_TRACE_STATE_BYTES + 1];
 
@@ -255,9 +247,8 @@ START_TEST(then_a_long_tracestate_is_cut_from_the_end)
     parse_state(header, out);
     ck_assert_str_eq(out, expected);
 }
-END_TEST
 
-START_TEST(a_bad_tracestate_leaves_the_traceparent_valid)
+TEST(a_bad_tracestate_leaves_the_traceparent_valid)
 {
     struct aistrace_context context;
     char kept[AISTRACE_TRACE_STATE_BYTES];
@@ -267,29 +258,4 @@ START_TEST(a_bad_tracestate_leaves_the_traceparent_valid)
     ck_assert_int_eq(aistrace_context_parse(&context, VALID, 55, "a=1", 3, NULL), 0);
     ck_assert_uint_eq(context.trace_state_bytes, 0);
     ck_assert_int_eq(aistrace_context_parse(&context, "bad", 3, "a=1", 3, kept), -EINVAL);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("client context");
-    TCase *tcase = tcase_create("W3C trace context");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, tcase);
-    tcase_add_loop_test(tcase, traceparent_vectors, 0, (int)(sizeof(traceparents) / sizeof(*traceparents)));
-    tcase_add_test(tcase, a_traceparent_needs_no_terminator);
-    tcase_add_test(tcase, a_traceparent_round_trips);
-    tcase_add_test(tcase, a_context_that_is_none_writes_nothing);
-    tcase_add_loop_test(tcase, tracestate_vectors, 0, (int)(sizeof(tracestates) / sizeof(*tracestates)));
-    tcase_add_test(tcase, a_tracestate_has_at_most_32_members);
-    tcase_add_test(tcase, a_tracestate_of_512_is_kept_whole);
-    tcase_add_test(tcase, large_members_of_a_long_tracestate_go_first);
-    tcase_add_test(tcase, then_a_long_tracestate_is_cut_from_the_end);
-    tcase_add_test(tcase, a_bad_tracestate_leaves_the_traceparent_valid);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -15,6 +13,7 @@
 #include "aistrace.h"
 #include "support/counter.h"
 #include "support/span_set.h"
+#include "support/test.h"
 
 static char *dir;
 static struct span_set set;
@@ -34,6 +33,8 @@ static void stop(void)
     span_set_done(&set);
     span_set_dir_remove(dir);
 }
+
+FIXTURE(start, stop);
 
 static struct aistrace_counters counted(void)
 {
@@ -82,7 +83,7 @@ static size_t of_instance(const uint8_t instance[16])
     return count;
 }
 
-START_TEST(the_child_gets_its_own_segment_on_its_first_span)
+LOOP_TEST(the_child_gets_its_own_segment_on_its_first_span, WAYS)
 {
     pid_t child;
 
@@ -104,9 +105,8 @@ START_TEST(the_child_gets_its_own_segment_on_its_first_span)
     ck_assert_uint_eq(span_set_duplicates(&set), 0);
     ck_assert_uint_eq(of_instance(set.spans[0].instance), 2);
 }
-END_TEST
 
-START_TEST(a_child_without_spans_leaves_no_trace)
+LOOP_TEST(a_child_without_spans_leaves_no_trace, WAYS)
 {
     pid_t child;
 
@@ -120,9 +120,8 @@ START_TEST(a_child_without_spans_leaves_no_trace)
     ck_assert_uint_eq(set.segments, 1);
     ck_assert_uint_eq(set.count, 2);
 }
-END_TEST
 
-START_TEST(the_childs_resource_has_its_own_pid)
+LOOP_TEST(the_childs_resource_has_its_own_pid, WAYS)
 {
     struct span_set_item item;
     int64_t pid;
@@ -142,9 +141,8 @@ START_TEST(the_childs_resource_has_its_own_pid)
     memcpy(&pid, item.value, sizeof(pid));
     ck_assert_int_eq(pid, child);
 }
-END_TEST
 
-START_TEST(a_span_of_the_parent_that_the_child_ends_is_not_written_twice)
+LOOP_TEST(a_span_of_the_parent_that_the_child_ends_is_not_written_twice, WAYS)
 {
     struct aistrace_span span;
     pid_t child;
@@ -160,9 +158,8 @@ START_TEST(a_span_of_the_parent_that_the_child_ends_is_not_written_twice)
     span_set_drain(&set, dir);
     ck_assert_uint_eq(set.count, 1);
 }
-END_TEST
 
-START_TEST(a_childs_span_may_have_the_parents_as_its_parent)
+LOOP_TEST(a_childs_span_may_have_the_parents_as_its_parent, WAYS)
 {
     struct aistrace_span span;
     const struct span_set_span *seen;
@@ -183,9 +180,8 @@ START_TEST(a_childs_span_may_have_the_parents_as_its_parent)
     ck_assert_mem_eq(seen->fixed.trace_id, span.context.trace_id, 16);
     aistrace_span_end(&span);
 }
-END_TEST
 
-START_TEST(the_child_may_stop_and_start_anew)
+LOOP_TEST(the_child_may_stop_and_start_anew, WAYS)
 {
     pid_t child = ways[_i]();
 
@@ -200,9 +196,8 @@ START_TEST(the_child_may_stop_and_start_anew)
     }
     wait_for(child);
 }
-END_TEST
 
-START_TEST(a_child_whose_segment_cannot_be_runs_as_nothing)
+LOOP_TEST(a_child_whose_segment_cannot_be_runs_as_nothing, WAYS)
 {
     pid_t child;
 
@@ -226,9 +221,8 @@ START_TEST(a_child_whose_segment_cannot_be_runs_as_nothing)
     one_span("parent");
     ck_assert_uint_eq(counted().committed, 2);
 }
-END_TEST
 
-START_TEST(exec_in_a_vfork_child_leaves_the_parent_alone)
+TEST(exec_in_a_vfork_child_leaves_the_parent_alone)
 {
     one_span("before");
     for (int i = 0; i < 20; i++) {
@@ -244,7 +238,6 @@ START_TEST(exec_in_a_vfork_child_leaves_the_parent_alone)
     ck_assert_uint_eq(set.count, 21);
     ck_assert_uint_eq(set.segments, 1);
 }
-END_TEST
 
 static atomic_bool enough;
 
@@ -273,7 +266,7 @@ static void *come_and_go(void *unused)
     return unused;
 }
 
-START_TEST(forks_amid_tracing_and_attaching_threads_hang_nowhere)
+TEST(forks_amid_tracing_and_attaching_threads_hang_nowhere)
 {
     pthread_t busy, churn;
     uint64_t attempted = 0;
@@ -297,9 +290,8 @@ START_TEST(forks_amid_tracing_and_attaching_threads_hang_nowhere)
     ck_assert_uint_eq(counters.attempted, attempted);
     ck_assert_uint_eq(counters.committed + counters.ring_full, attempted);
 }
-END_TEST
 
-START_TEST(the_signal_mask_is_as_it_was_in_parent_and_child)
+TEST(the_signal_mask_is_as_it_was_in_parent_and_child)
 {
     sigset_t before, after;
     pid_t child;
@@ -315,31 +307,4 @@ START_TEST(the_signal_mask_is_as_it_was_in_parent_and_child)
     ck_assert_int_eq(sigismember(&after, SIGUSR1), 1);
     ck_assert_int_eq(sigismember(&after, SIGUSR2), 0);
     ck_assert_int_eq(sigismember(&after, SIGTERM), 0);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("client fork");
-    TCase *tcase = tcase_create("fork");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, tcase);
-    tcase_add_checked_fixture(tcase, start, stop);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, the_child_gets_its_own_segment_on_its_first_span, 0, WAYS);
-    tcase_add_loop_test(tcase, a_child_without_spans_leaves_no_trace, 0, WAYS);
-    tcase_add_loop_test(tcase, the_childs_resource_has_its_own_pid, 0, WAYS);
-    tcase_add_loop_test(tcase, a_span_of_the_parent_that_the_child_ends_is_not_written_twice, 0, WAYS);
-    tcase_add_loop_test(tcase, a_childs_span_may_have_the_parents_as_its_parent, 0, WAYS);
-    tcase_add_loop_test(tcase, the_child_may_stop_and_start_anew, 0, WAYS);
-    tcase_add_loop_test(tcase, a_child_whose_segment_cannot_be_runs_as_nothing, 0, WAYS);
-    tcase_add_test(tcase, exec_in_a_vfork_child_leaves_the_parent_alone);
-    tcase_add_test(tcase, forks_amid_tracing_and_attaching_threads_hang_nowhere);
-    tcase_add_test(tcase, the_signal_mask_is_as_it_was_in_parent_and_child);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

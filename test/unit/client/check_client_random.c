@@ -3,7 +3,6 @@
  * Spans made of calls in random order, in buffers of random size and place: whatever is called, the daemon takes the
  * record, and nothing is written beside the buffer.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "span/record_decode.h"
 #include "support/span_model.h"
 #include "support/span_set.h"
+#include "support/test.h"
 
 enum { SPANS = 2000, SPANS_AT_A_TIME = 20, LONG = 60000, GUARD_BYTES = 64, GUARD = 0x55 };
 
@@ -32,6 +32,8 @@ static void stop(void)
     aistrace_stop();
     span_set_dir_remove(dir);
 }
+
+FIXTURE(start, stop);
 
 static size_t below(size_t bound)
 {
@@ -135,7 +137,7 @@ static void check_record(const struct span_set_span *span)
     free(record);
 }
 
-START_TEST(the_daemon_takes_every_span_whatever_was_called)
+TEST(the_daemon_takes_every_span_whatever_was_called)
 {
     size_t seen = 0;
 
@@ -150,22 +152,4 @@ START_TEST(the_daemon_takes_every_span_whatever_was_called)
         seen += set.count;
         span_set_done(&set);
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("client random");
-    TCase *tcase = tcase_create("spans");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, tcase);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, start, stop);
-    tcase_add_test(tcase, the_daemon_takes_every_span_whatever_was_called);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

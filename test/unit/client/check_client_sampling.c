@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "aistrace.h"
 #include "support/counter.h"
 #include "support/span_set.h"
+#include "support/test.h"
 
 static char *dir;
 static struct span_set set;
@@ -38,6 +38,9 @@ static void stop(void)
     span_set_dir_remove(dir);
 }
 
+FIXTURE(start_by_counter, stop);
+SECOND_FIXTURE(start_by_system, stop);
+
 static void publish(uint64_t flags, uint64_t threshold)
 {
     struct shmring_reader *reader = span_set_open(dir);
@@ -69,7 +72,7 @@ static const struct {
     {1ull << 62, 0.5L, 20000, 9500, 10500},
 };
 
-START_TEST(the_kept_roots_are_the_formulas)
+LOOP_TEST(the_kept_roots_are_the_formulas, COUNT(shares))
 {
     int kept = 0;
 
@@ -91,9 +94,8 @@ START_TEST(the_kept_roots_are_the_formulas)
     ck_assert_int_ge(kept, shares[_i].least);
     ck_assert_int_le(kept, shares[_i].most);
 }
-END_TEST
 
-START_TEST(descendants_share_the_roots_outcome)
+TEST(descendants_share_the_roots_outcome)
 {
     publish(SHMRING_CONTROL_PUBLISHED, 1ull << 62);
     for (int i = 0; i < 200; i++) {
@@ -111,9 +113,8 @@ START_TEST(descendants_share_the_roots_outcome)
         publish(SHMRING_CONTROL_PUBLISHED, 1ull << 62);
     }
 }
-END_TEST
 
-START_TEST(a_trace_begun_before_the_first_publication_is_undecided_throughout)
+TEST(a_trace_begun_before_the_first_publication_is_undecided_throughout)
 {
     struct aistrace_span root, child;
     char header[AISTRACE_TRACEPARENT_BYTES];
@@ -134,9 +135,8 @@ START_TEST(a_trace_begun_before_the_first_publication_is_undecided_throughout)
     ck_assert_int_eq(set.spans[0].flags, AISTRACE_SAMPLED | AISTRACE_UNDECIDED);
     ck_assert_int_eq(set.spans[1].flags, AISTRACE_SAMPLED | AISTRACE_UNDECIDED);
 }
-END_TEST
 
-START_TEST(disabled_spans_are_counted_and_pass_their_parent_on)
+TEST(disabled_spans_are_counted_and_pass_their_parent_on)
 {
     static const char parent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     struct aistrace_context remote;
@@ -187,32 +187,4 @@ START_TEST(disabled_spans_are_counted_and_pass_their_parent_on)
     ck_assert_uint_eq(counters.attempted, 5);
     ck_assert_uint_eq(counters.disabled, 4);
     ck_assert_uint_eq(counters.committed, 1);
-}
-END_TEST
-
-static TCase *sampling(const char *name, void (*start_clock)(void))
-{
-    TCase *tcase = tcase_create(name);
-
-    tcase_add_checked_fixture(tcase, start_clock, stop);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, the_kept_roots_are_the_formulas, 0, (int)(sizeof(shares) / sizeof(*shares)));
-    tcase_add_test(tcase, descendants_share_the_roots_outcome);
-    tcase_add_test(tcase, a_trace_begun_before_the_first_publication_is_undecided_throughout);
-    tcase_add_test(tcase, disabled_spans_are_counted_and_pass_their_parent_on);
-    return tcase;
-}
-
-int main(void)
-{
-    Suite *suite = suite_create("client sampling");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, sampling("by the counter", start_by_counter));
-    suite_add_tcase(suite, sampling("by the system's clock", start_by_system));
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -10,6 +8,7 @@
 #include "aistrace.h"
 #include "support/counter.h"
 #include "support/span_set.h"
+#include "support/test.h"
 
 static char *dir;
 static struct span_set set;
@@ -30,6 +29,8 @@ static void stop(void)
     span_set_done(&set);
     span_set_dir_remove(dir);
 }
+
+FIXTURE(start, stop);
 
 static void traced_handler(int number)
 {
@@ -53,7 +54,7 @@ static void storm(const struct itimerval *interval)
     setitimer(ITIMER_REAL, interval, NULL);
 }
 
-START_TEST(handlers_with_spans_of_their_own_keep_the_identity)
+TEST(handlers_with_spans_of_their_own_keep_the_identity)
 {
     enum { SIGNALS = 3000, SPANS_MOST = 2000000 };
     struct aistrace_counters counters;
@@ -79,10 +80,9 @@ START_TEST(handlers_with_spans_of_their_own_keep_the_identity)
     ck_assert_uint_eq(set.count, counters.committed);
     ck_assert_uint_eq(span_set_duplicates(&set), 0);
 }
-END_TEST
 
 #ifndef __SANITIZE_THREAD__ /* which reports a handler's first span, because attaching allocates */
-START_TEST(a_threads_first_span_in_a_handler_works_where_the_allocator_was_not_interrupted)
+TEST(a_threads_first_span_in_a_handler_works_where_the_allocator_was_not_interrupted)
 {
     struct aistrace_counters counters;
 
@@ -92,9 +92,8 @@ START_TEST(a_threads_first_span_in_a_handler_works_where_the_allocator_was_not_i
     aistrace_counters_read(&counters);
     ck_assert_uint_eq(counters.committed, 2);
 }
-END_TEST
 
-START_TEST(signals_during_start_stop_and_attach_hang_nothing)
+TEST(signals_during_start_stop_and_attach_hang_nothing)
 {
     struct aistrace_options options = {.role = "proxy", .ring_dir = dir, .ring_bytes = 64 << 10};
 
@@ -109,26 +108,4 @@ START_TEST(signals_during_start_stop_and_attach_hang_nothing)
     setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
     ck_assert_int_gt(handled, 0);
 }
-END_TEST
 #endif
-
-int main(void)
-{
-    Suite *suite = suite_create("client signals");
-    TCase *tcase = tcase_create("signals");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, tcase);
-    tcase_add_checked_fixture(tcase, start, stop);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, handlers_with_spans_of_their_own_keep_the_identity);
-#ifndef __SANITIZE_THREAD__
-    tcase_add_test(tcase, a_threads_first_span_in_a_handler_works_where_the_allocator_was_not_interrupted);
-    tcase_add_test(tcase, signals_during_start_stop_and_attach_hang_nothing);
-#endif
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}

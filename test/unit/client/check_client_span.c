@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include "aistrace.h"
 #include "support/counter.h"
 #include "support/span_set.h"
+#include "support/test.h"
 
 static char *dir;
 static struct span_set set;
@@ -43,6 +43,9 @@ static void stop(void)
     span_set_dir_remove(dir);
 }
 
+FIXTURE(start_by_counter, stop);
+SECOND_FIXTURE(start_by_system, stop);
+
 /* Ends the span and reads it back from the ring. */
 static const struct span_set_span *written(struct aistrace_span *span)
 {
@@ -63,7 +66,7 @@ static const struct span_set_span *written(struct aistrace_span *span)
 
 static const uint8_t zeros[16];
 
-START_TEST(a_root_span_is_written_whole)
+TEST(a_root_span_is_written_whole)
 {
     struct aistrace_span span;
     const struct span_set_span *seen;
@@ -84,9 +87,8 @@ START_TEST(a_root_span_is_written_whole)
     ck_assert_uint_eq(seen->fixed.dropped_attributes + seen->fixed.dropped_events + seen->fixed.dropped_links, 0);
     ck_assert_uint_eq(set.count, 1);
 }
-END_TEST
 
-START_TEST(every_kind_is_kept_and_others_are_internal)
+TEST(every_kind_is_kept_and_others_are_internal)
 {
     static const int kinds[][2] = {{0, 1}, {1, 1}, {2, 2}, {3, 3}, {4, 4}, {5, 5}, {6, 1}, {-1, 1}};
 
@@ -97,9 +99,8 @@ START_TEST(every_kind_is_kept_and_others_are_internal)
         ck_assert_int_eq(written(&span)->fixed.kind, kinds[i][1]);
     }
 }
-END_TEST
 
-START_TEST(attributes_of_every_type)
+TEST(attributes_of_every_type)
 {
     static const char *items[] = {"one", "", NULL, "four"};
     static const uint8_t packed[] = {3, 0, 0, 0, 'o', 'n', 'e', 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 'f', 'o', 'u', 'r'};
@@ -137,9 +138,8 @@ START_TEST(attributes_of_every_type)
     ck_assert(ATTRIBUTE(seen, "", &integer, 8));
     ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 13);
 }
-END_TEST
 
-START_TEST(attribute_structs_write_what_the_setters_write)
+TEST(attribute_structs_write_what_the_setters_write)
 {
     static const char *items[] = {"a", "bc"};
     struct aistrace_attribute attributes[] = {
@@ -179,9 +179,8 @@ START_TEST(attribute_structs_write_what_the_setters_write)
     ck_assert_mem_eq(seen->items, copy, bytes);
     free(copy);
 }
-END_TEST
 
-START_TEST(what_is_inlined_writes_what_the_library_writes)
+TEST(what_is_inlined_writes_what_the_library_writes)
 {
     void (*volatile set_int)(struct aistrace_span *, const char *, int64_t) = aistrace_span_set_int;
     void (*volatile set_double)(struct aistrace_span *, const char *, double) = aistrace_span_set_double;
@@ -228,9 +227,8 @@ START_TEST(what_is_inlined_writes_what_the_library_writes)
     aistrace_span_end(&inlined);
     aistrace_span_end(&called);
 }
-END_TEST
 
-START_TEST(strings_of_every_length_are_copied_right)
+TEST(strings_of_every_length_are_copied_right)
 {
     static char buffer[4096];
     char text[301], key[301];
@@ -252,9 +250,8 @@ START_TEST(strings_of_every_length_are_copied_right)
         span_set_done(&set);
     }
 }
-END_TEST
 
-START_TEST(an_unknown_attribute_type_is_dropped_and_counted)
+TEST(an_unknown_attribute_type_is_dropped_and_counted)
 {
     struct aistrace_attribute bad = {"k", (enum aistrace_type)99, {0}, 0};
     struct aistrace_span span;
@@ -266,9 +263,8 @@ START_TEST(an_unknown_attribute_type_is_dropped_and_counted)
     ck_assert_uint_eq(seen->fixed.dropped_attributes, 1);
     ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 0);
 }
-END_TEST
 
-START_TEST(the_last_value_of_a_key_wins)
+TEST(the_last_value_of_a_key_wins)
 {
     struct aistrace_span span;
     const struct span_set_span *seen;
@@ -281,9 +277,8 @@ START_TEST(the_last_value_of_a_key_wins)
     ck_assert(ATTRIBUTE(seen, "key", &last, 8));
     ck_assert_uint_eq(seen->fixed.dropped_attributes, 0);
 }
-END_TEST
 
-START_TEST(a_key_set_for_ever_keeps_its_last_value)
+TEST(a_key_set_for_ever_keeps_its_last_value)
 {
     struct aistrace_span span;
     const struct span_set_span *seen;
@@ -299,9 +294,8 @@ START_TEST(a_key_set_for_ever_keeps_its_last_value)
     ck_assert(TEXT(seen, "before", "b") && TEXT(seen, "after", "a") && NAME(seen, "progress"));
     ck_assert_uint_eq(seen->fixed.dropped_attributes, 0);
 }
-END_TEST
 
-START_TEST(more_than_128_attributes_are_counted_and_replacing_still_works)
+TEST(more_than_128_attributes_are_counted_and_replacing_still_works)
 {
     static char buffer[65536];
     struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
@@ -324,7 +318,6 @@ START_TEST(more_than_128_attributes_are_counted_and_replacing_still_works)
     value = 127;
     ck_assert(ATTRIBUTE(seen, "key127", &value, 8));
 }
-END_TEST
 
 /* Attributes of no more than their heads, which pack most densely: as many as the limit lets pass uncounted. */
 static void set_many_small(struct aistrace_span *span, int count)
@@ -333,7 +326,7 @@ static void set_many_small(struct aistrace_span *span, int count)
         aistrace_span_set_string(span, "", "");
 }
 
-START_TEST(what_is_taken_out_makes_no_room_for_more_than_128_attributes)
+LOOP_TEST(what_is_taken_out_makes_no_room_for_more_than_128_attributes, 2)
 {
     static char buffer[4096], large[3900], name[400];
     struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
@@ -359,9 +352,8 @@ START_TEST(what_is_taken_out_makes_no_room_for_more_than_128_attributes)
     seen = written(&span);
     ck_assert_uint_le(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 128);
 }
-END_TEST
 
-START_TEST(a_name_put_after_the_texts_took_their_room_stays_in_the_body)
+TEST(a_name_put_after_the_texts_took_their_room_stays_in_the_body)
 {
     struct {
         char buffer[2000];
@@ -382,9 +374,8 @@ START_TEST(a_name_put_after_the_texts_took_their_room_stays_in_the_body)
     for (size_t i = 0; i < sizeof(memory.behind); i++)
         ck_assert_int_eq(memory.behind[i], 0x55);
 }
-END_TEST
 
-START_TEST(what_does_not_fit_is_counted_and_the_rest_is_kept)
+TEST(what_does_not_fit_is_counted_and_the_rest_is_kept)
 {
     struct aistrace_span span;
     const struct span_set_span *seen;
@@ -407,9 +398,8 @@ START_TEST(what_does_not_fit_is_counted_and_the_rest_is_kept)
     ck_assert(TEXT(seen, "small", "kept") && TEXT(seen, "after", "kept too"));
     ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 2);
 }
-END_TEST
 
-START_TEST(a_value_that_does_not_fit_leaves_the_old_one)
+TEST(a_value_that_does_not_fit_leaves_the_old_one)
 {
     struct aistrace_span span;
     const struct span_set_span *seen;
@@ -428,9 +418,8 @@ START_TEST(a_value_that_does_not_fit_leaves_the_old_one)
     ck_assert(TEXT(seen, "key", "old") && TEXT(seen, "swap", large));
     ck_assert_uint_eq(seen->fixed.dropped_attributes, 1);
 }
-END_TEST
 
-START_TEST(a_key_of_the_greatest_length_is_kept_and_a_longer_one_dropped)
+TEST(a_key_of_the_greatest_length_is_kept_and_a_longer_one_dropped)
 {
     static char buffer[100000], key[AISTRACE_KEY_MAX + 2];
     struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
@@ -451,9 +440,8 @@ START_TEST(a_key_of_the_greatest_length_is_kept_and_a_longer_one_dropped)
     ck_assert_uint_eq(seen->fixed.dropped_events, 1);
     ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_EVENT), 1);
 }
-END_TEST
 
-START_TEST(a_buffer_of_the_callers_holds_what_the_inline_one_cannot)
+TEST(a_buffer_of_the_callers_holds_what_the_inline_one_cannot)
 {
     static char buffer[9000], value[8000];
     struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
@@ -464,9 +452,8 @@ START_TEST(a_buffer_of_the_callers_holds_what_the_inline_one_cannot)
     aistrace_span_set_string(&span, "value", value);
     ck_assert(TEXT(written(&span), "value", value));
 }
-END_TEST
 
-START_TEST(a_buffer_smaller_than_the_inline_one_is_not_used)
+TEST(a_buffer_smaller_than_the_inline_one_is_not_used)
 {
     char buffer[16], value[600];
     struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
@@ -481,9 +468,8 @@ START_TEST(a_buffer_smaller_than_the_inline_one_is_not_used)
     for (size_t i = 0; i < sizeof(buffer); i++)
         ck_assert_int_eq(buffer[i], 0x55);
 }
-END_TEST
 
-START_TEST(names_status_messages_and_trace_states_are_never_dropped)
+TEST(names_status_messages_and_trace_states_are_never_dropped)
 {
     static const char parent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     char kept[AISTRACE_TRACE_STATE_BYTES], state[513] = "a=", large[2000];
@@ -515,9 +501,8 @@ START_TEST(names_status_messages_and_trace_states_are_never_dropped)
     ck_assert(span_set_item(seen->items, seen->items_bytes, AISTRACE_ITEM_NAME, NULL, &item));
     ck_assert_uint_gt(item.head.value_bytes, 800);
 }
-END_TEST
 
-START_TEST(a_name_is_cut_between_utf8_sequences)
+TEST(a_name_is_cut_between_utf8_sequences)
 {
     for (size_t shift = 0; shift < 4; shift++) {
         char name[1204] = "";
@@ -535,9 +520,8 @@ START_TEST(a_name_is_cut_between_utf8_sequences)
         ck_assert_mem_eq(item.value, name, item.head.value_bytes);
     }
 }
-END_TEST
 
-START_TEST(set_name_replaces_the_name)
+TEST(set_name_replaces_the_name)
 {
     struct aistrace_span span;
 
@@ -547,7 +531,6 @@ START_TEST(set_name_replaces_the_name)
     aistrace_span_start(&span, NULL, NULL);
     ck_assert(NAME(written(&span), ""));
 }
-END_TEST
 
 static const struct {
     struct {
@@ -570,7 +553,7 @@ static const struct {
     {{{AISTRACE_STATUS_UNSET, "x"}}, 0, ""},
 };
 
-START_TEST(status_follows_opentelemetrys_rules)
+LOOP_TEST(status_follows_opentelemetrys_rules, COUNT(statuses))
 {
     struct aistrace_span span;
     const struct span_set_span *seen;
@@ -586,9 +569,8 @@ START_TEST(status_follows_opentelemetrys_rules)
     if (item.head.value_bytes)
         ck_assert_mem_eq(item.value, statuses[_i].message, item.head.value_bytes);
 }
-END_TEST
 
-START_TEST(events_carry_time_and_attributes)
+TEST(events_carry_time_and_attributes)
 {
     struct aistrace_attribute attributes[] = {aistrace_attr_int("n", 5), aistrace_attr_string("s", "text")};
     struct aistrace_span span;
@@ -612,9 +594,8 @@ START_TEST(events_carry_time_and_attributes)
     ck_assert(span_set_item(seen->items, seen->items_bytes, AISTRACE_ITEM_EVENT, "plain", &item));
     ck_assert_uint_eq(item.head.value_bytes, sizeof(event));
 }
-END_TEST
 
-START_TEST(events_and_links_have_limits_that_count)
+TEST(events_and_links_have_limits_that_count)
 {
     static char buffer[100000];
     static struct aistrace_attribute attributes[200];
@@ -648,9 +629,8 @@ START_TEST(events_and_links_have_limits_that_count)
     memcpy(&link, item.value, sizeof(link));
     ck_assert_uint_eq(link.dropped_attributes, 72);
 }
-END_TEST
 
-START_TEST(an_event_keeps_the_attributes_that_fit)
+TEST(an_event_keeps_the_attributes_that_fit)
 {
     char large[AISTRACE_SPAN_INLINE_BYTES] = "";
     struct aistrace_attribute attributes[3];
@@ -673,9 +653,8 @@ START_TEST(an_event_keeps_the_attributes_that_fit)
                             "c", &inner));
     ck_assert_uint_eq(seen->fixed.dropped_events, 0);
 }
-END_TEST
 
-START_TEST(links_carry_the_other_context)
+TEST(links_carry_the_other_context)
 {
     static const char parent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     struct aistrace_attribute attribute = aistrace_attr_bool("yes", true);
@@ -708,9 +687,8 @@ START_TEST(links_carry_the_other_context)
     ck_assert_uint_eq(link.remote, 0);
     ck_assert_uint_eq(seen->fixed.dropped_links, 0);
 }
-END_TEST
 
-START_TEST(a_child_follows_its_parent_and_its_current_context)
+TEST(a_child_follows_its_parent_and_its_current_context)
 {
     struct aistrace_span outer, inner, innermost, root;
     const struct aistrace_context *before, *between;
@@ -737,9 +715,8 @@ START_TEST(a_child_follows_its_parent_and_its_current_context)
     ck_assert_ptr_null(aistrace_current());
     ck_assert_mem_eq(written(&outer)->fixed.parent_span_id, zeros, 8);
 }
-END_TEST
 
-START_TEST(a_parent_that_is_no_context_makes_a_root)
+TEST(a_parent_that_is_no_context_makes_a_root)
 {
     struct aistrace_context none = {0};
     struct aistrace_span current, span;
@@ -755,9 +732,8 @@ START_TEST(a_parent_that_is_no_context_makes_a_root)
     aistrace_set_current(NULL);
     aistrace_span_end(&current);
 }
-END_TEST
 
-START_TEST(trace_state_reaches_every_descendant)
+TEST(trace_state_reaches_every_descendant)
 {
     static const char parent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     struct aistrace_context remote;
@@ -773,9 +749,8 @@ START_TEST(trace_state_reaches_every_descendant)
     ck_assert(span_set_is_text(written(&grandchild), AISTRACE_ITEM_TRACE_STATE, NULL, "a=1,b=2"));
     ck_assert(span_set_is_text(written(&child), AISTRACE_ITEM_TRACE_STATE, NULL, "a=1,b=2"));
 }
-END_TEST
 
-START_TEST(the_trace_state_stays_while_attributes_are_replaced)
+TEST(the_trace_state_stays_while_attributes_are_replaced)
 {
     static const char parent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     struct aistrace_context remote;
@@ -792,9 +767,8 @@ START_TEST(the_trace_state_stays_while_attributes_are_replaced)
     ck_assert_str_eq(out, "a=1");
     ck_assert(NAME(written(&child), "a name that fills the room"));
 }
-END_TEST
 
-START_TEST(a_remote_parent_marks_its_child_only)
+LOOP_TEST(a_remote_parent_marks_its_child_only, 2)
 {
     static const char *parents[] = {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
                                     "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"};
@@ -814,9 +788,8 @@ START_TEST(a_remote_parent_marks_its_child_only)
     ck_assert_uint_eq(seen->flags, sampled | AISTRACE_REMOTE_DECIDED);
     ck_assert_uint_eq(seen->fixed.trace_flags, sampled ? 1 : 0);
 }
-END_TEST
 
-START_TEST(ending_twice_writes_once)
+TEST(ending_twice_writes_once)
 {
     struct aistrace_span span;
     struct aistrace_counters counters;
@@ -836,9 +809,8 @@ START_TEST(ending_twice_writes_once)
     ck_assert_uint_eq(counters.attempted, 1);
     ck_assert_uint_eq(counters.committed, 1);
 }
-END_TEST
 
-START_TEST(a_buffer_is_not_touched_after_the_end)
+TEST(a_buffer_is_not_touched_after_the_end)
 {
     static char buffer[2000], copy[2000];
     struct aistrace_span span;
@@ -851,7 +823,6 @@ START_TEST(a_buffer_is_not_touched_after_the_end)
     aistrace_span_set_name(&span, "late");
     ck_assert_mem_eq(buffer, copy, sizeof(buffer));
 }
-END_TEST
 
 static void *end_it(void *span)
 {
@@ -860,7 +831,7 @@ static void *end_it(void *span)
     return NULL;
 }
 
-START_TEST(a_span_may_end_on_another_thread)
+TEST(a_span_may_end_on_another_thread)
 {
     struct aistrace_span span;
     const struct span_set_span *seen;
@@ -875,9 +846,8 @@ START_TEST(a_span_may_end_on_another_thread)
     ck_assert_ptr_nonnull(seen);
     ck_assert(TEXT(seen, "here", "here") && TEXT(seen, "where", "there"));
 }
-END_TEST
 
-START_TEST(an_oversize_span_is_counted)
+TEST(an_oversize_span_is_counted)
 {
     static char buffer[400000], value[300000];
     struct aistrace_span span;
@@ -892,9 +862,8 @@ START_TEST(an_oversize_span_is_counted)
     ck_assert_uint_eq(counters.committed, 0);
     ck_assert_uint_eq(counters.attempted, 1);
 }
-END_TEST
 
-START_TEST(a_full_ring_drops_the_newest_and_counts)
+TEST(a_full_ring_drops_the_newest_and_counts)
 {
     struct aistrace_span span;
     struct aistrace_counters counters;
@@ -913,9 +882,8 @@ START_TEST(a_full_ring_drops_the_newest_and_counts)
     aistrace_span_start(&span, "room again", NULL);
     ck_assert(NAME(written(&span), "room again"));
 }
-END_TEST
 
-START_TEST(a_span_left_open_over_stop_and_start_is_not_written)
+TEST(a_span_left_open_over_stop_and_start_is_not_written)
 {
     struct aistrace_span old, new;
     struct aistrace_counters counters;
@@ -932,63 +900,4 @@ START_TEST(a_span_left_open_over_stop_and_start_is_not_written)
     aistrace_counters_read(&counters);
     ck_assert_uint_eq(counters.no_segment, 1);
     ck_assert_uint_eq(counters.committed, 1);
-}
-END_TEST
-
-static TCase *spans(const char *name, void (*start_clock)(void))
-{
-    TCase *tcase = tcase_create(name);
-
-    tcase_add_checked_fixture(tcase, start_clock, stop);
-    tcase_add_test(tcase, a_root_span_is_written_whole);
-    tcase_add_test(tcase, every_kind_is_kept_and_others_are_internal);
-    tcase_add_test(tcase, attributes_of_every_type);
-    tcase_add_test(tcase, attribute_structs_write_what_the_setters_write);
-    tcase_add_test(tcase, what_is_inlined_writes_what_the_library_writes);
-    tcase_add_test(tcase, strings_of_every_length_are_copied_right);
-    tcase_add_test(tcase, an_unknown_attribute_type_is_dropped_and_counted);
-    tcase_add_test(tcase, the_last_value_of_a_key_wins);
-    tcase_add_test(tcase, a_key_set_for_ever_keeps_its_last_value);
-    tcase_add_test(tcase, more_than_128_attributes_are_counted_and_replacing_still_works);
-    tcase_add_loop_test(tcase, what_is_taken_out_makes_no_room_for_more_than_128_attributes, 0, 2);
-    tcase_add_test(tcase, a_name_put_after_the_texts_took_their_room_stays_in_the_body);
-    tcase_add_test(tcase, what_does_not_fit_is_counted_and_the_rest_is_kept);
-    tcase_add_test(tcase, a_value_that_does_not_fit_leaves_the_old_one);
-    tcase_add_test(tcase, a_key_of_the_greatest_length_is_kept_and_a_longer_one_dropped);
-    tcase_add_test(tcase, a_buffer_of_the_callers_holds_what_the_inline_one_cannot);
-    tcase_add_test(tcase, a_buffer_smaller_than_the_inline_one_is_not_used);
-    tcase_add_test(tcase, names_status_messages_and_trace_states_are_never_dropped);
-    tcase_add_test(tcase, a_name_is_cut_between_utf8_sequences);
-    tcase_add_test(tcase, set_name_replaces_the_name);
-    tcase_add_loop_test(tcase, status_follows_opentelemetrys_rules, 0, (int)(sizeof(statuses) / sizeof(*statuses)));
-    tcase_add_test(tcase, events_carry_time_and_attributes);
-    tcase_add_test(tcase, events_and_links_have_limits_that_count);
-    tcase_add_test(tcase, an_event_keeps_the_attributes_that_fit);
-    tcase_add_test(tcase, links_carry_the_other_context);
-    tcase_add_test(tcase, a_child_follows_its_parent_and_its_current_context);
-    tcase_add_test(tcase, a_parent_that_is_no_context_makes_a_root);
-    tcase_add_test(tcase, trace_state_reaches_every_descendant);
-    tcase_add_test(tcase, the_trace_state_stays_while_attributes_are_replaced);
-    tcase_add_loop_test(tcase, a_remote_parent_marks_its_child_only, 0, 2);
-    tcase_add_test(tcase, ending_twice_writes_once);
-    tcase_add_test(tcase, a_buffer_is_not_touched_after_the_end);
-    tcase_add_test(tcase, a_span_left_open_over_stop_and_start_is_not_written);
-    tcase_add_test(tcase, a_span_may_end_on_another_thread);
-    tcase_add_test(tcase, an_oversize_span_is_counted);
-    tcase_add_test(tcase, a_full_ring_drops_the_newest_and_counts);
-    return tcase;
-}
-
-int main(void)
-{
-    Suite *suite = suite_create("client span");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, spans("by the counter", start_by_counter));
-    suite_add_tcase(suite, spans("by the system's clock", start_by_system));
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +9,7 @@
 #include "aistrace.h"
 #include "support/counter.h"
 #include "support/span_set.h"
+#include "support/test.h"
 
 static char *dir;
 static struct span_set set;
@@ -35,6 +34,10 @@ static void stop(void)
     span_set_dir_remove(dir);
 }
 
+TIMEOUT(120);
+
+FIXTURE(start, stop);
+
 static struct aistrace_counters counted(void)
 {
     struct aistrace_counters counters;
@@ -53,7 +56,7 @@ static void *write_spans(void *count)
     return NULL;
 }
 
-START_TEST(a_storm_of_short_threads_reuses_slots_and_loses_nothing)
+TEST(a_storm_of_short_threads_reuses_slots_and_loses_nothing)
 {
     enum { THREADS = 1000, AT_ONCE = 8 };
     pthread_t threads[AT_ONCE];
@@ -76,7 +79,6 @@ START_TEST(a_storm_of_short_threads_reuses_slots_and_loses_nothing)
     ck_assert_uint_le(shmring_reader_slots(reader), AT_ONCE);
     shmring_reader_close(reader);
 }
-END_TEST
 
 static pthread_barrier_t all_wrote, all_checked;
 
@@ -88,7 +90,7 @@ static void *write_and_wait(void *count)
     return NULL;
 }
 
-START_TEST(more_threads_than_slots_are_counted)
+TEST(more_threads_than_slots_are_counted)
 {
     enum { THREADS = 200, SLOTS = 128 };
     pthread_t threads[THREADS];
@@ -113,9 +115,8 @@ START_TEST(more_threads_than_slots_are_counted)
     span_set_drain(&set, dir);
     ck_assert_uint_eq(set.count, SLOTS * 5);
 }
-END_TEST
 
-START_TEST(a_thread_without_slot_finds_one_later)
+TEST(a_thread_without_slot_finds_one_later)
 {
     pthread_t holder;
     struct aistrace_counters counters;
@@ -136,7 +137,6 @@ START_TEST(a_thread_without_slot_finds_one_later)
     ck_assert_uint_eq(counters.attempted, 3002);
     ck_assert_uint_eq(counters.committed, 3002 - counters.no_slot);
 }
-END_TEST
 
 static struct aistrace_span handed_over;
 
@@ -148,7 +148,7 @@ static void *begin_it(void *unused)
     return NULL;
 }
 
-START_TEST(a_span_begun_without_slot_is_written_where_it_ends)
+TEST(a_span_begun_without_slot_is_written_where_it_ends)
 {
     pthread_t thread;
 
@@ -162,7 +162,6 @@ START_TEST(a_span_begun_without_slot_is_written_where_it_ends)
     span_set_drain(&set, dir);
     ck_assert_uint_eq(set.count, 1);
 }
-END_TEST
 
 static void write_in_destructor(void *count)
 {
@@ -178,7 +177,7 @@ static void *leave_late(void *count)
     return NULL;
 }
 
-START_TEST(spans_of_a_threads_last_destructors_are_written_and_the_slot_is_free_again)
+TEST(spans_of_a_threads_last_destructors_are_written_and_the_slot_is_free_again)
 {
     pthread_t thread;
     int one = 1;
@@ -192,9 +191,8 @@ START_TEST(spans_of_a_threads_last_destructors_are_written_and_the_slot_is_free_
     ck_assert_uint_eq(counted().committed, 6);
     ck_assert_int_eq(aistrace_thread_attach(), 0);
 }
-END_TEST
 
-START_TEST(current_is_each_threads_own)
+TEST(current_is_each_threads_own)
 {
     struct aistrace_span outer;
     pthread_t thread;
@@ -208,9 +206,8 @@ START_TEST(current_is_each_threads_own)
     aistrace_span_end(&handed_over);
     aistrace_span_end(&outer);
 }
-END_TEST
 
-START_TEST(threads_that_outlive_stop_join_the_next_start)
+TEST(threads_that_outlive_stop_join_the_next_start)
 {
     pthread_t thread;
     int one = 1;
@@ -229,12 +226,11 @@ START_TEST(threads_that_outlive_stop_join_the_next_start)
     ck_assert_uint_eq(counted().committed, 2);
     ck_assert_uint_eq(counted().attempted, 2);
 }
-END_TEST
 
 /* ---- ids -----------------------------------------------------------------------------------------------------------
  */
 
-START_TEST(ids_are_unique_over_threads_and_forks)
+TEST(ids_are_unique_over_threads_and_forks)
 {
     enum { PROCESSES = 4, THREADS = 4 };
     int spans = 65536;
@@ -261,29 +257,4 @@ START_TEST(ids_are_unique_over_threads_and_forks)
     for (size_t i = 0; i < set.count; i++) /* as good as never, also not by 64 bits of two traces */
         memcpy(set.spans[i].fixed.span_id, set.spans[i].fixed.trace_id + 8, 8);
     ck_assert_uint_eq(span_set_duplicates(&set), 0);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("client threads");
-    TCase *tcase = tcase_create("threads");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, tcase);
-    tcase_add_checked_fixture(tcase, start, stop);
-    tcase_set_timeout(tcase, 120);
-    tcase_add_test(tcase, a_storm_of_short_threads_reuses_slots_and_loses_nothing);
-    tcase_add_test(tcase, more_threads_than_slots_are_counted);
-    tcase_add_test(tcase, a_thread_without_slot_finds_one_later);
-    tcase_add_test(tcase, a_span_begun_without_slot_is_written_where_it_ends);
-    tcase_add_test(tcase, spans_of_a_threads_last_destructors_are_written_and_the_slot_is_free_again);
-    tcase_add_test(tcase, current_is_each_threads_own);
-    tcase_add_test(tcase, threads_that_outlive_stop_join_the_next_start);
-    tcase_add_test(tcase, ids_are_unique_over_threads_and_forks);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

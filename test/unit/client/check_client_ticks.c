@@ -2,10 +2,10 @@
  *
  * The line through counter and clock, on machines made up: every reading is compared with their true time.
  */
-#include <check.h>
 #include <stdlib.h>
 
 #include "support/span_model.h"
+#include "support/test.h"
 #include "ticks.h"
 
 enum { READINGS = 200000, MOST_ERROR_NS = 400 };
@@ -83,7 +83,7 @@ static void run(struct machine *m, size_t readings, double most_apart_ns)
 static const double clocks_ghz[] = {1.0, 2.1, 2.596, 5.7};
 enum { CLOCKS = sizeof(clocks_ghz) / sizeof(*clocks_ghz) };
 
-START_TEST(a_steady_machine_is_read_by_the_line_and_right)
+LOOP_TEST(a_steady_machine_is_read_by_the_line_and_right, CLOCKS)
 {
     struct machine m = machine(1 + (uint64_t)_i, clocks_ghz[_i]);
 
@@ -91,9 +91,8 @@ START_TEST(a_steady_machine_is_read_by_the_line_and_right)
     ck_assert_uint_gt(m.by_line, READINGS * 9 / 10);
     ck_assert_double_lt(m.worst_ns, MOST_ERROR_NS);
 }
-END_TEST
 
-START_TEST(nothing_is_reckoned_before_the_rate_was_measured_twice)
+LOOP_TEST(nothing_is_reckoned_before_the_rate_was_measured_twice, CLOCKS)
 {
     struct machine m = machine(11, clocks_ghz[_i]);
 
@@ -102,9 +101,8 @@ START_TEST(nothing_is_reckoned_before_the_rate_was_measured_twice)
         ck_assert_uint_eq(m.by_line, 0);
     }
 }
-END_TEST
 
-START_TEST(rates_that_change_as_much_as_ntp_may_keep_the_bound)
+LOOP_TEST(rates_that_change_as_much_as_ntp_may_keep_the_bound, CLOCKS)
 {
     struct machine m = machine(21 + (uint64_t)_i, clocks_ghz[_i]);
 
@@ -115,9 +113,8 @@ START_TEST(rates_that_change_as_much_as_ntp_may_keep_the_bound)
     ck_assert_uint_gt(m.by_line, 20000);
     ck_assert_double_lt(m.worst_ns, MOST_ERROR_NS);
 }
-END_TEST
 
-START_TEST(long_silence_keeps_the_bound)
+LOOP_TEST(long_silence_keeps_the_bound, CLOCKS)
 {
     struct machine m = machine(31, clocks_ghz[_i]);
 
@@ -129,10 +126,9 @@ START_TEST(long_silence_keeps_the_bound)
     ck_assert_uint_gt(m.by_line, 2000);
     ck_assert_double_lt(m.worst_ns, MOST_ERROR_NS);
 }
-END_TEST
 
 /* The clock stands still meanwhile; the counter goes on, or begins again. */
-START_TEST(a_machine_that_was_suspended_keeps_the_bound)
+LOOP_TEST(a_machine_that_was_suspended_keeps_the_bound, CLOCKS)
 {
     struct machine m = machine(41, clocks_ghz[_i]);
 
@@ -146,9 +142,8 @@ START_TEST(a_machine_that_was_suspended_keeps_the_bound)
     ck_assert_uint_gt(m.by_line, 2000 * 250);
     ck_assert_double_lt(m.worst_ns, MOST_ERROR_NS);
 }
-END_TEST
 
-START_TEST(the_steepest_slew_spoils_one_window_and_no_more)
+LOOP_TEST(the_steepest_slew_spoils_one_window_and_no_more, CLOCKS)
 {
     struct machine m = machine(51, clocks_ghz[_i]);
 
@@ -166,9 +161,8 @@ START_TEST(the_steepest_slew_spoils_one_window_and_no_more)
         ck_assert_uint_gt(m.by_line, by_line + 2000); /* it holds again, at the new rate */
     }
 }
-END_TEST
 
-START_TEST(readings_that_took_long_are_not_believed)
+LOOP_TEST(readings_that_took_long_are_not_believed, CLOCKS)
 {
     struct machine m = machine(61, clocks_ghz[_i]);
 
@@ -177,9 +171,8 @@ START_TEST(readings_that_took_long_are_not_believed)
     ck_assert_uint_gt(m.by_line, READINGS / 50);
     ck_assert_double_lt(m.worst_ns, MOST_ERROR_NS);
 }
-END_TEST
 
-START_TEST(who_reads_seldom_renews_nothing)
+LOOP_TEST(who_reads_seldom_renews_nothing, CLOCKS)
 {
     struct machine m = machine(91, clocks_ghz[_i]);
 
@@ -203,9 +196,8 @@ START_TEST(who_reads_seldom_renews_nothing)
     ck_assert_uint_gt(m.by_line, by_line + 90);
     ck_assert_double_lt(m.worst_ns, MOST_ERROR_NS);
 }
-END_TEST
 
-START_TEST(time_does_not_go_back)
+LOOP_TEST(time_does_not_go_back, CLOCKS)
 {
     struct machine m = machine(71, clocks_ghz[_i]);
     size_t back = 0;
@@ -221,10 +213,9 @@ START_TEST(time_does_not_go_back)
     ck_assert_uint_eq(back, 0);
     ck_assert_double_lt(m.worst_ns, MOST_ERROR_NS);
 }
-END_TEST
 
 /* Somebody read the clock, and was held up until another had renewed the line. */
-START_TEST(a_reading_from_before_the_renewal_leaves_the_line_open)
+LOOP_TEST(a_reading_from_before_the_renewal_leaves_the_line_open, CLOCKS)
 {
     struct machine m = machine(101, clocks_ghz[_i]);
 
@@ -236,9 +227,8 @@ START_TEST(a_reading_from_before_the_renewal_leaves_the_line_open)
     aistrace__ticks_is_due(&m.line, before_ns);
     ck_assert_uint_ne(m.line.window_ticks, 0);
 }
-END_TEST
 
-START_TEST(the_line_is_not_used_while_it_is_renewed)
+LOOP_TEST(the_line_is_not_used_while_it_is_renewed, CLOCKS)
 {
     struct machine m = machine(81, clocks_ghz[_i]);
     uint64_t ns;
@@ -249,30 +239,4 @@ START_TEST(the_line_is_not_used_while_it_is_renewed)
     ck_assert(!aistrace__ticks_to_ns(&m.line, m.line.sequence - 2, (uint64_t)m.ticks, &ns));
     ck_assert(!aistrace__ticks_to_ns(&m.line, m.line.sequence, m.line.base_ticks - 1, &ns));
     ck_assert(!aistrace__ticks_to_ns(&m.line, m.line.sequence, m.line.base_ticks + m.line.window_ticks, &ns));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("client ticks");
-    TCase *tcase = tcase_create("machines");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, tcase);
-    tcase_add_loop_test(tcase, a_steady_machine_is_read_by_the_line_and_right, 0, CLOCKS);
-    tcase_add_loop_test(tcase, nothing_is_reckoned_before_the_rate_was_measured_twice, 0, CLOCKS);
-    tcase_add_loop_test(tcase, rates_that_change_as_much_as_ntp_may_keep_the_bound, 0, CLOCKS);
-    tcase_add_loop_test(tcase, long_silence_keeps_the_bound, 0, CLOCKS);
-    tcase_add_loop_test(tcase, a_machine_that_was_suspended_keeps_the_bound, 0, CLOCKS);
-    tcase_add_loop_test(tcase, the_steepest_slew_spoils_one_window_and_no_more, 0, CLOCKS);
-    tcase_add_loop_test(tcase, readings_that_took_long_are_not_believed, 0, CLOCKS);
-    tcase_add_loop_test(tcase, who_reads_seldom_renews_nothing, 0, CLOCKS);
-    tcase_add_loop_test(tcase, time_does_not_go_back, 0, CLOCKS);
-    tcase_add_loop_test(tcase, a_reading_from_before_the_renewal_leaves_the_line_open, 0, CLOCKS);
-    tcase_add_loop_test(tcase, the_line_is_not_used_while_it_is_renewed, 0, CLOCKS);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

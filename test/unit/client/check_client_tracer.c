@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,6 +14,7 @@
 
 #include "aistrace.h"
 #include "support/span_set.h"
+#include "support/test.h"
 
 static char *dir;
 static struct span_set set;
@@ -35,6 +35,8 @@ static void stop(void)
     span_set_done(&set);
     span_set_dir_remove(dir);
 }
+
+FIXTURE(start, stop);
 
 static void one_span(const char *name)
 {
@@ -86,15 +88,14 @@ static void runs_as_nothing(void)
     ck_assert_uint_eq(counted().committed, 0);
 }
 
-START_TEST(without_start_everything_works_and_records_nothing)
+TEST(without_start_everything_works_and_records_nothing)
 {
     runs_as_nothing();
     aistrace_stop();
     runs_as_nothing();
 }
-END_TEST
 
-START_TEST(the_options_must_name_one_service)
+TEST(the_options_must_name_one_service)
 {
     struct aistrace_options options = {.ring_dir = dir};
     static char huge[SHMRING_RESOURCE_MAX];
@@ -112,9 +113,8 @@ START_TEST(the_options_must_name_one_service)
     ck_assert_int_eq(aistrace_start(&options), 0);
     aistrace_stop();
 }
-END_TEST
 
-START_TEST(a_second_start_is_refused_until_stop)
+TEST(a_second_start_is_refused_until_stop)
 {
     struct aistrace_options options = {.role = "proxy", .ring_dir = dir};
 
@@ -133,9 +133,8 @@ START_TEST(a_second_start_is_refused_until_stop)
     ck_assert_uint_eq(set.segments, 2);
     ck_assert_uint_eq(set.count, 3);
 }
-END_TEST
 
-START_TEST(errno_stays_as_it_was)
+TEST(errno_stays_as_it_was)
 {
     struct aistrace_options options = {.role = "proxy", .ring_dir = "/proc/none/such"};
 
@@ -153,9 +152,8 @@ START_TEST(errno_stays_as_it_was)
     aistrace_stop();
     ck_assert_int_eq(errno, 12345);
 }
-END_TEST
 
-START_TEST(a_span_left_open_over_stop_records_nothing)
+TEST(a_span_left_open_over_stop_records_nothing)
 {
     struct aistrace_options options = {.role = "proxy", .ring_dir = dir};
     struct aistrace_span span, late;
@@ -173,9 +171,8 @@ START_TEST(a_span_left_open_over_stop_records_nothing)
     ck_assert_uint_eq(counted().committed, 1);
     aistrace_stop();
 }
-END_TEST
 
-START_TEST(a_missing_directory_is_created_for_its_owner_alone)
+TEST(a_missing_directory_is_created_for_its_owner_alone)
 {
     char path[256];
     struct stat status;
@@ -191,9 +188,8 @@ START_TEST(a_missing_directory_is_created_for_its_owner_alone)
     ck_assert_uint_eq(set.count, 1);
     span_set_dir_remove(strdup(path));
 }
-END_TEST
 
-START_TEST(a_foreign_directory_is_refused)
+TEST(a_foreign_directory_is_refused)
 {
     if (geteuid() != 0)
         return;
@@ -206,7 +202,6 @@ START_TEST(a_foreign_directory_is_refused)
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), 0);
     aistrace_stop();
 }
-END_TEST
 
 static const struct {
     uint32_t option;
@@ -225,7 +220,7 @@ static const struct {
     {0, "4294979641", -EPERM},
 };
 
-START_TEST(a_directory_of_the_named_user_is_trusted)
+LOOP_TEST(a_directory_of_the_named_user_is_trusted, COUNT(ring_uids))
 {
     if (geteuid() != 0)
         return;
@@ -236,9 +231,8 @@ START_TEST(a_directory_of_the_named_user_is_trusted)
     if (ring_uids[_i].result == 0)
         aistrace_stop();
 }
-END_TEST
 
-START_TEST(a_directory_that_cannot_be_is_refused)
+TEST(a_directory_that_cannot_be_is_refused)
 {
     char path[256];
 
@@ -248,9 +242,8 @@ START_TEST(a_directory_that_cannot_be_is_refused)
                      -ENOTDIR);
     runs_as_nothing();
 }
-END_TEST
 
-START_TEST(a_full_tmpfs_has_no_segment)
+TEST(a_full_tmpfs_has_no_segment)
 {
     if (!mount_small("size=8k,mode=0700"))
         return;
@@ -259,9 +252,8 @@ START_TEST(a_full_tmpfs_has_no_segment)
     runs_as_nothing();
     umount(dir);
 }
-END_TEST
 
-START_TEST(a_tmpfs_without_room_for_a_ring_counts_no_memory)
+TEST(a_tmpfs_without_room_for_a_ring_counts_no_memory)
 {
     struct aistrace_span span;
 
@@ -279,9 +271,8 @@ START_TEST(a_tmpfs_without_room_for_a_ring_counts_no_memory)
     aistrace_stop();
     umount2(dir, MNT_DETACH);
 }
-END_TEST
 
-START_TEST(a_limit_on_file_size_is_an_error_not_a_signal)
+TEST(a_limit_on_file_size_is_an_error_not_a_signal)
 {
     struct rlimit limit = {1 << 20, 1 << 20};
 
@@ -289,7 +280,6 @@ START_TEST(a_limit_on_file_size_is_an_error_not_a_signal)
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), -EFBIG);
     runs_as_nothing();
 }
-END_TEST
 
 static const struct {
     const char *text;
@@ -310,7 +300,7 @@ static const struct {
     {"99999999999999999999", 0},
 };
 
-START_TEST(the_ring_size_comes_from_the_environment)
+LOOP_TEST(the_ring_size_comes_from_the_environment, COUNT(sizes))
 {
     struct shmring_reader *reader;
     uint64_t bytes, default_bytes;
@@ -331,13 +321,12 @@ START_TEST(the_ring_size_comes_from_the_environment)
     ck_assert_uint_eq(bytes, sizes[_i].bytes ? sizes[_i].bytes : default_bytes);
     aistrace_stop();
 }
-END_TEST
 
 #define RESOURCE(tag, key, ...)                                                                                        \
     (span_set_item(set.resource, set.resource_bytes, tag, key, &item) &&                                               \
      item.head.value_bytes == strlen(__VA_ARGS__) && memcmp(item.value, __VA_ARGS__, item.head.value_bytes) == 0)
 
-START_TEST(the_resource_says_who_writes)
+TEST(the_resource_says_who_writes)
 {
     struct aistrace_attribute more[] = {aistrace_attr_string("region", "north"), aistrace_attr_bool("test", true)};
     struct aistrace_options options = {.role = "target",
@@ -370,9 +359,8 @@ START_TEST(the_resource_says_who_writes)
     ck_assert_int_eq(pid, getpid());
     aistrace_stop();
 }
-END_TEST
 
-START_TEST(resource_attributes_that_do_not_fit_are_left_out)
+TEST(resource_attributes_that_do_not_fit_are_left_out)
 {
     static char large[SHMRING_RESOURCE_MAX];
     struct aistrace_attribute more[2];
@@ -391,7 +379,6 @@ START_TEST(resource_attributes_that_do_not_fit_are_left_out)
     ck_assert(!span_set_item(set.resource, set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "pod", &item));
     aistrace_stop();
 }
-END_TEST
 
 /* ---- what it prints ------------------------------------------------------------------------------------------------
  */
@@ -417,7 +404,7 @@ static void provoke(const char *debug, char *printed, size_t capacity)
     printed[bytes] = '\0';
 }
 
-START_TEST(it_prints_nothing_unless_asked)
+TEST(it_prints_nothing_unless_asked)
 {
     char printed[1024];
 
@@ -426,9 +413,8 @@ START_TEST(it_prints_nothing_unless_asked)
     provoke("0", printed, sizeof(printed));
     ck_assert_str_eq(printed, "");
 }
-END_TEST
 
-START_TEST(asked_it_prints_one_line_per_cause)
+TEST(asked_it_prints_one_line_per_cause)
 {
     char printed[1024];
     int lines = 0;
@@ -440,7 +426,6 @@ START_TEST(asked_it_prints_one_line_per_cause)
     ck_assert_ptr_nonnull(strstr(printed, "AIS_TRACING_RING_SIZE"));
     ck_assert_ptr_nonnull(strstr(printed, "Not a directory"));
 }
-END_TEST
 
 /* ---- time ----------------------------------------------------------------------------------------------------------
  */
@@ -472,7 +457,7 @@ static uint64_t wall_ns(void)
 #define HOUR_NS 3600000000000ll
 #define NEAR_NS 500000000ull /* a loaded machine may pause a test that long */
 
-START_TEST(a_step_of_the_wall_clock_changes_no_duration_and_is_taken_up_within_a_second)
+LOOP_TEST(a_step_of_the_wall_clock_changes_no_duration_and_is_taken_up_within_a_second, 2)
 {
     struct aistrace_span before, after;
     const struct span_set_span *seen;
@@ -508,9 +493,8 @@ START_TEST(a_step_of_the_wall_clock_changes_no_duration_and_is_taken_up_within_a
     ck_assert_uint_lt(seen->fixed.duration_ns, NEAR_NS);
     aistrace_stop();
 }
-END_TEST
 
-START_TEST(a_monotonic_clock_that_goes_back_gives_no_negative_duration)
+TEST(a_monotonic_clock_that_goes_back_gives_no_negative_duration)
 {
     struct aistrace_span span;
 
@@ -523,42 +507,4 @@ START_TEST(a_monotonic_clock_that_goes_back_gives_no_negative_duration)
     ck_assert_uint_eq(set.count, 1);
     ck_assert_uint_eq(set.spans[0].fixed.duration_ns, 0);
     aistrace_stop();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("client tracer");
-    TCase *tcase = tcase_create("life cycle");
-    TCase *clock = tcase_create("clock");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, tcase);
-    tcase_add_checked_fixture(tcase, start, stop);
-    tcase_add_test(tcase, without_start_everything_works_and_records_nothing);
-    tcase_add_test(tcase, the_options_must_name_one_service);
-    tcase_add_test(tcase, a_second_start_is_refused_until_stop);
-    tcase_add_test(tcase, errno_stays_as_it_was);
-    tcase_add_test(tcase, a_span_left_open_over_stop_records_nothing);
-    tcase_add_test(tcase, a_missing_directory_is_created_for_its_owner_alone);
-    tcase_add_test(tcase, a_foreign_directory_is_refused);
-    tcase_add_loop_test(tcase, a_directory_of_the_named_user_is_trusted, 0, sizeof(ring_uids) / sizeof(ring_uids[0]));
-    tcase_add_test(tcase, a_directory_that_cannot_be_is_refused);
-    tcase_add_test(tcase, a_full_tmpfs_has_no_segment);
-    tcase_add_test(tcase, a_tmpfs_without_room_for_a_ring_counts_no_memory);
-    tcase_add_test(tcase, a_limit_on_file_size_is_an_error_not_a_signal);
-    tcase_add_loop_test(tcase, the_ring_size_comes_from_the_environment, 0, (int)(sizeof(sizes) / sizeof(*sizes)));
-    tcase_add_test(tcase, the_resource_says_who_writes);
-    tcase_add_test(tcase, resource_attributes_that_do_not_fit_are_left_out);
-    tcase_add_test(tcase, it_prints_nothing_unless_asked);
-    tcase_add_test(tcase, asked_it_prints_one_line_per_cause);
-    suite_add_tcase(suite, clock);
-    tcase_add_checked_fixture(clock, start, stop);
-    tcase_add_loop_test(clock, a_step_of_the_wall_clock_changes_no_duration_and_is_taken_up_within_a_second, 0, 2);
-    tcase_add_test(clock, a_monotonic_clock_that_goes_back_gives_no_negative_duration);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

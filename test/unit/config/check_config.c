@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/config.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "base/buf.h"
 #include "config/config_value.h"
+#include "support/test.h"
 
 static struct buf errors;
 static char path[64];
@@ -19,6 +19,8 @@ static void setup(void)
 {
     clearenv();
 }
+
+FIXTURE(setup, NULL);
 
 /* The text as a file, to be named by its descriptor. */
 static const char *file_of(const char *text, size_t bytes)
@@ -64,7 +66,7 @@ static const struct config_flags no_flags;
 #define ENABLED(members)   TRACING("\"enabled\": true, " members)
 #define TOKEN              "test/configs/token"
 
-START_TEST(all_errors_come_at_once)
+TEST(all_errors_come_at_once)
 {
     const char *words = refused("{\"tracing\": {\"enabled\": 1,\n\"skip_verify\": 2},\n\"aistraced\": {\"a\": 3, "
                                 "\"timeout\": \"x\", \"log\": {\"level\": \"y\"}}}",
@@ -77,9 +79,8 @@ START_TEST(all_errors_come_at_once)
     ck_assert_ptr_nonnull(strstr(words, ":2: tracing.skip_verify"));
     ck_assert_ptr_nonnull(strstr(words, ":3: aistraced.timeout"));
 }
-END_TEST
 
-START_TEST(errors_are_bounded_and_free_of_control_characters)
+TEST(errors_are_bounded_and_free_of_control_characters)
 {
     struct buf text = {0};
     buf_printf(&text, "{\"tracing\": {\"\\u001b[31m\": 1");
@@ -92,9 +93,8 @@ START_TEST(errors_are_bounded_and_free_of_control_characters)
     ck_assert_ptr_null(strchr(words, '\x1b'));
     buf_done(&text);
 }
-END_TEST
 
-START_TEST(a_file_that_is_too_large_is_refused)
+TEST(a_file_that_is_too_large_is_refused)
 {
     struct config *config = NULL;
     size_t bytes = CONFIG_FILE_BYTES_MAX + 1;
@@ -109,9 +109,8 @@ START_TEST(a_file_that_is_too_large_is_refused)
     config_unref(config);
     free(text);
 }
-END_TEST
 
-START_TEST(a_byte_of_0_is_refused)
+TEST(a_byte_of_0_is_refused)
 {
     static const char text[] = "{\"tracing\": {\"a\": 1\0}}";
     struct config *config = NULL;
@@ -120,19 +119,17 @@ START_TEST(a_byte_of_0_is_refused)
     ck_assert_int_eq(config_load(&flags, &config, &errors), -EINVAL);
     ck_assert_ptr_nonnull(memmem(errors.data, errors.len, "a byte of 0", 11));
 }
-END_TEST
 
-START_TEST(a_missing_file_is_named)
+TEST(a_missing_file_is_named)
 {
     ck_assert_ptr_nonnull(strstr(refused(NULL, (struct config_flags){.file = "/nowhere/a.json"}),
                                  "/nowhere/a.json: cannot be read: No such"));
     ck_assert_ptr_nonnull(strstr(refused(NULL, (struct config_flags){.file = "/"}), "cannot be read"));
 }
-END_TEST
 
 /* ---- what is accepted ---- */
 
-START_TEST(defaults_are_those_of_the_table)
+TEST(defaults_are_those_of_the_table)
 {
     struct config *c = loaded(NULL, no_flags);
     ck_assert(!c->enabled && !c->skip_verify && c->transport == CONFIG_PLAINTEXT);
@@ -157,9 +154,8 @@ START_TEST(defaults_are_those_of_the_table)
     config_unref(c);
     config_unref(NULL);
 }
-END_TEST
 
-START_TEST(aistore_sample_reaches_a_plaintext_collector)
+TEST(aistore_sample_reaches_a_plaintext_collector)
 {
     struct config *c = loaded("{\"tracing\": {\"enabled\": true, \"exporter_endpoint\": \"localhost:4317\", "
                               "\"skip_verify\": true,\n\"service_name_prefix\": \"aistore\", "
@@ -171,9 +167,8 @@ START_TEST(aistore_sample_reaches_a_plaintext_collector)
     ck_assert_double_eq(c->probability, 1);
     config_unref(c);
 }
-END_TEST
 
-START_TEST(every_key_arrives_in_its_field)
+TEST(every_key_arrives_in_its_field)
 {
     struct config *c = loaded(
         "{\"tracing\": {\"enabled\": true, \"exporter_endpoint\": \"http://[2001:db8::1]:55\", \"skip_verify\": true,"
@@ -209,26 +204,23 @@ START_TEST(every_key_arrives_in_its_field)
     ck_assert_int_eq(c->log_format, LOG_JSON);
     config_unref(c);
 }
-END_TEST
 
-START_TEST(an_empty_prefix_is_the_default)
+TEST(an_empty_prefix_is_the_default)
 {
     struct config *c = loaded(TRACING("\"service_name_prefix\": \"\""), no_flags);
     ck_assert_str_eq(c->service_prefix, "aistore");
     config_unref(c);
 }
-END_TEST
 
-START_TEST(a_disabled_section_may_have_an_endpoint_of_later)
+TEST(a_disabled_section_may_have_an_endpoint_of_later)
 {
     struct config *c = loaded(TRACING("\"exporter_endpoint\": \"nonsense:x:y\""), no_flags);
     ck_assert(!c->enabled);
     ck_assert_ptr_null(c->host);
     config_unref(c);
 }
-END_TEST
 
-START_TEST(endpoint_and_skip_verify_say_how_to_connect)
+TEST(endpoint_and_skip_verify_say_how_to_connect)
 {
     static const struct {
         const char *members;
@@ -259,9 +251,8 @@ START_TEST(endpoint_and_skip_verify_say_how_to_connect)
         config_unref(c);
     }
 }
-END_TEST
 
-START_TEST(a_socket_of_the_host_is_its_path)
+TEST(a_socket_of_the_host_is_its_path)
 {
     enum config_scheme scheme;
     struct config_address address;
@@ -281,9 +272,8 @@ START_TEST(a_socket_of_the_host_is_its_path)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         ck_assert_int_eq(config_parse_endpoint(bad[i], &scheme, &address, &problem), -EINVAL);
 }
-END_TEST
 
-START_TEST(a_file_that_cannot_be_read_is_refused_only_when_enabled)
+TEST(a_file_that_cannot_be_read_is_refused_only_when_enabled)
 {
     static const char text[] =
         ENABLED("\"exporter_endpoint\": \"c:1\"},\n\"aistraced\": {\"ca_file\": \"/nowhere/ca\"");
@@ -294,11 +284,10 @@ START_TEST(a_file_that_cannot_be_read_is_refused_only_when_enabled)
     ck_assert_ptr_nonnull(strstr(refused(text, no_flags),
                                  "environment OTEL_EXPORTER_OTLP_CERTIFICATE: aistraced.ca_file: \"/nowhere/env\""));
 }
-END_TEST
 
 /* ---- environment, flags, precedence ---- */
 
-START_TEST(the_endpoint_flag_alone_is_enough)
+TEST(the_endpoint_flag_alone_is_enough)
 {
     struct config *c = loaded(NULL, (struct config_flags){.endpoint = "localhost:4317"});
     ck_assert(c->enabled && c->transport == CONFIG_TLS_OR_PLAINTEXT);
@@ -320,9 +309,8 @@ START_TEST(the_endpoint_flag_alone_is_enough)
     ck_assert_ptr_nonnull(strstr(refused(NULL, (struct config_flags){.endpoint = "far:x"}),
                                  "--endpoint: tracing.exporter_endpoint: the port"));
 }
-END_TEST
 
-START_TEST(the_playground_environment_turns_tracing_on)
+TEST(the_playground_environment_turns_tracing_on)
 {
     setenv("AIS_TRACING_ENDPOINT", "far:1", 1);
     setenv("AIS_TRACING_AUTH_TOKEN_HEADER", "", 1);
@@ -339,9 +327,8 @@ START_TEST(the_playground_environment_turns_tracing_on)
     setenv("AIS_TRACING_SAMPLING_PROBABILITY", "5", 1);
     ck_assert_ptr_nonnull(strstr(refused(NULL, no_flags), "environment AIS_TRACING_SAMPLING_PROBABILITY: "));
 }
-END_TEST
 
-START_TEST(environment_token_is_checked_like_the_files)
+TEST(environment_token_is_checked_like_the_files)
 {
     setenv("AIS_TRACING_ENDPOINT", "localhost:1", 1);
     setenv("AIS_TRACING_AUTH_TOKEN_HEADER", "X-A", 1);
@@ -352,9 +339,8 @@ START_TEST(environment_token_is_checked_like_the_files)
     ck_assert_str_eq(c->token_file, TOKEN);
     config_unref(c);
 }
-END_TEST
 
-START_TEST(precedence_is_flag_ais_otel_file_default)
+TEST(precedence_is_flag_ais_otel_file_default)
 {
     static const char file[] = ENABLED("\"exporter_endpoint\": \"http://file:1\"");
     struct config *c = loaded(file, no_flags);
@@ -378,9 +364,8 @@ START_TEST(precedence_is_flag_ais_otel_file_default)
     ck_assert_str_eq(c->metrics_listen, "");
     config_unref(c);
 }
-END_TEST
 
-START_TEST(print_says_where_each_value_came_from)
+TEST(print_says_where_each_value_came_from)
 {
     struct buf out = {0};
     setenv("AIS_TRACING_SERVICE_PREFIX", "mine", 1);
@@ -409,11 +394,10 @@ START_TEST(print_says_where_each_value_came_from)
     config_unref(c);
     buf_done(&out);
 }
-END_TEST
 
 /* ---- values ---- */
 
-START_TEST(durations_and_sizes_print_as_they_are_read)
+TEST(durations_and_sizes_print_as_they_are_read)
 {
     static const char *const durations[] = {"0ms", "1ms", "1500ms", "1s", "59s", "5m", "2h"};
     static const char *const sizes[] = {"0B", "1B", "1025B", "1KiB", "64MiB", "3GiB"};
@@ -436,9 +420,8 @@ START_TEST(durations_and_sizes_print_as_they_are_read)
     ck_assert_int_eq(config_parse_duration_ms("s", &value), -EINVAL);
     ck_assert_int_eq(config_parse_duration_ms("1 s", &value), -EINVAL);
 }
-END_TEST
 
-START_TEST(loopback_is_recognised)
+TEST(loopback_is_recognised)
 {
     static const char *const yes[] = {"localhost", "LOCALHOST", "a.localhost",     "127.0.0.1",
                                       "127.9.9.9", "::1",       "::ffff:127.0.0.1"};
@@ -448,38 +431,4 @@ START_TEST(loopback_is_recognised)
         ck_assert_msg(config_is_loopback(yes[i]), "%s", yes[i]);
     for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
         ck_assert_msg(!config_is_loopback(no[i]), "%s", no[i]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("config");
-    TCase *tc = tcase_create("config");
-    tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_test(tc, all_errors_come_at_once);
-    tcase_add_test(tc, errors_are_bounded_and_free_of_control_characters);
-    tcase_add_test(tc, a_file_that_is_too_large_is_refused);
-    tcase_add_test(tc, a_byte_of_0_is_refused);
-    tcase_add_test(tc, a_missing_file_is_named);
-    tcase_add_test(tc, defaults_are_those_of_the_table);
-    tcase_add_test(tc, aistore_sample_reaches_a_plaintext_collector);
-    tcase_add_test(tc, every_key_arrives_in_its_field);
-    tcase_add_test(tc, an_empty_prefix_is_the_default);
-    tcase_add_test(tc, a_disabled_section_may_have_an_endpoint_of_later);
-    tcase_add_test(tc, endpoint_and_skip_verify_say_how_to_connect);
-    tcase_add_test(tc, a_socket_of_the_host_is_its_path);
-    tcase_add_test(tc, a_file_that_cannot_be_read_is_refused_only_when_enabled);
-    tcase_add_test(tc, the_endpoint_flag_alone_is_enough);
-    tcase_add_test(tc, the_playground_environment_turns_tracing_on);
-    tcase_add_test(tc, environment_token_is_checked_like_the_files);
-    tcase_add_test(tc, precedence_is_flag_ais_otel_file_default);
-    tcase_add_test(tc, print_says_where_each_value_came_from);
-    tcase_add_test(tc, durations_and_sizes_print_as_they_are_read);
-    tcase_add_test(tc, loopback_is_recognised);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

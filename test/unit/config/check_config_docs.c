@@ -2,13 +2,13 @@
  *
  * The reference file and its documentation against the table of keys: all are there, at their defaults.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "config/config_schema.h"
+#include "support/test.h"
 
 static char *text_of(const char *path)
 {
@@ -56,7 +56,7 @@ static void documented(const char *text, const char *path, char out[128])
     snprintf(out, 128, "%.*s", (int)strcspn(at, "`"), at);
 }
 
-START_TEST(every_key_is_in_the_reference_and_in_the_documentation_at_its_default)
+TEST(every_key_is_in_the_reference_and_in_the_documentation_at_its_default)
 {
     json_t *root = json_load_file("conf/aistraced.json", JSON_REJECT_DUPLICATES, NULL);
     char *text = text_of("conf/README.md");
@@ -78,9 +78,8 @@ START_TEST(every_key_is_in_the_reference_and_in_the_documentation_at_its_default
     json_decref(root);
     free(text);
 }
-END_TEST
 
-START_TEST(variables_and_flags_are_documented)
+TEST(variables_and_flags_are_documented)
 {
     char *text = text_of("conf/README.md");
     for (size_t row = 0; row < config_key_count; row++) {
@@ -91,9 +90,8 @@ START_TEST(variables_and_flags_are_documented)
     }
     free(text);
 }
-END_TEST
 
-START_TEST(the_reference_means_the_same_as_an_empty_configuration)
+TEST(the_reference_means_the_same_as_an_empty_configuration)
 {
     struct config *reference, *empty;
     struct buf errors = {0}, with = {0}, without = {0};
@@ -115,20 +113,4 @@ START_TEST(the_reference_means_the_same_as_an_empty_configuration)
     config_unref(empty);
     buf_done(&with);
     buf_done(&without);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("config_docs");
-    TCase *tc = tcase_create("config_docs");
-    tcase_add_test(tc, every_key_is_in_the_reference_and_in_the_documentation_at_its_default);
-    tcase_add_test(tc, variables_and_flags_are_documented);
-    tcase_add_test(tc, the_reference_means_the_same_as_an_empty_configuration);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

@@ -2,7 +2,6 @@
  *
  * OpenTelemetry's environment: endpoint, TLS, headers, resource; the traces form wins, and the file's resource wins.
  */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 
 #include "base/buf.h"
 #include "config/config.h"
+#include "support/test.h"
 
 #define TOKEN "test/configs/token"
 
@@ -21,6 +21,8 @@ static void setup(void)
 {
     clearenv();
 }
+
+FIXTURE(setup, NULL);
 
 /* file: its text, or NULL */
 static struct config *load(const char *file)
@@ -67,7 +69,7 @@ static void both(const char *option, const char *general, const char *traces)
 
 /* ---- the exporter ---- */
 
-START_TEST(the_endpoint_turns_tracing_on_unless_the_file_speaks)
+TEST(the_endpoint_turns_tracing_on_unless_the_file_speaks)
 {
     both("ENDPOINT", "http://far:1", NULL);
     struct config *c = loaded(NULL);
@@ -77,9 +79,8 @@ START_TEST(the_endpoint_turns_tracing_on_unless_the_file_speaks)
     ck_assert(!c->enabled);
     config_unref(c);
 }
-END_TEST
 
-START_TEST(insecure_matters_for_an_endpoint_without_scheme_only)
+TEST(insecure_matters_for_an_endpoint_without_scheme_only)
 {
     static const struct {
         const char *endpoint, *insecure;
@@ -96,9 +97,8 @@ START_TEST(insecure_matters_for_an_endpoint_without_scheme_only)
         config_unref(c);
     }
 }
-END_TEST
 
-START_TEST(the_traces_form_wins)
+TEST(the_traces_form_wins)
 {
     both("ENDPOINT", "http://general:1", "https://traces:1");
     both("CERTIFICATE", "/nowhere", TOKEN);
@@ -119,9 +119,8 @@ START_TEST(the_traces_form_wins)
     ck_assert_str_eq(c->headers[0].name, "traces");
     config_unref(c);
 }
-END_TEST
 
-START_TEST(ais_variables_win_over_opentelemetrys)
+TEST(ais_variables_win_over_opentelemetrys)
 {
     both("ENDPOINT", "http://otel:1", "http://otel:2");
     setenv("AIS_TRACING_ENDPOINT", "http://ais:1", 1);
@@ -129,11 +128,10 @@ START_TEST(ais_variables_win_over_opentelemetrys)
     ck_assert_str_eq(c->host, "ais");
     config_unref(c);
 }
-END_TEST
 
 /* ---- headers ---- */
 
-START_TEST(headers_are_decoded_and_lower_case)
+TEST(headers_are_decoded_and_lower_case)
 {
     both("HEADERS", "X-Api-Key=abc%3D%2C1 , ,authorization=Bearer%20t=o,empty=", NULL);
     struct config *c = loaded(NULL);
@@ -145,9 +143,8 @@ START_TEST(headers_are_decoded_and_lower_case)
     ck_assert_str_eq(c->headers[2].value, "");
     config_unref(c);
 }
-END_TEST
 
-START_TEST(a_bad_header_is_refused_and_not_repeated)
+TEST(a_bad_header_is_refused_and_not_repeated)
 {
     static const struct {
         const char *value, *words;
@@ -173,9 +170,8 @@ START_TEST(a_bad_header_is_refused_and_not_repeated)
         ck_assert_msg(!strstr(words, "s3cret"), "%s", words);
     }
 }
-END_TEST
 
-START_TEST(a_header_that_the_token_has_is_refused)
+TEST(a_header_that_the_token_has_is_refused)
 {
     both("HEADERS", "Authorization=s3cret", NULL);
     const char *words = refused("{\"tracing\": {\"enabled\": true, \"exporter_endpoint\": \"c:1\",\n\"exporter_auth\": "
@@ -183,9 +179,8 @@ START_TEST(a_header_that_the_token_has_is_refused)
     ck_assert_ptr_nonnull(strstr(words, ":2: tracing.exporter_auth.token_header: OTEL_EXPORTER_OTLP_HEADERS sets"));
     ck_assert_ptr_null(strstr(words, "s3cret"));
 }
-END_TEST
 
-START_TEST(headers_are_printed_without_their_values)
+TEST(headers_are_printed_without_their_values)
 {
     struct buf out = {0};
     both("HEADERS", "x-key=s3cret", NULL);
@@ -197,9 +192,8 @@ START_TEST(headers_are_printed_without_their_values)
     config_unref(c);
     buf_done(&out);
 }
-END_TEST
 
-START_TEST(headers_in_the_clear_are_worth_a_warning)
+TEST(headers_in_the_clear_are_worth_a_warning)
 {
     both("HEADERS", "x-key=s3cret", NULL);
     both("ENDPOINT", "http://far:1", NULL);
@@ -211,11 +205,10 @@ START_TEST(headers_in_the_clear_are_worth_a_warning)
     ck_assert(!c->token_in_clear);
     config_unref(c);
 }
-END_TEST
 
 /* ---- resource ---- */
 
-START_TEST(resource_attributes_add_what_the_file_lacks)
+TEST(resource_attributes_add_what_the_file_lacks)
 {
     setenv("OTEL_RESOURCE_ATTRIBUTES", "a=1, b = x%20y%2C ,site=env", 1);
     struct config *c = loaded("{\"tracing\": {\"attributes\": {\"site\": \"file\"}}}");
@@ -226,9 +219,8 @@ START_TEST(resource_attributes_add_what_the_file_lacks)
     ck_assert_str_eq(c->attributes[2].value, "x y,");
     config_unref(c);
 }
-END_TEST
 
-START_TEST(the_service_name_is_the_prefix_where_the_file_has_none)
+TEST(the_service_name_is_the_prefix_where_the_file_has_none)
 {
     setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=attribute,a=1", 1);
     struct config *c = loaded(NULL);
@@ -247,11 +239,10 @@ START_TEST(the_service_name_is_the_prefix_where_the_file_has_none)
     ck_assert_str_eq(c->service_prefix, "ais");
     config_unref(c);
 }
-END_TEST
 
 /* ---- errors ---- */
 
-START_TEST(a_bad_value_names_its_variable)
+TEST(a_bad_value_names_its_variable)
 {
     static const struct {
         const char *name, *value, *words;
@@ -271,30 +262,4 @@ START_TEST(a_bad_value_names_its_variable)
         ck_assert_msg(strstr(words, table[i].name) && strstr(words, table[i].words), "%s", words);
         unsetenv(table[i].name);
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("config_otel");
-    TCase *tc = tcase_create("config_otel");
-    tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_test(tc, the_endpoint_turns_tracing_on_unless_the_file_speaks);
-    tcase_add_test(tc, insecure_matters_for_an_endpoint_without_scheme_only);
-    tcase_add_test(tc, the_traces_form_wins);
-    tcase_add_test(tc, ais_variables_win_over_opentelemetrys);
-    tcase_add_test(tc, headers_are_decoded_and_lower_case);
-    tcase_add_test(tc, a_bad_header_is_refused_and_not_repeated);
-    tcase_add_test(tc, a_header_that_the_token_has_is_refused);
-    tcase_add_test(tc, headers_are_printed_without_their_values);
-    tcase_add_test(tc, headers_in_the_clear_are_worth_a_warning);
-    tcase_add_test(tc, resource_attributes_add_what_the_file_lacks);
-    tcase_add_test(tc, the_service_name_is_the_prefix_where_the_file_has_none);
-    tcase_add_test(tc, a_bad_value_names_its_variable);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

@@ -2,7 +2,6 @@
  *
  * Our gRPC client against our gRPC server, in memory; each of them meets the C-core elsewhere.
  */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 
 #include "endpoint/grpc_server.h"
 #include "grpc/h2.h"
+#include "support/test.h"
 
 enum { CALLS_MAX = 16, TIMEOUT_MS = 1000, MAX_BUFFERED = 1 << 20 };
 
@@ -85,6 +85,8 @@ static void tear_down(void)
     ck_assert_uint_eq(buffered, 0);
 }
 
+FIXTURE(set_up, tear_down);
+
 /* Moves bytes both ways, at most so many at once, until nobody has any. */
 static void exchange(size_t piece)
 {
@@ -123,7 +125,7 @@ static void check_code(size_t index, enum grpc_code code)
     ck_assert_str_eq(grpc_code_name(outcomes[index].code), grpc_code_name(code));
 }
 
-START_TEST(calls_are_answered_however_the_bytes_are_cut)
+TEST(calls_are_answered_however_the_bytes_are_cut)
 {
     static const size_t pieces[] = {1, 2, 7, 9, 100, 65536};
     for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
@@ -134,9 +136,8 @@ START_TEST(calls_are_answered_however_the_bytes_are_cut)
     }
     ck_assert_uint_eq(calls, 6);
 }
-END_TEST
 
-START_TEST(calls_at_once_keep_apart)
+TEST(calls_at_once_keep_apart)
 {
     static uint8_t messages[CALLS_MAX][50000];
     for (size_t i = 0; i < CALLS_MAX; i++)
@@ -149,9 +150,8 @@ START_TEST(calls_at_once_keep_apart)
         ck_assert_mem_eq(outcomes[i].body, expected, (size_t)bytes);
     }
 }
-END_TEST
 
-START_TEST(an_error_brings_its_words)
+TEST(an_error_brings_its_words)
 {
     submit(&outcomes[0], "!", 1);
     exchange(65536);
@@ -161,9 +161,8 @@ START_TEST(an_error_brings_its_words)
     exchange(65536);
     check_code(1, GRPC_OK);
 }
-END_TEST
 
-START_TEST(an_unknown_method_is_unimplemented)
+TEST(an_unknown_method_is_unimplemented)
 {
     tear_down();
     set_up_path("/service/Methods");
@@ -172,9 +171,8 @@ START_TEST(an_unknown_method_is_unimplemented)
     check_code(0, GRPC_UNIMPLEMENTED);
     ck_assert_uint_eq(calls, 0);
 }
-END_TEST
 
-START_TEST(too_large_a_message_is_refused_before_it_is_there)
+TEST(too_large_a_message_is_refused_before_it_is_there)
 {
     size_t bytes = GRPC_SERVER_MAX_MESSAGE_BYTES + 1;
     uint8_t *message = calloc(1, bytes);
@@ -187,9 +185,8 @@ START_TEST(too_large_a_message_is_refused_before_it_is_there)
     check_code(1, GRPC_OK);
     free(message);
 }
-END_TEST
 
-START_TEST(unfinished_messages_share_a_budget)
+TEST(unfinished_messages_share_a_budget)
 {
     static uint8_t message[MAX_BUFFERED + 1];
     submit(&outcomes[0], message, sizeof(message));
@@ -201,9 +198,8 @@ START_TEST(unfinished_messages_share_a_budget)
     check_code(1, GRPC_OK);
     ck_assert_uint_eq(last_bytes, MAX_BUFFERED - 1);
 }
-END_TEST
 
-START_TEST(a_cancelled_call_gives_its_memory_back)
+TEST(a_cancelled_call_gives_its_memory_back)
 {
     static uint8_t message[500000];
     struct buf to_server = {0};
@@ -217,15 +213,13 @@ START_TEST(a_cancelled_call_gives_its_memory_back)
     ck_assert_uint_eq(calls, 0);
     buf_done(&to_server);
 }
-END_TEST
 
-START_TEST(what_is_not_http2_ends_the_connection)
+TEST(what_is_not_http2_ends_the_connection)
 {
     ck_assert_int_eq(grpc_server_receive(server, (const uint8_t *)"GET / HTTP/1.1\r\n\r\n", 18), -EPROTO);
 }
-END_TEST
 
-START_TEST(after_goodbye_the_connection_is_done)
+TEST(after_goodbye_the_connection_is_done)
 {
     submit(&outcomes[0], "x", 1);
     exchange(65536);
@@ -233,27 +227,4 @@ START_TEST(after_goodbye_the_connection_is_done)
     grpc_server_shutdown(server);
     exchange(65536);
     ck_assert(grpc_server_done(server));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("grpc_server");
-    TCase *tests = tcase_create("grpc_server");
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, calls_are_answered_however_the_bytes_are_cut);
-    tcase_add_test(tests, calls_at_once_keep_apart);
-    tcase_add_test(tests, an_error_brings_its_words);
-    tcase_add_test(tests, an_unknown_method_is_unimplemented);
-    tcase_add_test(tests, too_large_a_message_is_refused_before_it_is_there);
-    tcase_add_test(tests, unfinished_messages_share_a_budget);
-    tcase_add_test(tests, a_cancelled_call_gives_its_memory_back);
-    tcase_add_test(tests, what_is_not_http2_ends_the_connection);
-    tcase_add_test(tests, after_goodbye_the_connection_is_done);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,7 +2,6 @@
  *
  * The query API's answers, field by field, its parameters, and what strangers may send.
  */
-#include <check.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "endpoint/traces/parameter.h"
 #include "endpoint/traces/trace_search.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
+#include "support/test.h"
 
 enum { MESSAGE_MAX = 16384, PARAMETERS_MAX = 64 };
 static const uint64_t now_ns = 1000000000000;
@@ -30,6 +30,8 @@ static void tear_down(void)
 {
     store_free(store);
 }
+
+FIXTURE(set_up, tear_down);
 
 /* ---- spans */
 
@@ -252,7 +254,7 @@ static void assert_problem(const char *path, const char *const *parameters, unsi
 
 #define ENVELOPE(total) ",\"total\":" total ",\"limit\":0,\"offset\":0,\"errors\":null}"
 
-START_TEST(services_and_operations_are_sorted_names)
+TEST(services_and_operations_are_sorted_names)
 {
     add_usual();
     json_t *json = get(200, "/api/services", NULL);
@@ -271,18 +273,16 @@ START_TEST(services_and_operations_are_sorted_names)
     assert_json(json, "{\"data\":[]" ENVELOPE("0"));
     json_decref(json);
 }
-END_TEST
 
-START_TEST(a_service_may_be_called_anything)
+TEST(a_service_may_be_called_anything)
 {
     add(&(struct written){.service = "a/b/operations", .name = "x", .trace = 1, .span = 1});
     json_t *json = get(200, "/api/services/a/b/operations/operations", NULL);
     assert_json(json, "{\"data\":[\"x\"]" ENVELOPE("1"));
     json_decref(json);
 }
-END_TEST
 
-START_TEST(an_empty_store_has_empty_lists)
+TEST(an_empty_store_has_empty_lists)
 {
     static const char *const paths[] = {"/api/services", "/api/traces", "/api/services/x/operations"};
     for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
@@ -291,12 +291,11 @@ START_TEST(an_empty_store_has_empty_lists)
         json_decref(json);
     }
 }
-END_TEST
 
 #define TRACE                "ab000000000000000000000000000001"
 #define TEXT_TAG(key, value) "{\"key\":\"" key "\",\"type\":\"string\",\"value\":\"" value "\"}"
 
-START_TEST(a_trace_has_every_field_in_its_place)
+TEST(a_trace_has_every_field_in_its_place)
 {
     /* clang-format off */
     static const char expected[] =
@@ -340,9 +339,8 @@ START_TEST(a_trace_has_every_field_in_its_place)
         json_decref(json);
     }
 }
-END_TEST
 
-START_TEST(a_summary_says_what_a_list_shows)
+TEST(a_summary_says_what_a_list_shows)
 {
     add_usual();
     json_t *json = get(200, "/v1/summaries", "service=proxy");
@@ -353,9 +351,8 @@ START_TEST(a_summary_says_what_a_list_shows)
                 "{\"name\":\"proxy\",\"spans\":1,\"errors\":0},{\"name\":\"target\",\"spans\":1,\"errors\":1}]}]}");
     json_decref(json);
 }
-END_TEST
 
-START_TEST(a_trace_without_its_root_starts_with_its_first_span)
+TEST(a_trace_without_its_root_starts_with_its_first_span)
 {
     add(&(struct written){.service = "b", .name = "late", .trace = 1, .span = 2, .parent = 9, .start_us = 20});
     add(&(struct written){.service = "a", .name = "early", .trace = 1, .span = 3, .parent = 9, .start_us = 10});
@@ -365,9 +362,8 @@ START_TEST(a_trace_without_its_root_starts_with_its_first_span)
     assert_json(json_object_get(trace, "root"), "{\"service\":\"a\",\"name\":\"early\"}");
     json_decref(json);
 }
-END_TEST
 
-START_TEST(errors_have_jaegers_form)
+TEST(errors_have_jaegers_form)
 {
     json_t *json = get(404, "/api/traces/1", NULL);
     assert_json(json, "{\"data\":null,\"total\":0,\"limit\":0,\"offset\":0,\"errors\":[{\"code\":404,"
@@ -381,11 +377,10 @@ START_TEST(errors_have_jaegers_form)
     assert_problem("/api/", NULL, 404, "no such path");
     assert_problem("/api/operations", NULL, 400, "'service' is required");
 }
-END_TEST
 
 /* ---- parameters */
 
-START_TEST(every_parameter_chooses)
+TEST(every_parameter_chooses)
 {
     add_usual();
     ck_assert_uint_eq(traces("limit=20"), 2);
@@ -414,9 +409,8 @@ START_TEST(every_parameter_chooses)
     ck_assert_uint_eq(traces("traceID=" TRACE, "traceID=77"), 1);
     ck_assert_uint_eq(traces("whatever=x", "raw=true"), 2);
 }
-END_TEST
 
-START_TEST(tags_are_looked_for_wherever_jaeger_shows_them)
+TEST(tags_are_looked_for_wherever_jaeger_shows_them)
 {
     static const char *const one_trace[] = {"{\"bucket\":\"nnn\"}",
                                             "{\"error\":\"true\"}",
@@ -460,9 +454,8 @@ START_TEST(tags_are_looked_for_wherever_jaeger_shows_them)
     ck_assert_uint_eq(traces("tag=error:true", "tag=host:t1"), 1);
     ck_assert_uint_eq(traces("tag=error:true", "tag=bucket:nnn"), 0);
 }
-END_TEST
 
-START_TEST(durations_are_read_as_go_writes_them)
+TEST(durations_are_read_as_go_writes_them)
 {
     static const struct {
         const char *text;
@@ -501,9 +494,8 @@ START_TEST(durations_are_read_as_go_writes_them)
         ck_assert_msg(!parameter_duration(text(bad[i]), &ns) && ns == 99, "%s", bad[i]);
     }
 }
-END_TEST
 
-START_TEST(wrong_parameters_are_named)
+TEST(wrong_parameters_are_named)
 {
     refused("limit=x", "'limit'");
     refused("limit=-1", "'limit'");
@@ -525,9 +517,8 @@ START_TEST(wrong_parameters_are_named)
                    "'maxDuration'");
     assert_problem("/v1/summaries", (const char *const[]){"limit=x", NULL}, 400, "'limit'");
 }
-END_TEST
 
-START_TEST(more_tags_than_sense_are_refused)
+TEST(more_tags_than_sense_are_refused)
 {
     const char *many[TRACE_QUERY_MAX_TAGS + 2] = {0};
     for (size_t i = 0; i < TRACE_QUERY_MAX_TAGS; i++)
@@ -537,11 +528,10 @@ START_TEST(more_tags_than_sense_are_refused)
     many[TRACE_QUERY_MAX_TAGS] = "tag=bucket:nnn";
     assert_problem("/api/traces", many, 400, "at most 32");
 }
-END_TEST
 
 /* ---- strangers, and spans that come meanwhile */
 
-START_TEST(any_bytes_as_parameters_are_answered)
+TEST(any_bytes_as_parameters_are_answered)
 {
     static const char *const keys[] = {"service",     "operation",   "spanKind", "tags", "tag",
                                        "minDuration", "maxDuration", "start",    "end",  "lookback",
@@ -570,9 +560,8 @@ START_TEST(any_bytes_as_parameters_are_answered)
         buf_done(&out);
     }
 }
-END_TEST
 
-START_TEST(spans_may_come_and_go_while_an_answer_is_read)
+TEST(spans_may_come_and_go_while_an_answer_is_read)
 {
     struct jaeger_answer *answer;
     struct buf out = {0};
@@ -602,9 +591,8 @@ START_TEST(spans_may_come_and_go_while_an_answer_is_read)
     jaeger_answer_free(answer);
     buf_done(&out);
 }
-END_TEST
 
-START_TEST(a_search_looks_at_a_bounded_piece_at_a_time)
+TEST(a_search_looks_at_a_bounded_piece_at_a_time)
 {
     struct trace_query *query;
     struct trace_search *search;
@@ -624,9 +612,8 @@ START_TEST(a_search_looks_at_a_bounded_piece_at_a_time)
     trace_search_free(search);
     trace_query_free(query);
 }
-END_TEST
 
-START_TEST(names_are_bounded)
+TEST(names_are_bounded)
 {
     char name[32];
     for (unsigned i = 0; i < JAEGER_API_MAX_OPERATIONS + 100; i++) {
@@ -641,9 +628,8 @@ START_TEST(names_are_bounded)
     ck_assert_uint_eq(json_array_size(json_object_get(json, "data")), JAEGER_API_MAX_OPERATIONS);
     json_decref(json);
 }
-END_TEST
 
-START_TEST(field_numbers_are_those_of_the_protocol)
+TEST(field_numbers_are_those_of_the_protocol)
 {
     const ProtobufCMessageDescriptor *span = &opentelemetry__proto__trace__v1__span__descriptor;
     const ProtobufCMessageDescriptor *event = &opentelemetry__proto__trace__v1__span__event__descriptor;
@@ -690,36 +676,4 @@ START_TEST(field_numbers_are_those_of_the_protocol)
         ck_assert_ptr_nonnull(field);
         ck_assert_str_eq(field->name, fields[i].name);
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("jaeger_api");
-    TCase *tests = tcase_create("jaeger_api");
-    tcase_set_timeout(tests, 30);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, services_and_operations_are_sorted_names);
-    tcase_add_test(tests, a_service_may_be_called_anything);
-    tcase_add_test(tests, an_empty_store_has_empty_lists);
-    tcase_add_test(tests, a_trace_has_every_field_in_its_place);
-    tcase_add_test(tests, a_summary_says_what_a_list_shows);
-    tcase_add_test(tests, a_trace_without_its_root_starts_with_its_first_span);
-    tcase_add_test(tests, errors_have_jaegers_form);
-    tcase_add_test(tests, every_parameter_chooses);
-    tcase_add_test(tests, tags_are_looked_for_wherever_jaeger_shows_them);
-    tcase_add_test(tests, durations_are_read_as_go_writes_them);
-    tcase_add_test(tests, wrong_parameters_are_named);
-    tcase_add_test(tests, more_tags_than_sense_are_refused);
-    tcase_add_test(tests, any_bytes_as_parameters_are_answered);
-    tcase_add_test(tests, spans_may_come_and_go_while_an_answer_is_read);
-    tcase_add_test(tests, a_search_looks_at_a_bounded_piece_at_a_time);
-    tcase_add_test(tests, names_are_bounded);
-    tcase_add_test(tests, field_numbers_are_those_of_the_protocol);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
 }

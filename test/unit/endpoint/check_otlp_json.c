@@ -2,7 +2,6 @@
  *
  * From protobuf bytes, packed by protobuf-c or written here byte by byte, to OTLP/JSON.
  */
-#include <check.h>
 #include <errno.h>
 #include <float.h>
 #include <math.h>
@@ -14,6 +13,7 @@
 #include "endpoint/otlp/otlp_json.h"
 #include "endpoint/otlp/text.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
+#include "support/test.h"
 
 #define ANY            (&opentelemetry__proto__common__v1__any_value__descriptor)
 #define SPAN           (&opentelemetry__proto__trace__v1__span__descriptor)
@@ -49,7 +49,7 @@ static void check_double(double value, const char *expected)
     check_packed(&any.base, json);
 }
 
-START_TEST(doubles_are_short_and_exact_or_words)
+TEST(doubles_are_short_and_exact_or_words)
 {
     check_double(0, "0");
     check_double(-0.0, "-0");
@@ -61,7 +61,6 @@ START_TEST(doubles_are_short_and_exact_or_words)
     check_double(INFINITY, "\"Infinity\"");
     check_double(-INFINITY, "\"-Infinity\"");
 }
-END_TEST
 
 static void check_int(int64_t value, const char *expected)
 {
@@ -73,23 +72,21 @@ static void check_int(int64_t value, const char *expected)
     check_packed(&any.base, json);
 }
 
-START_TEST(integers_of_64_bits_are_strings)
+TEST(integers_of_64_bits_are_strings)
 {
     check_int(0, "0");
     check_int(-1, "-1");
     check_int(INT64_MIN, "-9223372036854775808");
     check_int(INT64_MAX, "9223372036854775807");
 }
-END_TEST
 
-START_TEST(bytes_are_base64_padded)
+TEST(bytes_are_base64_padded)
 {
     check_json(ANY, BYTES("\x3a\x00"), "{\"bytesValue\":\"\"}");
     check_json(ANY, BYTES("\x3a\x01\xff"), "{\"bytesValue\":\"/w==\"}");
     check_json(ANY, BYTES("\x3a\x02\xff\xfe"), "{\"bytesValue\":\"//4=\"}");
     check_json(ANY, BYTES("\x3a\x03\xff\xfe\x00"), "{\"bytesValue\":\"//4A\"}");
 }
-END_TEST
 
 static void check_text(struct wire_bytes text, const char *expected)
 {
@@ -100,7 +97,7 @@ static void check_text(struct wire_bytes text, const char *expected)
     buf_done(&out);
 }
 
-START_TEST(text_is_escaped)
+TEST(text_is_escaped)
 {
     check_text(BYTES(""), "\"\"");
     check_text(BYTES("a\0b"), "\"a\\u0000b\"");
@@ -112,9 +109,8 @@ START_TEST(text_is_escaped)
                "\"Gr\xc3\xbc\xc3\x9f"
                "e \xe4\xb8\x96 \xf0\x9f\x98\x80 \xef\xbf\xbd\"");
 }
-END_TEST
 
-START_TEST(what_is_not_utf8_is_replaced)
+TEST(what_is_not_utf8_is_replaced)
 {
     check_text(BYTES("a\xff"
                      "b"),
@@ -128,9 +124,8 @@ START_TEST(what_is_not_utf8_is_replaced)
     check_text(BYTES("\xed\xa0\x80"), "\"\\ufffd\\ufffd\\ufffd\"");            /* a surrogate */
     check_text(BYTES("\xf4\x90\x80\x80"), "\"\\ufffd\\ufffd\\ufffd\\ufffd\""); /* above U+10FFFF */
 }
-END_TEST
 
-START_TEST(a_span_with_everything)
+TEST(a_span_with_everything)
 {
     Opentelemetry__Proto__Trace__V1__Span span = OPENTELEMETRY__PROTO__TRACE__V1__SPAN__INIT;
     Opentelemetry__Proto__Trace__V1__Status status = OPENTELEMETRY__PROTO__TRACE__V1__STATUS__INIT;
@@ -175,9 +170,8 @@ START_TEST(a_span_with_everything)
                  "\"links\":[{\"traceId\":\"0a0000000000000000000000000000ff\",\"spanId\":\"0100000000000000\","
                  "\"flags\":257}],\"status\":{\"message\":\"no\",\"code\":2},\"flags\":769}");
 }
-END_TEST
 
-START_TEST(fields_in_any_order_and_unknown_ones)
+TEST(fields_in_any_order_and_unknown_ones)
 {
     /* unknown 100 (varint), attribute a, name "1", attribute b, name "2" */
     check_json(SPAN,
@@ -188,17 +182,15 @@ START_TEST(fields_in_any_order_and_unknown_ones)
                      "2"),
                "{\"name\":\"2\",\"attributes\":[{\"key\":\"a\"},{\"key\":\"b\"}]}");
 }
-END_TEST
 
-START_TEST(of_a_oneof_the_last_one_counts)
+TEST(of_a_oneof_the_last_one_counts)
 {
     check_json(ANY, BYTES("\x18\x05\x0a\x01x"), "{\"stringValue\":\"x\"}");
     check_json(ANY, BYTES("\x0a\x01x\x18\x05"), "{\"intValue\":\"5\"}");
     check_json(ANY, BYTES(""), "{}");
 }
-END_TEST
 
-START_TEST(what_is_not_protobuf_is_refused)
+TEST(what_is_not_protobuf_is_refused)
 {
     static const struct wire_bytes bad[] = {
         BYTES("\x0a"),                                             /* no length */
@@ -222,7 +214,6 @@ START_TEST(what_is_not_protobuf_is_refused)
         free(exact);
     }
 }
-END_TEST
 
 /* AnyValue in ArrayValue in AnyValue ..., from the inside out. */
 static size_t nest(uint8_t *out, size_t capacity, unsigned levels)
@@ -243,34 +234,11 @@ static size_t nest(uint8_t *out, size_t capacity, unsigned levels)
     return bytes;
 }
 
-START_TEST(nesting_is_bounded)
+TEST(nesting_is_bounded)
 {
     static uint8_t bytes[1 << 20];
     ck_assert_int_eq(wire_check(ANY, (struct wire_bytes){bytes, nest(bytes, sizeof(bytes), WIRE_MAX_DEPTH - 2)}), 0);
     ck_assert_int_eq(wire_check(ANY, (struct wire_bytes){bytes, nest(bytes, sizeof(bytes), WIRE_MAX_DEPTH + 2)}),
                      -EBADMSG);
     ck_assert_int_eq(wire_check(ANY, (struct wire_bytes){bytes, nest(bytes, sizeof(bytes), 100000)}), -EBADMSG);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("otlp_json");
-    TCase *tests = tcase_create("otlp_json");
-    tcase_add_test(tests, doubles_are_short_and_exact_or_words);
-    tcase_add_test(tests, integers_of_64_bits_are_strings);
-    tcase_add_test(tests, bytes_are_base64_padded);
-    tcase_add_test(tests, text_is_escaped);
-    tcase_add_test(tests, what_is_not_utf8_is_replaced);
-    tcase_add_test(tests, a_span_with_everything);
-    tcase_add_test(tests, fields_in_any_order_and_unknown_ones);
-    tcase_add_test(tests, of_a_oneof_the_last_one_counts);
-    tcase_add_test(tests, what_is_not_protobuf_is_refused);
-    tcase_add_test(tests, nesting_is_bounded);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,7 +3,6 @@
  * Queries over HTTP on a loop that has other things to do as well.
  */
 #include <arpa/inet.h>
-#include <check.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 
 #include "endpoint/listen.h"
 #include "endpoint/query.h"
+#include "support/test.h"
 
 enum { SPANS = 4000, MESSAGE_BYTES = 4000 };
 
@@ -102,7 +102,7 @@ static void run_scene(struct scene *scene, const char *request)
     store_free(scene->store);
 }
 
-START_TEST(the_loop_turns_while_a_search_looks)
+TEST(the_loop_turns_while_a_search_looks)
 {
     static struct scene scene;
     run_scene(&scene, "GET /v1/summaries?tag=never:there HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -110,18 +110,16 @@ START_TEST(the_loop_turns_while_a_search_looks)
     ck_assert_ptr_nonnull(strstr(scene.answer, "{\"traces\":["));
     ck_assert_uint_ge(scene.turns, 8); /* 16 MB to look at, in pieces of 1 MiB, at most two a turn */
 }
-END_TEST
 
-START_TEST(the_loop_turns_while_a_long_answer_is_sent)
+TEST(the_loop_turns_while_a_long_answer_is_sent)
 {
     static struct scene scene;
     run_scene(&scene, "GET /api/traces?limit=0 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     ck_assert_ptr_nonnull(strstr(scene.answer, "200 OK"));
     ck_assert_uint_ge(scene.turns, 12); /* a megabyte in pieces of 64 KiB */
 }
-END_TEST
 
-START_TEST(the_page_comes_with_its_policy)
+TEST(the_page_comes_with_its_policy)
 {
     static struct scene scene;
     run_scene(&scene, "GET /trace/12 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -129,21 +127,4 @@ START_TEST(the_page_comes_with_its_policy)
     ck_assert_ptr_nonnull(strstr(scene.answer, "Content-Security-Policy: default-src 'none'"));
     ck_assert_ptr_nonnull(strstr(scene.answer, "text/html"));
     ck_assert_ptr_nonnull(strstr(scene.answer, "<!doctype html>"));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("query");
-    TCase *tests = tcase_create("query");
-    tcase_set_timeout(tests, 60);
-    tcase_add_test(tests, the_loop_turns_while_a_search_looks);
-    tcase_add_test(tests, the_loop_turns_while_a_long_answer_is_sent);
-    tcase_add_test(tests, the_page_comes_with_its_policy);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "endpoint/store/store.h"
+#include "support/test.h"
 
 enum { SPAN_BYTES = 200 };
 
@@ -31,6 +30,8 @@ static void tear_down(void)
 {
     store_free(store);
 }
+
+FIXTURE(set_up, tear_down);
 
 static struct store_span span_of(uint64_t trace, uint64_t number, size_t bytes)
 {
@@ -70,7 +71,7 @@ static const struct store_trace *find(uint64_t trace)
     return store_find(store, id);
 }
 
-START_TEST(spans_come_back_by_trace_in_the_order_of_arrival)
+TEST(spans_come_back_by_trace_in_the_order_of_arrival)
 {
     for (uint64_t number = 1; number <= 30; number++)
         ck_assert_int_eq(add(number % 3, 31 - number), 1);
@@ -84,9 +85,8 @@ START_TEST(spans_come_back_by_trace_in_the_order_of_arrival)
         ck_assert_uint_eq(entry->span.start_ns, 1000 * expected);
     ck_assert_ptr_null(find(3));
 }
-END_TEST
 
-START_TEST(a_span_is_a_copy_and_its_name_points_into_it)
+TEST(a_span_is_a_copy_and_its_name_points_into_it)
 {
     uint8_t message[] = "..name..";
     struct store_span span = span_of(1, 1, 0);
@@ -99,9 +99,8 @@ START_TEST(a_span_is_a_copy_and_its_name_points_into_it)
     ck_assert_ptr_eq(entry->span.name.data, entry->span.message.data + 2);
     ck_assert_uint_eq(entry->span.name.len, 4);
 }
-END_TEST
 
-START_TEST(a_duplicate_is_counted_and_the_first_one_stays)
+TEST(a_duplicate_is_counted_and_the_first_one_stays)
 {
     struct store_span second = span_of(1, 1, 10);
     ck_assert_int_eq(add(1, 1), 1);
@@ -111,9 +110,8 @@ START_TEST(a_duplicate_is_counted_and_the_first_one_stays)
     ck_assert_uint_eq(stats().spans, 2);
     ck_assert_uint_eq(find(1)->first->span.message.len, SPAN_BYTES);
 }
-END_TEST
 
-START_TEST(newest_is_who_heard_last)
+TEST(newest_is_who_heard_last)
 {
     add(1, 1), add(2, 2), add(3, 3), add(1, 4), add(2, 2); /* the last is a duplicate: no news */
     const uint64_t expected[] = {1, 3, 2};
@@ -122,9 +120,8 @@ START_TEST(newest_is_who_heard_last)
         ck_assert_uint_eq(number_of(trace), expected[i]);
     ck_assert_ptr_null(trace);
 }
-END_TEST
 
-START_TEST(over_the_bound_the_trace_quiet_for_longest_goes)
+TEST(over_the_bound_the_trace_quiet_for_longest_goes)
 {
     tear_down();
     set_up_with(STORE_MIN_BYTES);
@@ -146,9 +143,8 @@ START_TEST(over_the_bound_the_trace_quiet_for_longest_goes)
     ck_assert_ptr_null(find(1));
     ck_assert_uint_gt(stats().spans, 1000);
 }
-END_TEST
 
-START_TEST(an_evicted_span_may_come_again)
+TEST(an_evicted_span_may_come_again)
 {
     tear_down();
     set_up_with(STORE_MIN_BYTES);
@@ -157,9 +153,8 @@ START_TEST(an_evicted_span_may_come_again)
     ck_assert_int_eq(add(1, 1), 1);
     ck_assert_uint_eq(stats().duplicates, 0);
 }
-END_TEST
 
-START_TEST(what_is_larger_than_all_memory_leaves_nothing_behind)
+TEST(what_is_larger_than_all_memory_leaves_nothing_behind)
 {
     tear_down();
     set_up_with(STORE_MIN_BYTES);
@@ -171,9 +166,8 @@ START_TEST(what_is_larger_than_all_memory_leaves_nothing_behind)
     ck_assert_uint_lt(stats().bytes, before + 4096); /* the tables' first buckets */
     ck_assert_ptr_null(store_newest(store));
 }
-END_TEST
 
-START_TEST(a_pinned_trace_outlives_its_eviction)
+TEST(a_pinned_trace_outlives_its_eviction)
 {
     tear_down();
     set_up_with(STORE_MIN_BYTES);
@@ -187,9 +181,8 @@ START_TEST(a_pinned_trace_outlives_its_eviction)
     ck_assert_ptr_eq(store_group_origin(pinned->first->group)->resource.data, store_group_origin(group)->resource.data);
     store_unpin(store, pinned); /* valgrind and the address sanitizer see whether it is freed, and once */
 }
-END_TEST
 
-START_TEST(equal_origins_are_kept_once_and_go_with_their_last_span)
+TEST(equal_origins_are_kept_once_and_go_with_their_last_span)
 {
     struct store_group *again, *other;
     struct store_origin differs = origin;
@@ -207,9 +200,8 @@ START_TEST(equal_origins_are_kept_once_and_go_with_their_last_span)
     store_release_group(store, group);
     ck_assert_ptr_eq(store_next_group(store, NULL), group); /* the span still holds it */
 }
-END_TEST
 
-START_TEST(a_service_points_into_the_kept_resource)
+TEST(a_service_points_into_the_kept_resource)
 {
     struct store_group *kept;
     uint8_t resource[] = "xxshop";
@@ -220,9 +212,8 @@ START_TEST(a_service_points_into_the_kept_resource)
     ck_assert_ptr_eq(is->service.data, is->resource.data + 2);
     ck_assert_mem_eq(is->service.data, "shop", 4);
 }
-END_TEST
 
-START_TEST(many_spans_are_all_found)
+TEST(many_spans_are_all_found)
 {
     for (uint64_t number = 1; number <= 100000; number++)
         ck_assert_int_eq(add(number / 10, number), 1);
@@ -231,38 +222,11 @@ START_TEST(many_spans_are_all_found)
     ck_assert_uint_eq(stats().spans, 100000);
     ck_assert_uint_eq(stats().duplicates, 100000);
 }
-END_TEST
 
-START_TEST(too_little_memory_is_refused)
+TEST(too_little_memory_is_refused)
 {
     struct store *none = NULL;
     ck_assert_int_eq(store_new(STORE_MIN_BYTES - 1, 0, &none), -EINVAL);
     ck_assert_ptr_null(none);
     store_free(NULL);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("store");
-    TCase *tests = tcase_create("store");
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, spans_come_back_by_trace_in_the_order_of_arrival);
-    tcase_add_test(tests, a_span_is_a_copy_and_its_name_points_into_it);
-    tcase_add_test(tests, a_duplicate_is_counted_and_the_first_one_stays);
-    tcase_add_test(tests, newest_is_who_heard_last);
-    tcase_add_test(tests, over_the_bound_the_trace_quiet_for_longest_goes);
-    tcase_add_test(tests, an_evicted_span_may_come_again);
-    tcase_add_test(tests, what_is_larger_than_all_memory_leaves_nothing_behind);
-    tcase_add_test(tests, a_pinned_trace_outlives_its_eviction);
-    tcase_add_test(tests, equal_origins_are_kept_once_and_go_with_their_last_span);
-    tcase_add_test(tests, a_service_points_into_the_kept_resource);
-    tcase_add_test(tests, many_spans_are_all_found);
-    tcase_add_test(tests, too_little_memory_is_refused);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,7 +2,6 @@
  *
  * From requests into the store and out again as lines, with things happening in between.
  */
-#include <check.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "endpoint/ingest.h"
 #include "endpoint/traces/trace_lines.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
+#include "support/test.h"
 
 enum { MESSAGE_MAX = 4096 };
 
@@ -26,6 +26,8 @@ static void tear_down(void)
 {
     store_free(store);
 }
+
+FIXTURE(set_up, tear_down);
 
 struct written {
     const char *service;
@@ -109,7 +111,7 @@ static size_t count_lines(const struct trace_filter *filter, size_t want)
     return count;
 }
 
-START_TEST(a_trace_of_two_services_is_one_line_with_two_resources)
+TEST(a_trace_of_two_services_is_one_line_with_two_resources)
 {
     static const char expected[] =
         "{\"resourceSpans\":["
@@ -138,9 +140,8 @@ START_TEST(a_trace_of_two_services_is_one_line_with_two_resources)
         buf_done(&out);
     }
 }
-END_TEST
 
-START_TEST(filters_choose_and_the_limit_takes_the_newest)
+TEST(filters_choose_and_the_limit_takes_the_newest)
 {
     for (uint8_t i = 1; i <= 20; i++)
         send(&(struct written){.service = i % 2 ? "odd" : "even", .trace = i, .span = 1, .end_ns = 10u + i});
@@ -154,9 +155,8 @@ START_TEST(filters_choose_and_the_limit_takes_the_newest)
     ck_assert_uint_eq(count_lines(&(struct trace_filter){.by_id = true, .trace_id = {[15] = 5}}, 100), 1);
     ck_assert_uint_eq(count_lines(&(struct trace_filter){.by_id = true, .trace_id = {[15] = 99}}, 100), 0);
 }
-END_TEST
 
-START_TEST(a_filter_comes_from_parameters)
+TEST(a_filter_comes_from_parameters)
 {
     static const struct {
         const char *key, *value;
@@ -190,9 +190,8 @@ START_TEST(a_filter_comes_from_parameters)
     }
     ck_assert_ptr_nonnull(trace_filter_set(&filter, "nonsense", ""));
 }
-END_TEST
 
-START_TEST(eviction_in_the_middle_of_reading_leaves_whole_lines)
+TEST(eviction_in_the_middle_of_reading_leaves_whole_lines)
 {
     struct trace_lines *lines;
     struct store_stats stats;
@@ -220,9 +219,8 @@ START_TEST(eviction_in_the_middle_of_reading_leaves_whole_lines)
     trace_lines_free(lines);
     buf_done(&out);
 }
-END_TEST
 
-START_TEST(reading_may_be_given_up_at_any_point)
+TEST(reading_may_be_given_up_at_any_point)
 {
     for (uint8_t i = 1; i <= 3; i++)
         send(&(struct written){.service = "a", .trace = i, .span = 1});
@@ -237,9 +235,8 @@ START_TEST(reading_may_be_given_up_at_any_point)
     }
     trace_lines_free(NULL);
 }
-END_TEST
 
-START_TEST(what_is_no_span_is_rejected_and_the_rest_is_kept)
+TEST(what_is_no_span_is_rejected_and_the_rest_is_kept)
 {
     struct ingest_result result = send(&(struct written){.service = "a", .trace = 0, .span = 1});
     ck_assert_uint_eq(result.rejected, 1);
@@ -252,9 +249,8 @@ START_TEST(what_is_no_span_is_rejected_and_the_rest_is_kept)
     ck_assert_uint_eq(send(&(struct written){.service = "a", .trace = 1, .span = 1}).duplicates, 1);
     ck_assert_uint_eq(count_lines(&(struct trace_filter){.service = "a"}, 100), 1);
 }
-END_TEST
 
-START_TEST(a_request_cut_short_stores_nothing)
+TEST(a_request_cut_short_stores_nothing)
 {
     uint8_t bytes[MESSAGE_MAX];
     struct ingest_result result = {.kept = 77};
@@ -270,9 +266,8 @@ START_TEST(a_request_cut_short_stores_nothing)
     ck_assert_uint_eq(stats.received, 0);
     ck_assert_uint_eq(result.kept, 77);
 }
-END_TEST
 
-START_TEST(any_byte_may_be_wrong)
+TEST(any_byte_may_be_wrong)
 {
     uint8_t bytes[MESSAGE_MAX];
     size_t size = pack(bytes, &(struct written){.service = "a", .trace = 1, .span = 1});
@@ -288,26 +283,4 @@ START_TEST(any_byte_may_be_wrong)
         }
     }
     count_lines(&(struct trace_filter){0}, 100); /* and what came of it is still JSON */
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("trace_lines");
-    TCase *tests = tcase_create("trace_lines");
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, a_trace_of_two_services_is_one_line_with_two_resources);
-    tcase_add_test(tests, filters_choose_and_the_limit_takes_the_newest);
-    tcase_add_test(tests, a_filter_comes_from_parameters);
-    tcase_add_test(tests, eviction_in_the_middle_of_reading_leaves_whole_lines);
-    tcase_add_test(tests, reading_may_be_given_up_at_any_point);
-    tcase_add_test(tests, what_is_no_span_is_rejected_and_the_rest_is_kept);
-    tcase_add_test(tests, a_request_cut_short_stores_nothing);
-    tcase_add_test(tests, any_byte_may_be_wrong);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

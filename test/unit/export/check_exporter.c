@@ -2,15 +2,14 @@
  *
  * The exporter against a scripted server over the loopback interface: what it does about each answer.
  */
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "export/backoff.h"
 #include "support/exporter_batch.h"
 #include "support/exporter_bench.h"
+#include "support/test.h"
 
-START_TEST(batches_are_exported_and_counted)
+TEST(batches_are_exported_and_counted)
 {
     bench_begin(NULL, 0);
     bench_serve(NULL);
@@ -27,9 +26,8 @@ START_TEST(batches_are_exported_and_counted)
     ck_assert_str_eq(bench_log(), "");
     bench_end();
 }
-END_TEST
 
-START_TEST(retryable_answers_are_retried_until_acknowledged_once)
+TEST(retryable_answers_are_retried_until_acknowledged_once)
 {
     static const struct script_step steps[] = {
         {.status = 14, .times = 3},
@@ -57,10 +55,9 @@ START_TEST(retryable_answers_are_retried_until_acknowledged_once)
     ck_assert_ptr_null(exporter_trouble(bench.exporter));
     bench_end();
 }
-END_TEST
 
 /* The server asks for 0.3 s, and the backoff for less, or for more. */
-START_TEST(the_longer_of_retry_info_and_backoff_is_waited_for)
+LOOP_TEST(the_longer_of_retry_info_and_backoff_is_waited_for, 2)
 {
     static const uint64_t backoffs_ms[] = {20, 700}, waits_ms[] = {300, 560};
     /* google.rpc.Status with RetryInfo{0.3 s} */
@@ -78,9 +75,8 @@ START_TEST(the_longer_of_retry_info_and_backoff_is_waited_for)
     bench_check_all_exported();
     bench_end();
 }
-END_TEST
 
-START_TEST(partial_success_counts_the_rejected)
+TEST(partial_success_counts_the_rejected)
 {
     static const struct script_step steps[] = {{.rejected = 3, .rejected_message = "too old"},
                                                {.rejected = 1000, .rejected_message = "more than there are"},
@@ -100,9 +96,8 @@ START_TEST(partial_success_counts_the_rejected)
     ck_assert_ptr_nonnull(strstr(bench_log(), "only a warning"));
     bench_end();
 }
-END_TEST
 
-START_TEST(refused_batches_are_given_up_with_a_reason)
+TEST(refused_batches_are_given_up_with_a_reason)
 {
     static const struct script_step steps[] = {
         {.status = 12, .message = "no such service"},     {.status = 16}, {.status = 7}, {.status = 8}, {.status = 3},
@@ -130,9 +125,8 @@ START_TEST(refused_batches_are_given_up_with_a_reason)
     ck_assert_ptr_null(exporter_trouble(bench.exporter));
     bench_end();
 }
-END_TEST
 
-START_TEST(a_silent_server_is_a_deadline_and_another_try)
+TEST(a_silent_server_is_a_deadline_and_another_try)
 {
     static const struct script_step steps[] = {{.kind = SCRIPT_HOLD, .times = SCRIPT_FOR_EVER}};
     bench_begin(steps, 1);
@@ -149,9 +143,8 @@ START_TEST(a_silent_server_is_a_deadline_and_another_try)
     ck_assert_uint_eq(script_server_resets(bench.server), bench.stats.export_requests[GRPC_DEADLINE_EXCEEDED]);
     bench_end();
 }
-END_TEST
 
-START_TEST(calls_in_flight_stay_within_both_limits)
+LOOP_TEST(calls_in_flight_stay_within_both_limits, 2)
 {
     static const struct script_step steps[] = {{.kind = SCRIPT_HOLD, .times = SCRIPT_FOR_EVER}};
     bench_begin(steps, 1);
@@ -169,9 +162,8 @@ START_TEST(calls_in_flight_stay_within_both_limits)
     ck_assert_uint_eq(on_wire, expected);
     bench_end();
 }
-END_TEST
 
-START_TEST(a_batch_in_backoff_holds_no_place)
+TEST(a_batch_in_backoff_holds_no_place)
 {
     static const struct script_step steps[] = {{.status = 14}};
     bench_begin(steps, 1);
@@ -187,9 +179,8 @@ START_TEST(a_batch_in_backoff_holds_no_place)
     bench_check_all_exported();
     bench_end();
 }
-END_TEST
 
-START_TEST(batches_in_backoff_keep_no_new_ones_out)
+TEST(batches_in_backoff_keep_no_new_ones_out)
 {
     static const struct script_step steps[] = {{.status = 14, .times = 40}};
     bench_begin(steps, 1);
@@ -203,9 +194,8 @@ START_TEST(batches_in_backoff_keep_no_new_ones_out)
     ck_assert(exporter_has_room(bench.exporter));
     bench_end();
 }
-END_TEST
 
-START_TEST(a_batch_that_is_spooled_meanwhile_comes_back_instead_of_waiting)
+TEST(a_batch_that_is_spooled_meanwhile_comes_back_instead_of_waiting)
 {
     static const struct script_step steps[] = {
         {.status = 14, .delay_ms = 20}, {.kind = SCRIPT_RESET, .error = 7, .delay_ms = 20}, {.delay_ms = 20}};
@@ -226,9 +216,8 @@ START_TEST(a_batch_that_is_spooled_meanwhile_comes_back_instead_of_waiting)
     ck_assert_uint_eq(exporter_held(bench.exporter), 0);
     bench_end();
 }
-END_TEST
 
-START_TEST(closing_forgets_what_is_held)
+LOOP_TEST(closing_forgets_what_is_held, 3)
 {
     static const struct script_step steps[] = {{.kind = SCRIPT_HOLD, .times = 2},
                                                {.status = 14, .times = SCRIPT_FOR_EVER}};
@@ -243,9 +232,8 @@ START_TEST(closing_forgets_what_is_held)
     bench_end();
     ck_assert_uint_eq(bench.finished, 0);
 }
-END_TEST
 
-START_TEST(backoff_grows_to_its_cap_within_its_jitter)
+TEST(backoff_grows_to_its_cap_within_its_jitter)
 {
     const struct backoff exact = {1000, 30000, 1.5, 0};
     ck_assert_uint_eq(backoff_ms(&exact, 0, 0), 1000);
@@ -266,30 +254,4 @@ START_TEST(backoff_grows_to_its_cap_within_its_jitter)
     ck_assert_uint_le(low, 850);
     ck_assert_uint_ge(high, 1150);
     ck_assert_uint_le(high, 1200);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("exporter");
-    TCase *tcase = tcase_create("exporter");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, batches_are_exported_and_counted);
-    tcase_add_test(tcase, retryable_answers_are_retried_until_acknowledged_once);
-    tcase_add_loop_test(tcase, the_longer_of_retry_info_and_backoff_is_waited_for, 0, 2);
-    tcase_add_test(tcase, partial_success_counts_the_rejected);
-    tcase_add_test(tcase, refused_batches_are_given_up_with_a_reason);
-    tcase_add_test(tcase, a_silent_server_is_a_deadline_and_another_try);
-    tcase_add_loop_test(tcase, calls_in_flight_stay_within_both_limits, 0, 2);
-    tcase_add_test(tcase, a_batch_in_backoff_holds_no_place);
-    tcase_add_test(tcase, batches_in_backoff_keep_no_new_ones_out);
-    tcase_add_test(tcase, a_batch_that_is_spooled_meanwhile_comes_back_instead_of_waiting);
-    tcase_add_loop_test(tcase, closing_forgets_what_is_held, 0, 3);
-    tcase_add_test(tcase, backoff_grows_to_its_cap_within_its_jitter);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

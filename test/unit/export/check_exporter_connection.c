@@ -2,16 +2,15 @@
  *
  * The exporter when connections fail, end, or lead elsewhere.
  */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "support/exporter_batch.h"
 #include "support/exporter_bench.h"
+#include "support/test.h"
 
-START_TEST(a_connection_that_only_keeps_silent_is_left_for_another)
+TEST(a_connection_that_only_keeps_silent_is_left_for_another)
 {
     static const struct script_step steps[] = {{.kind = SCRIPT_HOLD, .times = SCRIPT_FOR_EVER}};
     bench_begin(steps, 1);
@@ -27,9 +26,8 @@ START_TEST(a_connection_that_only_keeps_silent_is_left_for_another)
     ck_assert_uint_eq(script_server_accepted(bench.server), 2);
     bench_end();
 }
-END_TEST
 
-START_TEST(a_server_that_dies_and_returns_gets_what_it_missed)
+TEST(a_server_that_dies_and_returns_gets_what_it_missed)
 {
     static const struct script_step steps[] = {{.times = 2}, {.kind = SCRIPT_HOLD, .times = 2}};
     bench_begin(steps, 2);
@@ -50,9 +48,8 @@ START_TEST(a_server_that_dies_and_returns_gets_what_it_missed)
     ck_assert(bench.stats.outage_began_ms > 0 && bench.stats.outage_ended_ms >= bench.stats.outage_began_ms);
     bench_end();
 }
-END_TEST
 
-START_TEST(an_endpoint_that_is_not_there_yet_is_found_later)
+TEST(an_endpoint_that_is_not_there_yet_is_found_later)
 {
     bench_begin(NULL, 0);
     bench_serve(NULL); /* for a port that is free */
@@ -68,9 +65,8 @@ START_TEST(an_endpoint_that_is_not_there_yet_is_found_later)
     bench_check_all_exported();
     bench_end();
 }
-END_TEST
 
-START_TEST(goaway_moves_the_rest_to_a_new_connection_and_lets_the_old_one_finish)
+TEST(goaway_moves_the_rest_to_a_new_connection_and_lets_the_old_one_finish)
 {
     static const struct script_step steps[] = {
         {.delay_ms = 200}, {.kind = SCRIPT_GOAWAY_BEFORE}, {.times = 3}, {.kind = SCRIPT_GOAWAY_AFTER}};
@@ -89,9 +85,8 @@ START_TEST(goaway_moves_the_rest_to_a_new_connection_and_lets_the_old_one_finish
     ck_assert_uint_ge(script_server_accepted(bench.server), 2);
     bench_end();
 }
-END_TEST
 
-START_TEST(a_server_that_closes_on_every_request_is_not_stormed)
+TEST(a_server_that_closes_on_every_request_is_not_stormed)
 {
     static const struct script_step steps[] = {{.kind = SCRIPT_CLOSE, .times = SCRIPT_FOR_EVER}};
     bench_begin(steps, 1);
@@ -106,9 +101,8 @@ START_TEST(a_server_that_closes_on_every_request_is_not_stormed)
     ck_assert_uint_eq(exporter_held(bench.exporter), 8);
     bench_end();
 }
-END_TEST
 
-START_TEST(a_server_that_refuses_every_stream_is_not_stormed)
+TEST(a_server_that_refuses_every_stream_is_not_stormed)
 {
     static const struct script_step steps[] = {{.kind = SCRIPT_RESET, .error = 7, .times = 10}};
     bench_begin(steps, 1);
@@ -121,9 +115,8 @@ START_TEST(a_server_that_refuses_every_stream_is_not_stormed)
     ck_assert_uint_eq(bench.stats.export_requests[GRPC_UNAVAILABLE], 5);
     bench_end();
 }
-END_TEST
 
-START_TEST(who_is_not_grpc_is_named_with_the_setting_that_mends_it)
+LOOP_TEST(who_is_not_grpc_is_named_with_the_setting_that_mends_it, 2)
 {
     static const struct {
         const char *bytes;
@@ -140,9 +133,8 @@ START_TEST(who_is_not_grpc_is_named_with_the_setting_that_mends_it)
     ck_assert_ptr_nonnull(strstr(bench_log(), "exporter_endpoint"));
     bench_end();
 }
-END_TEST
 
-START_TEST(a_host_that_does_not_resolve_is_named)
+TEST(a_host_that_does_not_resolve_is_named)
 {
     bench_begin(NULL, 0);
     snprintf(bench.port, sizeof(bench.port), "4317");
@@ -152,7 +144,6 @@ START_TEST(a_host_that_does_not_resolve_is_named)
     ck_assert_ptr_nonnull(strstr(exporter_trouble(bench.exporter), "no-such-host.invalid:4317: cannot resolve"));
     bench_end();
 }
-END_TEST
 
 static bool acted_on(unsigned count)
 {
@@ -162,7 +153,7 @@ static bool acted_on(unsigned count)
     return sum >= count;
 }
 
-START_TEST(another_endpoint_gets_what_comes_next_and_the_first_finishes_what_it_has)
+TEST(another_endpoint_gets_what_comes_next_and_the_first_finishes_what_it_has)
 {
     static const struct script_step steps[] = {{.kind = SCRIPT_ANSWER, .delay_ms = 300}};
     bench_begin(steps, 1);
@@ -190,9 +181,8 @@ START_TEST(another_endpoint_gets_what_comes_next_and_the_first_finishes_what_it_
     script_server_stop(first);
     bench_end();
 }
-END_TEST
 
-START_TEST(a_reload_that_moves_nothing_keeps_the_connection)
+TEST(a_reload_that_moves_nothing_keeps_the_connection)
 {
     bench_begin(NULL, 0);
     bench_serve(NULL);
@@ -207,9 +197,8 @@ START_TEST(a_reload_that_moves_nothing_keeps_the_connection)
     ck_assert_uint_eq(script_server_accepted(bench.server), 1);
     bench_end();
 }
-END_TEST
 
-START_TEST(a_new_endpoint_ends_the_wait_for_the_old_one)
+TEST(a_new_endpoint_ends_the_wait_for_the_old_one)
 {
     bench_begin(NULL, 0);
     bench.config.host = "127.0.0.1";
@@ -228,9 +217,8 @@ START_TEST(a_new_endpoint_ends_the_wait_for_the_old_one)
     bench_run_until(bench_finished, 3);
     bench_end();
 }
-END_TEST
 
-START_TEST(tls_is_not_silently_left_out)
+TEST(tls_is_not_silently_left_out)
 {
     bench_begin(NULL, 0);
     bench.config.transport = CONFIG_TLS;
@@ -242,30 +230,4 @@ START_TEST(tls_is_not_silently_left_out)
     ck_assert_ptr_nonnull(strstr(exporter_trouble(bench.exporter), "http://"));
     ck_assert_uint_eq(exporter_held(bench.exporter), 3);
     bench_end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("exporter_connection");
-    TCase *tcase = tcase_create("exporter_connection");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, a_connection_that_only_keeps_silent_is_left_for_another);
-    tcase_add_test(tcase, a_server_that_dies_and_returns_gets_what_it_missed);
-    tcase_add_test(tcase, an_endpoint_that_is_not_there_yet_is_found_later);
-    tcase_add_test(tcase, goaway_moves_the_rest_to_a_new_connection_and_lets_the_old_one_finish);
-    tcase_add_test(tcase, a_server_that_closes_on_every_request_is_not_stormed);
-    tcase_add_test(tcase, a_server_that_refuses_every_stream_is_not_stormed);
-    tcase_add_loop_test(tcase, who_is_not_grpc_is_named_with_the_setting_that_mends_it, 0, 2);
-    tcase_add_test(tcase, a_host_that_does_not_resolve_is_named);
-    tcase_add_test(tcase, another_endpoint_gets_what_comes_next_and_the_first_finishes_what_it_has);
-    tcase_add_test(tcase, a_reload_that_moves_nothing_keeps_the_connection);
-    tcase_add_test(tcase, a_new_endpoint_ends_the_wait_for_the_old_one);
-    tcase_add_test(tcase, tls_is_not_silently_left_out);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,14 +2,13 @@
  *
  * The exporter with compression, against servers with and without it.
  */
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "support/exporter_batch.h"
 #include "support/exporter_bench.h"
+#include "support/test.h"
 
-START_TEST(a_batch_goes_gzipped_also_when_it_is_repeated)
+TEST(a_batch_goes_gzipped_also_when_it_is_repeated)
 {
     static const struct script_step steps[] = {{.status = 14, .times = 2}};
     bench_begin(steps, 1);
@@ -23,9 +22,8 @@ START_TEST(a_batch_goes_gzipped_also_when_it_is_repeated)
     ck_assert_ptr_nonnull(strstr(bench.last_headers, "\ngrpc-encoding: gzip\n"));
     bench_end();
 }
-END_TEST
 
-START_TEST(a_server_that_does_not_know_gzip_gets_it_plain_and_is_named)
+TEST(a_server_that_does_not_know_gzip_gets_it_plain_and_is_named)
 {
     static const struct script_step steps[] = {{.status = 12, .message = "unknown encoding"}};
     bench_begin(steps, 1);
@@ -42,9 +40,8 @@ START_TEST(a_server_that_does_not_know_gzip_gets_it_plain_and_is_named)
     ck_assert_ptr_nonnull(strstr(bench_log(), "set aistraced.compression to \"none\""));
     bench_end();
 }
-END_TEST
 
-START_TEST(a_service_that_is_not_there_refuses_gzipped_and_plain)
+TEST(a_service_that_is_not_there_refuses_gzipped_and_plain)
 {
     static const struct script_step steps[] = {{.status = 12, .times = 2}};
     bench_begin(steps, 1);
@@ -61,21 +58,4 @@ START_TEST(a_service_that_is_not_there_refuses_gzipped_and_plain)
     bench_run_until(bench_finished, 2);
     ck_assert_uint_eq(bench.gzipped, 2);
     bench_end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("exporter_gzip");
-    TCase *tcase = tcase_create("exporter_gzip");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, a_batch_goes_gzipped_also_when_it_is_repeated);
-    tcase_add_test(tcase, a_server_that_does_not_know_gzip_gets_it_plain_and_is_named);
-    tcase_add_test(tcase, a_service_that_is_not_there_refuses_gzipped_and_plain);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

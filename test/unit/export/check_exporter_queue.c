@@ -2,10 +2,9 @@
  *
  * How batches wait in the exporter: their turns, the bounds, and how their owner takes them back. Batches are played.
  */
-#include <check.h>
-#include <stdlib.h>
 
 #include "export/exporter_state.h"
+#include "support/test.h"
 
 enum { BATCHES = 8, MAX_IN_FLIGHT = 2 };
 
@@ -45,6 +44,8 @@ static void teardown(void)
     uv_loop_close(&bench.loop);
 }
 
+FIXTURE(setup, teardown);
+
 static struct delivery *take(size_t number)
 {
     exporter_queue_take(&bench.exporter, &bench.batches[number]);
@@ -65,7 +66,7 @@ static size_t send_next(void)
     return (size_t)(next->batch - bench.batches);
 }
 
-START_TEST(retries_and_new_batches_take_turns)
+TEST(retries_and_new_batches_take_turns)
 {
     static const size_t turns[] = {4, 0, 5, 1, 6, 2, 3};
     for (size_t i = 0; i < 4; i++)
@@ -76,9 +77,8 @@ START_TEST(retries_and_new_batches_take_turns)
         ck_assert_uint_eq(send_next(), turns[i]);
     ck_assert_ptr_null(exporter_queue_next(&bench.exporter));
 }
-END_TEST
 
-START_TEST(what_is_due_first_is_sent_first_and_nothing_before_it_is_due)
+TEST(what_is_due_first_is_sent_first_and_nothing_before_it_is_due)
 {
     wait_ms(0, 60000);
     ck_assert_ptr_null(exporter_queue_next(&bench.exporter));
@@ -88,9 +88,8 @@ START_TEST(what_is_due_first_is_sent_first_and_nothing_before_it_is_due)
     ck_assert_uint_eq(send_next(), 2);
     ck_assert_ptr_null(exporter_queue_next(&bench.exporter));
 }
-END_TEST
 
-START_TEST(a_connection_makes_due_what_waits_for_one)
+TEST(a_connection_makes_due_what_waits_for_one)
 {
     wait_ms(0, 60000);
     wait_ms(1, 60000);
@@ -100,9 +99,8 @@ START_TEST(a_connection_makes_due_what_waits_for_one)
     ck_assert_uint_eq(send_next(), 2);
     ck_assert_ptr_null(exporter_queue_next(&bench.exporter));
 }
-END_TEST
 
-START_TEST(waiting_batches_keep_new_ones_out_only_by_their_bytes)
+TEST(waiting_batches_keep_new_ones_out_only_by_their_bytes)
 {
     for (size_t i = 0; i < EXPORTER_NEW_FACTOR * MAX_IN_FLIGHT; i++) {
         ck_assert(exporter_has_room(&bench.exporter));
@@ -120,9 +118,8 @@ START_TEST(waiting_batches_keep_new_ones_out_only_by_their_bytes)
     ck_assert(exporter_has_room(&bench.exporter));
     ck_assert_uint_eq(exporter_held(&bench.exporter), 4);
 }
-END_TEST
 
-START_TEST(held_batches_are_listed_oldest_first_in_whatever_state)
+TEST(held_batches_are_listed_oldest_first_in_whatever_state)
 {
     static const size_t order[] = {3, 1, 0, 2};
     for (size_t i = 0; i < 4; i++)
@@ -136,9 +133,8 @@ START_TEST(held_batches_are_listed_oldest_first_in_whatever_state)
     }
     ck_assert_ptr_null(batch);
 }
-END_TEST
 
-START_TEST(what_is_not_on_the_wire_can_be_withdrawn)
+TEST(what_is_not_on_the_wire_can_be_withdrawn)
 {
     take(0);
     wait_ms(1, 0);
@@ -153,24 +149,4 @@ START_TEST(what_is_not_on_the_wire_can_be_withdrawn)
     take(0);
     ck_assert_uint_eq(send_next(), 0);
     ck_assert_ptr_eq(exporter_next(&bench.exporter, &bench.batches[2]), &bench.batches[0]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("exporter_queue");
-    TCase *tcase = tcase_create("queue");
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, retries_and_new_batches_take_turns);
-    tcase_add_test(tcase, what_is_due_first_is_sent_first_and_nothing_before_it_is_due);
-    tcase_add_test(tcase, a_connection_makes_due_what_waits_for_one);
-    tcase_add_test(tcase, waiting_batches_keep_new_ones_out_only_by_their_bytes);
-    tcase_add_test(tcase, held_batches_are_listed_oldest_first_in_whatever_state);
-    tcase_add_test(tcase, what_is_not_on_the_wire_can_be_withdrawn);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

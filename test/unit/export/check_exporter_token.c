@@ -2,10 +2,8 @@
  *
  * The token of the exporter: how it is read and sent, and what is done when it is denied.
  */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,8 +11,9 @@
 #include "export/token.h"
 #include "support/exporter_batch.h"
 #include "support/exporter_bench.h"
+#include "support/test.h"
 
-START_TEST(the_token_goes_with_each_request_unindexed)
+TEST(the_token_goes_with_each_request_unindexed)
 {
     bench_begin(NULL, 0);
     bench_serve(NULL);
@@ -27,9 +26,8 @@ START_TEST(the_token_goes_with_each_request_unindexed)
     ck_assert_ptr_nonnull(strstr(bench.last_headers, "\nx-auth: Bearer abc (never indexed)\n"));
     bench_end();
 }
-END_TEST
 
-START_TEST(without_its_token_nothing_is_sent)
+TEST(without_its_token_nothing_is_sent)
 {
     bench_begin(NULL, 0);
     bench_serve(NULL);
@@ -42,7 +40,6 @@ START_TEST(without_its_token_nothing_is_sent)
     ck_assert_uint_eq(script_server_accepted(bench.server), 0);
     bench_end();
 }
-END_TEST
 
 static void replace_token(void)
 {
@@ -51,7 +48,7 @@ static void replace_token(void)
     close(fd);
 }
 
-START_TEST(a_denied_token_that_was_replaced_meanwhile_loses_nothing)
+TEST(a_denied_token_that_was_replaced_meanwhile_loses_nothing)
 {
     static const struct script_step steps[] = {{.status = 16}, {.status = 7}, {.status = 16}};
     bench_begin(steps, 3);
@@ -72,9 +69,8 @@ START_TEST(a_denied_token_that_was_replaced_meanwhile_loses_nothing)
     ck_assert_uint_eq(script_server_accepted(bench.server), 2);
     bench_end();
 }
-END_TEST
 
-START_TEST(a_new_token_that_is_denied_too_is_tried_once)
+TEST(a_new_token_that_is_denied_too_is_tried_once)
 {
     static const struct script_step steps[] = {{.status = 16, .times = 2}};
     bench_begin(steps, 1);
@@ -91,10 +87,9 @@ START_TEST(a_new_token_that_is_denied_too_is_tried_once)
     ck_assert_uint_eq(bench.batches[0].sent, 2);
     bench_end();
 }
-END_TEST
 
 /* Whole, or as far as the server's words are kept. */
-START_TEST(a_server_that_repeats_the_token_is_not_quoted)
+TEST(a_server_that_repeats_the_token_is_not_quoted)
 {
     char long_words[400];
     memset(long_words, 'x', sizeof(long_words));
@@ -120,9 +115,8 @@ START_TEST(a_server_that_repeats_the_token_is_not_quoted)
     ck_assert_ptr_null(strstr(bench_log(), "s3cr"));
     bench_end();
 }
-END_TEST
 
-START_TEST(a_new_token_ends_the_wait_of_a_denied_one)
+TEST(a_new_token_ends_the_wait_of_a_denied_one)
 {
     static const struct script_step steps[] = {{.status = 16}};
     bench_begin(steps, 1);
@@ -141,9 +135,8 @@ START_TEST(a_new_token_ends_the_wait_of_a_denied_one)
     ck_assert(bench.batches[1].outcome.exported);
     bench_end();
 }
-END_TEST
 
-START_TEST(a_denied_token_makes_no_storm_and_costs_few_batches)
+TEST(a_denied_token_makes_no_storm_and_costs_few_batches)
 {
     enum { WAIT_MS = 100, OBSERVED_MS = 600 };
     static const struct script_step steps[] = {{.status = 16, .times = SCRIPT_FOR_EVER}};
@@ -161,9 +154,8 @@ START_TEST(a_denied_token_makes_no_storm_and_costs_few_batches)
     ck_assert_uint_le(denied, (uv_now(&bench.loop) - from_ms) / (WAIT_MS * 8 / 10) + 1);
     bench_end();
 }
-END_TEST
 
-START_TEST(a_token_that_no_header_can_carry_is_an_error)
+LOOP_TEST(a_token_that_no_header_can_carry_is_an_error, 8)
 {
     static char large[TOKEN_MAX_BYTES + 1];
     memset(large, 'x', sizeof(large));
@@ -181,26 +173,4 @@ START_TEST(a_token_that_no_header_can_carry_is_an_error)
     ck_assert_int_eq(token != NULL, !table[_i].err);
     secret_free(token);
     ck_assert_int_eq(token_read("/tmp", &token), -EINVAL);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("exporter_token");
-    TCase *tcase = tcase_create("exporter_token");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, the_token_goes_with_each_request_unindexed);
-    tcase_add_test(tcase, without_its_token_nothing_is_sent);
-    tcase_add_test(tcase, a_denied_token_that_was_replaced_meanwhile_loses_nothing);
-    tcase_add_test(tcase, a_new_token_that_is_denied_too_is_tried_once);
-    tcase_add_test(tcase, a_server_that_repeats_the_token_is_not_quoted);
-    tcase_add_test(tcase, a_new_token_ends_the_wait_of_a_denied_one);
-    tcase_add_test(tcase, a_denied_token_makes_no_storm_and_costs_few_batches);
-    tcase_add_loop_test(tcase, a_token_that_no_header_can_carry_is_an_error, 0, 8);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,7 +3,6 @@
  * The way to the endpoint: which transport it takes, and what becomes of connections when certificates and token
  * change.
  */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -17,6 +16,7 @@
 #include "grpc/h2.h"
 #include "support/certificates.h"
 #include "support/script_server.h"
+#include "support/test.h"
 #include "support/tls_front.h"
 
 enum { PATIENCE_MS = 20000, CALLS_MAX = 16 };
@@ -242,7 +242,7 @@ static void expect_header(unsigned request, const char *line)
 
 static const struct script_step lose_the_second[] = {{.kind = SCRIPT_ANSWER}, {.kind = SCRIPT_GOAWAY_AFTER}};
 
-START_TEST(an_endpoint_in_plaintext_is_found_and_remembered)
+TEST(an_endpoint_in_plaintext_is_found_and_remembered)
 {
     begin(CONFIG_TLS_OR_PLAINTEXT);
     use_token("t0ken");
@@ -262,9 +262,8 @@ START_TEST(an_endpoint_in_plaintext_is_found_and_remembered)
     ck_assert_uint_eq(bench.troubles, 0);
     end();
 }
-END_TEST
 
-START_TEST(an_endpoint_that_learns_tls_is_found_again)
+TEST(an_endpoint_that_learns_tls_is_found_again)
 {
     begin(CONFIG_TLS_OR_PLAINTEXT);
     server_begin(NULL, 0);
@@ -283,9 +282,8 @@ START_TEST(an_endpoint_that_learns_tls_is_found_again)
     ck_assert_uint_ge(tls_front_shaken(bench.front), 1);
     end();
 }
-END_TEST
 
-START_TEST(tls_without_verification_is_preferred_to_plaintext)
+TEST(tls_without_verification_is_preferred_to_plaintext)
 {
     begin(CONFIG_TLS_OR_PLAINTEXT);
     server_begin(NULL, 0);
@@ -297,9 +295,8 @@ START_TEST(tls_without_verification_is_preferred_to_plaintext)
     ck_assert_uint_eq(bench.notices[UPLINK_IN_CLEAR], 0);
     end();
 }
-END_TEST
 
-START_TEST(verified_tls_never_falls_back)
+TEST(verified_tls_never_falls_back)
 {
     begin(CONFIG_TLS);
     server_begin(NULL, 0);
@@ -310,9 +307,8 @@ START_TEST(verified_tls_never_falls_back)
     ck_assert_ptr_nonnull(strstr(bench.trouble, "plaintext HTTP/2"));
     end();
 }
-END_TEST
 
-START_TEST(plaintext_is_what_http_asks_for)
+TEST(plaintext_is_what_http_asks_for)
 {
     begin(CONFIG_PLAINTEXT);
     server_begin(NULL, 0);
@@ -325,11 +321,10 @@ START_TEST(plaintext_is_what_http_asks_for)
     expect_header(0, "x-one: 1 (never indexed)\nx-two: 2 (never indexed)\n");
     end();
 }
-END_TEST
 
 /* ---- how long connections live */
 
-START_TEST(an_old_connection_gives_way_and_finishes_its_calls)
+TEST(an_old_connection_gives_way_and_finishes_its_calls)
 {
     begin(CONFIG_PLAINTEXT);
     bench.config.max_connection_age_ms = 200;
@@ -344,9 +339,8 @@ START_TEST(an_old_connection_gives_way_and_finishes_its_calls)
     ck_assert_uint_eq(bench.troubles, 0);
     end();
 }
-END_TEST
 
-START_TEST(too_many_pings_make_them_fewer)
+TEST(too_many_pings_make_them_fewer)
 {
     static const char words[] = "\0\0\0\4\0\0\0\0\0" /* SETTINGS, then GOAWAY, ENHANCE_YOUR_CALM */
                                 "\0\0\x16\7\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo_many_pings";
@@ -363,11 +357,10 @@ START_TEST(too_many_pings_make_them_fewer)
     ck_assert_ptr_nonnull(strstr(bench.notice, "one in 40000 ms"));
     end();
 }
-END_TEST
 
 /* ---- certificates */
 
-START_TEST(a_client_certificate_is_read_again_when_it_changes)
+TEST(a_client_certificate_is_read_again_when_it_changes)
 {
     begin(CONFIG_TLS);
     server_begin(&(struct script_step){.delay_ms = 1500}, 1);
@@ -391,9 +384,8 @@ START_TEST(a_client_certificate_is_read_again_when_it_changes)
     ck_assert_uint_eq(bench.troubles, 0);
     end();
 }
-END_TEST
 
-START_TEST(a_certificate_that_is_half_written_changes_nothing_until_it_is_whole)
+TEST(a_certificate_that_is_half_written_changes_nothing_until_it_is_whole)
 {
     begin(CONFIG_TLS);
     server_begin(NULL, 0);
@@ -416,9 +408,8 @@ START_TEST(a_certificate_that_is_half_written_changes_nothing_until_it_is_whole)
     ck_assert_uint_eq(bench.troubles, 0);
     end();
 }
-END_TEST
 
-START_TEST(another_authority_is_trusted_when_its_file_changes)
+TEST(another_authority_is_trusted_when_its_file_changes)
 {
     struct certificate other;
     begin(CONFIG_TLS);
@@ -436,11 +427,10 @@ START_TEST(another_authority_is_trusted_when_its_file_changes)
     certificate_done(&other);
     end();
 }
-END_TEST
 
 /* ---- the token */
 
-START_TEST(a_token_is_read_again_when_its_file_changes)
+TEST(a_token_is_read_again_when_its_file_changes)
 {
     begin(CONFIG_PLAINTEXT);
     use_token("  one\n");
@@ -459,7 +449,6 @@ START_TEST(a_token_is_read_again_when_its_file_changes)
     ck_assert_uint_eq(bench.troubles, 0);
     end();
 }
-END_TEST
 
 /* As the kubelet does it: token -> ..data/token, ..data -> a directory per version, and ..data is renamed over. */
 static void swap_data(const char *version, const char *token)
@@ -475,7 +464,7 @@ static void swap_data(const char *version, const char *token)
     ck_assert_int_eq(rename(link, target), 0);
 }
 
-START_TEST(a_token_behind_a_link_that_is_swapped_is_read_again)
+TEST(a_token_behind_a_link_that_is_swapped_is_read_again)
 {
     begin(CONFIG_PLAINTEXT);
     swap_data("v1", "one");
@@ -493,9 +482,8 @@ START_TEST(a_token_behind_a_link_that_is_swapped_is_read_again)
     expect_header(1, "x-token: two ");
     end();
 }
-END_TEST
 
-START_TEST(an_empty_token_changes_nothing)
+TEST(an_empty_token_changes_nothing)
 {
     begin(CONFIG_PLAINTEXT);
     use_token("one");
@@ -513,9 +501,8 @@ START_TEST(an_empty_token_changes_nothing)
     expect_header(1, "x-token: two ");
     end();
 }
-END_TEST
 
-START_TEST(a_token_that_is_not_there_yet_is_waited_for)
+TEST(a_token_that_is_not_there_yet_is_waited_for)
 {
     begin(CONFIG_PLAINTEXT);
     use_token("");
@@ -532,9 +519,8 @@ START_TEST(a_token_that_is_not_there_yet_is_waited_for)
     expect_header(0, "x-token: late ");
     end();
 }
-END_TEST
 
-START_TEST(a_refused_token_is_compared_with_its_file)
+TEST(a_refused_token_is_compared_with_its_file)
 {
     static const struct script_step refuse_twice[] = {{.status = GRPC_UNAUTHENTICATED, .times = 2, .delay_ms = 1}};
     begin(CONFIG_PLAINTEXT);
@@ -556,9 +542,8 @@ START_TEST(a_refused_token_is_compared_with_its_file)
     ck_assert(!uplink_refresh_token(bench.uplink));
     end();
 }
-END_TEST
 
-START_TEST(a_token_that_others_may_read_is_told_once_a_change)
+TEST(a_token_that_others_may_read_is_told_once_a_change)
 {
     begin(CONFIG_PLAINTEXT);
     use_token("one");
@@ -576,37 +561,4 @@ START_TEST(a_token_that_others_may_read_is_told_once_a_change)
     run_until(&bench.fresh, 3);
     ck_assert_uint_eq(bench.notices[UPLINK_TOKEN_EXPOSED], 1);
     end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("uplink");
-    TCase *tcase = tcase_create("transport");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, an_endpoint_in_plaintext_is_found_and_remembered);
-    tcase_add_test(tcase, an_endpoint_that_learns_tls_is_found_again);
-    tcase_add_test(tcase, tls_without_verification_is_preferred_to_plaintext);
-    tcase_add_test(tcase, verified_tls_never_falls_back);
-    tcase_add_test(tcase, plaintext_is_what_http_asks_for);
-    tcase_add_test(tcase, an_old_connection_gives_way_and_finishes_its_calls);
-    tcase_add_test(tcase, too_many_pings_make_them_fewer);
-    suite_add_tcase(suite, tcase);
-    tcase = tcase_create("files");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, a_client_certificate_is_read_again_when_it_changes);
-    tcase_add_test(tcase, a_certificate_that_is_half_written_changes_nothing_until_it_is_whole);
-    tcase_add_test(tcase, another_authority_is_trusted_when_its_file_changes);
-    tcase_add_test(tcase, a_token_is_read_again_when_its_file_changes);
-    tcase_add_test(tcase, a_token_behind_a_link_that_is_swapped_is_read_again);
-    tcase_add_test(tcase, an_empty_token_changes_nothing);
-    tcase_add_test(tcase, a_token_that_is_not_there_yet_is_waited_for);
-    tcase_add_test(tcase, a_refused_token_is_compared_with_its_file);
-    tcase_add_test(tcase, a_token_that_others_may_read_is_told_once_a_change);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

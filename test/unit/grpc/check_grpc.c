@@ -2,12 +2,11 @@
  *
  * What an exporter does about each answer, and gRPC's text forms.
  */
-#include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "grpc/grpc.h"
+#include "support/test.h"
 
 static struct grpc_decision decide(struct grpc_result result)
 {
@@ -39,7 +38,7 @@ static size_t put_details(uint8_t *out, const char *type, uint8_t seconds, uint8
 
 static const char RETRY_INFO[] = "type.googleapis.com/google.rpc.RetryInfo";
 
-START_TEST(each_code_has_its_verdict)
+TEST(each_code_has_its_verdict)
 {
     static const struct {
         enum grpc_code code;
@@ -74,16 +73,14 @@ START_TEST(each_code_has_its_verdict)
         ck_assert_uint_eq(decision.retry_after_ms, 0);
     }
 }
-END_TEST
 
-START_TEST(an_unprocessed_call_is_retried_whatever_its_code)
+TEST(an_unprocessed_call_is_retried_whatever_its_code)
 {
     struct grpc_result result = {.code = GRPC_INTERNAL, .unprocessed = true};
     ck_assert_int_eq(decide(result).verdict, GRPC_RETRY);
 }
-END_TEST
 
-START_TEST(retry_info_decides_about_resource_exhausted_and_delays_others)
+TEST(retry_info_decides_about_resource_exhausted_and_delays_others)
 {
     uint8_t details[256];
     struct grpc_result result = {.details = details};
@@ -109,9 +106,8 @@ START_TEST(retry_info_decides_about_resource_exhausted_and_delays_others)
     result.details_bytes = put_details(details, RETRY_INFO, 3, 1) - 1;
     ck_assert_int_eq(decide(result).verdict, GRPC_REFUSED);
 }
-END_TEST
 
-START_TEST(a_retry_delay_beyond_reason_is_bounded)
+TEST(a_retry_delay_beyond_reason_is_bounded)
 {
     /* seconds = 2^62, and seconds = -1 */
     static const uint8_t huge[] = "\x1a\x37\x0a\x28"
@@ -133,9 +129,8 @@ START_TEST(a_retry_delay_beyond_reason_is_bounded)
     result.details_bytes = bytes + 2;
     ck_assert_uint_eq(decide(result).retry_after_ms, 0);
 }
-END_TEST
 
-START_TEST(partial_success_is_exported_with_its_rejected_count)
+TEST(partial_success_is_exported_with_its_rejected_count)
 {
     struct grpc_result result = {.code = GRPC_OK};
     ck_assert_int_eq(decide(result).verdict, GRPC_EXPORTED);
@@ -162,9 +157,8 @@ START_TEST(partial_success_is_exported_with_its_rejected_count)
     ck_assert_uint_eq(decision.rejected, 0);
     ck_assert_str_ne(decision.message, "");
 }
-END_TEST
 
-START_TEST(a_message_is_printable_and_cut)
+TEST(a_message_is_printable_and_cut)
 {
     struct grpc_result result = {.code = GRPC_INTERNAL, .message = "a\nb\x1b[31m\xff"};
     ck_assert_str_eq(decide(result).message, "a?b?[31m?");
@@ -174,9 +168,8 @@ START_TEST(a_message_is_printable_and_cut)
     result.message = text;
     ck_assert_uint_eq(strlen(decide(result).message), sizeof(((struct grpc_decision *)0)->message) - 1);
 }
-END_TEST
 
-START_TEST(http_status_and_h2_errors_map_to_codes)
+TEST(http_status_and_h2_errors_map_to_codes)
 {
     static const struct {
         int status;
@@ -200,9 +193,8 @@ START_TEST(http_status_and_h2_errors_map_to_codes)
         ck_assert_int_eq(unprocessed, h2[i].unprocessed);
     }
 }
-END_TEST
 
-START_TEST(status_text_is_a_known_number_or_unknown)
+TEST(status_text_is_a_known_number_or_unknown)
 {
     static const struct {
         const char *text;
@@ -213,9 +205,8 @@ START_TEST(status_text_is_a_known_number_or_unknown)
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         ck_assert_msg(grpc_code_parse(table[i].text, strlen(table[i].text)) == table[i].code, "'%s'", table[i].text);
 }
-END_TEST
 
-START_TEST(base64_is_decoded_padded_or_not)
+TEST(base64_is_decoded_padded_or_not)
 {
     static const struct {
         const char *text, *decoded; /* NULL: bad */
@@ -238,9 +229,8 @@ START_TEST(base64_is_decoded_padded_or_not)
         }
     }
 }
-END_TEST
 
-START_TEST(a_timeout_has_at_most_eight_digits)
+TEST(a_timeout_has_at_most_eight_digits)
 {
     static const struct {
         uint64_t ms;
@@ -252,29 +242,4 @@ START_TEST(a_timeout_has_at_most_eight_digits)
         grpc_format_timeout(table[i].ms, text);
         ck_assert_str_eq(text, table[i].text);
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("grpc");
-    TCase *tcase = tcase_create("answers");
-    tcase_add_test(tcase, each_code_has_its_verdict);
-    tcase_add_test(tcase, an_unprocessed_call_is_retried_whatever_its_code);
-    tcase_add_test(tcase, retry_info_decides_about_resource_exhausted_and_delays_others);
-    tcase_add_test(tcase, a_retry_delay_beyond_reason_is_bounded);
-    tcase_add_test(tcase, partial_success_is_exported_with_its_rejected_count);
-    tcase_add_test(tcase, a_message_is_printable_and_cut);
-    tcase_add_test(tcase, http_status_and_h2_errors_map_to_codes);
-    suite_add_tcase(suite, tcase);
-    tcase = tcase_create("text");
-    tcase_add_test(tcase, status_text_is_a_known_number_or_unknown);
-    tcase_add_test(tcase, base64_is_decoded_padded_or_not);
-    tcase_add_test(tcase, a_timeout_has_at_most_eight_digits);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

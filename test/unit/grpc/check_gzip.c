@@ -2,13 +2,13 @@
  *
  * What is packed unpacks to the same bytes, by zlib's other half.
  */
-#include <check.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
 #include "grpc/gzip.h"
+#include "support/test.h"
 
 enum { BYTES_MAX = 5 << 20 };
 
@@ -35,7 +35,7 @@ static void check_unpacks(const struct buf *packed, const uint8_t *wanted, size_
     free(out);
 }
 
-START_TEST(parts_of_any_size_come_back_as_one)
+LOOP_TEST(parts_of_any_size_come_back_as_one, 2)
 {
     static const size_t sizes[] = {0, 1, 15, 1000, 65536, BYTES_MAX};
     uint8_t *bytes = malloc(BYTES_MAX);
@@ -57,9 +57,8 @@ START_TEST(parts_of_any_size_come_back_as_one)
     gzip_free(gzip);
     free(bytes);
 }
-END_TEST
 
-START_TEST(nothing_packed_is_a_whole_member_too)
+TEST(nothing_packed_is_a_whole_member_too)
 {
     struct gzip *gzip;
     struct buf packed = {0};
@@ -70,20 +69,4 @@ START_TEST(nothing_packed_is_a_whole_member_too)
     buf_done(&packed);
     gzip_free(gzip);
     gzip_free(NULL);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("gzip");
-    TCase *tcase = tcase_create("gzip");
-    tcase_set_timeout(tcase, 30);
-    tcase_add_loop_test(tcase, parts_of_any_size_come_back_as_one, 0, 2);
-    tcase_add_test(tcase, nothing_packed_is_a_whole_member_too);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,14 +2,14 @@
  *
  * The client's HTTP/2 against a scripted peer, in memory.
  */
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "support/h2_pair.h"
+#include "support/test.h"
 
-START_TEST(a_call_carries_its_headers_and_message)
+TEST(a_call_carries_its_headers_and_message)
 {
     struct script_step step = {.rejected = 3, .rejected_message = "no"};
     struct pair *pair = pair_one_call(&step);
@@ -30,9 +30,8 @@ START_TEST(a_call_carries_its_headers_and_message)
     ck_assert_uint_eq(pair->resets, 0);
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(a_gzipped_message_is_marked_as_such)
+TEST(a_gzipped_message_is_marked_as_such)
 {
     const struct h2_request request = {.parts = SMALL, .part_count = 1, .gzipped = true, .timeout_ms = 10000};
     struct pair *pair = pair_new(&(struct script_limits){0}, NULL, 0);
@@ -46,9 +45,8 @@ START_TEST(a_gzipped_message_is_marked_as_such)
     ck_assert_mem_eq(pair->requests[1].body.data, "\0\0\0\0\5hello", 10);
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(nothing_is_submitted_before_the_servers_settings)
+TEST(nothing_is_submitted_before_the_servers_settings)
 {
     struct pair *pair = pair_new(&(struct script_limits){0}, NULL, 0);
     ck_assert(!h2_ready(pair->h2));
@@ -57,7 +55,6 @@ START_TEST(nothing_is_submitted_before_the_servers_settings)
     ck_assert(h2_ready(pair->h2));
     pair_free(pair);
 }
-END_TEST
 
 /* Parts of awkward sizes, some empty, filled with a pattern. */
 static size_t make_parts(struct iovec *parts, size_t count, uint8_t *bytes, size_t total)
@@ -81,7 +78,7 @@ static const struct script_limits WINDOWS[] = {
     {.initial_window_bytes = 1 << 30, .max_frame_bytes = 1 << 20},
 };
 
-START_TEST(a_message_arrives_whole_through_any_window)
+LOOP_TEST(a_message_arrives_whole_through_any_window, COUNT(WINDOWS))
 {
     size_t total = _i == 1 ? 3000 : 1000001;
     uint8_t *bytes = malloc(total);
@@ -105,9 +102,8 @@ START_TEST(a_message_arrives_whole_through_any_window)
     pair_free(pair);
     free(bytes);
 }
-END_TEST
 
-START_TEST(bytes_may_come_one_at_a_time)
+TEST(bytes_may_come_one_at_a_time)
 {
     struct script_step step = {.status = 14, .message = "a%20b"};
     struct pair *pair = pair_new(&(struct script_limits){0}, &step, 1);
@@ -119,7 +115,6 @@ START_TEST(bytes_may_come_one_at_a_time)
     ck_assert_str_eq(pair->calls[0].message, "a b");
     pair_free(pair);
 }
-END_TEST
 
 static const struct {
     struct script_step step;
@@ -170,7 +165,7 @@ static const struct {
     {{.kind = SCRIPT_RESET, .error = 13}, GRPC_INTERNAL, false, "stream reset: HTTP_1_1_REQUIRED", ""},
 };
 
-START_TEST(each_answer_becomes_a_result)
+LOOP_TEST(each_answer_becomes_a_result, COUNT(ANSWERS))
 {
     struct script_step step = ANSWERS[_i].step;
     struct pair *pair = pair_one_call(&step);
@@ -192,9 +187,8 @@ START_TEST(each_answer_becomes_a_result)
     ck_assert_uint_eq(seen->results, 1);
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(an_answer_before_the_requests_end_is_the_answer)
+TEST(an_answer_before_the_requests_end_is_the_answer)
 {
     /* The window lets only part of the request through. */
     static uint8_t bytes[100000];
@@ -212,9 +206,8 @@ START_TEST(an_answer_before_the_requests_end_is_the_answer)
     ck_assert_int_eq(pair->calls[1].code, GRPC_OK);
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(calls_stay_within_the_servers_stream_limit)
+TEST(calls_stay_within_the_servers_stream_limit)
 {
     struct script_step steps[] = {{.kind = SCRIPT_HOLD, .times = 2}};
     struct pair *pair = pair_new(&(struct script_limits){.max_concurrent_streams = 2}, steps, 1);
@@ -238,9 +231,8 @@ START_TEST(calls_stay_within_the_servers_stream_limit)
     ck_assert(h2_ready(pair->h2));
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(goaway_returns_only_what_lies_above_its_last_stream)
+TEST(goaway_returns_only_what_lies_above_its_last_stream)
 {
     struct script_step steps[] = {{.kind = SCRIPT_HOLD, .times = 3}};
     struct pair *pair = pair_new(&(struct script_limits){0}, steps, 1);
@@ -270,9 +262,8 @@ START_TEST(goaway_returns_only_what_lies_above_its_last_stream)
     ck_assert_uint_eq(pair->calls[2].results, 1);
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(goaway_returns_calls_not_yet_sent)
+TEST(goaway_returns_calls_not_yet_sent)
 {
     struct pair *pair = pair_new(&(struct script_limits){0}, NULL, 0);
     ck_assert_int_eq(pair_talk(pair), 0);
@@ -287,9 +278,8 @@ START_TEST(goaway_returns_calls_not_yet_sent)
     ck_assert_uint_eq(pair->request_count, 0);
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(abort_tells_what_was_never_sent)
+TEST(abort_tells_what_was_never_sent)
 {
     struct script_step step = {.kind = SCRIPT_HOLD};
     struct pair *pair = pair_one_call(&step);
@@ -304,9 +294,8 @@ START_TEST(abort_tells_what_was_never_sent)
     ck_assert(!h2_ready(pair->h2));
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(a_cancelled_call_has_no_result)
+TEST(a_cancelled_call_has_no_result)
 {
     struct script_step step = {.kind = SCRIPT_HOLD};
     struct pair *pair = pair_one_call(&step);
@@ -342,9 +331,8 @@ START_TEST(a_cancelled_call_has_no_result)
     ck_assert_int_eq(pair->calls[4].code, GRPC_OK);
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(whoever_does_not_speak_http2_is_named)
+TEST(whoever_does_not_speak_http2_is_named)
 {
     static const struct {
         const char *bytes;
@@ -372,34 +360,4 @@ START_TEST(whoever_does_not_speak_http2_is_named)
         buf_done(&out);
         pair_free(pair);
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("h2");
-    TCase *tcase = tcase_create("requests");
-    tcase_add_test(tcase, a_call_carries_its_headers_and_message);
-    tcase_add_test(tcase, a_gzipped_message_is_marked_as_such);
-    tcase_add_test(tcase, nothing_is_submitted_before_the_servers_settings);
-    tcase_add_loop_test(tcase, a_message_arrives_whole_through_any_window, 0, sizeof WINDOWS / sizeof WINDOWS[0]);
-    tcase_add_test(tcase, bytes_may_come_one_at_a_time);
-    tcase_add_test(tcase, calls_stay_within_the_servers_stream_limit);
-    suite_add_tcase(suite, tcase);
-    tcase = tcase_create("answers");
-    tcase_add_loop_test(tcase, each_answer_becomes_a_result, 0, sizeof ANSWERS / sizeof ANSWERS[0]);
-    tcase_add_test(tcase, an_answer_before_the_requests_end_is_the_answer);
-    suite_add_tcase(suite, tcase);
-    tcase = tcase_create("ends");
-    tcase_add_test(tcase, goaway_returns_only_what_lies_above_its_last_stream);
-    tcase_add_test(tcase, goaway_returns_calls_not_yet_sent);
-    tcase_add_test(tcase, abort_tells_what_was_never_sent);
-    tcase_add_test(tcase, a_cancelled_call_has_no_result);
-    tcase_add_test(tcase, whoever_does_not_speak_http2_is_named);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,14 +2,13 @@
  *
  * What a server may cost the client's HTTP/2, byte by byte.
  */
-#include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "support/h2_pair.h"
+#include "support/test.h"
 
-START_TEST(output_is_bounded_by_what_was_asked_for)
+TEST(output_is_bounded_by_what_was_asked_for)
 {
     static uint8_t bytes[1 << 20];
     struct iovec part = {bytes, sizeof bytes};
@@ -23,10 +22,9 @@ START_TEST(output_is_bounded_by_what_was_asked_for)
     buf_done(&out);
     pair_free(pair);
 }
-END_TEST
 
 /* Also those that nghttp2 does not tell of: of a type it does not know, and DATA on a stream that is over. */
-START_TEST(every_frame_is_counted_and_a_large_one_as_several)
+TEST(every_frame_is_counted_and_a_large_one_as_several)
 {
     static const uint8_t pings[] = "\0\0\x08\6\0\0\0\0\0........\0\0\x08\6\0\0\0\0\0........";
     static const uint8_t unknown[] = "\0\0\1\x63\0\0\0\0\0.";
@@ -44,10 +42,9 @@ START_TEST(every_frame_is_counted_and_a_large_one_as_several)
     ck_assert_uint_eq(h2_frames_received(pair->h2), before + 6);
     pair_free(pair);
 }
-END_TEST
 
 /* HEADERS of no fields, then CONTINUATIONs of none. */
-START_TEST(continuations_are_bounded)
+TEST(continuations_are_bounded)
 {
     static const uint8_t headers[] = "\0\0\0\1\0\0\0\0\1";
     static const uint8_t continuation[] = "\0\0\0\x09\0\0\0\0\1";
@@ -65,9 +62,8 @@ START_TEST(continuations_are_bounded)
     ck_assert_ptr_nonnull(strstr(h2_problem(pair->h2), "floods"));
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(acknowledgements_to_a_peer_that_does_not_read_are_bounded)
+LOOP_TEST(acknowledgements_to_a_peer_that_does_not_read_are_bounded, 2)
 {
     static const uint8_t frames[][17] = {"\0\0\x08\6\0\0\0\0\0.......", "\0\0\0\4\0\0\0\0"};
     static const size_t bytes[] = {17, 9};
@@ -82,9 +78,8 @@ START_TEST(acknowledgements_to_a_peer_that_does_not_read_are_bounded)
     ck_assert_ptr_nonnull(strstr(h2_problem(pair->h2), "floods"));
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(what_informational_headers_say_besides_is_no_answer)
+TEST(what_informational_headers_say_besides_is_no_answer)
 {
     /* :status 103, grpc-status 0; then :status 200; then an end of the stream without trailers */
     static const uint8_t early[] = "\0\0\x14\1\4\0\0\0\1\x08\3"
@@ -101,11 +96,10 @@ START_TEST(what_informational_headers_say_besides_is_no_answer)
     ck_assert_str_eq(pair->calls[0].message, "HTTP status 200 without grpc-status");
     pair_free(pair);
 }
-END_TEST
 
 /* 30 times :status 103 and a field; then headers of five fields, as many as the bound allows, or one more in trailers.
  */
-START_TEST(headers_are_summed_over_all_there_are)
+TEST(headers_are_summed_over_all_there_are)
 {
     static const uint8_t early[] = "\0\0\x09\1\4\0\0\0\1\x08\3"
                                    "103\0\1"
@@ -123,9 +117,8 @@ START_TEST(headers_are_summed_over_all_there_are)
     ck_assert_str_eq(pair->calls[0].message, "the response has too many headers");
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(a_response_may_come_in_frames_of_any_size)
+TEST(a_response_may_come_in_frames_of_any_size)
 {
     static const uint8_t frames[] = "\0\0\1\1\4\0\0\0\1\x88"       /* :status 200 */
                                     "\0\0\2\0\0\0\0\0\1\0\0"       /* two bytes of the message's prefix */
@@ -144,9 +137,8 @@ START_TEST(a_response_may_come_in_frames_of_any_size)
     ck_assert_mem_eq(pair->calls[0].body.data, "\x0a\0", 2);
     pair_free(pair);
 }
-END_TEST
 
-START_TEST(long_words_of_the_server_are_cut_or_left_out)
+LOOP_TEST(long_words_of_the_server_are_cut_or_left_out, 2)
 {
     static char message[H2_MESSAGE_MAX_BYTES + 2], details[H2_DETAILS_MAX_BYTES + 5];
     memset(message, 'm', sizeof message - 1);
@@ -157,25 +149,4 @@ START_TEST(long_words_of_the_server_are_cut_or_left_out)
     ck_assert_uint_eq(strlen(pair->calls[0].message), sizeof pair->calls[0].message - 1);
     ck_assert_uint_eq(pair->calls[0].details.len, _i ? 0 : H2_DETAILS_MAX_BYTES / 4 * 3);
     pair_free(pair);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("h2_bounds");
-    TCase *tcase = tcase_create("bounds");
-    tcase_add_test(tcase, output_is_bounded_by_what_was_asked_for);
-    tcase_add_test(tcase, every_frame_is_counted_and_a_large_one_as_several);
-    tcase_add_test(tcase, continuations_are_bounded);
-    tcase_add_loop_test(tcase, acknowledgements_to_a_peer_that_does_not_read_are_bounded, 0, 2);
-    tcase_add_test(tcase, what_informational_headers_say_besides_is_no_answer);
-    tcase_add_test(tcase, headers_are_summed_over_all_there_are);
-    tcase_add_test(tcase, a_response_may_come_in_frames_of_any_size);
-    tcase_add_loop_test(tcase, long_words_of_the_server_are_cut_or_left_out, 0, 2);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #include "grpc/h2_output.h"
+#include "support/test.h"
 
 static uint8_t LONG[4096];
 
@@ -13,7 +12,14 @@ static void fill(uint8_t *data, size_t bytes, uint8_t seed)
         data[i] = (uint8_t)(seed + i * 7);
 }
 
-START_TEST(long_ones_stay_where_they_are_and_short_ones_join)
+static void fill_long(void)
+{
+    fill(LONG, sizeof(LONG), 1);
+}
+
+FIXTURE(fill_long, NULL);
+
+TEST(long_ones_stay_where_they_are_and_short_ones_join)
 {
     struct h2_output out = {0};
     ck_assert_int_eq(h2_output_copy(&out, "head", 4), 0);
@@ -32,10 +38,9 @@ START_TEST(long_ones_stay_where_they_are_and_short_ones_join)
     ck_assert_uint_eq(out.bytes, 0);
     h2_output_done(&out);
 }
-END_TEST
 
 /* Own memory and the list of parts move as they grow. */
-START_TEST(gathers_what_was_appended_from_any_byte_on)
+TEST(gathers_what_was_appended_from_any_byte_on)
 {
     enum { PARTS = 200, SKIPS = 40 };
     struct h2_output out = {0};
@@ -62,20 +67,4 @@ START_TEST(gathers_what_was_appended_from_any_byte_on)
     h2_output_done(&out);
     buf_done(&expected);
     buf_done(&gathered);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("h2_output");
-    TCase *tcase = tcase_create("h2_output");
-    fill(LONG, sizeof LONG, 1);
-    tcase_add_test(tcase, long_ones_stay_where_they_are_and_short_ones_join);
-    tcase_add_test(tcase, gathers_what_was_appended_from_any_byte_on);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,12 +2,11 @@
  *
  * A secret header on the wire: literal and never indexed (RFC 7541, 6.2.3), in each request anew.
  */
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "grpc/h2.h"
+#include "support/test.h"
 
 static void on_result(void *user, void *call, const struct grpc_result *result)
 {
@@ -29,7 +28,7 @@ static size_t count(const struct buf *in, const char *what, size_t bytes)
     return found;
 }
 
-START_TEST(a_secret_is_a_literal_that_is_never_indexed)
+TEST(a_secret_is_a_literal_that_is_never_indexed)
 {
     /* Names and values that Huffman coding would only lengthen: they are on the wire as they are. */
     static const struct h2_metadata metadata[] = {{"x~~~~", "~~~~~~", true}, {"y~~~~", "^^^^^^", false}};
@@ -54,18 +53,4 @@ START_TEST(a_secret_is_a_literal_that_is_never_indexed)
     }
     h2_free(h2);
     buf_done(&out);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("h2_secret");
-    TCase *tcase = tcase_create("secret");
-    tcase_add_test(tcase, a_secret_is_a_literal_that_is_never_indexed);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

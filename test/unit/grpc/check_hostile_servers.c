@@ -5,7 +5,6 @@
  * the budget of frames and the deadlines cut short over sockets runs to its end. test/e2e/test_hostile_servers has the
  * whole daemon meet the same cases.
  */
-#include <check.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +13,13 @@
 #include "grpc/h2.h"
 #include "support/hostile_cases.h"
 #include "support/hostile_peer.h"
+#include "support/test.h"
 
 enum { CALLS = 6, CHUNK_BYTES = 16 << 10, HELD_MAX_BYTES = 256 << 10 };
 
 static const struct h2_settings SETTINGS = {.scheme = "http", .authority = "hostile:4317", .path = "/Export"};
 
-static struct hostile_case *cases;
+static struct hostile_case *cases; /* made before the tests are counted, kept to the end */
 static size_t case_count;
 
 static struct bench {
@@ -117,7 +117,7 @@ static char *whole_script(const struct hostile_case *hostile)
     return script;
 }
 
-START_TEST(each_call_ends_once_within_bounds)
+LOOP_TEST(each_call_ends_once_within_bounds, (case_count = hostile_cases_new(&cases)))
 {
     static const struct h2_callbacks callbacks = {on_result, on_goaway};
     const struct hostile_case *hostile = &cases[_i];
@@ -147,31 +147,12 @@ START_TEST(each_call_ends_once_within_bounds)
     buf_done(&in);
     free(script);
 }
-END_TEST
 
-START_TEST(there_are_at_least_two_hundred_different_cases)
+TEST(there_are_at_least_two_hundred_different_cases)
 {
     ck_assert_uint_ge(case_count, 200);
     for (size_t i = 0; i < case_count; i++)
         for (size_t j = 0; j < i; j++)
             ck_assert_msg(strcmp(cases[i].script, cases[j].script) != 0 || cases[i].whole != cases[j].whole, "%s is %s",
                           cases[i].name, cases[j].name);
-}
-END_TEST
-
-int main(void)
-{
-    case_count = hostile_cases_new(&cases);
-    Suite *suite = suite_create("hostile_servers");
-    TCase *tcase = tcase_create("cases");
-    tcase_set_timeout(tcase, 30);
-    tcase_add_test(tcase, there_are_at_least_two_hundred_different_cases);
-    tcase_add_loop_test(tcase, each_call_ends_once_within_bounds, 0, (int)case_count);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    hostile_cases_free(cases, case_count);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,7 +3,6 @@
  * One connection: the ways in which it fails to come about, or has to be given up, and closing at any moment.
  */
 #include <arpa/inet.h>
-#include <check.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "net/dial.h"
 #include "support/certificates.h"
 #include "support/script_server.h"
+#include "support/test.h"
 #include "support/tls_front.h"
 
 enum { PATIENCE_MS = 20000 };
@@ -179,7 +179,7 @@ static void run_until(const unsigned *count)
 static struct iovec HELLO = {"hello", 5};
 static const struct h2_request HELLO_REQUEST = {.parts = &HELLO, .part_count = 1, .timeout_ms = 1000};
 
-START_TEST(every_address_of_a_name_is_tried)
+TEST(every_address_of_a_name_is_tried)
 {
     begin("two.addresses", &(struct script_server_options){0});
     ck_assert(!conn_ready(bench.conn));
@@ -192,18 +192,16 @@ START_TEST(every_address_of_a_name_is_tried)
     ck_assert_uint_eq(bench.downs, 0);
     end();
 }
-END_TEST
 
-START_TEST(localhost_is_found_without_a_hosts_file)
+TEST(localhost_is_found_without_a_hosts_file)
 {
     begin("localhost", &(struct script_server_options){0});
     run_until(&bench.ready);
     ck_assert_uint_eq(bench.downs, 0);
     end();
 }
-END_TEST
 
-START_TEST(a_silent_peer_is_given_up_in_time)
+TEST(a_silent_peer_is_given_up_in_time)
 {
     bench.connect_timeout_ms = 200;
     begin("127.0.0.1", &(struct script_server_options){.greeting = ""});
@@ -214,7 +212,6 @@ START_TEST(a_silent_peer_is_given_up_in_time)
     ck_assert(conn_down(bench.conn));
     end();
 }
-END_TEST
 
 static void on_request(void *user, const struct script_request *request)
 {
@@ -222,7 +219,7 @@ static void on_request(void *user, const struct script_request *request)
     ++*(unsigned *)user;
 }
 
-START_TEST(a_peer_that_allows_no_more_calls_is_given_up_when_the_last_is_over)
+TEST(a_peer_that_allows_no_more_calls_is_given_up_when_the_last_is_over)
 {
     static const struct script_step steps[] = {{.delay_ms = 300}};
     bench.connect_timeout_ms = 200;
@@ -239,9 +236,8 @@ START_TEST(a_peer_that_allows_no_more_calls_is_given_up_when_the_last_is_over)
     ck_assert_ptr_nonnull(strstr(bench.why, "allowed no call in time"));
     end();
 }
-END_TEST
 
-START_TEST(a_flood_of_frames_ends_the_connection)
+TEST(a_flood_of_frames_ends_the_connection)
 {
     enum { PINGS = 20000, PING_BYTES = 17 };
     static char flood[9 + PINGS * PING_BYTES] = "\0\0\0\4\0\0\0\0\0";
@@ -252,9 +248,8 @@ START_TEST(a_flood_of_frames_ends_the_connection)
     ck_assert_ptr_nonnull(strstr(bench.why, "floods"));
     end();
 }
-END_TEST
 
-START_TEST(a_refused_connection_is_said)
+TEST(a_refused_connection_is_said)
 {
     begin("127.0.0.1", &(struct script_server_options){0});
     script_server_stop(bench.server);
@@ -263,9 +258,8 @@ START_TEST(a_refused_connection_is_said)
     ck_assert_str_eq(bench.why, "test: cannot connect: connection refused");
     end();
 }
-END_TEST
 
-START_TEST(a_lost_connection_ends_its_calls_first)
+TEST(a_lost_connection_ends_its_calls_first)
 {
     static const struct script_step close_it = {.kind = SCRIPT_CLOSE};
     bench.script = (struct script){.steps = &close_it, .count = 1};
@@ -279,9 +273,8 @@ START_TEST(a_lost_connection_ends_its_calls_first)
     ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &HELLO_REQUEST), -EAGAIN);
     end();
 }
-END_TEST
 
-START_TEST(closing_is_possible_at_any_moment)
+LOOP_TEST(closing_is_possible_at_any_moment, 4)
 {
     static const struct script_step hold = {.kind = SCRIPT_HOLD};
     static uint8_t large[8 << 20];
@@ -314,11 +307,10 @@ START_TEST(closing_is_possible_at_any_moment)
     ck_assert_uint_eq(bench.results, results);
     ck_assert_uint_eq(bench.downs, 0);
 }
-END_TEST
 
 /* ---- keepalive */
 
-START_TEST(a_peer_that_answers_no_ping_is_given_up)
+TEST(a_peer_that_answers_no_ping_is_given_up)
 {
     static const char settings[] = "\0\0\0\4\0\0\0\0";
     bench.keepalive_ms = bench.keepalive_answer_ms = 50;
@@ -329,9 +321,8 @@ START_TEST(a_peer_that_answers_no_ping_is_given_up)
     ck_assert_ptr_nonnull(strstr(bench.why, "aistraced.keepalive"));
     end();
 }
-END_TEST
 
-START_TEST(a_server_that_has_had_too_many_pings_is_heard)
+LOOP_TEST(a_server_that_has_had_too_many_pings_is_heard, 2)
 {
     static const char words[2][40] = {"\0\0\0\4\0\0\0\0\0" /* SETTINGS, then GOAWAY, ENHANCE_YOUR_CALM */
                                       "\0\0\x16\7\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo_many_pings",
@@ -342,7 +333,6 @@ START_TEST(a_server_that_has_had_too_many_pings_is_heard)
     ck_assert_int_eq(conn_pinged_too_often(bench.conn), _i == 0);
     end();
 }
-END_TEST
 
 /* ---- TLS */
 
@@ -379,7 +369,7 @@ static void expect_an_answer(void)
     ck_assert_uint_eq(bench.downs, 0);
 }
 
-START_TEST(a_verified_server_gets_calls_through_tls)
+TEST(a_verified_server_gets_calls_through_tls)
 {
     tls_begin("IP:127.0.0.1", true);
     server_begin(&(struct script_server_options){0});
@@ -389,7 +379,6 @@ START_TEST(a_verified_server_gets_calls_through_tls)
     ck_assert_uint_eq(tls_front_shaken(bench.front), 1);
     end();
 }
-END_TEST
 
 static void keep_body(void *user, const struct script_request *request)
 {
@@ -398,7 +387,7 @@ static void keep_body(void *user, const struct script_request *request)
 }
 
 /* More than the socket takes at once, in parts of all lengths. */
-START_TEST(a_large_call_arrives_as_it_was)
+TEST(a_large_call_arrives_as_it_was)
 {
     enum { BYTES = 8 << 20, PARTS = 500, PREFIX_BYTES = 5 };
     static uint8_t large[BYTES];
@@ -425,9 +414,8 @@ START_TEST(a_large_call_arrives_as_it_was)
     end();
     buf_done(&body);
 }
-END_TEST
 
-START_TEST(a_large_call_goes_through_tls)
+TEST(a_large_call_goes_through_tls)
 {
     static uint8_t large[8 << 20];
     static struct iovec much = {large, sizeof(large)};
@@ -444,9 +432,8 @@ START_TEST(a_large_call_goes_through_tls)
     ck_assert_uint_ge(tls_front_bytes(bench.front), sizeof(large));
     end();
 }
-END_TEST
 
-START_TEST(an_idle_connection_is_asked_again_and_again)
+TEST(an_idle_connection_is_asked_again_and_again)
 {
     enum { PING_BYTES = 17, PINGS = 4 };
     bench.keepalive_ms = 10;
@@ -462,9 +449,8 @@ START_TEST(an_idle_connection_is_asked_again_and_again)
     ck_assert_uint_eq(bench.downs, 0);
     end();
 }
-END_TEST
 
-START_TEST(a_server_that_does_not_verify_gets_no_byte)
+TEST(a_server_that_does_not_verify_gets_no_byte)
 {
     tls_begin("IP:127.0.0.2", true);
     server_begin(&(struct script_server_options){0});
@@ -477,9 +463,8 @@ START_TEST(a_server_that_does_not_verify_gets_no_byte)
     ck_assert_uint_eq(tls_front_bytes(bench.front), 0);
     end();
 }
-END_TEST
 
-START_TEST(without_verification_any_certificate_will_do)
+TEST(without_verification_any_certificate_will_do)
 {
     tls_begin("IP:127.0.0.2", false);
     server_begin(&(struct script_server_options){0});
@@ -489,9 +474,8 @@ START_TEST(without_verification_any_certificate_will_do)
     ck_assert_uint_eq(tls_front_shaken(bench.front), 1);
     end();
 }
-END_TEST
 
-START_TEST(a_server_in_plaintext_is_told_from_its_settings)
+TEST(a_server_in_plaintext_is_told_from_its_settings)
 {
     tls_begin("IP:127.0.0.1", true);
     begin("127.0.0.1", &(struct script_server_options){0});
@@ -500,9 +484,8 @@ START_TEST(a_server_in_plaintext_is_told_from_its_settings)
     ck_assert_ptr_nonnull(strstr(bench.why, "plaintext HTTP/2"));
     end();
 }
-END_TEST
 
-START_TEST(a_peer_that_is_neither_is_broken)
+LOOP_TEST(a_peer_that_is_neither_is_broken, 3)
 {
     static const struct {
         const char *greeting;
@@ -517,9 +500,8 @@ START_TEST(a_peer_that_is_neither_is_broken)
     ck_assert_msg(strstr(bench.why, table[_i].says), "%s", bench.why);
     end();
 }
-END_TEST
 
-START_TEST(a_server_with_tls_is_named_when_we_have_none)
+TEST(a_server_with_tls_is_named_when_we_have_none)
 {
     tls_begin("IP:127.0.0.1", true);
     server_begin(&(struct script_server_options){0});
@@ -532,7 +514,6 @@ START_TEST(a_server_with_tls_is_named_when_we_have_none)
     ck_assert_uint_eq(tls_front_bytes(bench.front), 0);
     end();
 }
-END_TEST
 
 /* A server that takes what comes, and closes the connection without a word. */
 static struct {
@@ -584,7 +565,7 @@ static void mute_begin(const char *host)
     snprintf(bench.port, sizeof(bench.port), "%d", ntohs(address.sin_port));
 }
 
-START_TEST(a_server_that_closes_without_a_word_may_be_plaintext)
+TEST(a_server_that_closes_without_a_word_may_be_plaintext)
 {
     tls_begin("IP:127.0.0.1", false);
     mute_begin("127.0.0.1");
@@ -596,7 +577,6 @@ START_TEST(a_server_that_closes_without_a_word_may_be_plaintext)
     uv_close((uv_handle_t *)&mute.listener, NULL);
     end();
 }
-END_TEST
 
 /* An address of this machine that others reach too. */
 static bool find_outside_address(char host[INET_ADDRSTRLEN])
@@ -614,7 +594,7 @@ static bool find_outside_address(char host[INET_ADDRSTRLEN])
     return found;
 }
 
-START_TEST(what_has_to_stay_on_the_host_does_not_leave_it_in_plaintext)
+TEST(what_has_to_stay_on_the_host_does_not_leave_it_in_plaintext)
 {
     char host[INET_ADDRSTRLEN];
     if (!find_outside_address(host)) {
@@ -633,18 +613,16 @@ START_TEST(what_has_to_stay_on_the_host_does_not_leave_it_in_plaintext)
     uv_close((uv_handle_t *)&mute.listener, NULL);
     end();
 }
-END_TEST
 
-START_TEST(what_has_to_stay_on_the_host_goes_to_loopback)
+TEST(what_has_to_stay_on_the_host_goes_to_loopback)
 {
     bench.stay_on_host = true;
     begin("127.0.0.1", &(struct script_server_options){0});
     expect_an_answer();
     end();
 }
-END_TEST
 
-START_TEST(loopback_is_told_from_the_address)
+TEST(loopback_is_told_from_the_address)
 {
     static const struct {
         const char *text;
@@ -671,44 +649,4 @@ START_TEST(loopback_is_told_from_the_address)
     }
     ck_assert(dial_stays_on_host(&(struct sockaddr){.sa_family = AF_UNIX}));
     ck_assert(!dial_stays_on_host(&(struct sockaddr){.sa_family = AF_UNSPEC}));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("conn");
-    TCase *tcase = tcase_create("conn");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, every_address_of_a_name_is_tried);
-    tcase_add_test(tcase, localhost_is_found_without_a_hosts_file);
-    tcase_add_test(tcase, a_silent_peer_is_given_up_in_time);
-    tcase_add_test(tcase, a_peer_that_allows_no_more_calls_is_given_up_when_the_last_is_over);
-    tcase_add_test(tcase, a_flood_of_frames_ends_the_connection);
-    tcase_add_test(tcase, a_refused_connection_is_said);
-    tcase_add_test(tcase, a_lost_connection_ends_its_calls_first);
-    tcase_add_loop_test(tcase, closing_is_possible_at_any_moment, 0, 4);
-    tcase_add_test(tcase, a_peer_that_answers_no_ping_is_given_up);
-    tcase_add_loop_test(tcase, a_server_that_has_had_too_many_pings_is_heard, 0, 2);
-    suite_add_tcase(suite, tcase);
-    tcase = tcase_create("tls");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, a_verified_server_gets_calls_through_tls);
-    tcase_add_test(tcase, a_large_call_arrives_as_it_was);
-    tcase_add_test(tcase, a_large_call_goes_through_tls);
-    tcase_add_test(tcase, an_idle_connection_is_asked_again_and_again);
-    tcase_add_test(tcase, a_server_that_does_not_verify_gets_no_byte);
-    tcase_add_test(tcase, without_verification_any_certificate_will_do);
-    tcase_add_test(tcase, a_server_in_plaintext_is_told_from_its_settings);
-    tcase_add_loop_test(tcase, a_peer_that_is_neither_is_broken, 0, 3);
-    tcase_add_test(tcase, a_server_with_tls_is_named_when_we_have_none);
-    tcase_add_test(tcase, a_server_that_closes_without_a_word_may_be_plaintext);
-    tcase_add_test(tcase, what_has_to_stay_on_the_host_does_not_leave_it_in_plaintext);
-    tcase_add_test(tcase, what_has_to_stay_on_the_host_goes_to_loopback);
-    tcase_add_test(tcase, loopback_is_told_from_the_address);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

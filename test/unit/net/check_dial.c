@@ -3,7 +3,6 @@
  * From a name to a socket: the order of addresses, black holes, and when the resolver is asked.
  */
 #include <arpa/inet.h>
-#include <check.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "net/dial.h"
+#include "support/test.h"
 
 enum { PATIENCE_MS = 20000, FOUND_MAX = 24 };
 
@@ -161,14 +161,13 @@ static void expect_connected(void)
 
 static const char *const one[] = {"127.0.0.1", NULL};
 
-START_TEST(a_refusal_leads_on_to_the_next_address_at_once)
+TEST(a_refusal_leads_on_to_the_next_address_at_once)
 {
     static const char *const answers[] = {"127.0.0.2", "127.0.0.3", "::1", "127.0.0.1", NULL};
     begin(answers);
     expect_connected();
     end();
 }
-END_TEST
 
 /* Listens, and its queue is full: the kernel drops what comes, as a firewall would. */
 static int dig_black_hole(const char *address, int port, int fillers[3])
@@ -185,7 +184,7 @@ static int dig_black_hole(const char *address, int port, int fillers[3])
     return hole;
 }
 
-START_TEST(a_black_hole_does_not_hold_up_the_next_address)
+TEST(a_black_hole_does_not_hold_up_the_next_address)
 {
     static const char *const answers[] = {"127.0.0.2", "127.0.0.1", NULL};
     int fillers[3];
@@ -203,9 +202,8 @@ START_TEST(a_black_hole_does_not_hold_up_the_next_address)
     close(hole);
     end();
 }
-END_TEST
 
-START_TEST(ipv6_and_ipv4_take_turns)
+TEST(ipv6_and_ipv4_take_turns)
 {
     static const char *const answers[] = {"2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1", "192.0.2.2", NULL};
     static const char *const order[] = {"2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2", "2001:db8::3"};
@@ -221,9 +219,8 @@ START_TEST(ipv6_and_ipv4_take_turns)
     }
     end();
 }
-END_TEST
 
-START_TEST(more_addresses_than_are_tried_are_no_trouble)
+TEST(more_addresses_than_are_tried_are_no_trouble)
 {
     static const char *answers[DIAL_ADDRESSES_MAX + 5];
     for (size_t i = 0; i < DIAL_ADDRESSES_MAX + 4; i++)
@@ -236,9 +233,8 @@ START_TEST(more_addresses_than_are_tried_are_no_trouble)
     ck_assert_uint_eq(bench.book.count, DIAL_ADDRESSES_MAX);
     end();
 }
-END_TEST
 
-START_TEST(the_resolver_is_asked_again_after_its_time_and_not_before)
+TEST(the_resolver_is_asked_again_after_its_time_and_not_before)
 {
     begin(one);
     for (int times = 0; times < 3; times++) {
@@ -251,9 +247,8 @@ START_TEST(the_resolver_is_asked_again_after_its_time_and_not_before)
     ck_assert_uint_eq(resolver.asked, 2);
     end();
 }
-END_TEST
 
-START_TEST(what_was_found_before_serves_when_the_resolver_fails)
+TEST(what_was_found_before_serves_when_the_resolver_fails)
 {
     begin(one);
     expect_connected();
@@ -264,9 +259,8 @@ START_TEST(what_was_found_before_serves_when_the_resolver_fails)
     ck_assert_uint_eq(resolver.asked, 2);
     end();
 }
-END_TEST
 
-START_TEST(a_name_that_is_not_found_is_said)
+TEST(a_name_that_is_not_found_is_said)
 {
     begin(NULL);
     dial();
@@ -275,9 +269,8 @@ START_TEST(a_name_that_is_not_found_is_said)
     ck_assert_ptr_nonnull(strstr(bench.why, "cannot resolve the host name"));
     end();
 }
-END_TEST
 
-START_TEST(a_connection_notices_a_dead_way)
+TEST(a_connection_notices_a_dead_way)
 {
     int fd;
     unsigned timeout_ms = 0;
@@ -289,9 +282,8 @@ START_TEST(a_connection_notices_a_dead_way)
     ck_assert_uint_eq(timeout_ms, DIAL_USER_TIMEOUT_MS);
     end();
 }
-END_TEST
 
-START_TEST(a_socket_on_this_host_is_dialed_by_its_path)
+TEST(a_socket_on_this_host_is_dialed_by_its_path)
 {
     char directory[] = "/tmp/check_dial.XXXXXX", path[64];
     ck_assert_ptr_nonnull(mkdtemp(directory));
@@ -313,9 +305,8 @@ START_TEST(a_socket_on_this_host_is_dialed_by_its_path)
     unlink(path);
     rmdir(directory);
 }
-END_TEST
 
-START_TEST(stopping_is_possible_at_any_moment)
+LOOP_TEST(stopping_is_possible_at_any_moment, 4)
 {
     static const char *const answers[] = {"127.0.0.2", "127.0.0.1", NULL};
     begin(answers);
@@ -325,28 +316,4 @@ START_TEST(stopping_is_possible_at_any_moment)
     unsigned done = bench.done;
     end();
     ck_assert_uint_eq(bench.done, done);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("dial");
-    TCase *tcase = tcase_create("dial");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, a_refusal_leads_on_to_the_next_address_at_once);
-    tcase_add_test(tcase, a_black_hole_does_not_hold_up_the_next_address);
-    tcase_add_test(tcase, ipv6_and_ipv4_take_turns);
-    tcase_add_test(tcase, more_addresses_than_are_tried_are_no_trouble);
-    tcase_add_test(tcase, the_resolver_is_asked_again_after_its_time_and_not_before);
-    tcase_add_test(tcase, what_was_found_before_serves_when_the_resolver_fails);
-    tcase_add_test(tcase, a_name_that_is_not_found_is_said);
-    tcase_add_test(tcase, a_connection_notices_a_dead_way);
-    tcase_add_test(tcase, a_socket_on_this_host_is_dialed_by_its_path);
-    tcase_add_loop_test(tcase, stopping_is_possible_at_any_moment, 0, 4);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

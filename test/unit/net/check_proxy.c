@@ -2,12 +2,11 @@
  *
  * Proxies of the environment: their addresses, who is reached without them, and what is said to them.
  */
-#include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "net/proxy.h"
+#include "support/test.h"
 
 static const struct {
     const char *url;
@@ -47,7 +46,7 @@ static void check_text(const char *text, const char *expected)
         ck_assert_ptr_null(text);
 }
 
-START_TEST(an_address_is_read_or_refused)
+LOOP_TEST(an_address_is_read_or_refused, COUNT(urls))
 {
     struct proxy proxy;
     ck_assert_int_eq(proxy_parse(urls[_i].url, &proxy), urls[_i].host ? 0 : -EINVAL);
@@ -56,7 +55,6 @@ START_TEST(an_address_is_read_or_refused)
     check_text(proxy.credentials, urls[_i].credentials);
     proxy_done(&proxy);
 }
-END_TEST
 
 static const struct {
     const char *list, *host;
@@ -104,14 +102,13 @@ static const struct {
     {".", "collector.example", false},
 };
 
-START_TEST(who_is_reached_directly_is_told_from_the_list)
+LOOP_TEST(who_is_reached_directly_is_told_from_the_list, COUNT(bypasses))
 {
     ck_assert_msg(proxy_is_bypassed(bypasses[_i].list, bypasses[_i].host, "4317") == bypasses[_i].bypassed, "%s: %s",
                   bypasses[_i].list, bypasses[_i].host);
 }
-END_TEST
 
-START_TEST(a_tunnel_is_asked_for)
+TEST(a_tunnel_is_asked_for)
 {
     struct proxy proxy;
     struct buf out = {0};
@@ -123,7 +120,6 @@ START_TEST(a_tunnel_is_asked_for)
     proxy_done(&proxy);
     buf_done(&out);
 }
-END_TEST
 
 static const struct {
     const char *head;
@@ -142,7 +138,7 @@ static const struct {
     {"SSH-2.0\r\n\r\n", -EPROTO, "as an HTTP proxy does"},
 };
 
-START_TEST(an_answer_is_understood_at_its_last_byte)
+LOOP_TEST(an_answer_is_understood_at_its_last_byte, COUNT(answers))
 {
     char why[PROXY_WHY_BYTES] = "";
     size_t bytes = strlen(answers[_i].head);
@@ -152,32 +148,12 @@ START_TEST(an_answer_is_understood_at_its_last_byte)
     if (answers[_i].says)
         ck_assert_msg(strstr(why, answers[_i].says), "%s", why);
 }
-END_TEST
 
-START_TEST(an_answer_without_end_is_refused)
+TEST(an_answer_without_end_is_refused)
 {
     static char head[PROXY_HEAD_MAX_BYTES];
     char why[PROXY_WHY_BYTES];
     memset(head, 'x', sizeof(head));
     ck_assert_int_eq(proxy_answer(head, sizeof(head) - 1, why), 0);
     ck_assert_int_eq(proxy_answer(head, sizeof(head), why), -EPROTO);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("proxy");
-    TCase *tcase = tcase_create("proxy");
-    tcase_add_loop_test(tcase, an_address_is_read_or_refused, 0, sizeof(urls) / sizeof(urls[0]));
-    tcase_add_loop_test(tcase, who_is_reached_directly_is_told_from_the_list, 0,
-                        sizeof(bypasses) / sizeof(bypasses[0]));
-    tcase_add_test(tcase, a_tunnel_is_asked_for);
-    tcase_add_loop_test(tcase, an_answer_is_understood_at_its_last_byte, 0, sizeof(answers) / sizeof(answers[0]));
-    tcase_add_test(tcase, an_answer_without_end_is_refused);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

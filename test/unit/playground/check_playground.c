@@ -2,7 +2,6 @@
  *
  * The playground's own modules: names, checksum, the choice of a target, the store.
  */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,8 +14,9 @@
 #include "playground/node/cluster.c"
 #include "playground/node/names.c"
 #include "playground/node/store.c"
+#include "support/test.h"
 
-START_TEST(names_survive_encoding)
+TEST(names_survive_encoding)
 {
     char every[256];
     char encoded[3 * 256];
@@ -34,9 +34,8 @@ START_TEST(names_survive_encoding)
         ck_assert_str_eq(decoded, every);
     }
 }
-END_TEST
 
-START_TEST(names_bad_escapes_and_overlong_are_refused)
+TEST(names_bad_escapes_and_overlong_are_refused)
 {
     static const char *const bad[] = {"%", "%4", "%zz", "%4g", "a%00b", "abc%"};
     char out[4];
@@ -50,9 +49,8 @@ START_TEST(names_bad_escapes_and_overlong_are_refused)
     ck_assert_int_eq(names_encode("a/", false, out, sizeof(out)), -ENAMETOOLONG);
     ck_assert_int_eq(names_decode("", 0, out, 0), -ENAMETOOLONG);
 }
-END_TEST
 
-START_TEST(bucket_names_are_narrow)
+TEST(bucket_names_are_narrow)
 {
     static const char *const good[] = {"a", "nnn", "A-b_c.9"};
     static const char *const bad[] = {"", ".", "..", ".a", "a/b", "a b", "a~", "\xc3\xa4", "a%"};
@@ -67,9 +65,8 @@ START_TEST(bucket_names_are_narrow)
     ck_assert(!names_bucket_valid(longest));
     ck_assert(names_bucket_valid(longest + 1));
 }
-END_TEST
 
-START_TEST(checksum_is_the_same_with_and_without_the_instruction)
+TEST(checksum_is_the_same_with_and_without_the_instruction)
 {
     unsigned char data[257];
 
@@ -78,9 +75,8 @@ START_TEST(checksum_is_the_same_with_and_without_the_instruction)
     for (size_t bytes = 0; bytes <= sizeof(data); bytes++)
         ck_assert_uint_eq(checksum_update(0x1234u, data, bytes), ~update_by_table(~0x1234u, data, bytes));
 }
-END_TEST
 
-START_TEST(checksum_is_crc32c_however_it_is_fed)
+TEST(checksum_is_crc32c_however_it_is_fed)
 {
     static const char text[] = "123456789";
     char out[CHECKSUM_TEXT_BYTES];
@@ -91,7 +87,6 @@ START_TEST(checksum_is_crc32c_however_it_is_fed)
     checksum_text(0xabcu, out);
     ck_assert_str_eq(out, "00000abc");
 }
-END_TEST
 
 enum { OBJECTS = 3000 };
 
@@ -105,7 +100,7 @@ static void count_targets(const struct cluster *cluster, size_t counts[], const 
     }
 }
 
-START_TEST(latency_quantiles_are_within_a_thirty_second)
+TEST(latency_quantiles_are_within_a_thirty_second)
 {
     static struct latency latency, other;
     static const double shares[] = {0, 0.001, 0.5, 0.9, 0.99, 1};
@@ -121,9 +116,8 @@ START_TEST(latency_quantiles_are_within_a_thirty_second)
         ck_assert(told >= exact && told <= exact * (1 + 1.0 / 32) + 1);
     }
 }
-END_TEST
 
-START_TEST(latency_buckets_follow_each_other)
+TEST(latency_buckets_follow_each_other)
 {
     static const uint64_t edges[] = {0, 1, 31, 32, 33, 63, 64, 65, 127, 128, 1u << 20, (1u << 20) - 1, UINT64_MAX};
 
@@ -136,9 +130,8 @@ START_TEST(latency_buckets_follow_each_other)
         ck_assert_uint_ge(end_of(bucket_of(edges[i])), edges[i]);
     }
 }
-END_TEST
 
-START_TEST(targets_share_alike_and_one_less_moves_only_its_own)
+TEST(targets_share_alike_and_one_less_moves_only_its_own)
 {
     static struct cluster cluster = {.target_count = 4};
     static const struct cluster_peer *before[OBJECTS], *after[OBJECTS];
@@ -155,9 +148,8 @@ START_TEST(targets_share_alike_and_one_less_moves_only_its_own)
     for (int i = 0; i < OBJECTS; i++)
         ck_assert(before[i] == after[i] || before[i] == &cluster.targets[3]);
 }
-END_TEST
 
-START_TEST(cluster_map_errors_name_the_place)
+TEST(cluster_map_errors_name_the_place)
 {
     static const struct {
         const char *text, *error;
@@ -183,7 +175,6 @@ START_TEST(cluster_map_errors_name_the_place)
     unlink(file);
     ck_assert_int_eq(cluster_load(file, &cluster, error, sizeof(error)), -EINVAL);
 }
-END_TEST
 
 /* ---- store ---- */
 
@@ -205,6 +196,8 @@ static void store_teardown(void)
     snprintf(command, sizeof(command), "rm -rf %s", directory);
     ck_assert_int_eq(system(command), 0);
 }
+
+FIXTURE(store_setup, store_teardown);
 
 static void put(const char *object, const char *text)
 {
@@ -234,7 +227,7 @@ static int objects(void)
     return count;
 }
 
-START_TEST(store_shows_the_old_object_until_commit)
+TEST(store_shows_the_old_object_until_commit)
 {
     struct store_object info;
     struct store_put *writer;
@@ -258,9 +251,8 @@ START_TEST(store_shows_the_old_object_until_commit)
     ck_assert_uint_eq(info.bytes, 5);
     close(fd);
 }
-END_TEST
 
-START_TEST(store_keeps_every_name_apart)
+TEST(store_keeps_every_name_apart)
 {
     static const char *const names[] = {"a", "a/b", "a/b/", "a+", "a%2Fb", ".", "..", "../x", "+/", "a\nb", "%"};
     enum { NAMES = sizeof(names) / sizeof(names[0]) };
@@ -286,9 +278,8 @@ START_TEST(store_keeps_every_name_apart)
     }
     ck_assert_int_eq(objects(), 0);
 }
-END_TEST
 
-START_TEST(store_refuses_what_is_not_there)
+TEST(store_refuses_what_is_not_there)
 {
     struct store_object info;
     struct store_put *writer;
@@ -301,9 +292,8 @@ START_TEST(store_refuses_what_is_not_there)
     ck_assert_int_eq(store_delete(store, "b", "x"), -ENOENT);
     ck_assert_int_eq(store_objects(store, "c", count_object, &count), -ENOENT);
 }
-END_TEST
 
-START_TEST(store_finds_damage_and_sweeps_what_a_crash_left)
+TEST(store_finds_damage_and_sweeps_what_a_crash_left)
 {
     struct store_object info;
     struct store_put *writer;
@@ -325,7 +315,6 @@ START_TEST(store_finds_damage_and_sweeps_what_a_crash_left)
     ck_assert_int_eq(access(path, F_OK), -1);
     store_put_abort(writer);
 }
-END_TEST
 
 /* Changes the byte at offset of object x's file. */
 static void damage(off_t offset)
@@ -340,7 +329,7 @@ static void damage(off_t offset)
     close(fd);
 }
 
-START_TEST(store_verifies_and_evicts_what_is_damaged)
+TEST(store_verifies_and_evicts_what_is_damaged)
 {
     struct store_object info;
     uint32_t found = 0;
@@ -363,9 +352,8 @@ START_TEST(store_verifies_and_evicts_what_is_damaged)
     close(newer);
     close(fd);
 }
-END_TEST
 
-START_TEST(store_reads_back_what_it_was_given)
+TEST(store_reads_back_what_it_was_given)
 {
     struct store_put *writer;
     uint32_t found = 0;
@@ -381,9 +369,8 @@ START_TEST(store_reads_back_what_it_was_given)
     ck_assert_int_eq(store_put_verify(writer, &found), -EIO);
     store_put_abort(writer);
 }
-END_TEST
 
-START_TEST(store_counts_the_objects_of_all_buckets)
+TEST(store_counts_the_objects_of_all_buckets)
 {
     uint64_t count = 99;
 
@@ -394,39 +381,4 @@ START_TEST(store_counts_the_objects_of_all_buckets)
     ck_assert_int_eq(store_bucket_create(store, "empty"), 0);
     ck_assert_int_eq(store_count(store, &count), 0);
     ck_assert_uint_eq(count, 2);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("playground");
-    TCase *pure = tcase_create("names, checksum, cluster");
-    TCase *disk = tcase_create("store");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(pure, names_survive_encoding);
-    tcase_add_test(pure, names_bad_escapes_and_overlong_are_refused);
-    tcase_add_test(pure, bucket_names_are_narrow);
-    tcase_add_test(pure, checksum_is_crc32c_however_it_is_fed);
-    tcase_add_test(pure, checksum_is_the_same_with_and_without_the_instruction);
-    tcase_add_test(pure, latency_quantiles_are_within_a_thirty_second);
-    tcase_add_test(pure, latency_buckets_follow_each_other);
-    tcase_add_test(pure, targets_share_alike_and_one_less_moves_only_its_own);
-    tcase_add_test(pure, cluster_map_errors_name_the_place);
-    suite_add_tcase(suite, pure);
-    tcase_add_checked_fixture(disk, store_setup, store_teardown);
-    tcase_add_test(disk, store_shows_the_old_object_until_commit);
-    tcase_add_test(disk, store_keeps_every_name_apart);
-    tcase_add_test(disk, store_refuses_what_is_not_there);
-    tcase_add_test(disk, store_finds_damage_and_sweeps_what_a_crash_left);
-    tcase_add_test(disk, store_verifies_and_evicts_what_is_damaged);
-    tcase_add_test(disk, store_reads_back_what_it_was_given);
-    tcase_add_test(disk, store_counts_the_objects_of_all_buckets);
-    suite_add_tcase(suite, disk);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

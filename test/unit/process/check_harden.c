@@ -2,7 +2,6 @@
  *
  * What is given up stays so, and what the daemon needs it can still do.
  */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -24,6 +23,7 @@
 
 #include "process/harden.h"
 #include "shmring.h"
+#include "support/test.h"
 
 static char dir[] = "/dev/shm/check_harden.XXXXXX";
 static char path[64];
@@ -57,6 +57,8 @@ static void teardown(void)
     rmdir(dir);
 }
 
+FIXTURE(setup, teardown);
+
 static uint64_t effective_capabilities(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -65,15 +67,14 @@ static uint64_t effective_capabilities(void)
     return sets[0].effective | sets[0].permitted | (uint64_t)(sets[1].effective | sets[1].permitted) << 32;
 }
 
-START_TEST(nothing_is_said_when_all_goes_well)
+TEST(nothing_is_said_when_all_goes_well)
 {
     struct stat st;
     ck_assert_int_eq(fstat(fileno(said), &st), 0);
     ck_assert_int_eq(st.st_size, 0);
 }
-END_TEST
 
-START_TEST(no_capabilities_but_two)
+TEST(no_capabilities_but_two)
 {
     uint64_t two = 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_NET_BIND_SERVICE;
     ck_assert_uint_eq(effective_capabilities() & ~two, 0);
@@ -84,18 +85,16 @@ START_TEST(no_capabilities_but_two)
     ck_assert_int_eq(chown(path, 0, 0), -1);
     ck_assert_int_eq(syscall(SYS_setuid, 4711), -1); /* glibc would ask all threads, a sanitizer's too */
 }
-END_TEST
 
-START_TEST(no_core_and_no_look_at_the_memory)
+TEST(no_core_and_no_look_at_the_memory)
 {
     struct rlimit core;
     ck_assert_int_eq(getrlimit(RLIMIT_CORE, &core), 0);
     ck_assert_uint_eq(core.rlim_cur + core.rlim_max, 0);
     ck_assert_int_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
 }
-END_TEST
 
-START_TEST(rings_of_all_users_can_still_be_written)
+TEST(rings_of_all_users_can_still_be_written)
 {
     int fd = open(path, O_RDWR | O_CLOEXEC);
     ck_assert_int_ge(fd, 0);
@@ -103,7 +102,6 @@ START_TEST(rings_of_all_users_can_still_be_written)
     close(fd);
     ck_assert_int_eq(unlink(path), 0);
 }
-END_TEST
 
 /* A sanitizer's build is not confined: it traces itself. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -168,29 +166,19 @@ static long (*const forbidden[])(void) = {
     leave_the_namespaces, open_a_packet_socket, map_code_to_write,   set_up_a_ring_of_calls, send_a_signal,
 };
 
-START_TEST(other_system_calls_are_as_of_an_old_kernel)
+LOOP_TEST(other_system_calls_are_as_of_an_old_kernel, COUNT(forbidden))
 {
     if (!confined)
         return;
     ck_assert_int_eq(forbidden[_i](), -1);
     ck_assert_int_eq(errno, ENOSYS);
 }
-END_TEST
-
-START_TEST(confinement_can_be_left_out)
-{
-    ck_assert_int_eq(make_a_process_anew(), -1);
-    ck_assert_int_eq(errno, EINVAL);
-    ck_assert_int_eq(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
-}
-END_TEST
-
 static void *work(void *argument)
 {
     return argument;
 }
 
-START_TEST(threads_and_name_services_still_work)
+TEST(threads_and_name_services_still_work)
 {
     struct addrinfo *found = NULL;
     pthread_t thread;
@@ -201,9 +189,8 @@ START_TEST(threads_and_name_services_still_work)
     ck_assert_int_eq(getaddrinfo("localhost", "80", NULL, &found), 0);
     freeaddrinfo(found);
 }
-END_TEST
 
-START_TEST(mapped_segments_are_guarded)
+TEST(mapped_segments_are_guarded)
 {
     struct sigaction found;
     ck_assert_int_eq(sigaction(SIGBUS, NULL, &found), 0);
@@ -212,28 +199,12 @@ START_TEST(mapped_segments_are_guarded)
     ck_assert_int_eq(sigaction(SIGBUS, NULL, &again), 0);
     ck_assert(found.sa_sigaction == again.sa_sigaction && (found.sa_flags & SA_SIGINFO));
 }
-END_TEST
 
-int main(void)
+FIXTURE(setup_unconfined, teardown);
+
+TEST(confinement_can_be_left_out)
 {
-    Suite *suite = suite_create("harden");
-    TCase *tcase = tcase_create("harden");
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, nothing_is_said_when_all_goes_well);
-    tcase_add_test(tcase, no_capabilities_but_two);
-    tcase_add_test(tcase, no_core_and_no_look_at_the_memory);
-    tcase_add_test(tcase, rings_of_all_users_can_still_be_written);
-    tcase_add_loop_test(tcase, other_system_calls_are_as_of_an_old_kernel, 0, sizeof(forbidden) / sizeof(forbidden[0]));
-    tcase_add_test(tcase, threads_and_name_services_still_work);
-    tcase_add_test(tcase, mapped_segments_are_guarded);
-    suite_add_tcase(suite, tcase);
-    tcase = tcase_create("unconfined");
-    tcase_add_checked_fixture(tcase, setup_unconfined, teardown);
-    tcase_add_test(tcase, confinement_can_be_left_out);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    ck_assert_int_eq(make_a_process_anew(), -1);
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert_int_eq(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +6,7 @@
 #include <unistd.h>
 
 #include "ring/discovery.h"
+#include "support/test.h"
 
 enum { DEADLINE_MS = 5000 };
 
@@ -77,8 +77,10 @@ static void teardown(void)
     rmdir(fixture.dir);
 }
 
+FIXTURE(setup, teardown);
+
 /* A reload frees the configuration that had the path. */
-START_TEST(files_are_watched_after_the_path_given_at_start_is_gone)
+TEST(files_are_watched_after_the_path_given_at_start_is_gone)
 {
     int fd = openat(fixture.dir_fd, "a.ring", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     ck_assert_int_ge(fd, 0);
@@ -89,19 +91,4 @@ START_TEST(files_are_watched_after_the_path_given_at_start_is_gone)
     ck_assert(!fixture.ended);
     ck_assert_int_eq(fixture.watch, watch);
     unlinkat(fixture.dir_fd, "a.ring", 0);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("discovery");
-    TCase *discovery = tcase_create("discovery");
-    tcase_add_checked_fixture(discovery, setup, teardown);
-    tcase_add_test(discovery, files_are_watched_after_the_path_given_at_start_is_gone);
-    suite_add_tcase(suite, discovery);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

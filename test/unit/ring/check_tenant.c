@@ -3,7 +3,6 @@
  * Many users, one daemon: whoever floods the ring directory, truncates his rings or forges his figures is in nobody
  * else's way.
  */
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +19,7 @@
 
 #include "ring/tenant.h"
 #include "support/source_fixture.h"
+#include "support/test.h"
 
 SOURCE_FIXTURE_PLAYS_EXPORTER
 
@@ -33,6 +33,8 @@ static void setup(void)
     ck_assert_int_eq(shmring_guard_install(), 0);
     source_fixture_init();
 }
+
+FIXTURE(setup, source_fixture_done);
 
 static bool is_root(const char *test)
 {
@@ -119,7 +121,7 @@ static bool exported(uint64_t spans)
 
 /* ---- caps ---- */
 
-START_TEST(flood_of_segments_leaves_places_to_other_users)
+TEST(flood_of_segments_leaves_places_to_other_users)
 {
     if (!is_root("flood_of_segments_leaves_places_to_other_users"))
         return;
@@ -137,9 +139,8 @@ START_TEST(flood_of_segments_leaves_places_to_other_users)
     source_fixture_run_until(source_fixture_segment_files() == 1);
     source_fixture_run_until(f->stats.segments_waiting == 0);
 }
-END_TEST
 
-START_TEST(files_that_are_no_segments_count_against_their_user)
+TEST(files_that_are_no_segments_count_against_their_user)
 {
     if (!is_root("files_that_are_no_segments_count_against_their_user"))
         return;
@@ -164,7 +165,6 @@ START_TEST(files_that_are_no_segments_count_against_their_user)
     }
     source_fixture_run_until(exported(2));
 }
-END_TEST
 
 /* Segments of that shape, of which so many are attached. */
 static const struct {
@@ -180,7 +180,7 @@ static const struct {
     {4, SHMRING_RING_MIN, 40, 40},
 };
 
-START_TEST(slots_and_bytes_of_a_user_are_bounded)
+LOOP_TEST(slots_and_bytes_of_a_user_are_bounded, COUNT(shapes))
 {
     struct shmring *made[TENANT_SLOTS_MAX / SHMRING_SLOTS_MAX + 2];
     if (!is_root("slots_and_bytes_of_a_user_are_bounded"))
@@ -195,9 +195,8 @@ START_TEST(slots_and_bytes_of_a_user_are_bounded)
     unsigned never = shapes[_i].attached == 0 ? shapes[_i].made : 0;
     source_fixture_run_until(source_fixture_segment_files() == never + 1);
 }
-END_TEST
 
-START_TEST(more_users_than_accounts_wait)
+TEST(more_users_than_accounts_wait)
 {
     struct shmring *made[TENANTS_MAX + 1];
     if (!is_root("more_users_than_accounts_wait"))
@@ -211,9 +210,8 @@ START_TEST(more_users_than_accounts_wait)
         shmring_close(made[i]);
     source_fixture_run_until(source_fixture_segment_files() == 1);
 }
-END_TEST
 
-START_TEST(loop_gets_its_turn_in_a_full_directory)
+TEST(loop_gets_its_turn_in_a_full_directory)
 {
     make_junk(0, 2000, geteuid());
     source_fixture_start();
@@ -222,7 +220,6 @@ START_TEST(loop_gets_its_turn_in_a_full_directory)
     source_fixture_write_spans(1, AISTRACE_SAMPLED);
     source_fixture_run_until(exported(1));
 }
-END_TEST
 
 /* ---- a directory that several users share ---- */
 
@@ -301,7 +298,7 @@ static void find_segment(char path[320])
     closedir(d);
 }
 
-START_TEST(several_users_share_a_directory_of_the_daemon)
+TEST(several_users_share_a_directory_of_the_daemon)
 {
     char path[320] = "";
     if (!is_root("several_users_share_a_directory_of_the_daemon") || !share_directory())
@@ -318,7 +315,6 @@ START_TEST(several_users_share_a_directory_of_the_daemon)
     ck_assert_uint_eq(f->stats.segments_quarantined + f->stats.segments_skipped, 0);
     ck_assert_int_eq(seteuid(0), 0);
 }
-END_TEST
 
 /* ---- turns ---- */
 
@@ -332,7 +328,7 @@ static bool holds(const struct batch *batch, const char name[4])
     return false;
 }
 
-START_TEST(full_rings_of_one_user_do_not_keep_others_waiting)
+TEST(full_rings_of_one_user_do_not_keep_others_waiting)
 {
     static const struct batch_outcome sent = {.exported = true};
     unsigned before = 0;
@@ -358,11 +354,10 @@ START_TEST(full_rings_of_one_user_do_not_keep_others_waiting)
     ck_assert_uint_lt(before, 10);
     end_flood();
 }
-END_TEST
 
 /* ---- hostile memory ---- */
 
-START_TEST(truncated_segment_costs_nothing_else)
+LOOP_TEST(truncated_segment_costs_nothing_else, 2)
 {
     bool foreign = _i == 1 && is_root("truncated_segment_costs_nothing_else");
     if (_i == 1 && !foreign)
@@ -383,9 +378,8 @@ START_TEST(truncated_segment_costs_nothing_else)
     ck_assert_uint_eq(f->stats.segments_quarantined, 1);
     ck_assert(exported(7));
 }
-END_TEST
 
-START_TEST(batch_in_flight_outlives_its_quarantined_segment)
+TEST(batch_in_flight_outlives_its_quarantined_segment)
 {
     struct shmring *victim = start_user(geteuid());
     source_fixture_start();
@@ -397,9 +391,8 @@ START_TEST(batch_in_flight_outlives_its_quarantined_segment)
     ck_assert_uint_eq(f->held_count, 1);
     ck_assert(exported(5));
 }
-END_TEST
 
-START_TEST(truncated_segment_without_slots_is_counted)
+TEST(truncated_segment_without_slots_is_counted)
 {
     struct shmring *victim = create(geteuid(), 4, SOURCE_RING_BYTES);
     source_fixture_start();
@@ -410,7 +403,6 @@ START_TEST(truncated_segment_without_slots_is_counted)
     source_fixture_run_until(source_fixture_segment_files() == 1);
     ck_assert_uint_eq(f->stats.segments_quarantined, 1);
 }
-END_TEST
 
 static uint8_t *map(const struct shmring *ring)
 {
@@ -421,7 +413,7 @@ static uint8_t *map(const struct shmring *ring)
     return base;
 }
 
-START_TEST(figures_that_cannot_be_true_are_kept_out_of_the_totals)
+LOOP_TEST(figures_that_cannot_be_true_are_kept_out_of_the_totals, 2)
 {
     struct shmring *forger = start_user(geteuid());
     struct shmring_producer *producer = (struct shmring_producer *)(map(forger) + shmring_producer_offset(0));
@@ -440,9 +432,8 @@ START_TEST(figures_that_cannot_be_true_are_kept_out_of_the_totals)
     ck_assert_uint_eq(now.outcome.exported, 5);
     ck_assert_uint_eq(now.producer_dropped[PRODUCER_INTERRUPTED], 0);
 }
-END_TEST
 
-START_TEST(counters_of_producers_do_not_turn_a_total_around)
+TEST(counters_of_producers_do_not_turn_a_total_around)
 {
     struct shmring *forgers[2];
     for (size_t i = 0; i < 2; i++) {
@@ -455,31 +446,4 @@ START_TEST(counters_of_producers_do_not_turn_a_total_around)
     ck_assert_uint_eq(source_fixture_snapshot().producer_dropped[SHMRING_DROP_NESTED], UINT64_MAX);
     for (size_t i = 0; i < 2; i++)
         shmring_close(forgers[i]);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("source_users");
-    TCase *tcase = tcase_create("users");
-    tcase_set_timeout(tcase, 30);
-    tcase_add_checked_fixture(tcase, setup, source_fixture_done);
-    tcase_add_test(tcase, flood_of_segments_leaves_places_to_other_users);
-    tcase_add_test(tcase, files_that_are_no_segments_count_against_their_user);
-    tcase_add_loop_test(tcase, slots_and_bytes_of_a_user_are_bounded, 0, sizeof(shapes) / sizeof(shapes[0]));
-    tcase_add_test(tcase, more_users_than_accounts_wait);
-    tcase_add_test(tcase, loop_gets_its_turn_in_a_full_directory);
-    tcase_add_test(tcase, several_users_share_a_directory_of_the_daemon);
-    tcase_add_test(tcase, full_rings_of_one_user_do_not_keep_others_waiting);
-    tcase_add_loop_test(tcase, truncated_segment_costs_nothing_else, 0, 2);
-    tcase_add_test(tcase, batch_in_flight_outlives_its_quarantined_segment);
-    tcase_add_test(tcase, truncated_segment_without_slots_is_counted);
-    tcase_add_loop_test(tcase, figures_that_cannot_be_true_are_kept_out_of_the_totals, 0, 2);
-    tcase_add_test(tcase, counters_of_producers_do_not_turn_a_total_around);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 
 #include "ring/totals.h"
 #include "shmring_format.h"
+#include "support/test.h"
 
 static char dir[] = "/tmp/check_totals.XXXXXX";
 static int dir_fd;
@@ -30,6 +30,8 @@ static void tear_down(void)
     close(dir_fd);
 }
 
+FIXTURE(set_up, tear_down);
+
 static void write_state(const char *text)
 {
     int fd = openat(dir_fd, TOTALS_FILE, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -47,16 +49,15 @@ static void touch_segment(const char *instance)
     close(fd);
 }
 
-START_TEST(missing_file_is_all_zero)
+TEST(missing_file_is_all_zero)
 {
     struct totals totals;
     ck_assert_int_eq(totals_load(dir_fd, &totals), 0);
     ck_assert_uint_eq(outcome_sum(&totals.outcome), 0);
     ck_assert_uint_eq(totals.noted_count, 0);
 }
-END_TEST
 
-START_TEST(figures_survive)
+TEST(figures_survive)
 {
     struct totals totals = {.outcome = {.exported = 7, .sampled_out = 5, .rejected = 3}};
     totals.outcome.dropped[DROP_OVERSIZE] = 2;
@@ -74,9 +75,8 @@ START_TEST(figures_survive)
     ck_assert_uint_eq(totals.producer_dropped[PRODUCER_INTERRUPTED], 1);
     totals_done(&totals);
 }
-END_TEST
 
-START_TEST(noted_segment_is_known_while_its_file_is_there)
+TEST(noted_segment_is_known_while_its_file_is_there)
 {
     struct totals totals = {0};
     touch_segment(instance_a);
@@ -89,9 +89,8 @@ START_TEST(noted_segment_is_known_while_its_file_is_there)
     ck_assert(!totals_noted(&totals, instance_b));
     totals_done(&totals);
 }
-END_TEST
 
-START_TEST(unlinked_segment_is_forgotten)
+TEST(unlinked_segment_is_forgotten)
 {
     struct totals totals = {0};
     touch_segment(instance_a);
@@ -100,9 +99,8 @@ START_TEST(unlinked_segment_is_forgotten)
     ck_assert(!totals_noted(&totals, instance_a));
     totals_done(&totals);
 }
-END_TEST
 
-START_TEST(file_of_the_spool_is_retired_with_its_counts)
+TEST(file_of_the_spool_is_retired_with_its_counts)
 {
     struct totals totals = {.outcome = {.spooled = 9}};
     struct outcome outcome = {.exported = 5, .rejected = 1};
@@ -123,9 +121,8 @@ START_TEST(file_of_the_spool_is_retired_with_its_counts)
     ck_assert_uint_eq(totals.retired_count, 1);
     totals_done(&totals);
 }
-END_TEST
 
-START_TEST(file_that_cannot_be_retired_changes_nothing)
+TEST(file_that_cannot_be_retired_changes_nothing)
 {
     struct totals totals = {.spool = {.exported = 2}};
     struct outcome outcome = {.exported = 5};
@@ -134,7 +131,6 @@ START_TEST(file_that_cannot_be_retired_changes_nothing)
     ck_assert(!totals_retired(&totals, 7));
     totals_done(&totals);
 }
-END_TEST
 
 static const char *const damaged[] = {
     "",
@@ -147,16 +143,15 @@ static const char *const damaged[] = {
     "aistraced totals 1\nretired xyz\nend\n",
 };
 
-START_TEST(damaged_file_is_refused_whole)
+LOOP_TEST(damaged_file_is_refused_whole, COUNT(damaged))
 {
     struct totals totals = {.outcome = {.exported = 1}};
     write_state(damaged[_i]);
     ck_assert_int_eq(totals_load(dir_fd, &totals), -EBADMSG);
     ck_assert_uint_eq(totals.outcome.exported, 0);
 }
-END_TEST
 
-START_TEST(figures_of_another_user_are_not_taken_over)
+TEST(figures_of_another_user_are_not_taken_over)
 {
     struct totals totals = {.outcome = {.exported = 1}};
     char path[64];
@@ -182,34 +177,10 @@ START_TEST(figures_of_another_user_are_not_taken_over)
     ck_assert_int_eq(totals_load(dir_fd, &totals), 0);
     totals_done(&totals);
 }
-END_TEST
 
-START_TEST(symlink_is_not_followed)
+TEST(symlink_is_not_followed)
 {
     struct totals totals;
     ck_assert_int_eq(symlinkat("/etc/passwd", dir_fd, TOTALS_FILE), 0);
     ck_assert_int_eq(totals_load(dir_fd, &totals), -ELOOP);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("totals");
-    TCase *tcase = tcase_create("state file");
-    tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_add_test(tcase, missing_file_is_all_zero);
-    tcase_add_test(tcase, figures_survive);
-    tcase_add_test(tcase, noted_segment_is_known_while_its_file_is_there);
-    tcase_add_test(tcase, unlinked_segment_is_forgotten);
-    tcase_add_test(tcase, file_of_the_spool_is_retired_with_its_counts);
-    tcase_add_test(tcase, file_that_cannot_be_retired_changes_nothing);
-    tcase_add_loop_test(tcase, damaged_file_is_refused_whole, 0, (int)(sizeof(damaged) / sizeof(*damaged)));
-    tcase_add_test(tcase, figures_of_another_user_are_not_taken_over);
-    tcase_add_test(tcase, symlink_is_not_followed);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

@@ -3,7 +3,6 @@
  * A segment's file can be truncated and scribbled over while it is read, and can belong to anybody: it costs that
  * segment, and nothing else.
  */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -21,6 +20,7 @@
 
 #include "reader.h"
 #include "support/ring_fixture.h"
+#include "support/test.h"
 
 enum { RING_BYTES = 8192, STRANGER = 4711, RECORDS = 4, RECORD_BYTES = 80 };
 
@@ -71,6 +71,8 @@ static void teardown(void)
     shmring_close(neighbour);
     ring_fixture_done(&fixture);
 }
+
+FIXTURE(setup, teardown);
 
 static void expect_sound_neighbour(void)
 {
@@ -126,7 +128,7 @@ static void ask_the_counters(void)
 static void (*const touches[])(void) = {fill_it,       look_at_it,       commit_to_it,
                                         publish_to_it, ask_the_producer, ask_the_counters};
 
-START_TEST(truncated_segment_is_quarantined_whoever_notices)
+LOOP_TEST(truncated_segment_is_quarantined_whoever_notices, COUNT(touches))
 {
     static const char problem[] = "file was truncated while it was read";
 
@@ -140,18 +142,16 @@ START_TEST(truncated_segment_is_quarantined_whoever_notices)
             touches[i]();
     expect_sound_neighbour();
 }
-END_TEST
 
-START_TEST(rings_that_are_cut_off_are_not_read_as_zeros)
+TEST(rings_that_are_cut_off_are_not_read_as_zeros)
 {
     ck_assert_int_eq(ftruncate(fd, (off_t)shmring_data_offset(3)), 0);
     fill_it();
     ck_assert_str_eq(shmring_reader_problem(reader), "file was truncated while it was read");
     expect_sound_neighbour();
 }
-END_TEST
 
-START_TEST(segment_truncated_before_its_slots_are_known_is_quarantined)
+TEST(segment_truncated_before_its_slots_are_known_is_quarantined)
 {
     struct shmring_writer *second;
 
@@ -162,16 +162,14 @@ START_TEST(segment_truncated_before_its_slots_are_known_is_quarantined)
     ck_assert_int_eq(shmring_reader_slot(reader, 1)->health, SHMRING_SLOT_QUARANTINED);
     expect_sound_neighbour();
 }
-END_TEST
 
-START_TEST(segment_that_grows_again_stays_quarantined)
+TEST(segment_that_grows_again_stays_quarantined)
 {
     ck_assert_int_eq(ftruncate(fd, 0), 0);
     fill_it();
     ck_assert_int_eq(ftruncate(fd, (off_t)shmring_file_bytes(3, RING_BYTES)), 0);
     fill_it();
 }
-END_TEST
 
 /* ---- what is not ours ---- */
 
@@ -230,11 +228,10 @@ static void send_with_an_address(void)
 
 static void (*const deaths[])(void) = {write_elsewhere, write_where_a_segment_was, send_with_an_address};
 
-START_TEST(what_is_not_ours_kills_as_before)
+LOOP_TEST(what_is_not_ours_kills_as_before, COUNT(deaths))
 {
     expect_death(deaths[_i]);
 }
-END_TEST
 
 static sigjmp_buf back;
 
@@ -248,7 +245,7 @@ static void jump_back_with(int number, siginfo_t *info, void *context)
     siglongjmp(back, info != NULL && context != NULL ? number : -1);
 }
 
-START_TEST(earlier_handler_gets_what_is_not_ours)
+LOOP_TEST(earlier_handler_gets_what_is_not_ours, 2)
 {
     struct sigaction plain = {.sa_handler = jump_back};
     struct sigaction informed = {.sa_sigaction = jump_back_with, .sa_flags = SA_SIGINFO};
@@ -265,9 +262,8 @@ START_TEST(earlier_handler_gets_what_is_not_ours)
     ck_assert_int_eq(ftruncate(fd, 0), 0);
     fill_it();
 }
-END_TEST
 
-START_TEST(more_segments_than_can_be_guarded_are_refused)
+TEST(more_segments_than_can_be_guarded_are_refused)
 {
     struct shmring_reader *more = NULL;
     struct shmring__guarded *last = NULL, *one;
@@ -281,7 +277,6 @@ START_TEST(more_segments_than_can_be_guarded_are_refused)
     ck_assert_int_eq(shmring_reader_open(fixture.dir_fd, shmring_name(ring), &more), 0);
     shmring_reader_close(more);
 }
-END_TEST
 
 /* ---- a segment of another user ---- */
 
@@ -307,7 +302,7 @@ static blkcnt_t blocks(void)
     return st.st_blocks;
 }
 
-START_TEST(strangers_records_are_read_across_laps)
+TEST(strangers_records_are_read_across_laps)
 {
     if (!give_away("strangers_records_are_read_across_laps"))
         return;
@@ -319,9 +314,8 @@ START_TEST(strangers_records_are_read_across_laps)
         ring_release(reader, 0);
     }
 }
-END_TEST
 
-START_TEST(strangers_holes_are_not_filled_by_reading)
+TEST(strangers_holes_are_not_filled_by_reading)
 {
     off_t data = (off_t)shmring_data_offset(3);
 
@@ -333,9 +327,8 @@ START_TEST(strangers_holes_are_not_filled_by_reading)
     ck_assert_int_eq(blocks(), before);
     expect_sound_neighbour();
 }
-END_TEST
 
-START_TEST(strangers_truncation_is_a_short_read)
+TEST(strangers_truncation_is_a_short_read)
 {
     struct sigaction none = {.sa_handler = SIG_DFL};
 
@@ -347,9 +340,8 @@ START_TEST(strangers_truncation_is_a_short_read)
     ck_assert_str_eq(shmring_reader_problem(reader), "file was truncated while it was read");
     expect_sound_neighbour();
 }
-END_TEST
 
-START_TEST(strangers_truncated_control_pages_are_guarded)
+LOOP_TEST(strangers_truncated_control_pages_are_guarded, COUNT(touches))
 {
     if (!give_away("strangers_truncated_control_pages_are_guarded"))
         return;
@@ -359,11 +351,10 @@ START_TEST(strangers_truncated_control_pages_are_guarded)
     ck_assert_str_eq(shmring_reader_problem(reader), "file was truncated while it was read");
     expect_sound_neighbour();
 }
-END_TEST
 
 /* ---- forgery ---- */
 
-START_TEST(counters_that_contradict_the_records_are_found_out)
+LOOP_TEST(counters_that_contradict_the_records_are_found_out, 3)
 {
     uint8_t *segment = ring_fixture_map(&fixture, shmring_name(ring));
     struct shmring_producer *producer = (struct shmring_producer *)(segment + shmring_producer_offset(0));
@@ -381,7 +372,6 @@ START_TEST(counters_that_contradict_the_records_are_found_out)
     ck_assert_str_eq(status->problem, "counters contradict the records");
     expect_sound_neighbour();
 }
-END_TEST
 
 /* ---- at the same time ---- */
 
@@ -445,7 +435,7 @@ static uint64_t use(struct shmring_reader *victim)
 
 static void (*const acts[])(uint8_t *, uint64_t) = {scribble, truncate_and_mend};
 
-START_TEST(live_vandal_costs_no_more_than_his_segment)
+LOOP_TEST(live_vandal_costs_no_more_than_his_segment, 4)
 {
     uint64_t sum = 0, opened = 0;
     char header[SHMRING_SLOTS_OFFSET];
@@ -468,35 +458,4 @@ START_TEST(live_vandal_costs_no_more_than_his_segment)
     kill(pid, SIGKILL);
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
     expect_sound_neighbour();
-}
-END_TEST
-
-#define COUNT(array) (int)(sizeof(array) / sizeof((array)[0]))
-
-int main(void)
-{
-    Suite *suite = suite_create("shmring_guard");
-    TCase *tcase = tcase_create("guard");
-    SRunner *runner = srunner_create(suite);
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, truncated_segment_is_quarantined_whoever_notices, 0, COUNT(touches));
-    tcase_add_test(tcase, rings_that_are_cut_off_are_not_read_as_zeros);
-    tcase_add_test(tcase, segment_truncated_before_its_slots_are_known_is_quarantined);
-    tcase_add_test(tcase, segment_that_grows_again_stays_quarantined);
-    tcase_add_loop_test(tcase, what_is_not_ours_kills_as_before, 0, COUNT(deaths));
-    tcase_add_loop_test(tcase, earlier_handler_gets_what_is_not_ours, 0, 2);
-    tcase_add_test(tcase, more_segments_than_can_be_guarded_are_refused);
-    tcase_add_test(tcase, strangers_records_are_read_across_laps);
-    tcase_add_test(tcase, strangers_holes_are_not_filled_by_reading);
-    tcase_add_test(tcase, strangers_truncation_is_a_short_read);
-    tcase_add_loop_test(tcase, strangers_truncated_control_pages_are_guarded, 0, COUNT(touches));
-    tcase_add_loop_test(tcase, counters_that_contradict_the_records_are_found_out, 0, 3);
-    tcase_add_loop_test(tcase, live_vandal_costs_no_more_than_his_segment, 0, 4);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
 }

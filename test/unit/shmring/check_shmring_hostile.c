@@ -2,7 +2,6 @@
  *
  * Nothing in a segment is believed: damage costs the slot or the segment it is in, is named, and touches nothing else.
  */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "support/ring_fixture.h"
+#include "support/test.h"
 
 enum { RING_BYTES = 4096 };
 
@@ -42,6 +42,8 @@ static void teardown(void)
     ring_fixture_done(&fixture);
 }
 
+FIXTURE(setup, teardown);
+
 static int open_again(void)
 {
     struct shmring_reader *again = NULL;
@@ -60,7 +62,7 @@ static void seal_header(void)
 
 /* ---- files ---- */
 
-START_TEST(every_flipped_byte_of_the_header_is_refused)
+TEST(every_flipped_byte_of_the_header_is_refused)
 {
     for (size_t at = 0; at < SHMRING_PAGE; at++) {
         segment[at] ^= 0x41;
@@ -70,9 +72,8 @@ START_TEST(every_flipped_byte_of_the_header_is_refused)
     }
     ck_assert_int_eq(open_again(), 0);
 }
-END_TEST
 
-START_TEST(every_flipped_byte_of_the_resource_is_refused)
+TEST(every_flipped_byte_of_the_resource_is_refused)
 {
     for (size_t at = 0; at < 8; at++) {
         segment[SHMRING_RESOURCE_OFFSET + at] ^= 1;
@@ -81,7 +82,6 @@ START_TEST(every_flipped_byte_of_the_resource_is_refused)
     }
     ck_assert_int_eq(open_again(), 0);
 }
-END_TEST
 
 #define FIELD(member, value, result)                                                                                   \
     {                                                                                                                  \
@@ -119,15 +119,14 @@ static const struct {
     FIELD(instance, 0, -EBADMSG),
 };
 
-START_TEST(each_field_of_the_header_is_checked)
+LOOP_TEST(each_field_of_the_header_is_checked, COUNT(fields))
 {
     memcpy(segment + fields[_i].offset, &fields[_i].value, fields[_i].bytes < 8 ? fields[_i].bytes : 8);
     seal_header();
     ck_assert_int_eq(open_again(), fields[_i].result);
 }
-END_TEST
 
-START_TEST(file_of_another_size_is_refused)
+TEST(file_of_another_size_is_refused)
 {
     const char *name = shmring_name(ring);
     int fd = openat(fixture.dir_fd, name, O_RDWR);
@@ -142,9 +141,8 @@ START_TEST(file_of_another_size_is_refused)
     ck_assert_int_eq(open_again(), -EBADMSG);
     close(fd);
 }
-END_TEST
 
-START_TEST(what_is_no_segment_is_refused)
+TEST(what_is_no_segment_is_refused)
 {
     struct shmring_reader *none = NULL;
     char name[64];
@@ -163,9 +161,8 @@ START_TEST(what_is_no_segment_is_refused)
     ck_assert_int_eq(shmring_reader_open(fixture.dir_fd, "other.ring", &none), -EBADMSG);
     ck_assert_ptr_null(none);
 }
-END_TEST
 
-START_TEST(segment_on_another_file_system_is_refused)
+TEST(segment_on_another_file_system_is_refused)
 {
     char path[160];
     struct shmring_reader *none = NULL;
@@ -180,9 +177,8 @@ START_TEST(segment_on_another_file_system_is_refused)
     umount(path);
     ck_assert_msg(err == -EBADMSG || err == -EACCES, "%d", err);
 }
-END_TEST
 
-START_TEST(unfinished_file_is_awaited_while_its_owner_lives)
+TEST(unfinished_file_is_awaited_while_its_owner_lives)
 {
     struct shmring_reader *none = NULL;
     int fd = openat(fixture.dir_fd, "new.ring", O_CREAT | O_RDWR, 0600);
@@ -194,7 +190,6 @@ START_TEST(unfinished_file_is_awaited_while_its_owner_lives)
     close(fd);
     ck_assert_int_eq(shmring_reader_open(fixture.dir_fd, "new.ring", &none), -EBADMSG);
 }
-END_TEST
 
 /* ---- slots ---- */
 
@@ -264,7 +259,7 @@ static const struct {
     MEMBER(payload_bytes, UINT32_MAX, "payload does not fill its record"),
 };
 
-START_TEST(damaged_record_quarantines_its_slot)
+LOOP_TEST(damaged_record_quarantines_its_slot, COUNT(members))
 {
     struct shmring_view view;
 
@@ -278,9 +273,8 @@ START_TEST(damaged_record_quarantines_its_slot)
     ck_assert_uint_eq(shmring_reader_slot(reader, 0)->read, DAMAGED);
     expect_quarantine(members[_i].problem, DAMAGED);
 }
-END_TEST
 
-START_TEST(padding_of_another_position_quarantines_its_slot)
+TEST(padding_of_another_position_quarantines_its_slot)
 {
     struct shmring_record *padding;
     uint64_t seed = 0;
@@ -305,9 +299,8 @@ START_TEST(padding_of_another_position_quarantines_its_slot)
     ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), -EBADMSG);
     expect_quarantine("padding is of another position", 2 * RING_BYTES - 96);
 }
-END_TEST
 
-START_TEST(record_across_the_rings_end_quarantines_its_slot)
+TEST(record_across_the_rings_end_quarantines_its_slot)
 {
     uint64_t seed = 0;
 
@@ -323,7 +316,6 @@ START_TEST(record_across_the_rings_end_quarantines_its_slot)
     ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), -EBADMSG);
     expect_quarantine("record is longer than what was written", 4000);
 }
-END_TEST
 
 static const struct {
     uint64_t wpos;
@@ -337,7 +329,7 @@ static const struct {
     {(uint64_t)-16, "write position is more than a ring ahead"},
 };
 
-START_TEST(impossible_write_position_quarantines_its_slot)
+LOOP_TEST(impossible_write_position_quarantines_its_slot, COUNT(ends))
 {
     struct shmring_producer *producer = (struct shmring_producer *)(segment + shmring_producer_offset(0));
 
@@ -347,9 +339,8 @@ START_TEST(impossible_write_position_quarantines_its_slot)
     ck_assert_int_eq(shmring_reader_fill(reader, 0, fixture.window), -EBADMSG);
     expect_quarantine(ends[_i].problem, ends[_i].wpos);
 }
-END_TEST
 
-START_TEST(write_position_ahead_of_any_record_quarantines_its_slot)
+TEST(write_position_ahead_of_any_record_quarantines_its_slot)
 {
     struct shmring_producer *producer = (struct shmring_producer *)(segment + shmring_producer_offset(0));
 
@@ -358,9 +349,8 @@ START_TEST(write_position_ahead_of_any_record_quarantines_its_slot)
     ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), -EBADMSG);
     expect_quarantine("record is longer than what was written", 4 * 80);
 }
-END_TEST
 
-START_TEST(slots_claimed_but_not_allocated_stay_unread)
+TEST(slots_claimed_but_not_allocated_stay_unread)
 {
     struct shmring_counters *counters = (struct shmring_counters *)(segment + SHMRING_COUNTERS_OFFSET);
     struct stat before, after;
@@ -378,9 +368,8 @@ START_TEST(slots_claimed_but_not_allocated_stay_unread)
     ck_assert_uint_eq(shmring_reader_slots(reader), 3);
     expect_sound_neighbour();
 }
-END_TEST
 
-START_TEST(quarantined_segment_is_left_alone)
+TEST(quarantined_segment_is_left_alone)
 {
     static uint8_t before[1 << 16];
     struct shmring_producer_status status;
@@ -405,11 +394,10 @@ START_TEST(quarantined_segment_is_left_alone)
     ck_assert_str_eq(shmring_reader_slot(reader, 1)->problem, "file was truncated");
     ck_assert_mem_eq(before, segment, bytes);
 }
-END_TEST
 
 /* ---- forgery ---- */
 
-START_TEST(ledger_changed_by_another_is_found_out_and_left_alone)
+LOOP_TEST(ledger_changed_by_another_is_found_out_and_left_alone, 3)
 {
     struct shmring_consumer before, *shared = (struct shmring_consumer *)(segment + shmring_consumer_offset(0));
 
@@ -427,10 +415,9 @@ START_TEST(ledger_changed_by_another_is_found_out_and_left_alone)
     ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.exported, 4); /* what is true is known */
     expect_quarantine("ledger was changed by another", 0);
 }
-END_TEST
 
 /* Random damage anywhere: whatever happens, it ends, and what is handed out lies within the window. */
-START_TEST(random_damage_never_escapes)
+LOOP_TEST(random_damage_never_escapes, 5)
 {
     uint64_t random = 88172645463325252ull + (uint64_t)_i * 977;
     uint64_t base = shmring_data_offset(3);
@@ -458,38 +445,4 @@ START_TEST(random_damage_never_escapes)
         ck_assert_uint_lt(sum, UINT64_MAX);
         shmring_reader_close(victim);
     }
-}
-END_TEST
-
-#define COUNT(array) (int)(sizeof(array) / sizeof((array)[0]))
-
-int main(void)
-{
-    Suite *suite = suite_create("shmring_hostile");
-    TCase *tcase = tcase_create("hostile");
-    SRunner *runner = srunner_create(suite);
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, every_flipped_byte_of_the_header_is_refused);
-    tcase_add_test(tcase, every_flipped_byte_of_the_resource_is_refused);
-    tcase_add_loop_test(tcase, each_field_of_the_header_is_checked, 0, COUNT(fields));
-    tcase_add_test(tcase, file_of_another_size_is_refused);
-    tcase_add_test(tcase, what_is_no_segment_is_refused);
-    tcase_add_test(tcase, segment_on_another_file_system_is_refused);
-    tcase_add_test(tcase, unfinished_file_is_awaited_while_its_owner_lives);
-    tcase_add_loop_test(tcase, damaged_record_quarantines_its_slot, 0, COUNT(members));
-    tcase_add_test(tcase, padding_of_another_position_quarantines_its_slot);
-    tcase_add_test(tcase, record_across_the_rings_end_quarantines_its_slot);
-    tcase_add_loop_test(tcase, impossible_write_position_quarantines_its_slot, 0, COUNT(ends));
-    tcase_add_test(tcase, write_position_ahead_of_any_record_quarantines_its_slot);
-    tcase_add_test(tcase, slots_claimed_but_not_allocated_stay_unread);
-    tcase_add_test(tcase, quarantined_segment_is_left_alone);
-    tcase_add_loop_test(tcase, ledger_changed_by_another_is_found_out_and_left_alone, 0, 3);
-    tcase_add_loop_test(tcase, random_damage_never_escapes, 0, 5);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
 }

@@ -2,13 +2,11 @@
  *
  * The lock lives as long as the mapping: the consumer knows whether the owner still is, however it ends.
  */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
@@ -16,6 +14,7 @@
 #include <unistd.h>
 
 #include "support/ring_fixture.h"
+#include "support/test.h"
 
 enum { DEADLINE_MS = 10000 };
 
@@ -32,6 +31,8 @@ static void teardown(void)
 {
     ring_fixture_done(&fixture);
 }
+
+FIXTURE(setup, teardown);
 
 static void await_orders(void)
 {
@@ -99,7 +100,7 @@ static void sleep_on(struct shmring *ring)
     await_orders();
 }
 
-START_TEST(killed_owner_is_dead_and_its_records_are_read)
+TEST(killed_owner_is_dead_and_its_records_are_read)
 {
     pid_t pid = start_owner(sleep_on);
     struct shmring_reader *reader = open_only();
@@ -112,9 +113,8 @@ START_TEST(killed_owner_is_dead_and_its_records_are_read)
     ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 10);
     shmring_reader_close(reader);
 }
-END_TEST
 
-START_TEST(segment_is_drained_by_one_who_comes_after_the_owner)
+TEST(segment_is_drained_by_one_who_comes_after_the_owner)
 {
     pid_t pid = start_owner(sleep_on);
 
@@ -125,9 +125,8 @@ START_TEST(segment_is_drained_by_one_who_comes_after_the_owner)
     ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 10);
     shmring_reader_close(reader);
 }
-END_TEST
 
-START_TEST(stopped_owner_is_alive)
+TEST(stopped_owner_is_alive)
 {
     pid_t pid = start_owner(sleep_on);
     struct shmring_reader *reader = open_only();
@@ -141,7 +140,6 @@ START_TEST(stopped_owner_is_alive)
     ck_assert(becomes_dead(reader));
     shmring_reader_close(reader);
 }
-END_TEST
 
 static void close_and_sleep(struct shmring *ring)
 {
@@ -149,7 +147,7 @@ static void close_and_sleep(struct shmring *ring)
     await_orders();
 }
 
-START_TEST(closed_segment_has_no_owner)
+TEST(closed_segment_has_no_owner)
 {
     pid_t pid = start_owner(close_and_sleep);
     struct shmring_reader *reader = open_only();
@@ -159,7 +157,6 @@ START_TEST(closed_segment_has_no_owner)
     shmring_reader_close(reader);
     end(pid);
 }
-END_TEST
 
 static void leave_a_child(struct shmring *ring)
 {
@@ -169,7 +166,7 @@ static void leave_a_child(struct shmring *ring)
     }
 }
 
-START_TEST(child_of_the_owner_does_not_hold_the_segment)
+TEST(child_of_the_owner_does_not_hold_the_segment)
 {
     pid_t pid = start_owner(leave_a_child);
     struct shmring_reader *reader = open_only();
@@ -179,7 +176,6 @@ START_TEST(child_of_the_owner_does_not_hold_the_segment)
     shmring_reader_close(reader);
     close(orders[1]);
 }
-END_TEST
 
 static void fork_and_sleep(struct shmring *ring)
 {
@@ -214,7 +210,7 @@ static void look_for_mappings_in_a_child(struct shmring *ring)
     _exit(0);
 }
 
-START_TEST(child_of_the_owner_has_nothing_of_the_segment)
+TEST(child_of_the_owner_has_nothing_of_the_segment)
 {
     pid_t pid = start_owner(look_for_mappings_in_a_child);
     int status;
@@ -223,9 +219,8 @@ START_TEST(child_of_the_owner_has_nothing_of_the_segment)
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
 }
-END_TEST
 
-START_TEST(owner_outlives_its_child)
+TEST(owner_outlives_its_child)
 {
     pid_t pid = start_owner(fork_and_sleep);
     struct shmring_reader *reader = open_only();
@@ -236,7 +231,6 @@ START_TEST(owner_outlives_its_child)
     ck_assert(becomes_dead(reader));
     shmring_reader_close(reader);
 }
-END_TEST
 
 static void exec_cat(struct shmring *ring)
 {
@@ -246,7 +240,7 @@ static void exec_cat(struct shmring *ring)
     execlp("cat", "cat", (char *)NULL);
 }
 
-START_TEST(exec_gives_the_segment_up)
+TEST(exec_gives_the_segment_up)
 {
     pid_t pid = start_owner(exec_cat);
     struct shmring_reader *reader = open_only();
@@ -256,9 +250,8 @@ START_TEST(exec_gives_the_segment_up)
     shmring_reader_close(reader);
     end(pid);
 }
-END_TEST
 
-START_TEST(owners_end_is_an_event_on_the_file)
+TEST(owners_end_is_an_event_on_the_file)
 {
     pid_t pid = start_owner(sleep_on);
     struct shmring_reader *reader = open_only();
@@ -275,29 +268,4 @@ START_TEST(owners_end_is_an_event_on_the_file)
     ck_assert_int_gt(read(inotify, events, sizeof(events)), 0);
     ck_assert(becomes_dead(reader));
     shmring_reader_close(reader);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("shmring_owner");
-    TCase *tcase = tcase_create("owner");
-    SRunner *runner = srunner_create(suite);
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, killed_owner_is_dead_and_its_records_are_read);
-    tcase_add_test(tcase, segment_is_drained_by_one_who_comes_after_the_owner);
-    tcase_add_test(tcase, stopped_owner_is_alive);
-    tcase_add_test(tcase, closed_segment_has_no_owner);
-    tcase_add_test(tcase, child_of_the_owner_does_not_hold_the_segment);
-    tcase_add_test(tcase, child_of_the_owner_has_nothing_of_the_segment);
-    tcase_add_test(tcase, owner_outlives_its_child);
-    tcase_add_test(tcase, exec_gives_the_segment_up);
-    tcase_add_test(tcase, owners_end_is_an_event_on_the_file);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
 }

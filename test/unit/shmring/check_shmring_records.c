@@ -2,14 +2,13 @@
  *
  * What one thread writes is what the consumer reads, wherever the ring's end falls, and what does not fit is counted.
  */
-#include <check.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "support/ring_fixture.h"
+#include "support/test.h"
 
 static struct ring_fixture fixture;
 static struct shmring *ring;
@@ -39,6 +38,8 @@ static void teardown(void)
     ring_fixture_done(&fixture);
 }
 
+FIXTURE(setup, teardown);
+
 static uint64_t dropped(enum shmring_drop reason)
 {
     struct shmring_producer_status status;
@@ -60,7 +61,7 @@ static int64_t drain(void)
     return ring_drain(&fixture, reader, 0, 0);
 }
 
-START_TEST(one_record_arrives_whole)
+TEST(one_record_arrives_whole)
 {
     struct shmring_view view;
     void *payload = shmring_reserve(writer, 5, 3, 9);
@@ -80,7 +81,6 @@ START_TEST(one_record_arrives_whole)
     ck_assert_uint_eq(view.thread, (uint32_t)gettid());
     ck_assert_int_eq(shmring_reader_next(fixture.window, &view), 0);
 }
-END_TEST
 
 /* All sizes from every offset: padding takes each of its possible lengths, and none. */
 static void write_all_sizes(uint64_t first_position)
@@ -103,13 +103,12 @@ static const uint64_t first_positions[] = {
     0, (1ull << 32) - 64, (1ull << 32) - 16, RING_BYTES - 16, RING_BYTES - 32, (1ull << 63) - 48,
 };
 
-START_TEST(every_padding_is_skipped)
+LOOP_TEST(every_padding_is_skipped, COUNT(first_positions))
 {
     write_all_sizes(first_positions[_i]);
 }
-END_TEST
 
-START_TEST(views_cover_the_ring_without_gaps)
+TEST(views_cover_the_ring_without_gaps)
 {
     uint64_t end = 0;
 
@@ -123,9 +122,8 @@ START_TEST(views_cover_the_ring_without_gaps)
         ring_release(reader, 0);
     }
 }
-END_TEST
 
-START_TEST(full_ring_drops_newest_and_recovers)
+TEST(full_ring_drops_newest_and_recovers)
 {
     uint64_t written = 0;
 
@@ -142,9 +140,8 @@ START_TEST(full_ring_drops_newest_and_recovers)
     ck_assert_int_eq(drain(), 1);
     ck_assert_uint_eq(begun(), written + 1 + dropped(SHMRING_DROP_RING_FULL));
 }
-END_TEST
 
-START_TEST(smaller_record_fits_where_larger_did_not)
+TEST(smaller_record_fits_where_larger_did_not)
 {
     for (uint64_t seed = 0; seed < 31; seed++)
         ck_assert(ring_write(writer, seed, 96));
@@ -152,9 +149,8 @@ START_TEST(smaller_record_fits_where_larger_did_not)
     ck_assert(ring_write(writer, 31, 96));
     ck_assert_int_eq(drain(), 32);
 }
-END_TEST
 
-START_TEST(longest_record_fits_and_one_byte_more_is_oversize)
+TEST(longest_record_fits_and_one_byte_more_is_oversize)
 {
     ck_assert(ring_write(writer, 0, RECORD_MAX - HEADER_BYTES));
     ck_assert(!ring_write(writer, 0, RECORD_MAX - HEADER_BYTES + 1));
@@ -163,9 +159,8 @@ START_TEST(longest_record_fits_and_one_byte_more_is_oversize)
     ck_assert_uint_eq(begun(), 3);
     ck_assert_int_eq(drain(), 1);
 }
-END_TEST
 
-START_TEST(discarded_record_never_was)
+TEST(discarded_record_never_was)
 {
     ck_assert(ring_write(writer, 0, 10));
     ck_assert_ptr_nonnull(shmring_reserve(writer, 10, 7, 0));
@@ -175,10 +170,9 @@ START_TEST(discarded_record_never_was)
     ck_assert(ring_write(writer, 1, 20));
     ck_assert_int_eq(drain(), 2);
 }
-END_TEST
 
 /* The discarded one had gone to the next lap; the one that takes its place fits before, or it does not. */
-START_TEST(discarded_record_never_was_at_the_rings_end_either)
+TEST(discarded_record_never_was_at_the_rings_end_either)
 {
     for (uint64_t seed = 0; seed < 3 * RING_BYTES / SHMRING_ALIGN; seed++) {
         void *payload = shmring_reserve(writer, RECORD_MAX - HEADER_BYTES, 7, 0);
@@ -191,7 +185,6 @@ START_TEST(discarded_record_never_was_at_the_rings_end_either)
     }
     ck_assert_uint_gt(shmring_reader_slot(reader, 0)->read, RING_BYTES);
 }
-END_TEST
 
 static void write_in_handler(int signal)
 {
@@ -200,7 +193,7 @@ static void write_in_handler(int signal)
         _exit(1);
 }
 
-START_TEST(signal_handler_within_a_write_is_nested)
+TEST(signal_handler_within_a_write_is_nested)
 {
     ck_assert_ptr_ne(signal(SIGUSR1, write_in_handler), SIG_ERR);
     void *payload = shmring_reserve(writer, 8, 7, 0);
@@ -214,9 +207,8 @@ START_TEST(signal_handler_within_a_write_is_nested)
     ck_assert(ring_write(writer, 1, 16));
     ck_assert_int_eq(drain(), 1);
 }
-END_TEST
 
-START_TEST(window_smaller_than_a_record_grows)
+TEST(window_smaller_than_a_record_grows)
 {
     struct shmring_window *small;
     struct shmring_view view;
@@ -241,9 +233,8 @@ START_TEST(window_smaller_than_a_record_grows)
     shmring_reader_close(big_reader);
     shmring_close(big);
 }
-END_TEST
 
-START_TEST(producer_refuses_a_released_position_ahead_of_its_own)
+TEST(producer_refuses_a_released_position_ahead_of_its_own)
 {
     struct shmring_consumer *consumer =
         (struct shmring_consumer *)(ring_fixture_map(&fixture, shmring_name(ring)) + shmring_consumer_offset(0));
@@ -255,9 +246,8 @@ START_TEST(producer_refuses_a_released_position_ahead_of_its_own)
     ck_assert_uint_eq(dropped(SHMRING_DROP_RING_FULL), 1);
     ck_assert_int_eq(drain(), 32);
 }
-END_TEST
 
-START_TEST(commit_outside_what_was_read_does_nothing)
+TEST(commit_outside_what_was_read_does_nothing)
 {
     struct shmring_ledger ledger = {.cpos = 128};
     struct shmring_reader *second;
@@ -274,10 +264,9 @@ START_TEST(commit_outside_what_was_read_does_nothing)
     ck_assert_uint_eq(shmring_reader_slot(second, 0)->ledger.cpos, 64);
     shmring_reader_close(second);
 }
-END_TEST
 
 /* Records of 96 bytes; the ring ends within the padding before the one that begins at 4096. */
-START_TEST(skipped_interval_is_not_read_and_what_follows_is)
+TEST(skipped_interval_is_not_read_and_what_follows_is)
 {
     struct shmring_view view;
     uint64_t begin = 0, end = 0;
@@ -309,9 +298,8 @@ START_TEST(skipped_interval_is_not_read_and_what_follows_is)
     ck_assert_int_eq(shmring_reader_skip(reader, 0, view.begin, view.end, 1), 0);
     ck_assert_int_eq(drain(), 18);
 }
-END_TEST
 
-START_TEST(published_control_reaches_the_producer)
+TEST(published_control_reaches_the_producer)
 {
     const struct shmring_control *control = shmring_control(ring);
 
@@ -319,34 +307,4 @@ START_TEST(published_control_reaches_the_producer)
     shmring_reader_publish(reader, SHMRING_CONTROL_PUBLISHED, 1ull << 62);
     ck_assert_uint_eq(control->flags, SHMRING_CONTROL_PUBLISHED);
     ck_assert_uint_eq(control->sampling_threshold, 1ull << 62);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("shmring_records");
-    TCase *tcase = tcase_create("records");
-    SRunner *runner = srunner_create(suite);
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, one_record_arrives_whole);
-    tcase_add_loop_test(tcase, every_padding_is_skipped, 0, sizeof(first_positions) / sizeof(first_positions[0]));
-    tcase_add_test(tcase, views_cover_the_ring_without_gaps);
-    tcase_add_test(tcase, full_ring_drops_newest_and_recovers);
-    tcase_add_test(tcase, smaller_record_fits_where_larger_did_not);
-    tcase_add_test(tcase, longest_record_fits_and_one_byte_more_is_oversize);
-    tcase_add_test(tcase, discarded_record_never_was);
-    tcase_add_test(tcase, discarded_record_never_was_at_the_rings_end_either);
-    tcase_add_test(tcase, signal_handler_within_a_write_is_nested);
-    tcase_add_test(tcase, window_smaller_than_a_record_grows);
-    tcase_add_test(tcase, producer_refuses_a_released_position_ahead_of_its_own);
-    tcase_add_test(tcase, commit_outside_what_was_read_does_nothing);
-    tcase_add_test(tcase, skipped_interval_is_not_read_and_what_follows_is);
-    tcase_add_test(tcase, published_control_reaches_the_producer);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
 }

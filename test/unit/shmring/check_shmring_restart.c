@@ -3,10 +3,10 @@
  * A consumer that comes after another resumes from the ledger: nothing is lost, and what is read twice is bounded by
  * what was read and not committed.
  */
-#include <check.h>
 #include <string.h>
 
 #include "support/ring_fixture.h"
+#include "support/test.h"
 
 enum { RING_BYTES = 4096 };
 
@@ -31,6 +31,8 @@ static void teardown(void)
     shmring_close(ring);
     ring_fixture_done(&fixture);
 }
+
+FIXTURE(setup, teardown);
 
 static void restart(void)
 {
@@ -59,7 +61,7 @@ static void write_records(uint64_t *seed, int count)
         ck_assert(ring_write(writer, (*seed)++, 64));
 }
 
-START_TEST(reading_resumes_at_the_ledger)
+TEST(reading_resumes_at_the_ledger)
 {
     uint64_t seed = 0;
 
@@ -76,9 +78,8 @@ START_TEST(reading_resumes_at_the_ledger)
     ck_assert_uint_eq(repeated, 6 * 96);
     ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 6);
 }
-END_TEST
 
-START_TEST(every_kind_of_outcome_counts_towards_the_ordinal)
+TEST(every_kind_of_outcome_counts_towards_the_ordinal)
 {
     struct shmring_ledger ledger = {.cpos = 9 * 96, .exported = 1, .sampled_out = 2, .rejected = 1, .spooled = 2};
     uint64_t seed = 0;
@@ -93,9 +94,8 @@ START_TEST(every_kind_of_outcome_counts_towards_the_ordinal)
     ck_assert_uint_eq(status()->read_records, 9);
     ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 3);
 }
-END_TEST
 
-START_TEST(restart_after_each_record_loses_and_repeats_nothing)
+TEST(restart_after_each_record_loses_and_repeats_nothing)
 {
     uint64_t seed = 0;
 
@@ -108,9 +108,8 @@ START_TEST(restart_after_each_record_loses_and_repeats_nothing)
         ck_assert_uint_eq(status()->read_records, seed);
     }
 }
-END_TEST
 
-START_TEST(position_a_dead_consumer_left_behind_is_published_again)
+TEST(position_a_dead_consumer_left_behind_is_published_again)
 {
     uint64_t seed = 0;
 
@@ -124,9 +123,8 @@ START_TEST(position_a_dead_consumer_left_behind_is_published_again)
     ck_assert_uint_eq(consumer()->cpos_pub, 42 * 96);
     ck_assert(ring_write(writer, seed, 64));
 }
-END_TEST
 
-START_TEST(restart_within_padding_and_at_the_edges_of_a_lap)
+TEST(restart_within_padding_and_at_the_edges_of_a_lap)
 {
     uint64_t seed = 0;
 
@@ -138,7 +136,6 @@ START_TEST(restart_within_padding_and_at_the_edges_of_a_lap)
         ring_release(reader, 0);
     }
 }
-END_TEST
 
 static void expect_refused(const char *problem)
 {
@@ -148,7 +145,7 @@ static void expect_refused(const char *problem)
     ck_assert_int_lt(shmring_reader_fill(reader, 0, fixture.window), 0);
 }
 
-START_TEST(ledger_that_cannot_be_is_refused)
+TEST(ledger_that_cannot_be_is_refused)
 {
     struct shmring_ledger sound;
     struct shmring_ledger *ledger;
@@ -184,9 +181,8 @@ START_TEST(ledger_that_cannot_be_is_refused)
     ck_assert_int_eq(status()->health, SHMRING_SLOT_SOUND);
     ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 1);
 }
-END_TEST
 
-START_TEST(ledger_before_the_first_position_is_refused)
+TEST(ledger_before_the_first_position_is_refused)
 {
     shmring_reader_close(reader);
     shmring_close(ring);
@@ -196,27 +192,4 @@ START_TEST(ledger_before_the_first_position_is_refused)
     segment = ring_fixture_map(&fixture, shmring_name(ring));
     consumer()->ledger[0].cpos -= 16;
     expect_refused("ledger is before the first position");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("shmring_restart");
-    TCase *tcase = tcase_create("restart");
-    SRunner *runner = srunner_create(suite);
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, reading_resumes_at_the_ledger);
-    tcase_add_test(tcase, every_kind_of_outcome_counts_towards_the_ordinal);
-    tcase_add_test(tcase, restart_after_each_record_loses_and_repeats_nothing);
-    tcase_add_test(tcase, position_a_dead_consumer_left_behind_is_published_again);
-    tcase_add_test(tcase, restart_within_padding_and_at_the_edges_of_a_lap);
-    tcase_add_test(tcase, ledger_that_cannot_be_is_refused);
-    tcase_add_test(tcase, ledger_before_the_first_position_is_refused);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
 }

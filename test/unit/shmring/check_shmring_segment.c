@@ -2,7 +2,6 @@
  *
  * Segments come into being whole or not at all, take no more memory than they said, and go with their threads' slots.
  */
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "support/ring_fixture.h"
+#include "support/test.h"
 
 static struct ring_fixture fixture;
 
@@ -32,6 +32,8 @@ static void teardown(void)
 {
     ring_fixture_done(&fixture);
 }
+
+FIXTURE(setup, teardown);
 
 static struct shmring_options options_of(const char *dir)
 {
@@ -55,7 +57,7 @@ static int open_descriptors(void)
     return files_in("/proc/self/fd");
 }
 
-START_TEST(layout_is_what_the_format_says)
+TEST(layout_is_what_the_format_says)
 {
     ck_assert_uint_eq(sizeof(struct shmring_producer), 512);
     ck_assert_uint_eq(sizeof(struct shmring_consumer), 512);
@@ -73,17 +75,15 @@ START_TEST(layout_is_what_the_format_says)
         ck_assert_uint_eq(shmring_consumer_offset(slot) / SHMRING_PAGE,
                           shmring_producer_offset(slot) / SHMRING_PAGE + 1);
 }
-END_TEST
 
-START_TEST(crc_is_castagnoli)
+TEST(crc_is_castagnoli)
 {
     ck_assert_uint_eq(shmring_crc32c(0, "123456789", 9), 0xe3069283);
     ck_assert_uint_eq(shmring_crc32c(shmring_crc32c(0, "1234", 4), "56789", 5), 0xe3069283);
     ck_assert_uint_eq(shmring_crc32c(0, "", 0), 0);
 }
-END_TEST
 
-START_TEST(name_is_the_instance_in_hexadecimal)
+TEST(name_is_the_instance_in_hexadecimal)
 {
     const uint8_t instance[SHMRING_INSTANCE_BYTES] = {0x00, 0x01, 0x0a, 0x10, 0xab, 0xff, [15] = 0xf0};
     char name[SHMRING_NAME_BYTES];
@@ -92,9 +92,8 @@ START_TEST(name_is_the_instance_in_hexadecimal)
     shmring_instance_name(instance, name);
     ck_assert_str_eq(name, "00010a10abff000000000000000000f0.ring");
 }
-END_TEST
 
-START_TEST(created_segment_is_found_with_its_header_and_resource)
+TEST(created_segment_is_found_with_its_header_and_resource)
 {
     int descriptors = open_descriptors();
     struct shmring *ring = ring_fixture_create(&fixture, 3, 5000, 0);
@@ -120,9 +119,8 @@ START_TEST(created_segment_is_found_with_its_header_and_resource)
     shmring_close(ring);
     ck_assert_int_eq(files_in(fixture.dir), 1); /* the consumer's to remove */
 }
-END_TEST
 
-START_TEST(memory_is_taken_only_for_slots_in_use)
+TEST(memory_is_taken_only_for_slots_in_use)
 {
     struct shmring *ring = ring_fixture_create(&fixture, 0, 0, 0);
     struct shmring_writer *writer;
@@ -141,9 +139,8 @@ START_TEST(memory_is_taken_only_for_slots_in_use)
     shmring_reader_close(reader);
     shmring_close(ring);
 }
-END_TEST
 
-START_TEST(ring_size_is_rounded_and_clamped)
+TEST(ring_size_is_rounded_and_clamped)
 {
     static const struct {
         uint64_t asked, given;
@@ -164,9 +161,8 @@ START_TEST(ring_size_is_rounded_and_clamped)
         shmring_close(ring);
     }
 }
-END_TEST
 
-START_TEST(impossible_options_are_refused)
+TEST(impossible_options_are_refused)
 {
     static const uint8_t big[SHMRING_RESOURCE_MAX + 1];
     struct shmring_options options = options_of(fixture.dir);
@@ -184,9 +180,8 @@ START_TEST(impossible_options_are_refused)
     ck_assert_ptr_null(ring);
     ck_assert_int_eq(files_in(fixture.dir), 0);
 }
-END_TEST
 
-START_TEST(largest_resource_fits)
+TEST(largest_resource_fits)
 {
     uint8_t resource[SHMRING_RESOURCE_MAX];
     struct shmring_options options = options_of(fixture.dir);
@@ -203,11 +198,10 @@ START_TEST(largest_resource_fits)
     shmring_reader_close(reader);
     shmring_close(ring);
 }
-END_TEST
 
 /* ---- directory ---- */
 
-START_TEST(missing_directory_is_made_private)
+TEST(missing_directory_is_made_private)
 {
     char path[96];
     struct stat st;
@@ -223,9 +217,8 @@ START_TEST(missing_directory_is_made_private)
     close(fd);
     rmdir(path);
 }
-END_TEST
 
-START_TEST(directory_that_is_not_one_is_refused)
+TEST(directory_that_is_not_one_is_refused)
 {
     char path[96];
 
@@ -238,7 +231,6 @@ START_TEST(directory_that_is_not_one_is_refused)
     snprintf(path, sizeof(path), "%s/no/where", fixture.dir);
     ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ENOENT);
 }
-END_TEST
 
 static bool not_root(const char *what)
 {
@@ -247,7 +239,7 @@ static bool not_root(const char *what)
     return geteuid() != 0;
 }
 
-START_TEST(directory_of_a_stranger_is_refused)
+TEST(directory_of_a_stranger_is_refused)
 {
     struct shmring_options options = options_of(fixture.dir);
     struct shmring *ring = NULL;
@@ -270,10 +262,9 @@ START_TEST(directory_of_a_stranger_is_refused)
     close(fd);
     ck_assert_int_eq(seteuid(0), 0);
 }
-END_TEST
 
 /* One consumer uid, several producer uids: the default ACL decides, whatever the umask. */
-START_TEST(default_acl_of_a_shared_directory_admits_its_consumer)
+TEST(default_acl_of_a_shared_directory_admits_its_consumer)
 {
     struct {
         uint32_t version;
@@ -309,9 +300,8 @@ START_TEST(default_acl_of_a_shared_directory_admits_its_consumer)
     shmring_reader_close(reader);
     shmring_close(ring);
 }
-END_TEST
 
-START_TEST(second_consumer_is_turned_away)
+TEST(second_consumer_is_turned_away)
 {
     int first = shmring_dir_lock(fixture.dir_fd);
     struct stat st;
@@ -325,10 +315,9 @@ START_TEST(second_consumer_is_turned_away)
     ck_assert_int_ge(second, 0);
     close(second);
 }
-END_TEST
 
 /* In a directory that several users share, one could make the lock file first and hold it for ever. */
-START_TEST(lock_of_a_stranger_does_not_keep_the_consumer_out)
+LOOP_TEST(lock_of_a_stranger_does_not_keep_the_consumer_out, 2)
 {
     char path[128];
     struct stat st;
@@ -351,7 +340,6 @@ START_TEST(lock_of_a_stranger_does_not_keep_the_consumer_out)
     ck_assert_int_eq(shmring_dir_lock(fixture.dir_fd), -EWOULDBLOCK);
     close(lock);
 }
-END_TEST
 
 /* ---- no room ---- */
 
@@ -366,7 +354,7 @@ static bool small_tmpfs(uint64_t bytes)
     return false;
 }
 
-START_TEST(full_tmpfs_is_an_error_at_creation)
+TEST(full_tmpfs_is_an_error_at_creation)
 {
     struct shmring_options options = options_of(fixture.dir);
     struct shmring *ring = NULL;
@@ -379,9 +367,8 @@ START_TEST(full_tmpfs_is_an_error_at_creation)
     umount(fixture.dir);
     ck_assert_int_eq(left, 0);
 }
-END_TEST
 
-START_TEST(full_tmpfs_is_an_error_at_attach_and_the_others_go_on)
+TEST(full_tmpfs_is_an_error_at_attach_and_the_others_go_on)
 {
     struct shmring_options options = options_of(fixture.dir);
     struct shmring_writer *first, *second = NULL;
@@ -403,9 +390,8 @@ START_TEST(full_tmpfs_is_an_error_at_attach_and_the_others_go_on)
     shmring_close(ring);
     umount2(fixture.dir, MNT_DETACH);
 }
-END_TEST
 
-START_TEST(small_tmpfs_gets_small_rings)
+TEST(small_tmpfs_gets_small_rings)
 {
     static const struct {
         uint64_t tmpfs, ring;
@@ -429,9 +415,8 @@ START_TEST(small_tmpfs_gets_small_rings)
         ck_assert_uint_eq(given, cases[i].ring);
     }
 }
-END_TEST
 
-START_TEST(file_size_limit_is_an_error_not_a_signal)
+TEST(file_size_limit_is_an_error_not_a_signal)
 {
     struct shmring_options options = options_of(fixture.dir);
     struct rlimit limit = {.rlim_cur = 100 << 10, .rlim_max = RLIM_INFINITY};
@@ -447,10 +432,9 @@ START_TEST(file_size_limit_is_an_error_not_a_signal)
     ck_assert_int_eq(shmring_attach(ring, &writer), 0);
     shmring_close(ring);
 }
-END_TEST
 
 /* Without /proc there is no way to link an unnamed file: a temporary name does it. */
-START_TEST(segment_is_created_without_proc)
+TEST(segment_is_created_without_proc)
 {
     struct shmring_options options = options_of(fixture.dir);
     struct shmring_writer *writer;
@@ -478,11 +462,10 @@ START_TEST(segment_is_created_without_proc)
     }
     umount("/proc"); /* a leak checker at the end wants it */
 }
-END_TEST
 
 /* ---- slots ---- */
 
-START_TEST(more_threads_than_slots_are_refused_and_counted)
+TEST(more_threads_than_slots_are_refused_and_counted)
 {
     struct shmring *ring = ring_fixture_create(&fixture, 2, 4096, 0);
     struct shmring_writer *writers[3];
@@ -509,9 +492,8 @@ START_TEST(more_threads_than_slots_are_refused_and_counted)
     shmring_reader_close(reader);
     shmring_close(ring);
 }
-END_TEST
 
-START_TEST(next_owner_of_a_slot_appends)
+TEST(next_owner_of_a_slot_appends)
 {
     struct shmring *ring = ring_fixture_create(&fixture, 4, 8192, 0);
     struct shmring_writer *writer;
@@ -540,9 +522,8 @@ START_TEST(next_owner_of_a_slot_appends)
     shmring_reader_close(reader);
     shmring_close(ring);
 }
-END_TEST
 
-START_TEST(slots_of_several_groups_work)
+TEST(slots_of_several_groups_work)
 {
     struct shmring *ring = ring_fixture_create(&fixture, 20, 4096, 0);
     struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
@@ -565,9 +546,8 @@ START_TEST(slots_of_several_groups_work)
     shmring_reader_close(reader);
     shmring_close(ring);
 }
-END_TEST
 
-START_TEST(attach_after_the_file_was_replaced_fails)
+TEST(attach_after_the_file_was_replaced_fails)
 {
     struct shmring *ring = ring_fixture_create(&fixture, 2, 4096, 0);
     struct shmring *other = ring_fixture_create(&fixture, 2, 4096, 0);
@@ -583,9 +563,8 @@ START_TEST(attach_after_the_file_was_replaced_fails)
     shmring_close(ring);
     shmring_close(other);
 }
-END_TEST
 
-START_TEST(relative_directory_survives_chdir)
+TEST(relative_directory_survives_chdir)
 {
     struct shmring_options options = options_of(".");
     struct shmring_writer *writer;
@@ -597,53 +576,12 @@ START_TEST(relative_directory_survives_chdir)
     ck_assert_int_eq(shmring_attach(ring, &writer), 0);
     shmring_close(ring);
 }
-END_TEST
 
-START_TEST(handles_of_nothing_are_accepted)
+TEST(handles_of_nothing_are_accepted)
 {
     shmring_close(NULL);
     shmring_abandon(NULL);
     shmring_detach(NULL, NULL);
     shmring_reader_close(NULL);
     shmring_window_free(NULL);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("shmring_segment");
-    TCase *tcase = tcase_create("segment");
-    SRunner *runner = srunner_create(suite);
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, layout_is_what_the_format_says);
-    tcase_add_test(tcase, crc_is_castagnoli);
-    tcase_add_test(tcase, name_is_the_instance_in_hexadecimal);
-    tcase_add_test(tcase, created_segment_is_found_with_its_header_and_resource);
-    tcase_add_test(tcase, memory_is_taken_only_for_slots_in_use);
-    tcase_add_test(tcase, ring_size_is_rounded_and_clamped);
-    tcase_add_test(tcase, impossible_options_are_refused);
-    tcase_add_test(tcase, largest_resource_fits);
-    tcase_add_test(tcase, missing_directory_is_made_private);
-    tcase_add_test(tcase, directory_that_is_not_one_is_refused);
-    tcase_add_test(tcase, directory_of_a_stranger_is_refused);
-    tcase_add_test(tcase, default_acl_of_a_shared_directory_admits_its_consumer);
-    tcase_add_test(tcase, second_consumer_is_turned_away);
-    tcase_add_loop_test(tcase, lock_of_a_stranger_does_not_keep_the_consumer_out, 0, 2);
-    tcase_add_test(tcase, full_tmpfs_is_an_error_at_creation);
-    tcase_add_test(tcase, full_tmpfs_is_an_error_at_attach_and_the_others_go_on);
-    tcase_add_test(tcase, small_tmpfs_gets_small_rings);
-    tcase_add_test(tcase, file_size_limit_is_an_error_not_a_signal);
-    tcase_add_test(tcase, segment_is_created_without_proc);
-    tcase_add_test(tcase, more_threads_than_slots_are_refused_and_counted);
-    tcase_add_test(tcase, next_owner_of_a_slot_appends);
-    tcase_add_test(tcase, slots_of_several_groups_work);
-    tcase_add_test(tcase, attach_after_the_file_was_replaced_fails);
-    tcase_add_test(tcase, relative_directory_survives_chdir);
-    tcase_add_test(tcase, handles_of_nothing_are_accepted);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
 }

@@ -3,11 +3,9 @@
  * Kill at every instruction: between two instructions of a single-stepped child the shared memory is what a SIGKILL
  * there would leave. Each test has a mutant that must be found out, or the stepping proves nothing.
  */
-#include <check.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -15,6 +13,7 @@
 #include <unistd.h>
 
 #include "support/ring_fixture.h"
+#include "support/test.h"
 
 enum { RING_BYTES = 4096, PAYLOAD_BYTES = 184 };
 
@@ -29,6 +28,10 @@ static void teardown(void)
 {
     ring_fixture_done(&fixture);
 }
+
+TIMEOUT(120);
+
+FIXTURE(setup, teardown);
 
 /* ---- the traced child ---- */
 
@@ -234,7 +237,7 @@ static const struct {
     {{.lap_rest = 1024, .operate = retire_and_take_over}, 1, 0},
 };
 
-START_TEST(producer_killed_anywhere_leaves_whole_records_and_exact_counts)
+LOOP_TEST(producer_killed_anywhere_leaves_whole_records_and_exact_counts, COUNT(writes))
 {
     unsigned stops = step_through(&writes[_i].stepped, check_producer);
 
@@ -246,16 +249,14 @@ START_TEST(producer_killed_anywhere_leaves_whole_records_and_exact_counts)
     ck_assert_uint_gt(producer.in_progress, 0);
     printf("%u stops, %u within a record\n", stops, producer.in_progress);
 }
-END_TEST
 
-START_TEST(publishing_before_writing_is_found_out)
+TEST(publishing_before_writing_is_found_out)
 {
     struct stepped mutant = {.lap_rest = 1024, .operate = publish_then_write};
 
     if (step_through(&mutant, check_producer) > 0)
         ck_assert_uint_gt(producer.bad, 0);
 }
-END_TEST
 
 /* ---- the consumer's side ---- */
 
@@ -337,7 +338,7 @@ static void select_before_write(struct child *child)
     atomic_store(&shared->cpos_pub, next.cpos);
 }
 
-START_TEST(consumer_killed_anywhere_leaves_one_whole_ledger)
+TEST(consumer_killed_anywhere_leaves_one_whole_ledger)
 {
     struct stepped stepped = {.lap_rest = 1024, .operate = commit};
 
@@ -348,36 +349,14 @@ START_TEST(consumer_killed_anywhere_leaves_one_whole_ledger)
     ck_assert_uint_gt(consumer.new_selected, consumer.published); /* also between the last two stores */
     ck_assert_uint_gt(consumer.published, 0);
 }
-END_TEST
 
 static const struct stepped consumer_mutants[] = {
     {.lap_rest = 1024, .operate = publish_before_commit},
     {.lap_rest = 1024, .operate = select_before_write},
 };
 
-START_TEST(committing_in_another_order_is_found_out)
+LOOP_TEST(committing_in_another_order_is_found_out, 2)
 {
     if (step_through(&consumer_mutants[_i], check_consumer) > 0)
         ck_assert_uint_gt(consumer.bad, 0);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("shmring_step");
-    TCase *tcase = tcase_create("step");
-    SRunner *runner = srunner_create(suite);
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, producer_killed_anywhere_leaves_whole_records_and_exact_counts, 0,
-                        sizeof(writes) / sizeof(writes[0]));
-    tcase_add_test(tcase, publishing_before_writing_is_found_out);
-    tcase_add_test(tcase, consumer_killed_anywhere_leaves_one_whole_ledger);
-    tcase_add_loop_test(tcase, committing_in_another_order_is_found_out, 0, 2);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
 }

@@ -3,7 +3,6 @@
  * A producer process with several threads against a consumer process: every record is whole, in order, and accounted
  * for, also when the consumer restarts and when the producer is killed.
  */
-#include <check.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "support/ring_fixture.h"
+#include "support/test.h"
 
 enum { THREADS = 4, ATTEMPTS = 150000, KILLS = 60, RING_BYTES = 16 << 10, DEADLINE_MS = 30000 };
 
@@ -31,6 +31,10 @@ static void teardown(void)
 {
     ring_fixture_done(&fixture);
 }
+
+TIMEOUT(120);
+
+FIXTURE(setup, teardown);
 
 /* ---- the producer ---- */
 
@@ -165,7 +169,7 @@ static void await_death(struct shmring_reader *reader)
     ck_assert(!shmring_reader_owner_alive(reader));
 }
 
-START_TEST(every_record_of_four_threads_is_read_or_counted)
+TEST(every_record_of_four_threads_is_read_or_counted)
 {
     char name[64];
     pid_t pid = start_producer(ATTEMPTS, true);
@@ -190,9 +194,8 @@ START_TEST(every_record_of_four_threads_is_read_or_counted)
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
     shmring_reader_close(reader);
 }
-END_TEST
 
-START_TEST(restarted_consumers_lose_nothing)
+TEST(restarted_consumers_lose_nothing)
 {
     char name[64];
     pid_t pid = start_producer(ATTEMPTS / 5, true);
@@ -216,9 +219,8 @@ START_TEST(restarted_consumers_lose_nothing)
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
     shmring_reader_close(reader);
 }
-END_TEST
 
-START_TEST(killed_producers_leave_whole_records)
+TEST(killed_producers_leave_whole_records)
 {
     unsigned in_progress = 0;
     uint64_t total = 0;
@@ -249,7 +251,6 @@ START_TEST(killed_producers_leave_whole_records)
     ck_assert_uint_gt(total, 0);
     printf("%llu records, %u interrupted in %d kills\n", (unsigned long long)total, in_progress, KILLS);
 }
-END_TEST
 
 /* Threads that come and go share slots; one pool of slots is enough for many threads. */
 static void *come_and_go(void *argument)
@@ -277,7 +278,7 @@ static void *come_and_go(void *argument)
     return NULL;
 }
 
-START_TEST(threads_that_come_and_go_are_accounted_for)
+TEST(threads_that_come_and_go_are_accounted_for)
 {
     struct shmring *ring = ring_fixture_create(&fixture, 3, 1 << 20, 0);
     struct shmring_totals totals;
@@ -300,24 +301,4 @@ START_TEST(threads_that_come_and_go_are_accounted_for)
     ck_assert_uint_eq(totals.begun, read + totals.dropped[SHMRING_DROP_RING_FULL]);
     shmring_reader_close(reader);
     shmring_close(ring);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("shmring_stress");
-    TCase *tcase = tcase_create("stress");
-    SRunner *runner = srunner_create(suite);
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 120);
-    tcase_add_test(tcase, every_record_of_four_threads_is_read_or_counted);
-    tcase_add_test(tcase, restarted_consumers_lose_nothing);
-    tcase_add_test(tcase, killed_producers_leave_whole_records);
-    tcase_add_test(tcase, threads_that_come_and_go_are_accounted_for);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
 }

@@ -2,7 +2,6 @@
  *
  * The source with a spool: when batches go there, how they come back, and that counts agree whenever the daemon dies.
  */
-#include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "support/source_fixture.h"
+#include "support/test.h"
 
 enum {
     SPANS = 10,                                    /* of a batch */
@@ -46,6 +46,8 @@ static void set_up(void)
     f->config.spool_max_bytes_given = true;
     f->config.max_in_flight = 4;
 }
+
+FIXTURE(set_up, source_fixture_done);
 
 static void outage(bool lasts)
 {
@@ -94,7 +96,7 @@ static void kill_and_start(void)
 
 /* ---- when ---- */
 
-START_TEST(batches_in_backoff_are_spooled_when_their_ring_fills_by_a_quarter)
+TEST(batches_in_backoff_are_spooled_when_their_ring_fills_by_a_quarter)
 {
     f->submitted = DELIVERY_WAITING;
     outage(true);
@@ -108,9 +110,8 @@ START_TEST(batches_in_backoff_are_spooled_when_their_ring_fills_by_a_quarter)
     run_until(source_fixture_snapshot().in_flight < SPANS);
     ck_assert_uint_eq(exported_spans(), 0);
 }
-END_TEST
 
-START_TEST(the_first_connection_is_no_outage)
+TEST(the_first_connection_is_no_outage)
 {
     f->submitted = DELIVERY_QUEUED;
     f->trouble = "connecting";
@@ -122,9 +123,8 @@ START_TEST(the_first_connection_is_no_outage)
     outage(true);
     run_until(spooled() > 0);
 }
-END_TEST
 
-START_TEST(batches_on_the_wire_are_spooled_when_half_a_ring_waits)
+TEST(batches_on_the_wire_are_spooled_when_half_a_ring_waits)
 {
     source_fixture_start();
     write_spans(2 * QUARTER - 4 * SPANS);
@@ -143,9 +143,8 @@ START_TEST(batches_on_the_wire_are_spooled_when_half_a_ring_waits)
     export_all();
     ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
 }
-END_TEST
 
-START_TEST(a_batch_that_others_overtake_is_spooled)
+TEST(a_batch_that_others_overtake_is_spooled)
 {
     source_fixture_start();
     write_spans(SPANS);
@@ -164,9 +163,8 @@ START_TEST(a_batch_that_others_overtake_is_spooled)
     run_until(spooled() == SPANS);
     ck_assert_uint_eq(exported_spans(), (2 * f->config.max_in_flight + 1) * SPANS);
 }
-END_TEST
 
-START_TEST(a_ring_that_fills_gets_the_place_of_other_rings_batches)
+TEST(a_ring_that_fills_gets_the_place_of_other_rings_batches)
 {
     struct shmring_writer *other;
     f->submitted = DELIVERY_QUEUED;
@@ -182,9 +180,8 @@ START_TEST(a_ring_that_fills_gets_the_place_of_other_rings_batches)
     run_until(spooled() > 2 * QUARTER);
     ck_assert(source_fixture_write("name", AISTRACE_SAMPLED));
 }
-END_TEST
 
-START_TEST(what_cannot_be_written_goes_back_to_the_exporter)
+TEST(what_cannot_be_written_goes_back_to_the_exporter)
 {
     char command[256];
     f->submitted = DELIVERY_WAITING;
@@ -204,9 +201,8 @@ START_TEST(what_cannot_be_written_goes_back_to_the_exporter)
     export_all();
     ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
 }
-END_TEST
 
-START_TEST(a_spool_of_no_bytes_takes_nothing)
+TEST(a_spool_of_no_bytes_takes_nothing)
 {
     f->config.spool_max_bytes = 0;
     f->submitted = DELIVERY_WAITING;
@@ -217,7 +213,6 @@ START_TEST(a_spool_of_no_bytes_takes_nothing)
     ck_assert_uint_eq(spooled(), 0);
     ck_assert_int_eq(access(spool_dir, F_OK), -1);
 }
-END_TEST
 
 /* ---- how they come back ---- */
 
@@ -256,7 +251,7 @@ static void settle_live(void)
     run_until(f->held_count == 1 && live_held() == 0);
 }
 
-START_TEST(records_are_sent_one_then_twice_as_many_with_each_success)
+TEST(records_are_sent_one_then_twice_as_many_with_each_success)
 {
     spool_some(2 * QUARTER);
     settle_live();
@@ -274,9 +269,8 @@ START_TEST(records_are_sent_one_then_twice_as_many_with_each_success)
     export_all();
     ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
 }
-END_TEST
 
-START_TEST(records_in_backoff_make_place_for_the_next)
+TEST(records_in_backoff_make_place_for_the_next)
 {
     spool_some(2 * QUARTER);
     settle_live();
@@ -293,9 +287,8 @@ START_TEST(records_in_backoff_make_place_for_the_next)
     export_all();
     ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
 }
-END_TEST
 
-START_TEST(records_take_at_most_half_beside_live_batches)
+TEST(records_take_at_most_half_beside_live_batches)
 {
     spool_some(2 * QUARTER);
     outage(false);
@@ -316,9 +309,8 @@ START_TEST(records_take_at_most_half_beside_live_batches)
     }
     ck_assert_uint_gt(source_fixture_snapshot().spool.exported, 0);
 }
-END_TEST
 
-START_TEST(a_damaged_record_is_counted_when_it_is_sent)
+TEST(a_damaged_record_is_counted_when_it_is_sent)
 {
     char command[256];
     spool_some(2 * QUARTER);
@@ -333,9 +325,8 @@ START_TEST(a_damaged_record_is_counted_when_it_is_sent)
     ck_assert_uint_eq(s.outcome.dropped[DROP_SPOOL_CORRUPT], SPANS);
     ck_assert_uint_eq(s.outcome.exported, 2 * QUARTER - SPANS);
 }
-END_TEST
 
-START_TEST(a_record_that_cannot_be_read_for_now_is_tried_again)
+TEST(a_record_that_cannot_be_read_for_now_is_tried_again)
 {
     char command[512];
     spool_some(2 * QUARTER);
@@ -354,7 +345,6 @@ START_TEST(a_record_that_cannot_be_read_for_now_is_tried_again)
     ck_assert_uint_eq(source_fixture_snapshot().outcome.dropped[DROP_SPOOL_CORRUPT], 0);
     ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
 }
-END_TEST
 
 /* ---- whenever the daemon dies ---- */
 
@@ -372,7 +362,7 @@ static void spool_the_second(void)
     ck_assert_uint_eq(source_fixture_snapshot().committed, QUARTER + 2 * SPANS);
 }
 
-START_TEST(what_is_spooled_and_not_released_is_passed_over_by_the_next_daemon)
+TEST(what_is_spooled_and_not_released_is_passed_over_by_the_next_daemon)
 {
     spool_the_second();
     kill_and_start();
@@ -386,9 +376,8 @@ START_TEST(what_is_spooled_and_not_released_is_passed_over_by_the_next_daemon)
     ck_assert(all_settled());
     ck_assert_uint_eq(exported_spans(), QUARTER + 2 * SPANS);
 }
-END_TEST
 
-START_TEST(what_is_spooled_and_damaged_is_read_from_the_ring_again)
+TEST(what_is_spooled_and_damaged_is_read_from_the_ring_again)
 {
     char command[256];
     spool_the_second();
@@ -400,9 +389,8 @@ START_TEST(what_is_spooled_and_damaged_is_read_from_the_ring_again)
     ck_assert_uint_eq(exported_spans(), QUARTER + 2 * SPANS);
     ck_assert_uint_eq(source_fixture_snapshot().committed, QUARTER + 2 * SPANS);
 }
-END_TEST
 
-START_TEST(a_spool_that_is_gone_is_counted)
+TEST(a_spool_that_is_gone_is_counted)
 {
     char command[160];
     spool_some(2 * QUARTER);
@@ -420,9 +408,8 @@ START_TEST(a_spool_that_is_gone_is_counted)
     ck_assert_uint_eq(exported_spans(), 2 * QUARTER - lost);
     ck_assert_uint_eq(source_fixture_snapshot().committed, 2 * QUARTER);
 }
-END_TEST
 
-START_TEST(totals_and_files_of_the_spool_agree_over_restarts)
+TEST(totals_and_files_of_the_spool_agree_over_restarts)
 {
     spool_some(2 * QUARTER);
     outage(false);
@@ -437,9 +424,8 @@ START_TEST(totals_and_files_of_the_spool_agree_over_restarts)
         kill_and_start();
     }
 }
-END_TEST
 
-START_TEST(of_what_is_released_no_claims_are_kept)
+TEST(of_what_is_released_no_claims_are_kept)
 {
     spool_some(2 * QUARTER);
     source_fixture_run_for(50); /* longer than the flush interval */
@@ -452,9 +438,8 @@ START_TEST(of_what_is_released_no_claims_are_kept)
     export_all();
     ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
 }
-END_TEST
 
-START_TEST(a_spool_that_cannot_be_opened_whole_is_none)
+TEST(a_spool_that_cannot_be_opened_whole_is_none)
 {
     char command[256];
     struct rlimit before, limit;
@@ -477,9 +462,8 @@ START_TEST(a_spool_that_cannot_be_opened_whole_is_none)
     export_all();
     ck_assert_uint_eq(exported_spans(), QUARTER + 2 * SPANS); /* what the ring has is read from there */
 }
-END_TEST
 
-START_TEST(claims_of_segments_that_are_gone_hold_no_file)
+TEST(claims_of_segments_that_are_gone_hold_no_file)
 {
     spool_the_second();
     f->held_count = 0;
@@ -497,11 +481,10 @@ START_TEST(claims_of_segments_that_are_gone_hold_no_file)
     kill_and_start();
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, SPANS);
 }
-END_TEST
 
 /* ---- the end ---- */
 
-START_TEST(at_the_end_everything_goes_to_the_spool)
+TEST(at_the_end_everything_goes_to_the_spool)
 {
     f->config.flush_interval_ms = 60000;
     source_fixture_start();
@@ -519,9 +502,8 @@ START_TEST(at_the_end_everything_goes_to_the_spool)
     export_all();
     ck_assert_uint_eq(exported_spans(), 3 * SPANS + 1);
 }
-END_TEST
 
-START_TEST(at_the_end_the_spool_sends_nothing_more)
+TEST(at_the_end_the_spool_sends_nothing_more)
 {
     spool_some(2 * QUARTER);
     settle_live();
@@ -530,40 +512,4 @@ START_TEST(at_the_end_the_spool_sends_nothing_more)
     source_fixture_run_for(50);
     ck_assert_uint_eq(f->held_count, 0);
     run_until(source_drained(f->source));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("source spool");
-    TCase *tcase = tcase_create("spool");
-    tcase_set_timeout(tcase, 30);
-    tcase_add_checked_fixture(tcase, set_up, source_fixture_done);
-    tcase_add_test(tcase, batches_in_backoff_are_spooled_when_their_ring_fills_by_a_quarter);
-    tcase_add_test(tcase, the_first_connection_is_no_outage);
-    tcase_add_test(tcase, batches_on_the_wire_are_spooled_when_half_a_ring_waits);
-    tcase_add_test(tcase, a_batch_that_others_overtake_is_spooled);
-    tcase_add_test(tcase, a_ring_that_fills_gets_the_place_of_other_rings_batches);
-    tcase_add_test(tcase, what_cannot_be_written_goes_back_to_the_exporter);
-    tcase_add_test(tcase, a_spool_of_no_bytes_takes_nothing);
-    tcase_add_test(tcase, records_are_sent_one_then_twice_as_many_with_each_success);
-    tcase_add_test(tcase, records_in_backoff_make_place_for_the_next);
-    tcase_add_test(tcase, records_take_at_most_half_beside_live_batches);
-    tcase_add_test(tcase, a_damaged_record_is_counted_when_it_is_sent);
-    tcase_add_test(tcase, a_record_that_cannot_be_read_for_now_is_tried_again);
-    tcase_add_test(tcase, what_is_spooled_and_not_released_is_passed_over_by_the_next_daemon);
-    tcase_add_test(tcase, what_is_spooled_and_damaged_is_read_from_the_ring_again);
-    tcase_add_test(tcase, a_spool_that_is_gone_is_counted);
-    tcase_add_test(tcase, totals_and_files_of_the_spool_agree_over_restarts);
-    tcase_add_test(tcase, of_what_is_released_no_claims_are_kept);
-    tcase_add_test(tcase, a_spool_that_cannot_be_opened_whole_is_none);
-    tcase_add_test(tcase, claims_of_segments_that_are_gone_hold_no_file);
-    tcase_add_test(tcase, at_the_end_everything_goes_to_the_spool);
-    tcase_add_test(tcase, at_the_end_the_spool_sends_nothing_more);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "source/losses.h"
+#include "support/test.h"
 
 enum { SECOND = 1000 };
 
@@ -30,6 +29,8 @@ static void teardown(void)
     log_free(sink);
     close(fd);
 }
+
+FIXTURE(setup, teardown);
 
 /* A second passes. -> all that has been written since the last call */
 static const char *tick(void)
@@ -56,7 +57,7 @@ static void end_outage(void)
     stats.outage_ended_ms = now.now_ms + 500;
 }
 
-START_TEST(an_outage_without_loss_says_so)
+TEST(an_outage_without_loss_says_so)
 {
     now.producer_dropped[SHMRING_DROP_RING_FULL] = 1000; /* long ago */
     ck_assert_str_eq(tick(), "");
@@ -70,9 +71,8 @@ START_TEST(an_outage_without_loss_says_so)
     ck_assert_str_eq(tick(), "");
     ck_assert_uint_eq(stats.outage_began_ms, 0);
 }
-END_TEST
 
-START_TEST(what_was_lost_is_told_by_whom_and_why)
+TEST(what_was_lost_is_told_by_whom_and_why)
 {
     now.producer_dropped[SHMRING_DROP_RING_FULL] = 5;
     now.outcome.dropped[DROP_REFUSED] = 7;
@@ -88,9 +88,8 @@ START_TEST(what_was_lost_is_told_by_whom_and_why)
     ck_assert_msg(strstr(text, "spans lost meanwhile: 200 by programs (ring_full), 3 by aistraced (refused)\n"), "%s",
                   text);
 }
-END_TEST
 
-START_TEST(an_outage_between_two_looks_is_told)
+TEST(an_outage_between_two_looks_is_told)
 {
     tick();
     begin_outage();
@@ -99,9 +98,8 @@ START_TEST(an_outage_between_two_looks_is_told)
     const char *text = tick();
     ck_assert_msg(strstr(text, "recovered after 0.5 s") && strstr(text, "1 by programs (ring_full)"), "%s", text);
 }
-END_TEST
 
-START_TEST(a_flapping_endpoint_is_a_line_an_interval_and_no_loss_is_forgotten)
+TEST(a_flapping_endpoint_is_a_line_an_interval_and_no_loss_is_forgotten)
 {
     unsigned lines = 0;
     char last[4096] = "";
@@ -117,22 +115,4 @@ START_TEST(a_flapping_endpoint_is_a_line_an_interval_and_no_loss_is_forgotten)
     }
     ck_assert_uint_eq(lines, 3);
     ck_assert_msg(strstr(last, "100 by programs (ring_full)"), "%s", last);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("source_outage");
-    TCase *tc = tcase_create("outage");
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, an_outage_without_loss_says_so);
-    tcase_add_test(tc, what_was_lost_is_told_by_whom_and_why);
-    tcase_add_test(tc, an_outage_between_two_looks_is_told);
-    tcase_add_test(tc, a_flapping_endpoint_is_a_line_an_interval_and_no_loss_is_forgotten);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

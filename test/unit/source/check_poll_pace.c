@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
-#include <stdlib.h>
 
 #include "source/poll_pace.h"
+#include "support/test.h"
 
 #define MS UINT64_C(1000000)
 
-START_TEST(idle_sleeps_double_up_to_the_longest)
+TEST(idle_sleeps_double_up_to_the_longest)
 {
     static const uint64_t expected[] = {2, 4, 8, 16, 32, 64, 100, 100};
     const struct poll_look nothing = {.elapsed_ns = MS, .flush_ms = 1000};
@@ -17,9 +16,8 @@ START_TEST(idle_sleeps_double_up_to_the_longest)
     }
     ck_assert_uint_eq(poll_pace_next(0, &nothing), POLL_PACE_MIN_MS);
 }
-END_TEST
 
-START_TEST(a_ring_fills_by_a_sixteenth_between_two_looks)
+TEST(a_ring_fills_by_a_sixteenth_between_two_looks)
 {
     static const struct {
         struct poll_look look;
@@ -36,9 +34,8 @@ START_TEST(a_ring_fills_by_a_sixteenth_between_two_looks)
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
         ck_assert_uint_eq(poll_pace_next(100, &rows[i].look), rows[i].ms);
 }
-END_TEST
 
-START_TEST(a_trickle_is_looked_at_often_enough_for_a_burst_and_for_the_flush)
+TEST(a_trickle_is_looked_at_often_enough_for_a_burst_and_for_the_flush)
 {
     struct poll_look trickle = {.bytes = 300, .filled = 0, .elapsed_ns = 100 * MS, .flush_ms = 1000};
     ck_assert_uint_eq(poll_pace_next(100, &trickle), POLL_PACE_BUSY_MAX_MS);
@@ -49,30 +46,12 @@ START_TEST(a_trickle_is_looked_at_often_enough_for_a_burst_and_for_the_flush)
     trickle = (struct poll_look){.bytes = 1, .filled = 1, .elapsed_ns = UINT64_MAX, .flush_ms = UINT64_MAX};
     ck_assert_uint_eq(poll_pace_next(100, &trickle), POLL_PACE_BUSY_MAX_MS);
 }
-END_TEST
 
 /* 350 bytes are a span with a handful of attributes; a quarter of the ring is what may wait for its acknowledgement. */
-START_TEST(a_burst_after_a_trickle_finds_room_until_it_is_seen)
+TEST(a_burst_after_a_trickle_finds_room_until_it_is_seen)
 {
     enum { SPANS_PER_MS = 200, SPAN_BYTES = 350, RING_BYTES = 1 << 20 };
     const struct poll_look trickle = {.bytes = SPAN_BYTES, .elapsed_ns = 10 * MS, .flush_ms = 1000};
     uint64_t unseen_ms = poll_pace_next(POLL_PACE_IDLE_MAX_MS, &trickle);
     ck_assert_uint_le(unseen_ms * SPANS_PER_MS * SPAN_BYTES, RING_BYTES - RING_BYTES / 4);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("poll_pace");
-    TCase *tcase = tcase_create("poll_pace");
-    tcase_add_test(tcase, idle_sleeps_double_up_to_the_longest);
-    tcase_add_test(tcase, a_ring_fills_by_a_sixteenth_between_two_looks);
-    tcase_add_test(tcase, a_trickle_is_looked_at_often_enough_for_a_burst_and_for_the_flush);
-    tcase_add_test(tcase, a_burst_after_a_trickle_finds_room_until_it_is_seen);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,7 +2,6 @@
  *
  * The source against real segments of this process and an exporter that the test plays (source_fixture.h).
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "span/sampler.h"
 #include "span_format.h"
 #include "support/source_fixture.h"
+#include "support/test.h"
 
 static struct source_fixture *const f = &source_fixture;
 
@@ -24,7 +24,9 @@ static const struct batch_outcome exported = {.exported = true};
 
 /* ---- tests ---- */
 
-START_TEST(spans_written_before_the_daemon_are_read)
+FIXTURE(source_fixture_init, source_fixture_done);
+
+TEST(spans_written_before_the_daemon_are_read)
 {
     source_fixture_write_spans(5, AISTRACE_SAMPLED);
     source_fixture_start();
@@ -33,9 +35,8 @@ START_TEST(spans_written_before_the_daemon_are_read)
     source_fixture_finish_all();
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 5);
 }
-END_TEST
 
-START_TEST(segment_that_comes_later_is_found)
+TEST(segment_that_comes_later_is_found)
 {
     shmring_close(f->ring);
     source_fixture_start();
@@ -46,9 +47,8 @@ START_TEST(segment_that_comes_later_is_found)
     source_fixture_finish_all();
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 3);
 }
-END_TEST
 
-START_TEST(batch_never_exceeds_the_count_limit)
+TEST(batch_never_exceeds_the_count_limit)
 {
     source_fixture_write_spans(95, AISTRACE_SAMPLED);
     source_fixture_start();
@@ -58,26 +58,23 @@ START_TEST(batch_never_exceeds_the_count_limit)
     source_fixture_finish_all();
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 95);
 }
-END_TEST
 
-START_TEST(unsampled_spans_are_counted_and_released_without_a_request)
+TEST(unsampled_spans_are_counted_and_released_without_a_request)
 {
     source_fixture_write_spans(20, 0);
     source_fixture_start();
     source_fixture_run_until(source_fixture_snapshot().outcome.sampled_out == 20);
     ck_assert_uint_eq(f->held_count, 0);
 }
-END_TEST
 
-START_TEST(undecided_spans_are_kept)
+TEST(undecided_spans_are_kept)
 {
     source_fixture_write_spans(1, AISTRACE_SAMPLED | AISTRACE_UNDECIDED);
     source_fixture_start();
     source_fixture_run_until(f->held_count == 1);
 }
-END_TEST
 
-START_TEST(invalid_record_is_counted_and_its_neighbours_are_sent)
+TEST(invalid_record_is_counted_and_its_neighbours_are_sent)
 {
     source_fixture_write_spans(1, AISTRACE_SAMPLED);
     ck_assert_ptr_nonnull(memset(shmring_reserve(f->writer, 40, AISTRACE_RECORD_SPAN, AISTRACE_SAMPLED), 0xff, 40));
@@ -90,9 +87,8 @@ START_TEST(invalid_record_is_counted_and_its_neighbours_are_sent)
     ck_assert_uint_eq(s.outcome.exported, 2);
     ck_assert_uint_eq(s.outcome.dropped[DROP_INVALID], 1);
 }
-END_TEST
 
-START_TEST(nothing_is_released_before_its_batch_is_settled)
+TEST(nothing_is_released_before_its_batch_is_settled)
 {
     source_fixture_start();
     while (source_fixture_write("name", AISTRACE_SAMPLED)) /* fills the ring */
@@ -104,9 +100,8 @@ START_TEST(nothing_is_released_before_its_batch_is_settled)
     source_fixture_finish(0, &exported);
     ck_assert(source_fixture_write("name", AISTRACE_SAMPLED));
 }
-END_TEST
 
-START_TEST(reading_stops_when_the_exporter_has_no_room)
+TEST(reading_stops_when_the_exporter_has_no_room)
 {
     f->room = 2;
     source_fixture_write_spans(95, AISTRACE_SAMPLED);
@@ -122,9 +117,8 @@ START_TEST(reading_stops_when_the_exporter_has_no_room)
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 95);
     ck_assert_uint_eq(source_fixture_snapshot().committed, 95);
 }
-END_TEST
 
-START_TEST(dead_owner_leaves_final_figures_and_no_file)
+TEST(dead_owner_leaves_final_figures_and_no_file)
 {
     source_fixture_write_spans(7, AISTRACE_SAMPLED);
     source_fixture_start();
@@ -141,9 +135,8 @@ START_TEST(dead_owner_leaves_final_figures_and_no_file)
     source_fixture_start(); /* the state file carries them over */
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 7);
 }
-END_TEST
 
-START_TEST(restarted_daemon_reads_again_what_was_not_settled)
+TEST(restarted_daemon_reads_again_what_was_not_settled)
 {
     source_fixture_write_spans(20, AISTRACE_SAMPLED);
     source_fixture_start();
@@ -160,17 +153,15 @@ START_TEST(restarted_daemon_reads_again_what_was_not_settled)
     ck_assert_uint_eq(s.outcome.exported, 20);
     ck_assert_uint_eq(s.committed, 20);
 }
-END_TEST
 
-START_TEST(only_one_daemon_per_directory)
+TEST(only_one_daemon_per_directory)
 {
     struct source *second;
     source_fixture_start();
     ck_assert_int_eq(source_start(&f->loop, &f->config, &f->stats, f->log, NULL, &second), -EWOULDBLOCK);
 }
-END_TEST
 
-START_TEST(partial_success_is_charged_as_rejected)
+TEST(partial_success_is_charged_as_rejected)
 {
     static const struct batch_outcome partial = {.exported = true, .rejected = 3};
     source_fixture_write_spans(8, AISTRACE_SAMPLED);
@@ -181,9 +172,8 @@ START_TEST(partial_success_is_charged_as_rejected)
     ck_assert_uint_eq(s.outcome.exported, 5);
     ck_assert_uint_eq(s.outcome.rejected, 3);
 }
-END_TEST
 
-START_TEST(disabled_daemon_drops_with_its_reason_and_tells_producers)
+TEST(disabled_daemon_drops_with_its_reason_and_tells_producers)
 {
     f->config.enabled = false;
     source_fixture_write_spans(4, AISTRACE_SAMPLED);
@@ -193,18 +183,16 @@ START_TEST(disabled_daemon_drops_with_its_reason_and_tells_producers)
                       SHMRING_CONTROL_PUBLISHED | SHMRING_CONTROL_DISABLED);
     ck_assert_uint_eq(f->held_count, 0);
 }
-END_TEST
 
-START_TEST(probability_is_published)
+TEST(probability_is_published)
 {
     f->config.probability = 0.25;
     source_fixture_start();
     source_fixture_run_until(atomic_load(&shmring_control(f->ring)->flags) == SHMRING_CONTROL_PUBLISHED);
     ck_assert_uint_eq(atomic_load(&shmring_control(f->ring)->sampling_threshold), sampler_threshold(0.25));
 }
-END_TEST
 
-START_TEST(loop_gets_its_turn_between_passes)
+TEST(loop_gets_its_turn_between_passes)
 {
     struct shmring_options options = {.dir = f->dir, .trusted_uid = (uid_t)-1, .slot_count = 1, .ring_bytes = 8 << 20};
     unsigned written = 0;
@@ -219,9 +207,8 @@ START_TEST(loop_gets_its_turn_between_passes)
     ck_assert_uint_gt(source_fixture_snapshot().unread, 0);
     source_fixture_run_until(source_fixture_snapshot().outcome.sampled_out == written);
 }
-END_TEST
 
-START_TEST(drain_ends_although_the_producer_goes_on)
+TEST(drain_ends_although_the_producer_goes_on)
 {
     f->config.flush_interval_ms = 60000;
     source_fixture_start();
@@ -233,9 +220,8 @@ START_TEST(drain_ends_although_the_producer_goes_on)
     source_fixture_run_until(source_drained(f->source));
     ck_assert_uint_ge(source_fixture_snapshot().outcome.exported, 5);
 }
-END_TEST
 
-START_TEST(drain_takes_leave_of_an_owner_that_died_a_moment_before)
+TEST(drain_takes_leave_of_an_owner_that_died_a_moment_before)
 {
     source_fixture_start();
     source_fixture_write_spans(5, AISTRACE_SAMPLED);
@@ -248,7 +234,6 @@ START_TEST(drain_takes_leave_of_an_owner_that_died_a_moment_before)
     ck_assert_uint_eq(source_fixture_segment_files(), 0);
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 5);
 }
-END_TEST
 
 /* ---- owners that die, files that stay ---- */
 
@@ -258,7 +243,7 @@ static void close_ring(void)
     f->ring = NULL;
 }
 
-START_TEST(last_words_are_heard_although_the_exporter_has_no_room)
+TEST(last_words_are_heard_although_the_exporter_has_no_room)
 {
     source_fixture_start();
     source_fixture_write_spans(1, AISTRACE_SAMPLED);
@@ -276,9 +261,8 @@ START_TEST(last_words_are_heard_although_the_exporter_has_no_room)
     source_fixture_run_until(source_fixture_segment_files() == 0);
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 6);
 }
-END_TEST
 
-START_TEST(segment_that_cannot_be_unlinked_counts_once)
+TEST(segment_that_cannot_be_unlinked_counts_once)
 {
     char path[128];
     if (geteuid() != 0)
@@ -301,9 +285,8 @@ START_TEST(segment_that_cannot_be_unlinked_counts_once)
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 7);
     ck_assert_int_eq(seteuid(0), 0);
 }
-END_TEST
 
-START_TEST(threads_take_turns_when_room_is_scarce)
+TEST(threads_take_turns_when_room_is_scarce)
 {
     enum { THREADS = 3 };
     struct shmring_writer *writers[THREADS] = {f->writer};
@@ -326,9 +309,8 @@ START_TEST(threads_take_turns_when_room_is_scarce)
         ck_assert(source_fixture_write("name", AISTRACE_SAMPLED));
     }
 }
-END_TEST
 
-START_TEST(segments_leave_descriptors_to_others_and_take_turns)
+TEST(segments_leave_descriptors_to_others_and_take_turns)
 {
     enum { RINGS = 40 };
     struct shmring *rings[RINGS];
@@ -357,9 +339,8 @@ START_TEST(segments_leave_descriptors_to_others_and_take_turns)
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, RINGS);
     source_fixture_run_until(source_fixture_segment_files() == 0);
 }
-END_TEST
 
-START_TEST(directory_made_anew_is_read)
+TEST(directory_made_anew_is_read)
 {
     char command[128];
     source_fixture_start();
@@ -379,9 +360,8 @@ START_TEST(directory_made_anew_is_read)
     ck_assert_int_eq(source_start(&f->loop, &f->config, &f->stats, f->log, NULL, &(struct source *){NULL}),
                      -EWOULDBLOCK);
 }
-END_TEST
 
-START_TEST(name_that_was_no_segment_is_remembered_only_while_it_is_there)
+TEST(name_that_was_no_segment_is_remembered_only_while_it_is_there)
 {
     char name[128], hidden[128];
     snprintf(name, sizeof(name), "%s/%s", f->dir, shmring_name(f->ring));
@@ -398,9 +378,8 @@ START_TEST(name_that_was_no_segment_is_remembered_only_while_it_is_there)
     ck_assert_int_eq(rename(hidden, name), 0);
     source_fixture_run_until(f->held_count == 1);
 }
-END_TEST
 
-START_TEST(lock_file_removed_by_hand_comes_back)
+TEST(lock_file_removed_by_hand_comes_back)
 {
     char name[128];
     struct source *second;
@@ -410,7 +389,6 @@ START_TEST(lock_file_removed_by_hand_comes_back)
     source_fixture_run_until(access(name, F_OK) == 0);
     ck_assert_int_eq(source_start(&f->loop, &f->config, &f->stats, f->log, NULL, &second), -EWOULDBLOCK);
 }
-END_TEST
 
 static void write_one_span_a_pass(unsigned count)
 {
@@ -429,61 +407,19 @@ static void hold_a_third_of_the_ring(void)
     source_fixture_run_until(f->held_count == 1);
 }
 
-START_TEST(ring_that_waits_does_not_cut_the_batches_of_others)
+TEST(ring_that_waits_does_not_cut_the_batches_of_others)
 {
     hold_a_third_of_the_ring();
     ck_assert_int_eq(shmring_attach(f->ring, &f->writer), 0);
     write_one_span_a_pass(20);
     ck_assert_uint_eq(f->held_count, 1);
 }
-END_TEST
 
-START_TEST(ring_under_pressure_is_not_sent_in_crumbs)
+TEST(ring_under_pressure_is_not_sent_in_crumbs)
 {
     hold_a_third_of_the_ring();
     write_one_span_a_pass(20);
     ck_assert_uint_eq(f->held_count, 1);
     source_fixture_write_spans(SOURCE_RING_BYTES / 8 / 112, AISTRACE_SAMPLED);
     source_fixture_run_until(f->held_count == 2);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("source");
-    TCase *tcase = tcase_create("source");
-    tcase_set_timeout(tcase, 30);
-    tcase_add_checked_fixture(tcase, source_fixture_init, source_fixture_done);
-    tcase_add_test(tcase, spans_written_before_the_daemon_are_read);
-    tcase_add_test(tcase, segment_that_comes_later_is_found);
-    tcase_add_test(tcase, batch_never_exceeds_the_count_limit);
-    tcase_add_test(tcase, unsampled_spans_are_counted_and_released_without_a_request);
-    tcase_add_test(tcase, undecided_spans_are_kept);
-    tcase_add_test(tcase, invalid_record_is_counted_and_its_neighbours_are_sent);
-    tcase_add_test(tcase, nothing_is_released_before_its_batch_is_settled);
-    tcase_add_test(tcase, reading_stops_when_the_exporter_has_no_room);
-    tcase_add_test(tcase, dead_owner_leaves_final_figures_and_no_file);
-    tcase_add_test(tcase, restarted_daemon_reads_again_what_was_not_settled);
-    tcase_add_test(tcase, only_one_daemon_per_directory);
-    tcase_add_test(tcase, partial_success_is_charged_as_rejected);
-    tcase_add_test(tcase, disabled_daemon_drops_with_its_reason_and_tells_producers);
-    tcase_add_test(tcase, probability_is_published);
-    tcase_add_test(tcase, loop_gets_its_turn_between_passes);
-    tcase_add_test(tcase, drain_ends_although_the_producer_goes_on);
-    tcase_add_test(tcase, drain_takes_leave_of_an_owner_that_died_a_moment_before);
-    tcase_add_test(tcase, last_words_are_heard_although_the_exporter_has_no_room);
-    tcase_add_test(tcase, segment_that_cannot_be_unlinked_counts_once);
-    tcase_add_test(tcase, threads_take_turns_when_room_is_scarce);
-    tcase_add_test(tcase, ring_that_waits_does_not_cut_the_batches_of_others);
-    tcase_add_test(tcase, ring_under_pressure_is_not_sent_in_crumbs);
-    tcase_add_test(tcase, segments_leave_descriptors_to_others_and_take_turns);
-    tcase_add_test(tcase, directory_made_anew_is_read);
-    tcase_add_test(tcase, name_that_was_no_segment_is_remembered_only_while_it_is_there);
-    tcase_add_test(tcase, lock_file_removed_by_hand_comes_back);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

@@ -2,13 +2,13 @@
  *
  * What the encoder writes, unpacked by protobuf-c and compared field by field with what was meant.
  */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 #include "span/otlp_encode.h"
 #include "support/span_model.h"
+#include "support/test.h"
 
 #define REQUEST(name)  Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceRequest *name
 #define REQUEST_UNPACK opentelemetry__proto__collector__trace__v1__export_trace_service_request__unpack
@@ -274,26 +274,25 @@ static void random_round_trips(int size, unsigned count)
     }
 }
 
-START_TEST(small_spans_arrive_as_meant)
+TIMEOUT(120);
+
+TEST(small_spans_arrive_as_meant)
 {
     random_round_trips(0, 20000);
 }
-END_TEST
 
-START_TEST(spans_with_everything_arrive_as_meant)
+TEST(spans_with_everything_arrive_as_meant)
 {
     random_round_trips(1, 3000);
 }
-END_TEST
 
-START_TEST(spans_at_the_limits_arrive_as_meant)
+TEST(spans_at_the_limits_arrive_as_meant)
 {
     random_round_trips(2, 500);
 }
-END_TEST
 
 /* Lengths around each step of a length's own size, for every place that has one. */
-START_TEST(lengths_at_every_step_of_their_encoding)
+TEST(lengths_at_every_step_of_their_encoding)
 {
     static const size_t steps[] = {0, 1, 7, 8, 9, 100, 127, 128, 16383, 16384, 2097151, 2097152};
     char *text = malloc(2097152 + 40);
@@ -327,9 +326,8 @@ START_TEST(lengths_at_every_step_of_their_encoding)
     }
     free(text);
 }
-END_TEST
 
-START_TEST(the_barest_record_is_a_span)
+TEST(the_barest_record_is_a_span)
 {
     struct model_span span = {.fixed = {.trace_id = {[15] = 1}, .span_id = {[7] = 1}, .kind = 1}};
     struct buf record = {0};
@@ -342,9 +340,8 @@ START_TEST(the_barest_record_is_a_span)
     REQUEST_FREE(request);
     buf_done(&record);
 }
-END_TEST
 
-START_TEST(the_last_of_repeated_texts_wins)
+TEST(the_last_of_repeated_texts_wins)
 {
     struct model_span span;
     struct buf record = {0};
@@ -364,10 +361,9 @@ START_TEST(the_last_of_repeated_texts_wins)
     model_span_done(&span);
     buf_done(&record);
 }
-END_TEST
 
 /* The encoder's slow path counts a mended text once, not once per attempt. */
-START_TEST(mended_texts_are_counted_once_beside_repeated_keys)
+TEST(mended_texts_are_counted_once_beside_repeated_keys)
 {
     struct buf record = {0};
     struct span_view view;
@@ -387,7 +383,6 @@ START_TEST(mended_texts_are_counted_once_beside_repeated_keys)
     REQUEST_FREE(request);
     buf_done(&record);
 }
-END_TEST
 
 static void resource_is(const struct buf *items, const struct resource_settings *settings, const char *want)
 {
@@ -423,7 +418,7 @@ static void add_string(struct buf *items, const char *key, const char *value)
     model_item(items, AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, key, strlen(key), value, strlen(value));
 }
 
-START_TEST(service_name_is_prefix_and_role_or_the_service)
+TEST(service_name_is_prefix_and_role_or_the_service)
 {
     struct resource_settings settings = {.service_prefix = "aistore"}, bare = {.service_prefix = ""};
     struct buf role = {0}, service = {0}, neither = {0};
@@ -436,9 +431,8 @@ START_TEST(service_name_is_prefix_and_role_or_the_service)
     buf_done(&role);
     buf_done(&service);
 }
-END_TEST
 
-START_TEST(the_producers_attributes_win_over_configured_ones)
+TEST(the_producers_attributes_win_over_configured_ones)
 {
     struct resource_attribute configured[] = {{"version", "configured"}, {"zone", "b"}, {"service.name", "x"}};
     struct resource_settings settings = {.service_prefix = "aistore", .attributes = configured, .attribute_count = 3};
@@ -452,29 +446,4 @@ START_TEST(the_producers_attributes_win_over_configured_ones)
     add_string(&items, "host\xff", "h\xff");
     resource_is(&items, &settings, "service.name=aistore-target process.pid=77 version=2 host\ufffd=h\ufffd zone=b ");
     buf_done(&items);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("otlp_encode");
-    TCase *spans = tcase_create("spans");
-    tcase_set_timeout(spans, 120);
-    tcase_add_test(spans, small_spans_arrive_as_meant);
-    tcase_add_test(spans, spans_with_everything_arrive_as_meant);
-    tcase_add_test(spans, spans_at_the_limits_arrive_as_meant);
-    tcase_add_test(spans, lengths_at_every_step_of_their_encoding);
-    tcase_add_test(spans, the_barest_record_is_a_span);
-    tcase_add_test(spans, the_last_of_repeated_texts_wins);
-    tcase_add_test(spans, mended_texts_are_counted_once_beside_repeated_keys);
-    suite_add_tcase(suite, spans);
-    TCase *resource = tcase_create("resource");
-    tcase_add_test(resource, service_name_is_prefix_and_role_or_the_service);
-    tcase_add_test(resource, the_producers_attributes_win_over_configured_ones);
-    suite_add_tcase(suite, resource);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 #include "span/otlp_encode.h"
 #include "support/span_model.h"
+#include "support/test.h"
 
 static const char *problem;
 
@@ -67,7 +67,9 @@ static void accepts(struct buf *record)
     buf_done(record);
 }
 
-START_TEST(what_a_client_writes_is_accepted)
+TIMEOUT(300);
+
+TEST(what_a_client_writes_is_accepted)
 {
     struct model_random random = {.state = 1};
     for (int size = 0; size < 3; size++) {
@@ -81,9 +83,8 @@ START_TEST(what_a_client_writes_is_accepted)
         }
     }
 }
-END_TEST
 
-START_TEST(the_fixed_part_is_checked)
+TEST(the_fixed_part_is_checked)
 {
     static const struct {
         size_t offset, bytes;
@@ -116,10 +117,9 @@ START_TEST(the_fixed_part_is_checked)
     ck_assert_int_eq(record_decode(record.data, record.len, 2, 0, &view, &problem), -EBADMSG);
     buf_done(&record);
 }
-END_TEST
 
 /* Cut anywhere but between two items. */
-START_TEST(a_record_cut_within_an_item_is_refused)
+TEST(a_record_cut_within_an_item_is_refused)
 {
     struct buf record = usual();
     for (size_t bytes = 64; bytes < record.len; bytes++) {
@@ -138,11 +138,10 @@ START_TEST(a_record_cut_within_an_item_is_refused)
     }
     buf_done(&record);
 }
-END_TEST
 
 static const uint8_t zeros[64];
 
-START_TEST(items_are_checked)
+TEST(items_are_checked)
 {
     static const struct {
         uint8_t tag, type;
@@ -202,9 +201,8 @@ START_TEST(items_are_checked)
             accepts(&record);
     }
 }
-END_TEST
 
-START_TEST(interned_keys_are_refused)
+TEST(interned_keys_are_refused)
 {
     struct buf record = usual();
     struct aistrace_item item = {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, AISTRACE_KEY_INTERNED | 1, 0};
@@ -212,9 +210,8 @@ START_TEST(interned_keys_are_refused)
     ck_assert_int_eq(buf_append(&record, zeros, 64), 0);
     refuses(&record, "interned");
 }
-END_TEST
 
-START_TEST(lengths_that_wrap_are_refused)
+TEST(lengths_that_wrap_are_refused)
 {
     static const uint32_t lengths[] = {UINT32_MAX, UINT32_MAX - 7, UINT32_MAX - 8, 1u << 31};
     for (size_t i = 0; i < 4; i++) {
@@ -225,9 +222,8 @@ START_TEST(lengths_that_wrap_are_refused)
         refuses(&record, "end");
     }
 }
-END_TEST
 
-START_TEST(nested_items_are_attributes_only)
+TEST(nested_items_are_attributes_only)
 {
     static const uint8_t tags[] = {AISTRACE_ITEM_NAME, AISTRACE_ITEM_EVENT, AISTRACE_ITEM_LINK, AISTRACE_ITEM_ROLE};
     for (size_t i = 0; i < 4; i++) {
@@ -239,7 +235,6 @@ START_TEST(nested_items_are_attributes_only)
         buf_done(&value);
     }
 }
-END_TEST
 
 static void add_attributes(struct buf *out, unsigned first, unsigned count)
 {
@@ -250,7 +245,7 @@ static void add_attributes(struct buf *out, unsigned first, unsigned count)
     }
 }
 
-START_TEST(limits_count_keys_not_items)
+TEST(limits_count_keys_not_items)
 {
     struct aistrace_span_record fixed = {.trace_id = {1}, .span_id = {1}, .kind = 1};
     for (unsigned extra = 0; extra < 2; extra++) {
@@ -277,9 +272,8 @@ START_TEST(limits_count_keys_not_items)
         buf_done(&event);
     }
 }
-END_TEST
 
-START_TEST(events_and_links_have_their_limit)
+TEST(events_and_links_have_their_limit)
 {
     struct aistrace_link_value link = {.trace_id = {1}, .span_id = {1}};
     for (unsigned count = 128; count < 130; count++) {
@@ -297,18 +291,16 @@ START_TEST(events_and_links_have_their_limit)
         }
     }
 }
-END_TEST
 
-START_TEST(items_without_end_are_refused)
+TEST(items_without_end_are_refused)
 {
     struct buf record = usual();
     for (unsigned i = 0; i < 70000; i++)
         model_item(&record, AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, "k", 1, NULL, 0);
     refuses(&record, "too many");
 }
-END_TEST
 
-START_TEST(resources_are_checked)
+TEST(resources_are_checked)
 {
     struct buf items = {0};
     ck_assert_int_eq(record_check_resource(NULL, 0, &problem), 0);
@@ -328,7 +320,6 @@ START_TEST(resources_are_checked)
     ck_assert_int_eq(record_check_resource(items.data, items.len, &problem), -EBADMSG);
     buf_done(&items);
 }
-END_TEST
 
 /* Whatever is accepted can be encoded, and what comes out can be unpacked. */
 static bool survives(const struct buf *record)
@@ -388,7 +379,7 @@ static void damage(struct buf *record, struct model_random *random)
     }
 }
 
-START_TEST(damaged_records_never_do_harm)
+TEST(damaged_records_never_do_harm)
 {
     struct model_random random = {.state = 99};
     size_t accepted = 0, refused = 0;
@@ -413,32 +404,4 @@ START_TEST(damaged_records_never_do_harm)
     ck_assert_uint_eq(accepted + refused, 240000);
     ck_assert_uint_gt(accepted, 20000);
     ck_assert_uint_gt(refused, 20000);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("record_decode");
-    TCase *rules = tcase_create("rules");
-    tcase_add_test(rules, what_a_client_writes_is_accepted);
-    tcase_add_test(rules, the_fixed_part_is_checked);
-    tcase_add_test(rules, a_record_cut_within_an_item_is_refused);
-    tcase_add_test(rules, items_are_checked);
-    tcase_add_test(rules, interned_keys_are_refused);
-    tcase_add_test(rules, lengths_that_wrap_are_refused);
-    tcase_add_test(rules, nested_items_are_attributes_only);
-    tcase_add_test(rules, limits_count_keys_not_items);
-    tcase_add_test(rules, events_and_links_have_their_limit);
-    tcase_add_test(rules, items_without_end_are_refused);
-    tcase_add_test(rules, resources_are_checked);
-    suite_add_tcase(suite, rules);
-    TCase *hostile = tcase_create("hostile");
-    tcase_set_timeout(hostile, 300);
-    tcase_add_test(hostile, damaged_records_never_do_harm);
-    suite_add_tcase(suite, hostile);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

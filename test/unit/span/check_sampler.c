@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 #include "span/sampler.h"
 #include "span_format.h"
 #include "support/span_model.h"
+#include "support/test.h"
 
 /* AIStore's rule, worked out another way: big-endian digits, division instead of a shift. */
 static bool formula_keeps(const uint8_t trace_id[16], double p)
@@ -26,7 +26,7 @@ static bool threshold_keeps(const uint8_t trace_id[16], uint64_t threshold)
     return __builtin_bswap64(low) >> 1 < threshold;
 }
 
-START_TEST(the_threshold_is_the_formula)
+TEST(the_threshold_is_the_formula)
 {
     static const double probabilities[] = {0, 0.1, 0.25, 0.5, 1};
     struct model_random random = {.state = 7};
@@ -46,9 +46,8 @@ START_TEST(the_threshold_is_the_formula)
     ck_assert_uint_eq(kept[0], 0);
     ck_assert_uint_eq(kept[4], 100000);
 }
-END_TEST
 
-START_TEST(ids_beside_the_threshold)
+TEST(ids_beside_the_threshold)
 {
     static const double probabilities[] = {0.1, 0.25, 0.5};
     for (size_t p = 0; p < 3; p++) {
@@ -62,9 +61,8 @@ START_TEST(ids_beside_the_threshold)
         }
     }
 }
-END_TEST
 
-START_TEST(the_ends_and_what_is_no_probability)
+TEST(the_ends_and_what_is_no_probability)
 {
     ck_assert_uint_eq(sampler_threshold(1), UINT64_C(1) << 63);
     ck_assert_uint_eq(sampler_threshold(2), UINT64_C(1) << 63);
@@ -74,30 +72,12 @@ START_TEST(the_ends_and_what_is_no_probability)
     ck_assert_uint_eq(sampler_threshold(0.5), UINT64_C(1) << 62);
     ck_assert_uint_lt(sampler_threshold(nextafter(1, 0)), UINT64_C(1) << 63);
 }
-END_TEST
 
-START_TEST(records_are_kept_as_their_root_decided)
+TEST(records_are_kept_as_their_root_decided)
 {
     ck_assert(sampler_keep(AISTRACE_SAMPLED));
     ck_assert(sampler_keep(AISTRACE_SAMPLED | AISTRACE_REMOTE_DECIDED | AISTRACE_REMOTE_PARENT));
     ck_assert(sampler_keep(AISTRACE_UNDECIDED));
     ck_assert(!sampler_keep(0));
     ck_assert(!sampler_keep(AISTRACE_REMOTE_DECIDED | AISTRACE_REMOTE_PARENT));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("sampler");
-    TCase *tests = tcase_create("sampler");
-    tcase_add_test(tests, the_threshold_is_the_formula);
-    tcase_add_test(tests, ids_beside_the_threshold);
-    tcase_add_test(tests, the_ends_and_what_is_no_probability);
-    tcase_add_test(tests, records_are_kept_as_their_root_decided);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

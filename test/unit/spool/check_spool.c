@@ -2,7 +2,6 @@
  *
  * The spool on real files. Includes the source that writes, so that every write can be kept and made to fail.
  */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,6 +13,8 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "support/test.h"
 
 enum { WRITES_MAX = 64, IMAGE_BYTES = 64 << 10 };
 
@@ -90,7 +91,9 @@ static const struct batch_outcome exported = {.exported = true};
 
 /* ---- writing and reading ---- */
 
-START_TEST(what_is_written_comes_back_oldest_first)
+FIXTURE(spool_fixture_init, spool_fixture_done);
+
+TEST(what_is_written_comes_back_oldest_first)
 {
     spool_fixture_open();
     for (char letter = 'a'; letter <= 'e'; letter++)
@@ -104,9 +107,8 @@ START_TEST(what_is_written_comes_back_oldest_first)
     ck_assert_uint_eq(spool_fixture_figures().spans, 0);
     ck_assert_uint_eq(spool_fixture_figures().settled.exported, 25);
 }
-END_TEST
 
-START_TEST(what_is_returned_is_the_oldest_again)
+TEST(what_is_returned_is_the_oldest_again)
 {
     spool_fixture_open();
     for (char letter = 'a'; letter <= 'c'; letter++)
@@ -118,9 +120,8 @@ START_TEST(what_is_returned_is_the_oldest_again)
     spool_fixture_export('a');
     spool_fixture_export('c');
 }
-END_TEST
 
-START_TEST(what_has_not_begun_can_be_taken_back)
+TEST(what_has_not_begun_can_be_taken_back)
 {
     struct buf request = {0};
     struct batch *batch;
@@ -136,9 +137,8 @@ START_TEST(what_has_not_begun_can_be_taken_back)
     spool_fixture_export('a');
     batch_finish(batch, &exported);
 }
-END_TEST
 
-START_TEST(a_restart_sends_what_was_not_settled_and_counts_what_was)
+TEST(a_restart_sends_what_was_not_settled_and_counts_what_was)
 {
     static const struct batch_outcome partial = {.exported = true, .rejected = 2}, refused = {.reason = DROP_REFUSED};
     spool_fixture_open();
@@ -163,9 +163,8 @@ START_TEST(a_restart_sends_what_was_not_settled_and_counts_what_was)
     spool_fixture_export('c');
     spool_fixture_export('d');
 }
-END_TEST
 
-START_TEST(a_file_is_retired_when_its_claims_are_committed_too)
+TEST(a_file_is_retired_when_its_claims_are_committed_too)
 {
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 60000, 5), 0);
@@ -183,9 +182,8 @@ START_TEST(a_file_is_retired_when_its_claims_are_committed_too)
     spool_tidy(f->spool);
     ck_assert_uint_eq(f->retired.exported, 5);
 }
-END_TEST
 
-START_TEST(no_memory_for_a_claim_is_no_start)
+TEST(no_memory_for_a_claim_is_no_start)
 {
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 100, 5), 0);
@@ -194,9 +192,8 @@ START_TEST(no_memory_for_a_claim_is_no_start)
     f->claim_answer = -ENOMEM;
     ck_assert_int_eq(spool_open(&f->loop, &f->options, &spool_fixture_callbacks, f, f->log, &f->spool), -ENOMEM);
 }
-END_TEST
 
-START_TEST(a_restart_writes_on_in_the_same_file)
+TEST(a_restart_writes_on_in_the_same_file)
 {
     for (size_t round = 1; round <= 20; round++) {
         spool_fixture_open();
@@ -208,7 +205,6 @@ START_TEST(a_restart_writes_on_in_the_same_file)
     spool_fixture_open();
     ck_assert_uint_eq(spool_fixture_figures().spans, 20);
 }
-END_TEST
 
 /* ---- bounds ---- */
 
@@ -224,7 +220,7 @@ static size_t fill(void)
     return count;
 }
 
-START_TEST(the_bound_holds_and_files_are_used_again)
+TEST(the_bound_holds_and_files_are_used_again)
 {
     spool_fixture_open();
     for (int round = 0; round < 3; round++) {
@@ -242,9 +238,8 @@ START_TEST(the_bound_holds_and_files_are_used_again)
     ck_assert_uint_ge(f->retired.exported, f->written_count - 2);
     ck_assert_uint_gt(f->forgotten_count, 0);
 }
-END_TEST
 
-START_TEST(a_large_spool_has_large_files_rather_than_many)
+TEST(a_large_spool_has_large_files_rather_than_many)
 {
     f->options.max_bytes = 17ull << 30;
     f->options.file_bytes = 0;
@@ -253,16 +248,14 @@ START_TEST(a_large_spool_has_large_files_rather_than_many)
     spool_fixture_await_written(1);
     ck_assert_uint_eq(spool_fixture_figures().file_bytes, (17ull << 30) / 256);
 }
-END_TEST
 
-START_TEST(what_is_larger_than_a_file_is_refused)
+TEST(what_is_larger_than_a_file_is_refused)
 {
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('x', SPOOL_FIXTURE_FILE_BYTES, 1), -E2BIG);
 }
-END_TEST
 
-START_TEST(a_retired_file_counts_once_whenever_the_daemon_dies)
+TEST(a_retired_file_counts_once_whenever_the_daemon_dies)
 {
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 60000, 7), 0);
@@ -285,7 +278,6 @@ START_TEST(a_retired_file_counts_once_whenever_the_daemon_dies)
     ck_assert_uint_eq(spool_fixture_figures().settled.exported, 0);
     ck_assert_uint_eq(spool_fixture_figures().spans, 1);
 }
-END_TEST
 
 /* ---- damage ---- */
 
@@ -302,7 +294,7 @@ static int open_file(int flags)
     return fd;
 }
 
-START_TEST(a_damaged_request_is_told_when_it_is_read)
+TEST(a_damaged_request_is_told_when_it_is_read)
 {
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
@@ -314,9 +306,8 @@ START_TEST(a_damaged_request_is_told_when_it_is_read)
     ck_assert_ptr_nonnull(spool_fixture_take());
     ck_assert_int_eq(f->read_error, -EBADMSG);
 }
-END_TEST
 
-START_TEST(a_disowned_record_counts_for_nothing_after_a_restart_too)
+TEST(a_disowned_record_counts_for_nothing_after_a_restart_too)
 {
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
@@ -332,9 +323,8 @@ START_TEST(a_disowned_record_counts_for_nothing_after_a_restart_too)
     struct spool_figures figures = spool_fixture_figures();
     ck_assert_uint_eq(outcome_sum(&figures.settled), 0);
 }
-END_TEST
 
-START_TEST(a_record_found_whole_answers_for_all_its_claims)
+TEST(a_record_found_whole_answers_for_all_its_claims)
 {
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
@@ -345,9 +335,8 @@ START_TEST(a_record_found_whole_answers_for_all_its_claims)
     close(fd);
     ck_assert_int_eq(spool_check(f->written[0]), 0); /* then so are the others */
 }
-END_TEST
 
-START_TEST(a_record_disowned_while_it_is_out_is_settled_once)
+TEST(a_record_disowned_while_it_is_out_is_settled_once)
 {
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
@@ -362,7 +351,6 @@ START_TEST(a_record_disowned_while_it_is_out_is_settled_once)
     spool_fixture_export('b');
     ck_assert_uint_eq(spool_fixture_figures().spans, 0);
 }
-END_TEST
 
 /* The file's content, and no file. */
 static void write_three_settle_one_write_two(uint8_t image[IMAGE_BYTES])
@@ -407,7 +395,7 @@ static size_t records_left(void)
     return left;
 }
 
-START_TEST(every_prefix_of_what_was_written_opens_and_has_every_whole_record)
+TEST(every_prefix_of_what_was_written_opens_and_has_every_whole_record)
 {
     static uint8_t image[IMAGE_BYTES];
     size_t whole = 0;
@@ -429,9 +417,8 @@ START_TEST(every_prefix_of_what_was_written_opens_and_has_every_whole_record)
     }
     ck_assert_uint_eq(whole, 5);
 }
-END_TEST
 
-START_TEST(a_changed_byte_of_a_file_costs_at_most_the_record_hit)
+TEST(a_changed_byte_of_a_file_costs_at_most_the_record_hit)
 {
     static uint8_t image[IMAGE_BYTES];
     write_three_settle_one_write_two(image);
@@ -448,9 +435,8 @@ START_TEST(a_changed_byte_of_a_file_costs_at_most_the_record_hit)
         image[at] ^= 0x55;
     }
 }
-END_TEST
 
-START_TEST(strange_files_are_set_aside_or_left_alone)
+TEST(strange_files_are_set_aside_or_left_alone)
 {
     char path[128];
     snprintf(path, sizeof(path), "%s/strange.spool", f->dir);
@@ -467,9 +453,8 @@ START_TEST(strange_files_are_set_aside_or_left_alone)
     ck_assert_int_eq(spool_fixture_write('a', 100, 1), 0);
     spool_fixture_await_written(1);
 }
-END_TEST
 
-START_TEST(a_file_of_another_user_is_not_believed)
+TEST(a_file_of_another_user_is_not_believed)
 {
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
@@ -486,11 +471,10 @@ START_TEST(a_file_of_another_user_is_not_believed)
     ck_assert_uint_eq(spool_fixture_figures().spans, 0);
     ck_assert_uint_eq(spool_fixture_figures().damaged, 1);
 }
-END_TEST
 
 /* ---- errors ---- */
 
-START_TEST(what_cannot_be_read_at_the_start_is_told)
+TEST(what_cannot_be_read_at_the_start_is_told)
 {
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
@@ -504,9 +488,8 @@ START_TEST(what_cannot_be_read_at_the_start_is_told)
     unreadable_from = 0;
     spool_fixture_export('a');
 }
-END_TEST
 
-START_TEST(the_loop_does_not_wait_for_a_file_to_go)
+TEST(the_loop_does_not_wait_for_a_file_to_go)
 {
     loop_thread = pthread_self();
     spool_fixture_open();
@@ -519,9 +502,8 @@ START_TEST(the_loop_does_not_wait_for_a_file_to_go)
     ck_assert_uint_le(spool_fixture_files(".spool"), 2);
     ck_assert_int_ge(closed_elsewhere, 6);
 }
-END_TEST
 
-START_TEST(a_disk_that_does_not_keep_up_is_given_a_bounded_queue)
+TEST(a_disk_that_does_not_keep_up_is_given_a_bounded_queue)
 {
     size_t taken = 0;
     f->options.max_bytes = SPOOL_FIXTURE_EVENTS * SPOOL_FIXTURE_FILE_BYTES;
@@ -534,9 +516,8 @@ START_TEST(a_disk_that_does_not_keep_up_is_given_a_bounded_queue)
     spool_fixture_await_written(taken);
     ck_assert_int_eq(spool_fixture_write('a', 60000, 1), 0);
 }
-END_TEST
 
-START_TEST(a_failed_write_is_not_found_later)
+LOOP_TEST(a_failed_write_is_not_found_later, 3)
 {
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 1000, 1), 0);
@@ -557,9 +538,8 @@ START_TEST(a_failed_write_is_not_found_later)
     ck_assert_int_eq(spool_fixture_write('c', 1000, 1), 0);
     spool_fixture_await_written(2);
 }
-END_TEST
 
-START_TEST(a_vanished_directory_is_made_anew)
+LOOP_TEST(a_vanished_directory_is_made_anew, 3)
 {
     char command[128];
     if (_i == 0)
@@ -586,9 +566,8 @@ START_TEST(a_vanished_directory_is_made_anew)
         ck_assert_uint_eq(spool_fixture_figures().file_bytes, SPOOL_FIXTURE_FILE_BYTES);
     spool_fixture_export('c');
 }
-END_TEST
 
-START_TEST(a_full_disk_is_told_before_anything_is_written)
+TEST(a_full_disk_is_told_before_anything_is_written)
 {
     char small[128];
     snprintf(small, sizeof(small), "%s/small", f->dir);
@@ -609,9 +588,8 @@ START_TEST(a_full_disk_is_told_before_anything_is_written)
     spool_fixture_close();
     ck_assert_int_eq(umount2(small, MNT_DETACH), 0);
 }
-END_TEST
 
-START_TEST(a_spool_has_one_daemon_and_is_its_own)
+LOOP_TEST(a_spool_has_one_daemon_and_is_its_own, 4)
 {
     struct spool *second;
     struct stat st;
@@ -633,9 +611,8 @@ START_TEST(a_spool_has_one_daemon_and_is_its_own)
     f->options.path = path;
     ck_assert_int_eq(spool_open(&f->loop, &f->options, &none, f, f->log, &second), -ELOOP);
 }
-END_TEST
 
-START_TEST(what_is_empty_at_the_end_leaves_no_file)
+LOOP_TEST(what_is_empty_at_the_end_leaves_no_file, 2)
 {
     f->options.transient = _i;
     spool_fixture_open();
@@ -651,9 +628,8 @@ START_TEST(what_is_empty_at_the_end_leaves_no_file)
     if (!_i)
         ck_assert_uint_eq(spool_fixture_files(".spool"), 0);
 }
-END_TEST
 
-START_TEST(without_a_directory_there_is_nothing_until_the_first_write)
+TEST(without_a_directory_there_is_nothing_until_the_first_write)
 {
     ck_assert_int_eq(rmdir(f->dir), 0);
     f->options.create = false;
@@ -662,47 +638,4 @@ START_TEST(without_a_directory_there_is_nothing_until_the_first_write)
     ck_assert_int_eq(spool_fixture_write('a', 100, 1), 0);
     spool_fixture_await_written(1);
     ck_assert_uint_eq(spool_fixture_files(".spool"), 1);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("spool");
-    TCase *tcase = tcase_create("spool");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, spool_fixture_init, spool_fixture_done);
-    tcase_add_test(tcase, what_is_written_comes_back_oldest_first);
-    tcase_add_test(tcase, what_is_returned_is_the_oldest_again);
-    tcase_add_test(tcase, what_has_not_begun_can_be_taken_back);
-    tcase_add_test(tcase, a_restart_sends_what_was_not_settled_and_counts_what_was);
-    tcase_add_test(tcase, a_file_is_retired_when_its_claims_are_committed_too);
-    tcase_add_test(tcase, no_memory_for_a_claim_is_no_start);
-    tcase_add_test(tcase, a_restart_writes_on_in_the_same_file);
-    tcase_add_test(tcase, the_bound_holds_and_files_are_used_again);
-    tcase_add_test(tcase, a_large_spool_has_large_files_rather_than_many);
-    tcase_add_test(tcase, what_is_larger_than_a_file_is_refused);
-    tcase_add_test(tcase, a_retired_file_counts_once_whenever_the_daemon_dies);
-    tcase_add_test(tcase, a_damaged_request_is_told_when_it_is_read);
-    tcase_add_test(tcase, a_disowned_record_counts_for_nothing_after_a_restart_too);
-    tcase_add_test(tcase, a_record_found_whole_answers_for_all_its_claims);
-    tcase_add_test(tcase, a_record_disowned_while_it_is_out_is_settled_once);
-    tcase_add_test(tcase, every_prefix_of_what_was_written_opens_and_has_every_whole_record);
-    tcase_add_test(tcase, a_changed_byte_of_a_file_costs_at_most_the_record_hit);
-    tcase_add_test(tcase, strange_files_are_set_aside_or_left_alone);
-    tcase_add_test(tcase, a_file_of_another_user_is_not_believed);
-    tcase_add_test(tcase, what_cannot_be_read_at_the_start_is_told);
-    tcase_add_test(tcase, the_loop_does_not_wait_for_a_file_to_go);
-    tcase_add_test(tcase, a_disk_that_does_not_keep_up_is_given_a_bounded_queue);
-    tcase_add_loop_test(tcase, a_failed_write_is_not_found_later, 0, 3);
-    tcase_add_loop_test(tcase, a_vanished_directory_is_made_anew, 0, 3);
-    tcase_add_test(tcase, a_full_disk_is_told_before_anything_is_written);
-    tcase_add_loop_test(tcase, a_spool_has_one_daemon_and_is_its_own, 0, 4);
-    tcase_add_loop_test(tcase, what_is_empty_at_the_end_leaves_no_file, 0, 2);
-    tcase_add_test(tcase, without_a_directory_there_is_nothing_until_the_first_write);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

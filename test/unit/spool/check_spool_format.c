@@ -2,13 +2,12 @@
  *
  * The bytes of a spool file, without a file: what is found after damage.
  */
-#include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "shmring.h"
 #include "spool/spool_format.h"
+#include "support/test.h"
 
 enum { RECORDS = 4, FILE_BYTES = SPOOL_FIRST + 8192, ID = 0x1122 };
 
@@ -66,6 +65,8 @@ static void set_up(void)
     offsets[RECORDS] = used;
 }
 
+FIXTURE(set_up, NULL);
+
 static bool request_whole(const uint8_t *data, const struct spool_head *head)
 {
     return shmring_crc32c(0, data + spool_request_offset(head), head->request_bytes) == head->request_crc;
@@ -100,7 +101,7 @@ static unsigned count(unsigned bits)
     return (unsigned)__builtin_popcount(bits);
 }
 
-START_TEST(records_are_found_in_order_with_notes_and_claims)
+TEST(records_are_found_in_order_with_notes_and_claims)
 {
     struct spool_input input = input_of(file);
     struct spool_found found;
@@ -117,9 +118,8 @@ START_TEST(records_are_found_in_order_with_notes_and_claims)
     ck_assert_int_eq(spool_find_record(&input, &offset, &claims, &found), 0);
     buf_done(&claims);
 }
-END_TEST
 
-START_TEST(a_changed_byte_costs_at_most_its_record)
+LOOP_TEST(a_changed_byte_costs_at_most_its_record, 3)
 {
     static uint8_t data[FILE_BYTES];
     static const uint8_t masks[] = {0xff, 0x01, 0x80};
@@ -137,10 +137,9 @@ START_TEST(a_changed_byte_costs_at_most_its_record)
                 ck_assert_msg(seen & 1u << i, "byte %zu costs record %u", at, i);
     }
 }
-END_TEST
 
 /* A daemon that died while it wrote: the file ends in zeros, or in what a former use left. */
-START_TEST(every_prefix_opens_and_holds_every_whole_record)
+LOOP_TEST(every_prefix_opens_and_holds_every_whole_record, 2)
 {
     static uint8_t data[FILE_BYTES], former[FILE_BYTES];
     memset(former, 0, sizeof(former));
@@ -163,9 +162,8 @@ START_TEST(every_prefix_opens_and_holds_every_whole_record)
         ck_assert_uint_eq(gaps, 0);
     }
 }
-END_TEST
 
-START_TEST(a_torn_note_counts_as_none)
+TEST(a_torn_note_counts_as_none)
 {
     struct spool_note note = {.exported = 3};
     spool_encode_note(&note, ID, 4096);
@@ -178,9 +176,8 @@ START_TEST(a_torn_note_counts_as_none)
         ck_assert(!spool_note_holds(&torn, ID, 4096));
     }
 }
-END_TEST
 
-START_TEST(of_two_heads_the_newer_counts)
+TEST(of_two_heads_the_newer_counts)
 {
     struct spool_file_head head;
     uint8_t other[SPOOL_FIRST];
@@ -194,18 +191,16 @@ START_TEST(of_two_heads_the_newer_counts)
     memset(file + SPOOL_HEAD_STRIDE, 0, sizeof(head));
     ck_assert_int_eq(spool_decode_file_head(file, &head), -EBADMSG);
 }
-END_TEST
 
-START_TEST(another_version_is_left_alone)
+TEST(another_version_is_left_alone)
 {
     struct spool_file_head head;
     for (size_t at = 0; at < SPOOL_FIRST; at += SPOOL_HEAD_STRIDE)
         file[at + offsetof(struct spool_file_head, version)]++;
     ck_assert_int_eq(spool_decode_file_head(file, &head), -EPROTONOSUPPORT);
 }
-END_TEST
 
-START_TEST(a_request_cannot_pass_for_a_record)
+TEST(a_request_cannot_pass_for_a_record)
 {
     unsigned gaps;
     uint64_t inner = offsets[3] + SPOOL_ALIGN * 8;
@@ -213,9 +208,8 @@ START_TEST(a_request_cannot_pass_for_a_record)
     file[offsets[3]] ^= 1;
     ck_assert_uint_eq(found_records(file, &gaps), 7);
 }
-END_TEST
 
-START_TEST(impossible_lengths_are_no_records)
+LOOP_TEST(impossible_lengths_are_no_records, 3)
 {
     static const uint32_t lengths[] = {UINT32_MAX, FILE_BYTES, FILE_BYTES - SPOOL_FIRST};
     unsigned gaps;
@@ -224,27 +218,4 @@ START_TEST(impossible_lengths_are_no_records)
     memcpy(file + offsets[1] + offsetof(struct spool_head, claim_count), &lengths[_i], 4);
     ck_assert_uint_eq(found_records(file, &gaps), 12);
     ck_assert_uint_eq(gaps, 1);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("spool format");
-    TCase *tcase = tcase_create("format");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, set_up, NULL);
-    tcase_add_test(tcase, records_are_found_in_order_with_notes_and_claims);
-    tcase_add_loop_test(tcase, a_changed_byte_costs_at_most_its_record, 0, 3);
-    tcase_add_loop_test(tcase, every_prefix_opens_and_holds_every_whole_record, 0, 2);
-    tcase_add_test(tcase, a_torn_note_counts_as_none);
-    tcase_add_test(tcase, of_two_heads_the_newer_counts);
-    tcase_add_test(tcase, another_version_is_left_alone);
-    tcase_add_test(tcase, a_request_cannot_pass_for_a_record);
-    tcase_add_loop_test(tcase, impossible_lengths_are_no_records, 0, 3);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

@@ -2,13 +2,13 @@
  *
  * Where the spool goes and how large it may become, from files that stand for a machine's.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "spool/spool_place.h"
+#include "support/test.h"
 
 static char root[64];
 
@@ -24,6 +24,8 @@ static void tear_down(void)
     snprintf(command, sizeof(command), "rm -rf %s", root);
     ck_assert_int_eq(system(command), 0);
 }
+
+FIXTURE(set_up, tear_down);
 
 /* Makes the folders above as needed. */
 static void put(const char *name, const char *text)
@@ -41,7 +43,7 @@ static uint64_t memory_left(void)
     return spool_place_memory_left(self, root);
 }
 
-START_TEST(without_a_limit_all_memory_is_left)
+TEST(without_a_limit_all_memory_is_left)
 {
     ck_assert_uint_eq(memory_left(), UINT64_MAX);
     put("self", "0::/a/b\\n");
@@ -50,9 +52,8 @@ START_TEST(without_a_limit_all_memory_is_left)
     put("a/b/memory.current", "100\\n");
     ck_assert_uint_eq(memory_left(), UINT64_MAX);
 }
-END_TEST
 
-START_TEST(the_tightest_limit_of_the_groups_above_counts)
+TEST(the_tightest_limit_of_the_groups_above_counts)
 {
     put("self", "0::/a/b\\n");
     put("a/b/memory.max", "1000\\n");
@@ -65,25 +66,22 @@ START_TEST(the_tightest_limit_of_the_groups_above_counts)
     put("memory.current", "60\\n");
     ck_assert_uint_eq(memory_left(), 0);
 }
-END_TEST
 
-START_TEST(version_1_has_files_of_other_names)
+TEST(version_1_has_files_of_other_names)
 {
     put("self", "9:name=systemd:/x\\n4:cpu,memory:/g\\n0::/\\n");
     put("memory/g/memory.limit_in_bytes", "5000\\n");
     put("memory/g/memory.usage_in_bytes", "1000\\n");
     ck_assert_uint_eq(memory_left(), 4000);
 }
-END_TEST
 
-START_TEST(nonsense_is_no_limit)
+TEST(nonsense_is_no_limit)
 {
     put("self", "no colons\\n1:memory\\n:\\n2:memory:/g\\n");
     put("memory/g/memory.limit_in_bytes", "many\\n");
     put("memory/g/memory.usage_in_bytes", "x\\n");
     ck_assert_uint_eq(memory_left(), UINT64_MAX);
 }
-END_TEST
 
 static struct spool_place found(const char *spool_dir, const char *state_directory, uint64_t max_bytes, bool given)
 {
@@ -94,7 +92,7 @@ static struct spool_place found(const char *spool_dir, const char *state_directo
     return place;
 }
 
-START_TEST(the_configured_directory_comes_first_then_systemds_then_the_rings)
+TEST(the_configured_directory_comes_first_then_systemds_then_the_rings)
 {
     char path[80];
     struct spool_place place = found("/var/x", "/var/lib/a", 5, true);
@@ -112,9 +110,8 @@ START_TEST(the_configured_directory_comes_first_then_systemds_then_the_rings)
     ck_assert(!place.named && place.in_memory);
     free(place.path);
 }
-END_TEST
 
-START_TEST(memory_is_bounded_also_when_more_is_asked_for)
+TEST(memory_is_bounded_also_when_more_is_asked_for)
 {
     struct spool_place place = found("", NULL, 1ull << 40, true);
     ck_assert_uint_le(place.max_bytes, SPOOL_MEMORY_MAX_BYTES);
@@ -125,24 +122,4 @@ START_TEST(memory_is_bounded_also_when_more_is_asked_for)
     place = found(root, NULL, 1ull << 60, false);
     ck_assert_uint_lt(place.max_bytes, 1ull << 60);
     free(place.path);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("spool place");
-    TCase *tcase = tcase_create("place");
-    tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_add_test(tcase, without_a_limit_all_memory_is_left);
-    tcase_add_test(tcase, the_tightest_limit_of_the_groups_above_counts);
-    tcase_add_test(tcase, version_1_has_files_of_other_names);
-    tcase_add_test(tcase, nonsense_is_no_limit);
-    tcase_add_test(tcase, the_configured_directory_comes_first_then_systemds_then_the_rings);
-    tcase_add_test(tcase, memory_is_bounded_also_when_more_is_asked_for);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

@@ -3,7 +3,6 @@
  * Our side of TLS against OpenSSL as a server, in memory: good and bad certificates, peers that speak something else,
  * and what the errors say.
  */
-#include <check.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "support/certificates.h"
+#include "support/test.h"
 #include "tls/tls.h"
 
 enum { DAY_S = 86400 };
@@ -61,6 +61,8 @@ static void remove_certificates(void)
     unlink(made.other_file);
     rmdir(made.directory);
 }
+
+FIXTURE_ONCE(make_certificates, remove_certificates);
 
 /* ---- a connection in memory ---- */
 
@@ -156,7 +158,7 @@ static const struct {
     {"fe80::1%eth0", "IP:fe80::1"},
 };
 
-START_TEST(a_good_certificate_lets_data_through)
+LOOP_TEST(a_good_certificate_lets_data_through, COUNT(good))
 {
     struct certificate leaf;
     struct pair pair;
@@ -182,9 +184,8 @@ START_TEST(a_good_certificate_lets_data_through)
     pair_end(&pair);
     certificate_done(&leaf);
 }
-END_TEST
 
-START_TEST(much_data_is_sent_in_full_records)
+TEST(much_data_is_sent_in_full_records)
 {
     enum { BYTES = 64 << 10, RECORD = 16 << 10, RECORD_OVERHEAD = 64 };
     static uint8_t data[BYTES];
@@ -201,7 +202,6 @@ START_TEST(much_data_is_sent_in_full_records)
     pair_end(&pair);
     certificate_done(&leaf);
 }
-END_TEST
 
 /* ---- bad: each refused before a byte of the request ---- */
 
@@ -303,7 +303,7 @@ static const struct {
      {"broken hash", "SHA-256"}},
 };
 
-START_TEST(a_bad_certificate_is_refused_before_any_byte_of_the_request)
+LOOP_TEST(a_bad_certificate_is_refused_before_any_byte_of_the_request, COUNT(bad))
 {
     const struct certificate *const signers[] = {
         [BY_ROOT] = &made.root,
@@ -343,9 +343,8 @@ START_TEST(a_bad_certificate_is_refused_before_any_byte_of_the_request)
     pair_end(&pair);
     certificate_done(&leaf);
 }
-END_TEST
 
-START_TEST(the_systems_store_does_not_know_our_authority)
+TEST(the_systems_store_does_not_know_our_authority)
 {
     struct certificate leaf;
     struct pair pair;
@@ -358,9 +357,8 @@ START_TEST(the_systems_store_does_not_know_our_authority)
     pair_end(&pair);
     certificate_done(&leaf);
 }
-END_TEST
 
-START_TEST(a_self_signed_certificate_that_is_its_own_authority_is_good)
+TEST(a_self_signed_certificate_that_is_its_own_authority_is_good)
 {
     struct certificate leaf;
     struct pair pair;
@@ -373,7 +371,6 @@ START_TEST(a_self_signed_certificate_that_is_its_own_authority_is_good)
     pair_end(&pair);
     certificate_done(&leaf);
 }
-END_TEST
 
 /* ---- client certificates ---- */
 
@@ -400,7 +397,7 @@ static void write_client(const struct certificate *issuer)
 
 static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
-START_TEST(a_client_certificate_opens_a_server_that_asks_for_one)
+LOOP_TEST(a_client_certificate_opens_a_server_that_asks_for_one, 2)
 {
     struct pair pair;
     struct tls_settings settings = verifying();
@@ -412,9 +409,8 @@ START_TEST(a_client_certificate_opens_a_server_that_asks_for_one)
     ck_assert(pair.server_done);
     pair_end(&pair);
 }
-END_TEST
 
-START_TEST(a_server_that_asks_for_a_client_certificate_is_named)
+LOOP_TEST(a_server_that_asks_for_a_client_certificate_is_named, 2)
 {
     struct pair pair;
     struct tls_settings settings = verifying();
@@ -424,9 +420,8 @@ START_TEST(a_server_that_asks_for_a_client_certificate_is_named)
     ck_assert_msg(strstr(tls_problem(pair.client), "cert_file"), "%s", tls_problem(pair.client));
     pair_end(&pair);
 }
-END_TEST
 
-START_TEST(a_client_certificate_that_the_server_does_not_know_is_named)
+LOOP_TEST(a_client_certificate_that_the_server_does_not_know_is_named, 2)
 {
     struct pair pair;
     struct tls_settings settings = verifying();
@@ -438,11 +433,10 @@ START_TEST(a_client_certificate_that_the_server_does_not_know_is_named)
     ck_assert_msg(strstr(tls_problem(pair.client), "aistraced.cert_file"), "%s", tls_problem(pair.client));
     pair_end(&pair);
 }
-END_TEST
 
 /* ---- what is not our kind of TLS ---- */
 
-START_TEST(tls_older_than_1_2_is_refused)
+TEST(tls_older_than_1_2_is_refused)
 {
     struct certificate leaf;
     struct pair pair;
@@ -458,9 +452,8 @@ START_TEST(tls_older_than_1_2_is_refused)
     pair_end(&pair);
     certificate_done(&leaf);
 }
-END_TEST
 
-START_TEST(tls_without_http2_is_refused)
+TEST(tls_without_http2_is_refused)
 {
     struct certificate leaf;
     struct pair pair;
@@ -476,10 +469,9 @@ START_TEST(tls_without_http2_is_refused)
     pair_end(&pair);
     certificate_done(&leaf);
 }
-END_TEST
 
 /* RFC 9113, 9.2.1. Whoever went on would also gather refusals for a peer that takes none. */
-START_TEST(a_server_that_negotiates_anew_is_left)
+TEST(a_server_that_negotiates_anew_is_left)
 {
     struct certificate leaf;
     struct pair pair;
@@ -498,7 +490,6 @@ START_TEST(a_server_that_negotiates_anew_is_left)
     pair_end(&pair);
     certificate_done(&leaf);
 }
-END_TEST
 
 static const struct {
     const char *bytes;
@@ -518,7 +509,7 @@ static const struct {
     {"\x15\3\3\0\2\2\x70", 7, "no certificate for this name", false},
 };
 
-START_TEST(a_peer_that_speaks_something_else_is_named)
+LOOP_TEST(a_peer_that_speaks_something_else_is_named, COUNT(strangers))
 {
     struct tls_settings settings = verifying();
     for (size_t piece = 1; piece < 64; piece += 62) {
@@ -538,9 +529,8 @@ START_TEST(a_peer_that_speaks_something_else_is_named)
         pair_end(&pair);
     }
 }
-END_TEST
 
-START_TEST(damaged_bytes_of_the_server_never_pass)
+TEST(damaged_bytes_of_the_server_never_pass)
 {
     struct certificate leaf;
     struct pair pair;
@@ -563,7 +553,6 @@ START_TEST(damaged_bytes_of_the_server_never_pass)
     }
     certificate_done(&leaf);
 }
-END_TEST
 
 /* ---- files ---- */
 
@@ -595,7 +584,7 @@ static void cut_file(const char *path, long off_end)
     fclose(file);
 }
 
-START_TEST(files_that_cannot_be_used_are_named)
+TEST(files_that_cannot_be_used_are_named)
 {
     struct tls_settings settings = verifying();
     struct certificate other;
@@ -628,9 +617,8 @@ START_TEST(files_that_cannot_be_used_are_named)
     settings.cert_file = made.key_file;
     expect_refused(&settings, "aistraced.cert_file", "chain");
 }
-END_TEST
 
-START_TEST(a_key_with_a_passphrase_is_refused_without_asking)
+TEST(a_key_with_a_passphrase_is_refused_without_asking)
 {
     struct tls_settings settings = verifying();
     struct certificate client;
@@ -644,35 +632,4 @@ START_TEST(a_key_with_a_passphrase_is_refused_without_asking)
     settings.key_file = made.other_file;
     expect_refused(&settings, "aistraced.key_file", "passphrase");
     certificate_done(&client);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("tls");
-    TCase *tcase = tcase_create("tls");
-    tcase_add_unchecked_fixture(tcase, make_certificates, remove_certificates);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, a_good_certificate_lets_data_through, 0, sizeof(good) / sizeof(good[0]));
-    tcase_add_test(tcase, much_data_is_sent_in_full_records);
-    tcase_add_loop_test(tcase, a_bad_certificate_is_refused_before_any_byte_of_the_request, 0,
-                        sizeof(bad) / sizeof(bad[0]));
-    tcase_add_test(tcase, the_systems_store_does_not_know_our_authority);
-    tcase_add_test(tcase, a_self_signed_certificate_that_is_its_own_authority_is_good);
-    tcase_add_loop_test(tcase, a_client_certificate_opens_a_server_that_asks_for_one, 0, 2);
-    tcase_add_loop_test(tcase, a_server_that_asks_for_a_client_certificate_is_named, 0, 2);
-    tcase_add_loop_test(tcase, a_client_certificate_that_the_server_does_not_know_is_named, 0, 2);
-    tcase_add_test(tcase, tls_older_than_1_2_is_refused);
-    tcase_add_test(tcase, tls_without_http2_is_refused);
-    tcase_add_test(tcase, a_server_that_negotiates_anew_is_left);
-    tcase_add_loop_test(tcase, a_peer_that_speaks_something_else_is_named, 0, sizeof(strangers) / sizeof(strangers[0]));
-    tcase_add_test(tcase, damaged_bytes_of_the_server_never_pass);
-    tcase_add_test(tcase, files_that_cannot_be_used_are_named);
-    tcase_add_test(tcase, a_key_with_a_passphrase_is_refused_without_asking);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
