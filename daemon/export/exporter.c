@@ -95,7 +95,7 @@ static void submit(struct exporter *exporter, struct delivery *delivery)
     if (err) {
         log_cause(exporter->log, LOG_ERROR, "submit_failed", exporter_now_ms(exporter), "cannot send a batch: %s",
                   strerror(-err));
-        exporter_queue_wait(exporter, delivery, exporter_outcome_retry_ms(exporter, delivery));
+        exporter_queue_wait(exporter, delivery, exporter_outcome_failed_ms(exporter, delivery));
         return;
     }
     exporter_queue_send(exporter, delivery, exporter_now_ms(exporter) + request.timeout_ms);

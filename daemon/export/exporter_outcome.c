@@ -6,6 +6,8 @@
 #include "backoff.h"
 #include "exporter_state.h"
 
+static const double RETRY_FACTOR = 1.5, RETRY_JITTER = 0.2;
+
 void exporter_outcome_trouble(struct exporter *exporter, enum exporter_trouble_kind kind, const char *format, ...)
 {
     va_list args;
@@ -53,11 +55,12 @@ static void again(struct exporter *exporter, struct delivery *delivery, uint64_t
 
 static uint64_t retry_ms(struct exporter *exporter, unsigned failures)
 {
-    const struct backoff backoff = {exporter->config->retry_initial_ms, exporter->config->retry_max_ms, 1.5, 0.2};
+    const struct backoff backoff = {exporter->config->retry_initial_ms, exporter->config->retry_max_ms, RETRY_FACTOR,
+                                    RETRY_JITTER};
     return backoff_ms(&backoff, failures, backoff_random(&exporter->random));
 }
 
-uint64_t exporter_outcome_retry_ms(struct exporter *exporter, struct delivery *delivery)
+uint64_t exporter_outcome_failed_ms(struct exporter *exporter, struct delivery *delivery)
 {
     return retry_ms(exporter, delivery->failures++);
 }
@@ -114,7 +117,7 @@ static void attempt_refused(struct exporter *exporter, struct delivery *delivery
 static void attempt_failed(struct exporter *exporter, struct delivery *delivery, enum grpc_code code,
                            const struct grpc_decision *decision)
 {
-    uint64_t wait_ms = exporter_outcome_retry_ms(exporter, delivery);
+    uint64_t wait_ms = exporter_outcome_failed_ms(exporter, delivery);
     if (wait_ms < decision->retry_after_ms)
         wait_ms = decision->retry_after_ms;
     delivery->repeated = false;

@@ -86,7 +86,8 @@ void exporter_outcome_ended(struct exporter *exporter, struct delivery *delivery
 /* The trouble is over: the endpoint can be reached. */
 void exporter_outcome_recovered(struct exporter *exporter);
 
-uint64_t exporter_outcome_retry_ms(struct exporter *exporter, struct delivery *delivery);
+/* Counts a failed attempt. -> how long to wait before the next */
+uint64_t exporter_outcome_failed_ms(struct exporter *exporter, struct delivery *delivery);
 
 __attribute__((format(printf, 3, 4))) void
 exporter_outcome_trouble(struct exporter *exporter, enum exporter_trouble_kind kind, const char *format, ...);

@@ -22,6 +22,8 @@ enum {
     RENEW_LOOKS = 20, /* before what was wrong with the files is tried again although they look the same */
     TEXT_BYTES = 512,
 };
+static const double RECONNECT_FACTOR = 1.6, RECONNECT_JITTER = 0.2; /* as gRPC's connection backoff */
+static const double AGE_JITTER = 0.1;                               /* connections made together end one by one */
 
 struct uplink {
     uv_loop_t *loop;
@@ -88,7 +90,7 @@ static void on_connect_timer(uv_timer_t *timer)
 static void schedule_connect(struct uplink *uplink, bool at_once)
 {
     const struct backoff backoff = {RECONNECT_INITIAL_MS, uplink->wanted ? RECONNECT_WANTED_MAX_MS : RECONNECT_MAX_MS,
-                                    1.6, 0.2};
+                                    RECONNECT_FACTOR, RECONNECT_JITTER};
     uint64_t wait_ms = 0;
     if (at_once)
         uplink->failures = 0;
@@ -123,8 +125,9 @@ static void on_old_age(uv_timer_t *timer)
 
 static void start_to_age(struct uplink *uplink)
 {
-    const struct backoff age = {uplink->config->max_connection_age_ms, uplink->config->max_connection_age_ms, 1, 0.1};
-    if (age.max_ms)
+    const uint64_t age_ms = uplink->config->max_connection_age_ms;
+    const struct backoff age = {age_ms, age_ms, 1, AGE_JITTER};
+    if (age_ms)
         uv_timer_start(&uplink->age_timer, on_old_age, backoff_ms(&age, 0, backoff_random(&uplink->random)), 0);
 }
 
