@@ -58,7 +58,7 @@ size_t exporter_held(const struct exporter *exporter); /* batches taken and not 
 /* The batches held, the one submitted first before the others. NULL: no more. The one asked about must still be held:
  * ask for the next before withdrawing it. */
 struct batch *exporter_oldest(const struct exporter *exporter);
-struct batch *exporter_next(const struct exporter *exporter, const struct batch *batch);
+struct batch *exporter_next(const struct batch *batch);
 
 /* Takes a held batch back. -> true: it was queued or waiting and is the caller's again, finished_cb will not be called
  * for it; false: it is on the wire, nothing has changed. */
@@ -66,7 +66,7 @@ bool exporter_withdraw(struct exporter *exporter, struct batch *batch);
 
 /* A held batch that is safe elsewhere meanwhile: should its attempt on the wire end with a retry, it comes back through
  * finished_cb with outcome->returned instead of waiting. */
-void exporter_mark_spooled(struct exporter *exporter, struct batch *batch);
+void exporter_mark_spooled(struct batch *batch);
 
 /* Last known trouble in words, or NULL: for /readyz. Borrowed until the next call of any exporter function. */
 const char *exporter_trouble(const struct exporter *exporter);

@@ -106,9 +106,8 @@ struct batch *exporter_oldest(const struct exporter *exporter)
     return exporter->held.head ? exporter->held.head->batch : NULL;
 }
 
-struct batch *exporter_next(const struct exporter *exporter, const struct batch *batch)
+struct batch *exporter_next(const struct batch *batch)
 {
-    (void)exporter;
     const struct delivery *next = batch_delivery((struct batch *)batch)->in[DELIVERY_BY_AGE].next;
     return next ? next->batch : NULL;
 }
@@ -122,8 +121,7 @@ bool exporter_withdraw(struct exporter *exporter, struct batch *batch)
     return true;
 }
 
-void exporter_mark_spooled(struct exporter *exporter, struct batch *batch)
+void exporter_mark_spooled(struct batch *batch)
 {
-    (void)exporter;
     batch_delivery(batch)->spooled = true;
 }

@@ -92,7 +92,7 @@ bool source_spool_put(struct source *s, struct batch *batch)
     if (stay->with_exporter && exporter_withdraw(s->exporter, batch))
         stay->with_exporter = false;
     if (stay->with_exporter)
-        exporter_mark_spooled(s->exporter, batch);
+        exporter_mark_spooled(batch);
     return true;
 }
 

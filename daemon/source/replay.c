@@ -27,7 +27,7 @@ static size_t under_way(const struct source *s, size_t *backoff_bytes)
     size_t count = 0;
     *backoff_bytes = 0;
     struct batch *batch = s->replays > 0 ? exporter_oldest(s->exporter) : NULL;
-    for (; batch; batch = exporter_next(s->exporter, batch)) {
+    for (; batch; batch = exporter_next(batch)) {
         if (!batch_stay(batch)->replay)
             continue;
         if (batch_delivery(batch)->state == DELIVERY_WAITING)
@@ -112,12 +112,12 @@ void source_replay_stop(struct source *s)
 {
     struct batch *next = s->exporter ? exporter_oldest(s->exporter) : NULL;
     for (struct batch *batch; (batch = next);) {
-        next = exporter_next(s->exporter, batch);
+        next = exporter_next(batch);
         if (!batch_stay(batch)->replay)
             continue;
         if (exporter_withdraw(s->exporter, batch))
             source_spool_settle(s, batch, &(struct batch_outcome){.returned = true});
         else
-            exporter_mark_spooled(s->exporter, batch);
+            exporter_mark_spooled(batch);
     }
 }

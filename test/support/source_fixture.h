@@ -70,9 +70,8 @@ bool source_fixture_withdraw(struct batch *batch);
         (void)exporter;                                                                                                \
         return source_fixture_oldest();                                                                                \
     }                                                                                                                  \
-    struct batch *exporter_next(const struct exporter *exporter, const struct batch *batch)                            \
+    struct batch *exporter_next(const struct batch *batch)                                                             \
     {                                                                                                                  \
-        (void)exporter;                                                                                                \
         return source_fixture_next(batch);                                                                             \
     }                                                                                                                  \
     bool exporter_withdraw(struct exporter *exporter, struct batch *batch)                                             \
@@ -80,9 +79,8 @@ bool source_fixture_withdraw(struct batch *batch);
         (void)exporter;                                                                                                \
         return source_fixture_withdraw(batch);                                                                         \
     }                                                                                                                  \
-    void exporter_mark_spooled(struct exporter *exporter, struct batch *batch)                                         \
+    void exporter_mark_spooled(struct batch *batch)                                                                    \
     {                                                                                                                  \
-        (void)exporter;                                                                                                \
         batch_delivery(batch)->spooled = true;                                                                         \
     }                                                                                                                  \
     size_t exporter_held(const struct exporter *exporter)                                                              \

@@ -207,7 +207,7 @@ TEST(a_batch_that_is_spooled_meanwhile_comes_back_instead_of_waiting)
     for (unsigned i = 0; i < 3; i++) {
         bench_run_until(bench_sent, i);
         ck_assert(!exporter_withdraw(bench.exporter, &bench.batches[i]));
-        exporter_mark_spooled(bench.exporter, &bench.batches[i]);
+        exporter_mark_spooled(&bench.batches[i]);
         bench_run_until(bench_finished, i + 1);
         ck_assert_int_eq(bench.batches[i].outcome.returned, i != 2);
         ck_assert_int_eq(bench.batches[i].outcome.exported, i == 2);
