@@ -305,10 +305,12 @@ static void tell_footprint(const struct daemon *d)
 static enum daemon_exit start(struct daemon *d)
 {
     const struct config *c = d->config;
-    bool at_spool;
-    int err = source_start(&d->loop, c, &d->stats, d->log, &at_spool, &d->source);
+    int err = source_open(&d->loop, c, &d->stats, d->log, &d->source);
     if (err)
-        return explain(d, at_spool ? DAEMON_SPOOL_DIR : DAEMON_RING_DIR, err);
+        return explain(d, DAEMON_RING_DIR, err);
+    err = source_start(d->source);
+    if (err)
+        return explain(d, DAEMON_SPOOL_DIR, err);
     d->export.source = d->source;
     if (daemon_export_apply(&d->export, d->config) != 0)
         return DAEMON_EXIT_SYSTEM;

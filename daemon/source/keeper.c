@@ -168,10 +168,10 @@ void source_spool_settle(struct source *s, struct batch *batch, const struct bat
 static int on_retire(void *user, uint64_t id, const struct outcome *outcome)
 {
     struct source *s = user;
-    int err = totals_retire(&s->totals, s->dir_fd, id, outcome);
+    int err = totals_retire(&s->totals, s->dir.fd, id, outcome);
     if (err)
-        log_cause(s->log, LOG_ERROR, "state", uv_now(s->loop), "cannot write %s/%s: %s; trying again",
-                  s->config->ring_dir, TOTALS_FILE, strerror(-err));
+        log_cause(s->log, LOG_ERROR, "state", uv_now(s->loop), "cannot write %s/%s: %s; trying again", s->dir.path,
+                  TOTALS_FILE, strerror(-err));
     return err;
 }
 

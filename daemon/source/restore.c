@@ -54,7 +54,7 @@ static bool is_present(const struct source *s, const uint8_t instance[16])
     to_name(instance, name);
     snprintf(hex, sizeof(hex), "%.*s", TOTALS_INSTANCE_HEX, name);
     return !totals_noted(&s->totals, hex) && !source_segments_known(s, name) &&
-           faccessat(s->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+           faccessat(s->dir.fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static int by_instance(const void *a, const void *b)
@@ -77,7 +77,7 @@ static struct source_released *learn(struct source *s, const uint8_t instance[16
     struct shmring_reader *reader = NULL;
     bool present = is_present(s, instance);
     to_name(instance, name);
-    if (present && shmring_reader_open(s->dir_fd, name, &reader) != 0)
+    if (present && shmring_reader_open(s->dir.fd, name, &reader) != 0)
         reader = NULL; /* whatever it is: the segment is looked at again when it is attached */
     uint32_t slots = reader ? shmring_reader_slots(reader) : 0;
     struct source_released *released = calloc(1, sizeof(*released) + slots * sizeof(*released->slots));

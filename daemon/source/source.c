@@ -76,10 +76,7 @@ static void free_source(struct source *s)
     shmring_window_free(s->window);
     batch_pool_free(s->pool);
     totals_done(&s->totals);
-    if (s->lock_fd >= 0)
-        close(s->lock_fd);
-    if (s->dir_fd >= 0)
-        close(s->dir_fd);
+    ring_dir_close(&s->dir);
     free(s);
 }
 
@@ -91,14 +88,26 @@ static size_t most_segments(void)
     return limit.rlim_cur > 2 * OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : limit.rlim_cur / 2;
 }
 
-int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log, bool *at_spool,
-                 struct source **out)
+static int load_totals(struct source *s)
 {
-    bool unasked = false, *at = at_spool ? at_spool : &unasked;
-    *at = false;
+    int err = totals_load(s->dir.fd, &s->totals);
+    if (err != -EBADMSG)
+        return err;
+    log_line(s->log, LOG_WARN, "%s/%s is damaged; counting of finished segments begins at zero", s->dir.path,
+             TOTALS_FILE);
+    return 0;
+}
+
+int source_open(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log, struct source **out)
+{
     struct source *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
+    int err = ring_dir_open(&s->dir, config->ring_dir, log);
+    if (err) {
+        free(s);
+        return err;
+    }
     s->loop = loop;
     s->config = config;
     s->stats = stats;
@@ -106,48 +115,35 @@ int source_start(uv_loop_t *loop, const struct config *config, struct stats *sta
     s->poll_ms = POLL_PACE_MIN_MS;
     s->tenants = (struct tenants){.own_uid = geteuid(), .segments_max = most_segments()};
     s->last_pass_ns = uv_hrtime();
-    s->dir_fd = s->lock_fd = -1;
     s->replay_window = 1;
-    int err = s->dir_fd = shmring_dir_open(config->ring_dir, (uid_t)-1);
-    if (err < 0)
-        goto fail;
-    err = s->lock_fd = shmring_dir_lock(s->dir_fd);
-    if (err < 0)
-        goto fail;
-    err = totals_load(s->dir_fd, &s->totals);
-    if (err == -EBADMSG)
-        log_line(log, LOG_WARN, "%s/%s is damaged; counting of finished segments begins at zero", config->ring_dir,
-                 TOTALS_FILE);
-    else if (err)
-        goto fail;
-    err = shmring_window_new(SOURCE_WINDOW_BYTES, &s->window);
+    err = load_totals(s);
+    if (!err)
+        err = shmring_window_new(SOURCE_WINDOW_BYTES, &s->window);
     if (!err)
         err = batch_pool_new(&s->pool);
-    if (err)
-        goto fail;
-    *at = true;
-    err = source_spool_start(s);
-    if (err)
-        goto fail;
-    *at = false;
-    err = discovery_start(loop, s->dir_fd, config->ring_dir, &source_segments_callbacks, s, &s->discovery);
-    if (err)
-        goto fail;
+    if (!err)
+        err = discovery_start(loop, s->dir.fd, config->ring_dir, &source_segments_callbacks, s, &s->discovery);
+    if (err) {
+        free_source(s);
+        return err;
+    }
     source_drops_init(&s->drops, s->totals.producer_dropped);
     uv_timer_init(loop, &s->timer);
     uv_idle_init(loop, &s->again);
     s->timer.data = s->again.data = s;
+    *out = s;
+    return 0;
+}
+
+int source_start(struct source *s)
+{
+    int err = source_spool_start(s);
+    if (err)
+        return err;
     discovery_rescan(s->discovery);
     source_segments_tell_losses(s); /* what outages cost is counted from here */
     source_schedule(s, 0);
-    *out = s;
     return 0;
-fail:
-    s->closing = true;
-    if (s->spool)
-        spool_close(s->spool, NULL, NULL);
-    free_source(s);
-    return err;
 }
 
 void source_attach_exporter(struct source *source, struct exporter *exporter)

@@ -16,10 +16,13 @@
 
 struct source;
 
-/* Locks ring_dir (-EWOULDBLOCK: another daemon has it) and opens the spool. Borrows everything. On failure
- * *at_spool says (unless NULL) which of the two directories is at fault. */
-int source_start(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log, bool *at_spool,
-                 struct source **out);
+/* Opens and locks ring_dir (-EWOULDBLOCK: another daemon has it). Borrows everything. */
+int source_open(uv_loop_t *loop, const struct config *config, struct stats *stats, struct log *log,
+                struct source **out);
+
+/* Opens the spool, if there is one, and begins to read. Before the loop runs. -> 0, or -errno: the configured directory
+ * of the spool cannot be used; the source is then to be closed. */
+int source_start(struct source *source);
 
 /* Where sealed batches go. NULL: nowhere, which must not be while enabled, nor while source_sending. */
 void source_attach_exporter(struct source *source, struct exporter *exporter);

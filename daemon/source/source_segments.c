@@ -39,11 +39,11 @@ static void publish(struct source *s, struct segment *segment)
 /* What stays is found again, and must still be known as noted. */
 static void unlink_noted(struct source *s, const struct segment *segment)
 {
-    if (unlinkat(s->dir_fd, segment->name, 0) == 0 || errno == ENOENT)
+    if (unlinkat(s->dir.fd, segment->name, 0) == 0 || errno == ENOENT)
         totals_unlinked(&s->totals, segment->instance);
     else
         log_cause(s->log, LOG_WARN, "unlink", uv_now(s->loop), "cannot remove segment %s from %s: %s", segment->name,
-                  s->config->ring_dir, strerror(errno));
+                  s->dir.path, strerror(errno));
 }
 
 static int by_name(const void *a, const void *b)
@@ -84,7 +84,7 @@ static void skip(struct source *s, struct tenant *tenant, const char *name, int 
                   name);
     else
         log_cause(s->log, LOG_WARN, "segment_unsound", uv_now(s->loop), "%s in %s is not a sound segment (%s); ignored",
-                  name, s->config->ring_dir, strerror(-err));
+                  name, s->dir.path, strerror(-err));
 }
 
 static void forget_skipped(struct source *s, struct skipped *skipped)
@@ -98,7 +98,7 @@ static void forget_skipped(struct source *s, struct skipped *skipped)
 static void forget_removed(struct source *s)
 {
     for (struct skipped **at = &s->skipped, *skipped; (skipped = *at);) {
-        if (faccessat(s->dir_fd, skipped->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT) {
+        if (faccessat(s->dir.fd, skipped->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT) {
             at = &skipped->next;
             continue;
         }
@@ -122,12 +122,11 @@ static void wait_for_share(struct source *s, const struct tenant *tenant)
 {
     s->waiting++;
     discovery_force_rescan(s->discovery);
-    log_cause(s->log, LOG_WARN, "user_limit", uv_now(s->loop),
-              "uid %u has %zu segments with %" PRIu64 " slots and %" PRIu64
-              " bytes, and %zu files that are none, in %s: "
-              "no more of this user are attached until some are gone; spans stay in their rings",
-              (unsigned)tenant->uid, tenant->segment_count, tenant->slots, tenant->bytes, tenant->skipped_count,
-              s->config->ring_dir);
+    log_cause(
+        s->log, LOG_WARN, "user_limit", uv_now(s->loop),
+        "uid %u has %zu segments with %" PRIu64 " slots and %" PRIu64 " bytes, and %zu files that are none, in %s: "
+        "no more of this user are attached until some are gone; spans stay in their rings",
+        (unsigned)tenant->uid, tenant->segment_count, tenant->slots, tenant->bytes, tenant->skipped_count, s->dir.path);
 }
 
 /* What has been attached already, and its final figures noted, is not read again. */
@@ -145,7 +144,7 @@ static int attach(struct source *s, struct tenant *tenant, const char *name)
 {
     struct segment *segment;
     struct resource_settings settings = resource_settings(s->config);
-    int err = s->tenants.segment_count < s->tenants.segments_max ? segment_open(s->dir_fd, name, &segment) : -EMFILE;
+    int err = s->tenants.segment_count < s->tenants.segments_max ? segment_open(s->dir.fd, name, &segment) : -EMFILE;
     if (err)
         return err;
     if (was_noted(s, segment))
@@ -191,7 +190,7 @@ static void on_found(void *user, const char *name)
 {
     struct source *s = user;
     struct stat st;
-    if (source_segments_known(s, name) || fstatat(s->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    if (source_segments_known(s, name) || fstatat(s->dir.fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return;
     struct tenant *tenant = tenant_of(&s->tenants, st.st_uid);
     if (!tenant) {
@@ -261,55 +260,12 @@ void source_segments_probe_suspects(struct source *s)
     }
 }
 
-/* Somebody removed the ring directory: producers make it anew, and so must whoever reads them. What is attached stays
- * so until its owners are gone. */
-static void follow_directory(struct source *s)
-{
-    struct stat mine, there;
-    if (fstat(s->dir_fd, &mine) != 0 ||
-        (lstat(s->config->ring_dir, &there) == 0 && mine.st_dev == there.st_dev && mine.st_ino == there.st_ino))
-        return;
-    int dir_fd = shmring_dir_open(s->config->ring_dir, (uid_t)-1);
-    int lock_fd = dir_fd < 0 ? dir_fd : shmring_dir_lock(dir_fd);
-    if (lock_fd < 0) {
-        if (dir_fd >= 0)
-            close(dir_fd);
-        log_cause(s->log, LOG_ERROR, "ring_dir", uv_now(s->loop), "%s was removed, and cannot be read anew: %s",
-                  s->config->ring_dir, strerror(-lock_fd));
-        return;
-    }
-    close(s->lock_fd);
-    close(s->dir_fd);
-    s->dir_fd = dir_fd;
-    s->lock_fd = lock_fd;
-    discovery_move(s->discovery, dir_fd);
-    discovery_rescan(s->discovery);
-    log_cause(s->log, LOG_WARN, "ring_dir", uv_now(s->loop), "%s was removed; reading the new one",
-              s->config->ring_dir);
-}
-
 void source_segments_tell_losses(struct source *s)
 {
     struct stats_snapshot now;
     source_snapshot(s, &now);
     source_drops_tell(&s->drops, now.producer_dropped, now.now_ms, s->log);
     source_outage_tell(&s->outage, &now, s->config->endpoint, s->stats, s->log);
-}
-
-/* A lock file that somebody removed keeps nobody out: another takes its place, before another daemon does. */
-static void keep_lock(struct source *s)
-{
-    struct stat st;
-    if (fstat(s->lock_fd, &st) != 0 || st.st_nlink > 0)
-        return;
-    int lock_fd = shmring_dir_lock(s->dir_fd);
-    if (lock_fd < 0) {
-        log_cause(s->log, LOG_ERROR, "lock", uv_now(s->loop), "the lock file of %s was removed, and not to be had: %s",
-                  s->config->ring_dir, strerror(-lock_fd));
-        return;
-    }
-    close(s->lock_fd);
-    s->lock_fd = lock_fd;
 }
 
 static void audit(struct source *s, struct segment *segment)
@@ -337,8 +293,10 @@ static void probe_and_audit(struct source *s)
 static void on_tick(void *user)
 {
     struct source *s = user;
-    follow_directory(s);
-    keep_lock(s);
+    if (ring_dir_follow(&s->dir, uv_now(s->loop))) {
+        discovery_move(s->discovery, s->dir.fd);
+        discovery_rescan(s->discovery);
+    }
     forget_removed(s);
     probe_and_audit(s);
     source_restore_forget_gone(s);
@@ -356,14 +314,14 @@ static bool bid_farewell(struct source *s, struct segment *segment)
         return false;
     struct totals before = s->totals;
     segment_farewell(segment, &s->totals);
-    int err = totals_note(&s->totals, s->dir_fd, segment->instance);
+    int err = totals_note(&s->totals, s->dir.fd, segment->instance);
     if (err) {
         before.noted = s->totals.noted;
         before.noted_count = s->totals.noted_count;
         s->totals = before;
         s->state_retry_ms = uv_now(s->loop) + STATE_RETRY_MS;
         log_cause(s->log, LOG_WARN, "state_file", uv_now(s->loop), "cannot write %s/%s: %s; finished segments stay",
-                  s->config->ring_dir, TOTALS_FILE, strerror(-err));
+                  s->dir.path, TOTALS_FILE, strerror(-err));
         return false;
     }
     discovery_unwatch(s->discovery, segment->watch);

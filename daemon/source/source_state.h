@@ -10,6 +10,7 @@
 #include "losses.h"
 #include "poll_pace.h"
 #include "ring/discovery.h"
+#include "ring/ring_dir.h"
 #include "ring/segment.h"
 #include "ring/tenant.h"
 #include "ring/totals.h"
@@ -23,8 +24,7 @@ struct source {
     struct stats *stats;
     struct log *log;
     struct exporter *exporter;
-    int dir_fd;
-    int lock_fd;
+    struct ring_dir dir;
     struct discovery *discovery;
     uv_timer_t timer; /* the next pass, when there is time until then */
     uv_idle_t again;  /* the next pass at once */

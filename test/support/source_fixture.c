@@ -62,7 +62,8 @@ bool source_fixture_has_room(void)
 
 void source_fixture_start(void)
 {
-    ck_assert_int_eq(source_start(&f->loop, &f->config, &f->stats, f->log, NULL, &f->source), 0);
+    ck_assert_int_eq(source_open(&f->loop, &f->config, &f->stats, f->log, &f->source), 0);
+    ck_assert_int_eq(source_start(f->source), 0);
     source_attach_exporter(f->source, (struct exporter *)&f->held);
 }
 

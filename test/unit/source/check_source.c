@@ -158,7 +158,7 @@ TEST(only_one_daemon_per_directory)
 {
     struct source *second;
     source_fixture_start();
-    ck_assert_int_eq(source_start(&f->loop, &f->config, &f->stats, f->log, NULL, &second), -EWOULDBLOCK);
+    ck_assert_int_eq(source_open(&f->loop, &f->config, &f->stats, f->log, &second), -EWOULDBLOCK);
 }
 
 TEST(partial_success_is_charged_as_rejected)
@@ -357,8 +357,7 @@ TEST(directory_made_anew_is_read)
     source_fixture_run_until(source_fixture_snapshot().segments ==
                              1); /* the other is taken leave of in the new directory */
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 5);
-    ck_assert_int_eq(source_start(&f->loop, &f->config, &f->stats, f->log, NULL, &(struct source *){NULL}),
-                     -EWOULDBLOCK);
+    ck_assert_int_eq(source_open(&f->loop, &f->config, &f->stats, f->log, &(struct source *){NULL}), -EWOULDBLOCK);
 }
 
 TEST(name_that_was_no_segment_is_remembered_only_while_it_is_there)
@@ -387,7 +386,7 @@ TEST(lock_file_removed_by_hand_comes_back)
     snprintf(name, sizeof(name), "%s/aistraced.lock", f->dir);
     ck_assert_int_eq(unlink(name), 0);
     source_fixture_run_until(access(name, F_OK) == 0);
-    ck_assert_int_eq(source_start(&f->loop, &f->config, &f->stats, f->log, NULL, &second), -EWOULDBLOCK);
+    ck_assert_int_eq(source_open(&f->loop, &f->config, &f->stats, f->log, &second), -EWOULDBLOCK);
 }
 
 static void write_one_span_a_pass(unsigned count)

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include "ring_dir.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shmring.h"
+
+/* -> 0 or -errno: then nothing is open */
+static int open_locked(const char *path, int *fd, int *lock_fd)
+{
+    int dir_fd = shmring_dir_open(path, (uid_t)-1);
+    if (dir_fd < 0)
+        return dir_fd;
+    int err = shmring_dir_lock(dir_fd);
+    if (err < 0) {
+        close(dir_fd);
+        return err;
+    }
+    *fd = dir_fd;
+    *lock_fd = err;
+    return 0;
+}
+
+int ring_dir_open(struct ring_dir *dir, const char *path, struct log *log)
+{
+    *dir = (struct ring_dir){.path = strdup(path), .log = log};
+    int err = dir->path ? open_locked(path, &dir->fd, &dir->lock_fd) : -ENOMEM;
+    if (err)
+        free(dir->path);
+    return err;
+}
+
+void ring_dir_close(struct ring_dir *dir)
+{
+    close(dir->lock_fd);
+    close(dir->fd);
+    free(dir->path);
+}
+
+static bool was_removed(const struct ring_dir *dir)
+{
+    struct stat mine, there;
+    return fstat(dir->fd, &mine) == 0 &&
+           (lstat(dir->path, &there) != 0 || mine.st_dev != there.st_dev || mine.st_ino != there.st_ino);
+}
+
+/* Producers make the directory anew, and so must whoever reads them. */
+static bool open_anew(struct ring_dir *dir, uint64_t now_ms)
+{
+    int fd, lock_fd;
+    int err = open_locked(dir->path, &fd, &lock_fd);
+    if (err) {
+        log_cause(dir->log, LOG_ERROR, "ring_dir", now_ms, "%s was removed, and a new one cannot be opened: %s",
+                  dir->path, strerror(-err));
+        return false;
+    }
+    close(dir->lock_fd);
+    close(dir->fd);
+    dir->fd = fd;
+    dir->lock_fd = lock_fd;
+    log_cause(dir->log, LOG_WARN, "ring_dir", now_ms, "%s was removed; reading the new one", dir->path);
+    return true;
+}
+
+/* A lock file that somebody removed keeps nobody out: another takes its place, before another daemon does. */
+static void lock_anew(struct ring_dir *dir, uint64_t now_ms)
+{
+    struct stat st;
+    if (fstat(dir->lock_fd, &st) != 0 || st.st_nlink > 0)
+        return;
+    int lock_fd = shmring_dir_lock(dir->fd);
+    if (lock_fd < 0) {
+        log_cause(dir->log, LOG_ERROR, "lock", now_ms, "the lock file of %s was removed, and cannot be made anew: %s",
+                  dir->path, strerror(-lock_fd));
+        return;
+    }
+    close(dir->lock_fd);
+    dir->lock_fd = lock_fd;
+}
+
+bool ring_dir_follow(struct ring_dir *dir, uint64_t now_ms)
+{
+    bool moved = was_removed(dir) && open_anew(dir, now_ms);
+    lock_anew(dir, now_ms);
+    return moved;
+}
