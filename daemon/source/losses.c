@@ -6,13 +6,48 @@
 
 #include "base/buf.h"
 
+/* ---- what programs dropped ---- */
+
+static const char *const causes[PRODUCER_REASONS] = {
+    [SHMRING_DROP_RING_FULL] = "their rings are full: the endpoint is away or slow, or AIS_TRACING_RING_SIZE too small",
+    [SHMRING_DROP_OVERSIZE] = "larger than a quarter of AIS_TRACING_RING_SIZE",
+    [SHMRING_DROP_NESTED] = "a signal handler's span interrupted another's end",
+    [SHMRING_DROP_NO_SLOT] = "more threads than aistrace_options.thread_slots",
+    [SHMRING_DROP_NO_MEMORY] = "no room for a ring in the file system of aistraced.ring_dir",
+    [PRODUCER_INTERRUPTED] = "killed while writing",
+};
+
+void losses_init(struct losses *losses, const uint64_t producer_dropped[PRODUCER_REASONS])
+{
+    *losses = (struct losses){0};
+    memcpy(losses->drops.told, producer_dropped, sizeof(losses->drops.told));
+}
+
+void losses_tell_drops(struct losses *losses, const struct stats_snapshot *now, struct log *log)
+{
+    struct losses_drops *drops = &losses->drops;
+    const uint64_t *counts = now->producer_dropped;
+    for (unsigned reason = 0; reason < PRODUCER_REASONS; reason++) {
+        if (reason == SHMRING_DROP_DISABLED || counts[reason] <= drops->told[reason])
+            continue;
+        if (drops->told_ms[reason] && now->now_ms - drops->told_ms[reason] < LOG_INTERVAL_MS)
+            continue;
+        log_line(log, LOG_WARN, "programs dropped %" PRIu64 " spans (%s)%s%s", counts[reason] - drops->told[reason],
+                 producer_drop_name(reason), causes[reason] ? ": " : "", causes[reason] ? causes[reason] : "");
+        drops->told[reason] = counts[reason];
+        drops->told_ms[reason] = now->now_ms;
+    }
+}
+
+/* ---- what an outage cost ---- */
+
 static void list(struct buf *out, const char *who, const char *reason, uint64_t count)
 {
     if (count > 0)
         buf_printf(out, "%s%" PRIu64 " by %s (%s)", out->len ? ", " : "", count, who, reason);
 }
 
-static void list_losses(const struct source_outage *outage, const struct stats_snapshot *now, struct buf *out)
+static void list_losses(const struct losses_outage *outage, const struct stats_snapshot *now, struct buf *out)
 {
     for (unsigned i = 0; i < PRODUCER_REASONS; i++)
         if (i != SHMRING_DROP_DISABLED)
@@ -23,8 +58,8 @@ static void list_losses(const struct source_outage *outage, const struct stats_s
                  now->outcome.dropped[i] - outage->by_daemon[i]);
 }
 
-static void tell(const struct source_outage *outage, const struct stats_snapshot *now, const char *endpoint,
-                 const struct stats *stats, struct log *log)
+static void tell_recovery(const struct losses_outage *outage, const struct stats_snapshot *now, const char *endpoint,
+                          const struct stats *stats, struct log *log)
 {
     struct buf losses = {0};
     list_losses(outage, now, &losses);
@@ -35,14 +70,15 @@ static void tell(const struct source_outage *outage, const struct stats_snapshot
     buf_done(&losses);
 }
 
-void source_outage_tell(struct source_outage *outage, const struct stats_snapshot *now, const char *endpoint,
+void losses_tell_outage(struct losses *losses, const struct stats_snapshot *now, const char *endpoint,
                         struct stats *stats, struct log *log)
 {
+    struct losses_outage *outage = &losses->outage;
     if (stats->outage_began_ms > 0 && outage->known) {
         bool soon = outage->told_ms > 0 && now->now_ms - outage->told_ms < LOG_INTERVAL_MS;
         if (stats->outage_ended_ms == 0 || soon)
             return; /* the counts of before are still needed */
-        tell(outage, now, endpoint, stats, log);
+        tell_recovery(outage, now, endpoint, stats, log);
         outage->told_ms = now->now_ms;
         stats->outage_began_ms = stats->outage_ended_ms = 0;
     }

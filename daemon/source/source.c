@@ -127,7 +127,7 @@ int source_open(uv_loop_t *loop, const struct config *config, struct stats *stat
         free_source(s);
         return err;
     }
-    source_drops_init(&s->drops, s->totals.producer_dropped);
+    losses_init(&s->losses, s->totals.producer_dropped);
     uv_timer_init(loop, &s->timer);
     uv_idle_init(loop, &s->again);
     s->timer.data = s->again.data = s;

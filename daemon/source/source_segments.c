@@ -264,8 +264,8 @@ void source_segments_tell_losses(struct source *s)
 {
     struct stats_snapshot now;
     source_snapshot(s, &now);
-    source_drops_tell(&s->drops, now.producer_dropped, now.now_ms, s->log);
-    source_outage_tell(&s->outage, &now, s->config->endpoint, s->stats, s->log);
+    losses_tell_drops(&s->losses, &now, s->log);
+    losses_tell_outage(&s->losses, &now, s->config->endpoint, s->stats, s->log);
 }
 
 static void audit(struct source *s, struct segment *segment)

@@ -15,7 +15,6 @@
 #include "ring/tenant.h"
 #include "ring/totals.h"
 #include "source.h"
-#include "source_drops.h"
 #include "spool/spool.h"
 
 struct source {
@@ -48,8 +47,7 @@ struct source {
     struct batch_pool *pool;
     struct batch *open;
     struct totals totals;
-    struct source_drops drops;
-    struct source_outage outage;
+    struct losses losses;
     struct outcome orphaned; /* of batches in flight when their slot was quarantined */
 
     struct spool *spool;             /* NULL: none */

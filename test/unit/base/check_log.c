@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
-#include "source/source_drops.h"
 #include "support/test.h"
 
 #include <fcntl.h>
@@ -242,29 +241,4 @@ TEST(a_closed_descriptor_is_survived)
     log_line(closed, LOG_ERROR, "nowhere");
     log_free(closed);
     log_free(NULL);
-}
-
-TEST(drops_of_programs_are_told_once_per_reason_and_interval)
-{
-    struct source_drops drops;
-    uint64_t counts[PRODUCER_REASONS] = {[SHMRING_DROP_RING_FULL] = 7};
-    source_drops_init(&drops, counts);
-    source_drops_tell(&drops, counts, 1000, sink);
-    counts[SHMRING_DROP_DISABLED] = 5;
-    source_drops_tell(&drops, counts, 1000, sink);
-    ck_assert_uint_eq(lines(), 0);
-    counts[SHMRING_DROP_RING_FULL] = 10;
-    counts[PRODUCER_INTERRUPTED] = 1;
-    source_drops_tell(&drops, counts, 2000, sink);
-    ck_assert_uint_eq(lines(), 2);
-    ck_assert_ptr_nonnull(strstr(written(), "programs dropped 3 spans (ring_full): "));
-    ck_assert_ptr_nonnull(strstr(written(), "programs dropped 1 spans (interrupted): "));
-    counts[SHMRING_DROP_RING_FULL] = 20;
-    source_drops_tell(&drops, counts, 2000 + LOG_INTERVAL_MS - 1, sink);
-    ck_assert_uint_eq(lines(), 2);
-    counts[SHMRING_DROP_RING_FULL] = 30;
-    source_drops_tell(&drops, counts, 2000 + LOG_INTERVAL_MS, sink);
-    source_drops_tell(&drops, counts, 2000 + 9 * LOG_INTERVAL_MS, sink);
-    ck_assert_uint_eq(lines(), 3);
-    ck_assert_ptr_nonnull(strstr(written(), "programs dropped 20 spans (ring_full): "));
 }

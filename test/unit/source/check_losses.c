@@ -13,14 +13,14 @@ static struct log *sink;
 static int fd;
 static struct stats stats;
 static struct stats_snapshot now;
-static struct source_outage outage;
+static struct losses losses;
 
 static void setup(void)
 {
     fd = memfd_create("log", 0);
     ck_assert_int_eq(log_new(fd, &sink), 0);
     memset(&stats, 0, sizeof(stats));
-    memset(&outage, 0, sizeof(outage));
+    memset(&losses, 0, sizeof(losses));
     now = (struct stats_snapshot){.now_ms = 100 * SECOND, .stats = &stats};
 }
 
@@ -32,17 +32,23 @@ static void teardown(void)
 
 FIXTURE(setup, teardown);
 
-/* A second passes. -> all that has been written since the last call */
-static const char *tick(void)
+/* -> all that has been written since the last call */
+static const char *written(void)
 {
     static char text[4096];
-    now.now_ms += SECOND;
-    source_outage_tell(&outage, &now, "localhost:4317", &stats, sink);
     memset(text, 0, sizeof(text));
     ck_assert_int_ge(pread(fd, text, sizeof(text) - 1, 0), 0);
     ck_assert_int_eq(ftruncate(fd, 0), 0);
     ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
     return text;
+}
+
+/* A second passes. -> what is written then */
+static const char *tick(void)
+{
+    now.now_ms += SECOND;
+    losses_tell_outage(&losses, &now, "localhost:4317", &stats, sink);
+    return written();
 }
 
 static void begin_outage(void)
@@ -115,4 +121,42 @@ TEST(a_flapping_endpoint_is_a_line_an_interval_and_no_loss_is_forgotten)
     }
     ck_assert_uint_eq(lines, 3);
     ck_assert_msg(strstr(last, "100 by programs (ring_full)"), "%s", last);
+}
+
+static const char *drops_at(uint64_t now_ms)
+{
+    now.now_ms = now_ms;
+    losses_tell_drops(&losses, &now, sink);
+    return written();
+}
+
+static unsigned lines_of(const char *text)
+{
+    unsigned lines = 0;
+    for (; *text; text++)
+        lines += *text == '\n';
+    return lines;
+}
+
+TEST(drops_of_programs_are_told_once_per_reason_and_interval)
+{
+    uint64_t *counts = now.producer_dropped;
+    counts[SHMRING_DROP_RING_FULL] = 7;
+    losses_init(&losses, counts);
+    ck_assert_str_eq(drops_at(1000), "");
+    counts[SHMRING_DROP_DISABLED] = 5;
+    ck_assert_str_eq(drops_at(1000), "");
+    counts[SHMRING_DROP_RING_FULL] = 10;
+    counts[PRODUCER_INTERRUPTED] = 1;
+    const char *text = drops_at(2000);
+    ck_assert_uint_eq(lines_of(text), 2);
+    ck_assert_ptr_nonnull(strstr(text, "programs dropped 3 spans (ring_full): "));
+    ck_assert_ptr_nonnull(strstr(text, "programs dropped 1 spans (interrupted): "));
+    counts[SHMRING_DROP_RING_FULL] = 20;
+    ck_assert_str_eq(drops_at(2000 + LOG_INTERVAL_MS - 1), "");
+    counts[SHMRING_DROP_RING_FULL] = 30;
+    text = drops_at(2000 + LOG_INTERVAL_MS);
+    ck_assert_uint_eq(lines_of(text), 1);
+    ck_assert_ptr_nonnull(strstr(text, "programs dropped 20 spans (ring_full): "));
+    ck_assert_str_eq(drops_at(2000 + 9 * LOG_INTERVAL_MS), "");
 }
