@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "source_state.h"
+#include "source/source_state.h"
 #include "span/sampler.h"
 
 enum {
