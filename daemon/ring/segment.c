@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,8 +22,9 @@ int segment_open(int dir_fd, const char *name, struct segment **out)
     if (err)
         goto fail;
     const struct shmring_header *header = shmring_reader_header(segment->reader);
-    for (size_t i = 0; i < sizeof(header->instance); i++)
-        snprintf(segment->instance + 2 * i, 3, "%02x", header->instance[i]);
+    char file_name[SHMRING_NAME_BYTES];
+    shmring_instance_name(header->instance, file_name);
+    memcpy(segment->instance, file_name, SHMRING_INSTANCE_HEX); /* ends with the zero it was made with */
     uint32_t bytes;
     const uint8_t *resource = shmring_reader_resource(segment->reader, &bytes);
     const char *problem;
@@ -178,10 +178,10 @@ const char *segment_audit(struct segment *segment, struct stats *stats)
     return problem;
 }
 
-void segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats, struct outcome *orphaned)
+bool segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats, struct outcome *orphaned)
 {
     if (segment->slots[slot].quarantine_seen)
-        return;
+        return false;
     segment->slots[slot].quarantine_seen = true;
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
     uint64_t ring_bytes = shmring_reader_header(segment->reader)->ring_bytes;
@@ -189,6 +189,7 @@ void segment_note_quarantine(struct segment *segment, uint32_t slot, struct stat
     count_quarantine(segment, stats);
     stats->unreadable_bytes += unread < ring_bytes ? unread : ring_bytes;
     claim_abandon(&segment->slots[slot].claims, orphaned);
+    return true;
 }
 
 /* Records the producer has begun and neither dropped nor, as far as read, written. */
@@ -269,7 +270,7 @@ void segment_snapshot(const struct segment *segment, struct stats_snapshot *out)
     out->segments++;
 }
 
-void segment_farewell(const struct segment *segment, struct totals *totals)
+void segment_add_to_totals(const struct segment *segment, struct totals *totals)
 {
     uint32_t slots = shmring_reader_slots(segment->reader);
     for (uint32_t i = 0; i < slots; i++) {

@@ -69,8 +69,9 @@ bool segment_quiet(const struct segment *segment);
 void segment_set_drain_targets(struct segment *segment);
 bool segment_drained(const struct segment *segment);
 
-/* The slot's reader gave up: counts what cannot be read and leaves batches in flight to `orphaned`. Once per slot. */
-void segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats, struct outcome *orphaned);
+/* The slot's reader gave up: counts what cannot be read and leaves batches in flight to `orphaned`. -> false: that has
+ * been done before. */
+bool segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats, struct outcome *orphaned);
 
 /* Looks for figures that cannot be true, whose slots are then quarantined. -> why the whole segment is given up, once
  * and counted, or NULL. */
@@ -80,7 +81,7 @@ const char *segment_audit(struct segment *segment, struct stats *stats);
  * alone. */
 void segment_snapshot(const struct segment *segment, struct stats_snapshot *out);
 
-/* Adds the final figures of a dead, quiet segment. */
-void segment_farewell(const struct segment *segment, struct totals *totals);
+/* Adds the final figures of a quiet segment whose owner is dead. */
+void segment_add_to_totals(const struct segment *segment, struct totals *totals);
 
 #endif

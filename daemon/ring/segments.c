@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
+#include "segments.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "source/source_state.h"
-#include "span/sampler.h"
-
 enum {
-    STATE_RETRY_MS = 1000, /* a state file that cannot be written is tried again */
-    PROBE_TICKS = 5,       /* until every segment has been looked at without a reason */
+    STATE_RETRY_MS = 1000,  /* a state file that cannot be written is tried again */
+    PROBE_TICKS = 5,        /* until every segment has been looked at without a reason */
+    OTHER_DESCRIPTORS = 64, /* connections, state file, directories */
 };
 
 /* A name that is not to be opened again as long as it is there: it was no segment of ours. */
@@ -23,27 +24,25 @@ struct skipped {
     char name[];
 };
 
-static struct resource_settings resource_settings(const struct config *config)
+static void publish(const struct segments *segments, struct segment *segment)
 {
-    return (struct resource_settings){.service_prefix = config->service_prefix,
-                                      .attributes = config->attributes,
-                                      .attribute_count = config->attribute_count};
+    uint64_t flags = SHMRING_CONTROL_PUBLISHED | (segments->settings.enabled ? 0 : SHMRING_CONTROL_DISABLED);
+    shmring_reader_publish(segment->reader, flags, segments->settings.sampling_threshold);
 }
 
-static void publish(struct source *s, struct segment *segment)
+static int encode_resource(struct segments *segments, struct segment *segment)
 {
-    uint64_t flags = SHMRING_CONTROL_PUBLISHED | (s->config->enabled ? 0 : SHMRING_CONTROL_DISABLED);
-    shmring_reader_publish(segment->reader, flags, sampler_threshold(s->config->probability));
+    return segment_encode_resource(segment, &segments->settings.resource, &segments->stats->invalid_text);
 }
 
 /* What stays is found again, and must still be known as noted. */
-static void unlink_noted(struct source *s, const struct segment *segment)
+static void unlink_noted(struct segments *segments, const struct segment *segment)
 {
-    if (unlinkat(s->dir.fd, segment->name, 0) == 0 || errno == ENOENT)
-        totals_unlinked(&s->totals, segment->instance);
+    if (unlinkat(segments->dir->fd, segment->name, 0) == 0 || errno == ENOENT)
+        totals_unlinked(segments->totals, segment->instance);
     else
-        log_cause(s->log, LOG_WARN, "unlink", uv_now(s->loop), "cannot remove segment %s from %s: %s", segment->name,
-                  s->dir.path, strerror(errno));
+        log_cause(segments->log, LOG_WARN, "unlink", uv_now(segments->loop), "cannot remove segment %s from %s: %s",
+                  segment->name, segments->dir->path, strerror(errno));
 }
 
 static int by_name(const void *a, const void *b)
@@ -51,128 +50,129 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-bool source_segments_known(const struct source *s, const char *name)
+static bool is_known(const struct segments *segments, const char *name)
 {
-    return tfind(name, &s->names, by_name);
+    return tfind(name, &segments->names, by_name);
 }
 
-static void remember_skipped(struct source *s, struct tenant *tenant, const char *name)
+static void remember_skipped(struct segments *segments, struct tenant *tenant, const char *name)
 {
     size_t bytes = strlen(name) + 1;
     struct skipped *skipped = malloc(sizeof(*skipped) + bytes);
     if (!skipped)
         return;
     memcpy(skipped->name, name, bytes);
-    if (!tsearch(skipped->name, &s->names, by_name)) {
+    if (!tsearch(skipped->name, &segments->names, by_name)) {
         free(skipped);
         return;
     }
-    skipped->next = s->skipped;
-    s->skipped = skipped;
+    skipped->next = segments->skipped;
+    segments->skipped = skipped;
     skipped->tenant = tenant;
     tenant->skipped_count++;
 }
 
-static void skip(struct source *s, struct tenant *tenant, const char *name, int err)
+static void skip(struct segments *segments, struct tenant *tenant, const char *name, int err)
 {
-    remember_skipped(s, tenant, name);
-    s->stats->segments_skipped++;
+    remember_skipped(segments, tenant, name);
+    segments->stats->segments_skipped++;
     if (err == -EPROTONOSUPPORT)
-        log_cause(s->log, LOG_WARN, "segment_version", uv_now(s->loop),
+        log_cause(segments->log, LOG_WARN, "segment_version", uv_now(segments->loop),
                   "segment %s is of a version or mode this daemon does not know; left alone: run an aistraced that "
                   "matches the program's libaistrace",
                   name);
     else
-        log_cause(s->log, LOG_WARN, "segment_unsound", uv_now(s->loop), "%s in %s is not a sound segment (%s); ignored",
-                  name, s->dir.path, strerror(-err));
+        log_cause(segments->log, LOG_WARN, "segment_unsound", uv_now(segments->loop),
+                  "%s in %s is not a sound segment (%s); ignored", name, segments->dir->path, strerror(-err));
 }
 
-static void forget_skipped(struct source *s, struct skipped *skipped)
+static void forget_skipped(struct segments *segments, struct skipped *skipped)
 {
-    tdelete(skipped->name, &s->names, by_name);
+    tdelete(skipped->name, &segments->names, by_name);
     skipped->tenant->skipped_count--;
-    tenant_tidy(&s->tenants, skipped->tenant);
+    tenant_tidy(&segments->tenants, skipped->tenant);
     free(skipped);
 }
 
-static void forget_removed(struct source *s)
+static void forget_removed(struct segments *segments)
 {
-    for (struct skipped **at = &s->skipped, *skipped; (skipped = *at);) {
-        if (faccessat(s->dir.fd, skipped->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT) {
+    for (struct skipped **at = &segments->skipped, *skipped; (skipped = *at);) {
+        if (faccessat(segments->dir->fd, skipped->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT) {
             at = &skipped->next;
             continue;
         }
         *at = skipped->next;
-        forget_skipped(s, skipped);
+        forget_skipped(segments, skipped);
     }
 }
 
 /* It is looked at again by the next scan. */
-static void wait_for_place(struct source *s, const char *name, int err)
+static void wait_for_place(struct segments *segments, const char *name, int err)
 {
-    s->waiting++;
-    discovery_force_rescan(s->discovery);
+    segments->waiting++;
+    discovery_force_rescan(segments->discovery);
     if (err != -EAGAIN) /* still being created */
-        log_cause(s->log, LOG_WARN, "segment_waits", uv_now(s->loop),
+        log_cause(segments->log, LOG_WARN, "segment_waits", uv_now(segments->loop),
                   "segment %s has to wait, %zu are attached: %s; spans stay in its rings meanwhile", name,
-                  s->tenants.segment_count, strerror(-err));
+                  segments->tenants.segment_count, strerror(-err));
 }
 
-static void wait_for_share(struct source *s, const struct tenant *tenant)
+static void wait_for_share(struct segments *segments, const struct tenant *tenant)
 {
-    s->waiting++;
-    discovery_force_rescan(s->discovery);
-    log_cause(
-        s->log, LOG_WARN, "user_limit", uv_now(s->loop),
-        "uid %u has %zu segments with %" PRIu64 " slots and %" PRIu64 " bytes, and %zu files that are none, in %s: "
-        "no more of this user are attached until some are gone; spans stay in their rings",
-        (unsigned)tenant->uid, tenant->segment_count, tenant->slots, tenant->bytes, tenant->skipped_count, s->dir.path);
+    segments->waiting++;
+    discovery_force_rescan(segments->discovery);
+    log_cause(segments->log, LOG_WARN, "user_limit", uv_now(segments->loop),
+              "uid %u has %zu segments with %" PRIu64 " slots and %" PRIu64
+              " bytes, and %zu files that are none, in %s: "
+              "no more of this user are attached until some are gone; spans stay in their rings",
+              (unsigned)tenant->uid, tenant->segment_count, tenant->slots, tenant->bytes, tenant->skipped_count,
+              segments->dir->path);
 }
 
 /* What has been attached already, and its final figures noted, is not read again. */
-static bool was_noted(struct source *s, struct segment *segment)
+static bool was_noted(struct segments *segments, struct segment *segment)
 {
-    if (!totals_noted(&s->totals, segment->instance))
+    if (!totals_noted(segments->totals, segment->instance))
         return false;
     if (!shmring_reader_owner_alive(segment->reader))
-        unlink_noted(s, segment);
+        unlink_noted(segments, segment);
     return true;
 }
 
 /* -> 0, 1: nothing to do with it, -EDQUOT: the user's share is used up, or as segment_open. */
-static int attach(struct source *s, struct tenant *tenant, const char *name)
+static int attach(struct segments *segments, struct tenant *tenant, const char *name)
 {
     struct segment *segment;
-    struct resource_settings settings = resource_settings(s->config);
-    int err = s->tenants.segment_count < s->tenants.segments_max ? segment_open(s->dir.fd, name, &segment) : -EMFILE;
+    int err = segments->tenants.segment_count < segments->tenants.segments_max
+                  ? segment_open(segments->dir->fd, name, &segment)
+                  : -EMFILE;
     if (err)
         return err;
-    if (was_noted(s, segment))
+    if (was_noted(segments, segment))
         err = 1;
     else if (shmring_reader_uid(segment->reader) != tenant->uid) /* another file by now */
         err = -EAGAIN;
-    else if (segment_encode_resource(segment, &settings, &s->stats->invalid_text) != 0 ||
-             !tsearch(segment->name, &s->names, by_name))
+    else if (encode_resource(segments, segment) != 0 || !tsearch(segment->name, &segments->names, by_name))
         err = -ENOMEM;
-    else if (!tenant_add(&s->tenants, tenant, segment)) {
-        tdelete(segment->name, &s->names, by_name);
+    else if (!tenant_add(&segments->tenants, tenant, segment)) {
+        tdelete(segment->name, &segments->names, by_name);
         err = -EDQUOT;
-    } else if (source_restore_attach(s, segment) != 0) {
-        tenant_remove(&s->tenants, tenant, segment);
-        tdelete(segment->name, &s->names, by_name);
+    } else if (segments->callbacks->attach_cb(segments->user, segment) != 0) {
+        tenant_remove(&segments->tenants, tenant, segment);
+        tdelete(segment->name, &segments->names, by_name);
         err = -ENOMEM;
     }
     if (err) {
         segment_close(segment);
         return err;
     }
-    publish(s, segment);
-    segment->watch = discovery_watch(s->discovery, name);
-    segment->next = s->segments;
-    s->segments = segment;
-    log_line(s->log, LOG_DEBUG, "attached segment %s (uid %u)", name, (unsigned)shmring_reader_uid(segment->reader));
-    s->poll_ms = POLL_PACE_MIN_MS; /* its producer is about to write */
-    source_schedule(s, 0);
+    publish(segments, segment);
+    segment->watch = discovery_watch(segments->discovery, name);
+    segment->next = segments->first;
+    segments->first = segment;
+    log_line(segments->log, LOG_DEBUG, "attached segment %s (uid %u)", name,
+             (unsigned)shmring_reader_uid(segment->reader));
+    segments->callbacks->wake_cb(segments->user, 0);
     return 0;
 }
 
@@ -188,200 +188,290 @@ static bool may_pass(int err)
 
 static void on_found(void *user, const char *name)
 {
-    struct source *s = user;
+    struct segments *segments = user;
     struct stat st;
-    if (source_segments_known(s, name) || fstatat(s->dir.fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    if (is_known(segments, name) || fstatat(segments->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return;
-    struct tenant *tenant = tenant_of(&s->tenants, st.st_uid);
+    struct tenant *tenant = tenant_of(&segments->tenants, st.st_uid);
     if (!tenant) {
-        wait_for_place(s, name, s->tenants.count < TENANTS_MAX ? -ENOMEM : -EUSERS);
+        wait_for_place(segments, name, segments->tenants.count < TENANTS_MAX ? -ENOMEM : -EUSERS);
         return;
     }
-    int err = tenant_has_place(&s->tenants, tenant) ? attach(s, tenant, name) : -EDQUOT;
+    int err = tenant_has_place(&segments->tenants, tenant) ? attach(segments, tenant, name) : -EDQUOT;
     if (err == -EDQUOT)
-        wait_for_share(s, tenant);
+        wait_for_share(segments, tenant);
     else if (may_pass(err))
-        wait_for_place(s, name, err);
+        wait_for_place(segments, name, err);
     else if (err < 0 && err != -ENOENT)
-        skip(s, tenant, name, err);
-    tenant_tidy(&s->tenants, tenant);
+        skip(segments, tenant, name, err);
+    tenant_tidy(&segments->tenants, tenant);
 }
 
 static void on_scan(void *user, bool done)
 {
-    struct source *s = user;
+    struct segments *segments = user;
     if (done)
-        s->stats->segments_waiting = s->waiting;
+        segments->stats->segments_waiting = segments->waiting;
     else
-        s->waiting = 0;
-    s->events_lost = true; /* that may be why the directory is read */
+        segments->waiting = 0;
+    segments->events_lost = true; /* that may be why the directory is read */
 }
 
-void source_segments_probe(struct source *s, struct segment *segment)
+void segments_note_quarantine(struct segments *segments, struct segment *segment, uint32_t slot)
+{
+    const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
+    if (!segment_note_quarantine(segment, slot, segments->stats, &segments->orphaned))
+        return;
+    log_cause(segments->log, LOG_ERROR, "quarantine", uv_now(segments->loop),
+              "segment %s (uid %u) slot %" PRIu32 " position %" PRIu64 ": %s; slot quarantined, %" PRIu64
+              " bytes unreadable",
+              segment->name, (unsigned)shmring_reader_uid(segment->reader), slot, status->problem_position,
+              status->problem, status->end - status->read);
+    segments->callbacks->slot_lost_cb(segments->user, &segment->slots[slot]);
+}
+
+/* Learns how far each slot is written, without reading it. */
+static void look_ahead(struct segments *segments, struct segment *segment)
+{
+    uint32_t slots = shmring_reader_slots(segment->reader);
+    for (uint32_t slot = 0; slot < slots; slot++)
+        if (shmring_reader_look(segment->reader, slot) == -EBADMSG)
+            segments_note_quarantine(segments, segment, slot);
+}
+
+/* Asks whether the segment's owner lives. */
+static void probe(struct segments *segments, struct segment *segment)
 {
     if (segment->owner_dead || shmring_reader_owner_alive(segment->reader))
         return;
-    segment->owner_dead = s->bereft = true;
+    segment->owner_dead = segments->owners_died = true;
     segment->probes_left = 0;
-    source_read_look_ahead(s, segment); /* at its last words, which no pass may have seen */
-    source_schedule(s, 0);
+    look_ahead(segments, segment); /* no pass may have seen what it wrote last */
+    segments->callbacks->wake_cb(segments->user, 0);
 }
 
 static void on_segment_closed(void *user, int watch)
 {
-    struct source *s = user;
-    for (struct segment *segment = s->segments; segment; segment = segment->next) {
+    struct segments *segments = user;
+    for (struct segment *segment = segments->first; segment; segment = segment->next) {
         if (segment->watch != watch)
             continue;
-        source_segments_probe(s, segment);
+        probe(segments, segment);
         if (!segment->owner_dead) { /* the event precedes the unlocking: again after 1, 10 and 100 ms */
             segment->probes_left = 3;
-            s->suspects = true;
-            segment->probe_at_ms = uv_now(s->loop) + 1;
-            source_schedule(s, 1);
+            segments->suspects = true;
+            segment->probe_at_ms = uv_now(segments->loop) + 1;
+            segments->callbacks->wake_cb(segments->user, 1);
         }
         return;
     }
 }
 
-void source_segments_probe_suspects(struct source *s)
+void segments_probe_suspects(struct segments *segments)
 {
     static const uint64_t again_ms[] = {0, 100, 10};
-    if (!s->suspects)
+    if (!segments->suspects)
         return;
-    s->suspects = false;
-    for (struct segment *segment = s->segments; segment; segment = segment->next) {
-        if (segment->probes_left > 0 && uv_now(s->loop) >= segment->probe_at_ms) {
+    segments->suspects = false;
+    for (struct segment *segment = segments->first; segment; segment = segment->next) {
+        if (segment->probes_left > 0 && uv_now(segments->loop) >= segment->probe_at_ms) {
             segment->probes_left--;
-            segment->probe_at_ms = uv_now(s->loop) + again_ms[segment->probes_left];
-            source_segments_probe(s, segment);
+            segment->probe_at_ms = uv_now(segments->loop) + again_ms[segment->probes_left];
+            probe(segments, segment);
         }
-        s->suspects |= segment->probes_left > 0;
+        segments->suspects |= segment->probes_left > 0;
     }
 }
 
-void source_segments_tell_losses(struct source *s)
+static void audit(struct segments *segments, struct segment *segment)
 {
-    struct stats_snapshot now;
-    source_snapshot(s, &now);
-    losses_tell_drops(&s->losses, &now, s->log);
-    losses_tell_outage(&s->losses, &now, s->config->endpoint, s->stats, s->log);
-}
-
-static void audit(struct source *s, struct segment *segment)
-{
-    const char *problem = segment_audit(segment, s->stats);
+    const char *problem = segment_audit(segment, segments->stats);
     if (problem)
-        log_cause(s->log, LOG_ERROR, "quarantine", uv_now(s->loop), "segment %s (uid %u): %s; quarantined",
-                  segment->name, (unsigned)shmring_reader_uid(segment->reader), problem);
+        log_cause(segments->log, LOG_ERROR, "quarantine", uv_now(segments->loop),
+                  "segment %s (uid %u): %s; quarantined", segment->name, (unsigned)shmring_reader_uid(segment->reader),
+                  problem);
 }
 
-/* A close tells of a death at once. Events can be lost, though, and a watch may not be to be had: a share of the others
- * is asked at each tick. */
-static void probe_and_audit(struct source *s)
+/* A close tells of a death at once. But events can be lost, and the kernel may refuse a watch: a share of the segments is
+ * asked at each tick, and those without a watch at every one. */
+static void probe_and_audit(struct segments *segments)
 {
-    unsigned turn = s->ticks++;
-    for (struct segment *segment = s->segments; segment; segment = segment->next, turn++) {
-        if (segment->watch >= 0 && !s->events_lost && turn % PROBE_TICKS != 0)
+    unsigned turn = segments->ticks++;
+    for (struct segment *segment = segments->first; segment; segment = segment->next, turn++) {
+        if (segment->watch >= 0 && !segments->events_lost && turn % PROBE_TICKS != 0)
             continue;
-        source_segments_probe(s, segment);
-        audit(s, segment);
+        probe(segments, segment);
+        audit(segments, segment);
     }
-    s->events_lost = false;
+    segments->events_lost = false;
 }
 
 static void on_tick(void *user)
 {
-    struct source *s = user;
-    if (ring_dir_follow(&s->dir, uv_now(s->loop))) {
-        discovery_move(s->discovery, s->dir.fd);
-        discovery_rescan(s->discovery);
+    struct segments *segments = user;
+    if (ring_dir_follow(segments->dir, uv_now(segments->loop))) {
+        discovery_move(segments->discovery, segments->dir->fd);
+        discovery_rescan(segments->discovery);
     }
-    forget_removed(s);
-    probe_and_audit(s);
-    source_restore_forget_gone(s);
-    source_segments_tell_losses(s);
-    log_flush(s->log, uv_now(s->loop), false);
+    forget_removed(segments);
+    probe_and_audit(segments);
+    segments->callbacks->tick_cb(segments->user);
 }
 
-/* Notes, unlinks and forgets a segment whose owner is dead and whose every span is settled. -> true when gone. */
-static bool bid_farewell(struct source *s, struct segment *segment)
+/* -> true: it is noted and unlinked */
+static bool dismiss(struct segments *segments, struct segment *segment)
 {
-    if (!segment->owner_dead || !segment_quiet(segment) || uv_now(s->loop) < s->state_retry_ms)
+    if (!segment->owner_dead || !segment_quiet(segment) || uv_now(segments->loop) < segments->state_retry_ms)
         return false;
-    audit(s, segment); /* before its figures become final */
+    audit(segments, segment); /* before its figures become final */
     if (!segment_quiet(segment))
         return false;
-    struct totals before = s->totals;
-    segment_farewell(segment, &s->totals);
-    int err = totals_note(&s->totals, s->dir.fd, segment->instance);
+    struct totals before = *segments->totals;
+    segment_add_to_totals(segment, segments->totals);
+    int err = totals_note(segments->totals, segments->dir->fd, segment->instance);
     if (err) {
-        before.noted = s->totals.noted;
-        before.noted_count = s->totals.noted_count;
-        s->totals = before;
-        s->state_retry_ms = uv_now(s->loop) + STATE_RETRY_MS;
-        log_cause(s->log, LOG_WARN, "state_file", uv_now(s->loop), "cannot write %s/%s: %s; finished segments stay",
-                  s->dir.path, TOTALS_FILE, strerror(-err));
+        before.noted = segments->totals->noted;
+        before.noted_count = segments->totals->noted_count;
+        *segments->totals = before;
+        segments->state_retry_ms = uv_now(segments->loop) + STATE_RETRY_MS;
+        log_cause(segments->log, LOG_WARN, "state_file", uv_now(segments->loop),
+                  "cannot write %s/%s: %s; finished segments stay", segments->dir->path, TOTALS_FILE, strerror(-err));
         return false;
     }
-    discovery_unwatch(s->discovery, segment->watch);
-    unlink_noted(s, segment);
-    log_line(s->log, LOG_DEBUG, "segment %s finished", segment->name);
+    discovery_unwatch(segments->discovery, segment->watch);
+    unlink_noted(segments, segment);
+    log_line(segments->log, LOG_DEBUG, "segment %s finished", segment->name);
     return true;
 }
 
-static void let_go(struct source *s, struct segment *segment)
+static void let_go(struct segments *segments, struct segment *segment)
 {
     struct tenant *tenant = segment->tenant;
     uint32_t slots = shmring_reader_header(segment->reader)->slot_count;
     for (uint32_t i = 0; i < slots; i++) {
-        claim_abandon(&segment->slots[i].claims, &s->orphaned);
-        source_restore_drop(s, &segment->slots[i]);
+        claim_abandon(&segment->slots[i].claims, &segments->orphaned);
+        segments->callbacks->slot_lost_cb(segments->user, &segment->slots[i]);
     }
-    tdelete(segment->name, &s->names, by_name);
-    tenant_remove(&s->tenants, tenant, segment);
-    tenant_tidy(&s->tenants, tenant);
+    tdelete(segment->name, &segments->names, by_name);
+    tenant_remove(&segments->tenants, tenant, segment);
+    tenant_tidy(&segments->tenants, tenant);
     segment_close(segment);
 }
 
-/* A batch still open may borrow the resource of a segment that goes. */
-void source_segments_dismiss(struct source *s)
+void segments_dismiss(struct segments *segments)
 {
-    if (!s->bereft)
+    if (!segments->owners_died)
         return;
-    s->bereft = false;
-    for (struct segment **at = &s->segments; *at;) {
+    segments->owners_died = false;
+    for (struct segment **at = &segments->first; *at;) {
         struct segment *segment = *at;
-        if (!bid_farewell(s, segment)) {
-            s->bereft |= segment->owner_dead;
+        if (!dismiss(segments, segment)) {
+            segments->owners_died |= segment->owner_dead;
             at = &segment->next;
             continue;
         }
         *at = segment->next;
-        let_go(s, segment);
+        let_go(segments, segment);
     }
 }
 
-const struct discovery_callbacks source_segments_callbacks = {on_found, on_scan, on_segment_closed, on_tick};
-
-void source_segments_publish(struct source *s)
+void segments_publish(struct segments *segments, const struct segments_settings *settings)
 {
-    struct resource_settings settings = resource_settings(s->config);
-    for (struct segment *segment = s->segments; segment; segment = segment->next) {
-        publish(s, segment);
-        if (segment_encode_resource(segment, &settings, &s->stats->invalid_text) != 0)
-            log_cause(s->log, LOG_ERROR, "no_memory", uv_now(s->loop), "no memory for a resource block");
+    segments->settings = *settings;
+    for (struct segment *segment = segments->first; segment; segment = segment->next) {
+        publish(segments, segment);
+        if (encode_resource(segments, segment) != 0)
+            log_cause(segments->log, LOG_ERROR, "no_memory", uv_now(segments->loop), "no memory for a resource block");
     }
 }
 
-void source_segments_free(struct source *s)
+bool segments_awaited(const struct segments *segments, const uint8_t instance[SHMRING_INSTANCE_BYTES])
 {
-    for (struct segment *segment; (segment = s->segments);) {
-        s->segments = segment->next;
-        let_go(s, segment);
+    char name[SHMRING_NAME_BYTES];
+    shmring_instance_name(instance, name);
+    if (is_known(segments, name) || faccessat(segments->dir->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    name[SHMRING_INSTANCE_HEX] = '\0';
+    return !totals_noted(segments->totals, name);
+}
+
+void segments_release(struct batch_pool *pool)
+{
+    struct claim_queue *queue;
+    while ((queue = batch_pool_ready(pool)))
+        segment_release(queue);
+}
+
+void segments_set_drain_targets(struct segments *segments)
+{
+    for (struct segment *segment = segments->first; segment; segment = segment->next) {
+        probe(segments, segment); /* who is stopped together with the daemon has often died a moment before */
+        look_ahead(segments, segment);
+        segment_set_drain_targets(segment);
     }
-    for (struct skipped *skipped; (skipped = s->skipped);) {
-        s->skipped = skipped->next;
-        forget_skipped(s, skipped);
+}
+
+static bool dismissal_due(const struct segments *segments, const struct segment *segment)
+{
+    return segment->owner_dead && segment_quiet(segment) && segments->state_retry_ms == 0;
+}
+
+bool segments_drained(const struct segments *segments)
+{
+    for (const struct segment *segment = segments->first; segment; segment = segment->next)
+        if (!segment_drained(segment) || dismissal_due(segments, segment))
+            return false;
+    return true;
+}
+
+void segments_snapshot(const struct segments *segments, struct stats_snapshot *out)
+{
+    const struct totals *totals = segments->totals;
+    outcome_add(&out->outcome, &totals->outcome);
+    outcome_add(&out->outcome, &segments->orphaned);
+    out->committed += outcome_sum(&out->outcome);
+    for (unsigned i = 0; i < PRODUCER_REASONS; i++)
+        out->producer_dropped[i] += totals->producer_dropped[i];
+    for (const struct segment *segment = segments->first; segment; segment = segment->next)
+        segment_snapshot(segment, out);
+}
+
+/* ---- start and end ---- */
+
+static size_t most_segments(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > SHMRING_GUARD_MAX + OTHER_DESCRIPTORS)
+        return SHMRING_GUARD_MAX;
+    return limit.rlim_cur > 2 * OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : limit.rlim_cur / 2;
+}
+
+int segments_start(struct segments *segments)
+{
+    static const struct discovery_callbacks callbacks = {on_found, on_scan, on_segment_closed, on_tick};
+    segments->tenants = (struct tenants){.own_uid = geteuid(), .segments_max = most_segments()};
+    return discovery_start(segments->loop, segments->dir->fd, segments->dir->path, &callbacks, segments,
+                           &segments->discovery);
+}
+
+void segments_scan(struct segments *segments)
+{
+    discovery_rescan(segments->discovery);
+}
+
+void segments_close(struct segments *segments, void (*closed_cb)(void *user), void *user)
+{
+    discovery_close(segments->discovery, closed_cb, user);
+}
+
+void segments_done(struct segments *segments)
+{
+    for (struct segment *segment; (segment = segments->first);) {
+        segments->first = segment->next;
+        let_go(segments, segment);
+    }
+    for (struct skipped *skipped; (skipped = segments->skipped);) {
+        segments->skipped = skipped->next;
+        forget_skipped(segments, skipped);
     }
 }

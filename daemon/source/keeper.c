@@ -48,7 +48,7 @@ void source_spool_send(struct source *s, struct batch *batch)
 
 static void released(struct source *s)
 {
-    source_read_release(s);
+    segments_release(s->pool);
     if (s->stalled)
         source_schedule(s, 0);
 }

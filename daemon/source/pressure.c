@@ -46,7 +46,7 @@ static void relieve_slot(struct source *s, struct segment *segment, uint32_t slo
 static uint64_t fullest(const struct source *s)
 {
     uint64_t most = 0;
-    for (const struct segment *segment = s->segments; segment; segment = segment->next) {
+    for (const struct segment *segment = s->segments.first; segment; segment = segment->next) {
         uint32_t slots = shmring_reader_slots(segment->reader);
         for (uint32_t slot = 0; slot < slots; slot++) {
             const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
@@ -80,7 +80,7 @@ static void relieve_rings(struct source *s)
     if (!s->pressed)
         return;
     s->pressed = false;
-    for (struct segment *segment = s->segments; segment; segment = segment->next) {
+    for (struct segment *segment = s->segments.first; segment; segment = segment->next) {
         uint32_t slots = shmring_reader_slots(segment->reader);
         for (uint32_t slot = 0; slot < slots; slot++)
             relieve_slot(s, segment, slot);

@@ -5,18 +5,13 @@
  * comes to them, and released as spooled.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <search.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "keeper.h"
 #include "source_state.h"
-
-enum { NAME_BYTES = TOTALS_INSTANCE_HEX + sizeof(SHMRING_SUFFIX) };
 
 struct source_restored {
     struct spool_record *record;
@@ -40,23 +35,6 @@ struct source_presence { /* of the segment last asked about */
     bool present;
 };
 
-static void to_name(const uint8_t instance[16], char name[NAME_BYTES])
-{
-    for (size_t i = 0; i < 16; i++)
-        snprintf(name + 2 * i, 3, "%02x", instance[i]);
-    memcpy(name + TOTALS_INSTANCE_HEX, SHMRING_SUFFIX, sizeof(SHMRING_SUFFIX));
-}
-
-/* Its ledger is still to come. */
-static bool is_present(const struct source *s, const uint8_t instance[16])
-{
-    char hex[NAME_BYTES], name[NAME_BYTES];
-    to_name(instance, name);
-    snprintf(hex, sizeof(hex), "%.*s", TOTALS_INSTANCE_HEX, name);
-    return !totals_noted(&s->totals, hex) && !source_segments_known(s, name) &&
-           faccessat(s->dir.fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 static int by_instance(const void *a, const void *b)
 {
     return memcmp(a, b, 16);
@@ -73,10 +51,10 @@ static void note_positions(struct source_released *released, const struct shmrin
 
 static struct source_released *learn(struct source *s, const uint8_t instance[16])
 {
-    char name[NAME_BYTES];
+    char name[SHMRING_NAME_BYTES];
     struct shmring_reader *reader = NULL;
-    bool present = is_present(s, instance);
-    to_name(instance, name);
+    bool present = segments_awaited(&s->segments, instance);
+    shmring_instance_name(instance, name);
     if (present && shmring_reader_open(s->dir.fd, name, &reader) != 0)
         reader = NULL; /* whatever it is: the segment is looked at again when it is attached */
     uint32_t slots = reader ? shmring_reader_slots(reader) : 0;
@@ -199,7 +177,7 @@ int source_restore_attach(struct source *s, struct segment *segment)
 static bool is_still_present(const struct source *s, const uint8_t instance[16], struct source_presence *last)
 {
     if (!last->known || memcmp(instance, last->instance, 16) != 0)
-        last->present = is_present(s, instance);
+        last->present = segments_awaited(&s->segments, instance);
     memcpy(last->instance, instance, 16);
     last->known = true;
     return last->present;

@@ -4,13 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/timer_grid.h"
 #include "source_state.h"
-
-enum { OTHER_DESCRIPTORS = 64 }; /* connections, state file, directories */
+#include "span/sampler.h"
 
 static void on_timer(uv_timer_t *timer);
 static void on_again(uv_idle_t *idle);
@@ -23,12 +20,12 @@ static void turn(struct source *s)
     look.bytes = source_read_pass(s, &more);
     look.filled = s->filled;
     s->last_pass_ns = began;
-    source_segments_probe_suspects(s);
+    segments_probe_suspects(&s->segments);
     if (s->open && (uv_hrtime() >= batch_deadline_ns(s->open) || (s->draining && !more)))
         source_read_seal(s);
     source_pressure_relieve(s);
-    source_read_release(s);
-    source_segments_dismiss(s);
+    segments_release(s->pool);
+    segments_dismiss(&s->segments);
     source_spool_tidy(s);
     source_replay(s);
 
@@ -45,7 +42,7 @@ static void turn(struct source *s)
         uint64_t left_ms = deadline > now ? (deadline - now + 999999) / 1000000 : POLL_PACE_MIN_MS;
         wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
     }
-    if (s->suspects)
+    if (s->segments.suspects)
         wait_ms = POLL_PACE_MIN_MS;
     uv_timer_start(&s->timer, on_timer, wait_ms, 0);
 }
@@ -71,7 +68,7 @@ void source_schedule(struct source *s, uint64_t ms)
 
 static void free_source(struct source *s)
 {
-    source_segments_free(s);
+    segments_done(&s->segments);
     source_restore_free(s);
     shmring_window_free(s->window);
     batch_pool_free(s->pool);
@@ -80,13 +77,55 @@ static void free_source(struct source *s)
     free(s);
 }
 
-static size_t most_segments(void)
+/* ---- what the segments tell ---- */
+
+static int on_attach(void *user, struct segment *segment)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > SHMRING_GUARD_MAX + OTHER_DESCRIPTORS)
-        return SHMRING_GUARD_MAX;
-    return limit.rlim_cur > 2 * OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : limit.rlim_cur / 2;
+    struct source *s = user;
+    int err = source_restore_attach(s, segment);
+    if (!err)
+        s->poll_ms = POLL_PACE_MIN_MS; /* its producer is about to write */
+    return err;
 }
+
+static void on_slot_lost(void *user, struct segment_slot *slot)
+{
+    source_restore_drop(user, slot);
+}
+
+static void on_wake(void *user, uint64_t within_ms)
+{
+    source_schedule(user, within_ms);
+}
+
+static void tell_losses(struct source *s)
+{
+    struct stats_snapshot now;
+    source_snapshot(s, &now);
+    losses_tell_drops(&s->losses, &now, s->log);
+    losses_tell_outage(&s->losses, &now, s->config->endpoint, s->stats, s->log);
+}
+
+static void on_tick(void *user)
+{
+    struct source *s = user;
+    source_restore_forget_gone(s);
+    tell_losses(s);
+    log_flush(s->log, uv_now(s->loop), false);
+}
+
+static const struct segments_callbacks segments_callbacks = {on_attach, on_slot_lost, on_wake, on_tick};
+
+static struct segments_settings settings_of(const struct config *config)
+{
+    return (struct segments_settings){.resource = {.service_prefix = config->service_prefix,
+                                                   .attributes = config->attributes,
+                                                   .attribute_count = config->attribute_count},
+                                      .enabled = config->enabled,
+                                      .sampling_threshold = sampler_threshold(config->probability)};
+}
+
+/* ---- start ---- */
 
 static int load_totals(struct source *s)
 {
@@ -113,7 +152,14 @@ int source_open(uv_loop_t *loop, const struct config *config, struct stats *stat
     s->stats = stats;
     s->log = log;
     s->poll_ms = POLL_PACE_MIN_MS;
-    s->tenants = (struct tenants){.own_uid = geteuid(), .segments_max = most_segments()};
+    s->segments = (struct segments){.loop = loop,
+                                    .stats = stats,
+                                    .log = log,
+                                    .dir = &s->dir,
+                                    .totals = &s->totals,
+                                    .callbacks = &segments_callbacks,
+                                    .user = s,
+                                    .settings = settings_of(config)};
     s->last_pass_ns = uv_hrtime();
     s->replay_window = 1;
     err = load_totals(s);
@@ -122,7 +168,7 @@ int source_open(uv_loop_t *loop, const struct config *config, struct stats *stat
     if (!err)
         err = batch_pool_new(&s->pool);
     if (!err)
-        err = discovery_start(loop, s->dir.fd, config->ring_dir, &source_segments_callbacks, s, &s->discovery);
+        err = segments_start(&s->segments);
     if (err) {
         free_source(s);
         return err;
@@ -140,8 +186,8 @@ int source_start(struct source *s)
     int err = source_spool_start(s);
     if (err)
         return err;
-    discovery_rescan(s->discovery);
-    source_segments_tell_losses(s); /* what outages cost is counted from here */
+    segments_scan(&s->segments);
+    tell_losses(s); /* what outages cost is counted from here */
     source_schedule(s, 0);
     return 0;
 }
@@ -155,7 +201,8 @@ void source_reconfigure(struct source *s, const struct config *fresh)
 {
     source_read_seal(s); /* what was read before goes with the resources and limits of before */
     s->config = fresh;
-    source_segments_publish(s);
+    struct segments_settings settings = settings_of(fresh);
+    segments_publish(&s->segments, &settings);
     if (!fresh->enabled)
         source_replay_stop(s);
     source_schedule(s, 0);
@@ -169,11 +216,7 @@ bool source_sending(const struct source *s)
 void source_drain(struct source *s)
 {
     s->draining = true;
-    for (struct segment *segment = s->segments; segment; segment = segment->next) {
-        source_segments_probe(s, segment); /* who is stopped together with the daemon has often died a moment before */
-        source_read_look_ahead(s, segment);
-        segment_set_drain_targets(segment);
-    }
+    segments_set_drain_targets(&s->segments);
     source_replay_stop(s);
     source_schedule(s, 0);
 }
@@ -184,33 +227,19 @@ void source_rest(struct source *s)
     source_schedule(s, 0);
 }
 
-static bool farewell_due(const struct source *s, const struct segment *segment)
-{
-    return segment->owner_dead && segment_quiet(segment) && s->state_retry_ms == 0;
-}
-
 bool source_drained(const struct source *s)
 {
-    if (!s->draining || s->open)
-        return false;
-    for (const struct segment *segment = s->segments; segment; segment = segment->next)
-        if (!segment_drained(segment) || farewell_due(s, segment))
-            return false;
-    return true;
+    return s->draining && !s->open && segments_drained(&s->segments);
 }
 
 void source_snapshot(const struct source *s, struct stats_snapshot *out)
 {
-    *out = (struct stats_snapshot){.outcome = s->totals.outcome, .now_ms = uv_now(s->loop), .stats = s->stats};
-    outcome_add(&out->outcome, &s->orphaned);
-    out->committed = outcome_sum(&out->outcome);
-    memcpy(out->producer_dropped, s->totals.producer_dropped, sizeof(out->producer_dropped));
-    for (const struct segment *segment = s->segments; segment; segment = segment->next)
-        segment_snapshot(segment, out);
+    *out = (struct stats_snapshot){.now_ms = uv_now(s->loop), .stats = s->stats};
+    segments_snapshot(&s->segments, out);
     source_spool_figures(s, out);
 }
 
-static void on_discovery_closed(void *user)
+static void on_segments_closed(void *user)
 {
     struct source *s = user;
     void (*closed_cb)(void *) = s->closed_cb;
@@ -224,7 +253,7 @@ static void on_spool_closed(void *user)
 {
     struct source *s = user;
     s->spool = NULL;
-    discovery_close(s->discovery, on_discovery_closed, s);
+    segments_close(&s->segments, on_segments_closed, s);
 }
 
 static void on_idle_closed(uv_handle_t *handle)

@@ -12,13 +12,6 @@ enum {
 
 /* ---- batches ---- */
 
-void source_read_release(struct source *s)
-{
-    struct claim_queue *queue;
-    while ((queue = batch_pool_ready(s->pool)))
-        segment_release(queue);
-}
-
 void source_read_seal(struct source *s)
 {
     struct batch *batch = s->open;
@@ -35,7 +28,7 @@ void source_read_seal(struct source *s)
     }
     struct batch_outcome nothing_sent = {.exported = true};
     batch_finish(batch, &nothing_sent);
-    source_read_release(s);
+    segments_release(s->pool);
 }
 
 void source_batch_finished(void *user, struct batch *batch, const struct batch_outcome *outcome)
@@ -107,29 +100,6 @@ static int take_record(struct source *s, struct segment *segment, uint32_t slot,
     }
 }
 
-static void note_quarantine(struct source *s, struct segment *segment, uint32_t slot)
-{
-    const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
-    if (segment->slots[slot].quarantine_seen)
-        return;
-    log_cause(s->log, LOG_ERROR, "quarantine", uv_now(s->loop),
-              "segment %s (uid %u) slot %" PRIu32 " position %" PRIu64 ": %s; slot quarantined, %" PRIu64
-              " bytes unreadable",
-              segment->name, (unsigned)shmring_reader_uid(segment->reader), slot, status->problem_position,
-              status->problem, status->end - status->read);
-    segment_note_quarantine(segment, slot, s->stats, &s->orphaned);
-    source_restore_drop(s, &segment->slots[slot]);
-}
-
-/* Learns how far each slot has been written. */
-void source_read_look_ahead(struct source *s, struct segment *segment)
-{
-    uint32_t slots = shmring_reader_slots(segment->reader);
-    for (uint32_t slot = 0; slot < slots; slot++)
-        if (shmring_reader_look(segment->reader, slot) == -EBADMSG)
-            note_quarantine(s, segment, slot);
-}
-
 /* Bounds what of one ring waits in the open batch, so that its producer keeps room to write. Only what the ring itself
  * has in the batch is held against it: a ring that waits for an acknowledgement must not cut the batches of others, nor
  * its own into crumbs, of which the exporter could hold only a few. */
@@ -170,7 +140,7 @@ static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t s
 {
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
     if (status->health != SHMRING_SLOT_SOUND) {
-        note_quarantine(s, segment, slot);
+        segments_note_quarantine(&s->segments, segment, slot);
         return 0;
     }
     if (s->draining && status->read >= segment->slots[slot].drain_target)
@@ -199,7 +169,7 @@ static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t s
         break;
     }
     if (next == -EBADMSG)
-        note_quarantine(s, segment, slot);
+        segments_note_quarantine(&s->segments, segment, slot);
     relieve_pressure(s, segment, slot);
     note_filling(s, segment, status->read - begin);
     return status->read - begin;
@@ -249,15 +219,15 @@ static uint64_t read_tenant(struct source *s, struct tenant *tenant, uint64_t mo
  * is gone on with where it stopped. -> bytes read; *more when data was left for the next pass. */
 uint64_t source_read_pass(struct source *s, bool *more)
 {
-    size_t tenants = s->tenants.count;
+    size_t tenants = s->segments.tenants.count;
     uint64_t share = PASS_BYTES / (tenants > 0 ? tenants : 1), total = 0;
     s->stalled = false;
     s->filled = 0;
     *more = false;
     for (size_t n = tenants; n > 0 && !s->stalled; n--) {
-        uint64_t bytes = read_tenant(s, s->tenants.first, share, more);
+        uint64_t bytes = read_tenant(s, s->segments.tenants.first, share, more);
         if (!s->stalled || bytes > 0)
-            tenants_rotate(&s->tenants);
+            tenants_rotate(&s->segments.tenants);
         total += bytes;
     }
     return total;

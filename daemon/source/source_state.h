@@ -9,10 +9,8 @@
 #include "keeper.h"
 #include "losses.h"
 #include "poll_pace.h"
-#include "ring/discovery.h"
 #include "ring/ring_dir.h"
-#include "ring/segment.h"
-#include "ring/tenant.h"
+#include "ring/segments.h"
 #include "ring/totals.h"
 #include "source.h"
 #include "spool/spool.h"
@@ -24,31 +22,20 @@ struct source {
     struct log *log;
     struct exporter *exporter;
     struct ring_dir dir;
-    struct discovery *discovery;
     uv_timer_t timer; /* the next pass, when there is time until then */
     uv_idle_t again;  /* the next pass at once */
     uint64_t poll_ms;
     uint64_t last_pass_ns;
     uint64_t filled; /* in the pass under way: see struct poll_look */
-    uint64_t state_retry_ms;
     bool draining;
-    bool pressed;  /* more than a quarter of some ring has been read and is not released */
-    bool suspects; /* some segment has probes left */
-    unsigned ticks;
-    bool events_lost; /* of closes, possibly */
-    bool bereft;      /* some segment's owner is dead */
-    bool stalled;     /* the last pass left data behind because the exporter had no room */
-    struct segment *segments;
-    struct tenants tenants; /* the same segments by their users, in order of turns; each costs a descriptor */
-    void *names;            /* tsearch(3) tree of the names of segments and skipped files */
-    struct skipped *skipped;
-    uint64_t waiting; /* found by the scan under way, and not attached */
+    bool pressed; /* more than a quarter of some ring has been read and is not released */
+    bool stalled; /* the last pass left data behind because the exporter had no room */
+    struct segments segments;
     struct shmring_window *window;
     struct batch_pool *pool;
     struct batch *open;
     struct totals totals;
     struct losses losses;
-    struct outcome orphaned; /* of batches in flight when their slot was quarantined */
 
     struct spool *spool;             /* NULL: none */
     struct batch *oldest, *youngest; /* sealed, and their spans nowhere else yet */
@@ -81,34 +68,7 @@ enum { SOURCE_WINDOW_BYTES = 256 << 10 }; /* copied from one slot at a time */
 /* Reads what the rings hold, within a budget. -> bytes read; *more when data was left for the next pass. */
 uint64_t source_read_pass(struct source *source, bool *more);
 
-/* Learns how far a segment's rings are written, without reading them. */
-void source_read_look_ahead(struct source *source, struct segment *segment);
-
 /* Closes the open batch, if there is one, and gives it to the exporter. */
 void source_read_seal(struct source *source);
-
-/* Commits to the ledgers what has been settled. */
-void source_read_release(struct source *source);
-
-/* ---- source_segments.c ---- */
-
-extern const struct discovery_callbacks source_segments_callbacks; /* user: the source */
-
-/* Tells all producers what is in force, and composes the resources anew. */
-void source_segments_publish(struct source *source);
-
-/* Writes to the log what was lost, if there is news. */
-void source_segments_tell_losses(struct source *source);
-
-/* Asks whether the segment's owner lives. */
-void source_segments_probe(struct source *source, struct segment *segment);
-void source_segments_probe_suspects(struct source *source); /* those whose time has come */
-
-/* Bids farewell to segments whose owner is dead and whose every span is settled. */
-void source_segments_dismiss(struct source *source);
-
-void source_segments_free(struct source *source);
-
-bool source_segments_known(const struct source *source, const char *name); /* attached, or left alone */
 
 #endif
