@@ -15,15 +15,13 @@ static void pump(struct exporter *exporter);
 
 static void release(struct exporter *exporter)
 {
-    if (--exporter->handles > 0)
+    if (!ending_release(&exporter->ending))
         return;
-    void (*closed_cb)(void *user) = exporter->closed_cb;
-    void *user = exporter->closed_user;
+    struct ending ending = exporter->ending;
     gzip_free(exporter->gzip);
     free(exporter->authority);
     free(exporter);
-    if (closed_cb)
-        closed_cb(user);
+    ending_tell(&ending);
 }
 
 /* ---- what the uplink says */
@@ -136,7 +134,7 @@ static void arm(struct exporter *exporter)
 /* Makes no callback to the owner. */
 static void pump(struct exporter *exporter)
 {
-    if (exporter->closing)
+    if (exporter->ending.begun)
         return;
     uplink_want(exporter->uplink, exporter_held(exporter) > 0);
     while (can_submit(exporter) && exporter_now_ms(exporter) >= exporter->denied_until_ms) {
@@ -185,7 +183,7 @@ int exporter_start(uv_loop_t *loop, const struct config *config, struct stats *s
     }
     uv_timer_init(loop, &exporter->timer);
     exporter->timer.data = exporter;
-    exporter->handles = 2;
+    ending_hold(&exporter->ending, 2);
     exporter_outcome_trouble(exporter, TROUBLE_CONNECTING, "connecting to %s", exporter->authority);
     *out = exporter;
     return 0;
@@ -238,11 +236,8 @@ static void uplink_closed(void *user)
 
 void exporter_close(struct exporter *exporter, void (*closed_cb)(void *user), void *user)
 {
-    if (!exporter || exporter->closing)
+    if (!exporter || !ending_begin(&exporter->ending, closed_cb, user))
         return;
-    exporter->closing = true;
-    exporter->closed_cb = closed_cb;
-    exporter->closed_user = user;
     uplink_close(exporter->uplink, uplink_closed, exporter);
     while (exporter->held.head)
         exporter_queue_give_back(exporter, exporter->held.head);

@@ -5,6 +5,7 @@
 #ifndef EXPORTER_STATE_H
 #define EXPORTER_STATE_H
 
+#include "base/ending.h"
 #include "batch/delivery.h"
 #include "exporter.h"
 #include "grpc/grpc.h"
@@ -44,10 +45,7 @@ struct exporter {
     enum exporter_trouble_kind trouble_kind;
     char trouble[EXPORTER_TROUBLE_BYTES];
 
-    bool closing;
-    unsigned handles; /* the timer and the uplink */
-    void (*closed_cb)(void *user);
-    void *closed_user;
+    struct ending ending; /* of the timer and the uplink */
 };
 
 static inline uint64_t exporter_now_ms(const struct exporter *exporter)

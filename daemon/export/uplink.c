@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backoff.h"
+#include "base/ending.h"
 #include "base/timer_grid.h"
 #include "token.h"
 #include "uplink_route.h"
@@ -48,24 +49,19 @@ struct uplink {
     unsigned failures; /* to connect, in a row */
     uint64_t random;
     bool wanted;
-    bool closing;
-    size_t handles; /* the timers, and links not yet freed */
-    void (*closed_cb)(void *user);
-    void *closed_user;
+    struct ending ending; /* of the timers, and of links not yet freed */
 };
 
 static void connect_now(struct uplink *uplink);
 
 static void release(struct uplink *uplink)
 {
-    if (--uplink->handles)
+    if (!ending_release(&uplink->ending))
         return;
-    void (*closed_cb)(void *user) = uplink->closed_cb;
-    void *user = uplink->closed_user;
+    struct ending ending = uplink->ending;
     uplink_route_unref(uplink->route);
     free(uplink);
-    if (closed_cb)
-        closed_cb(user);
+    ending_tell(&ending);
 }
 
 __attribute__((format(printf, 3, 4))) static void tell(struct uplink *uplink, enum uplink_notice notice,
@@ -311,7 +307,7 @@ static int add_link(struct uplink *uplink)
         return err;
     link->next = uplink->links;
     uplink->links = uplink->current = link;
-    uplink->handles++;
+    ending_hold(&uplink->ending, 1);
     return 0;
 }
 
@@ -347,7 +343,7 @@ int uplink_start(uv_loop_t *loop, const struct config *config, const char *autho
     uplink->user = user;
     uplink->random = uv_hrtime() ^ (uint64_t)(uintptr_t)uplink;
     uplink->keepalive_ms = config->keepalive_ms;
-    uplink->handles = 3;
+    ending_hold(&uplink->ending, 3);
     uv_timer_init(loop, &uplink->age_timer);
     uv_timer_init(loop, &uplink->connect_timer);
     uv_timer_init(loop, &uplink->watch_timer);
@@ -413,11 +409,8 @@ static void timer_closed(uv_handle_t *timer)
 
 void uplink_close(struct uplink *uplink, void (*closed_cb)(void *user), void *user)
 {
-    if (uplink->closing)
+    if (!ending_begin(&uplink->ending, closed_cb, user))
         return;
-    uplink->closing = true;
-    uplink->closed_cb = closed_cb;
-    uplink->closed_user = user;
     uplink->current = NULL;
     for (struct link *link = uplink->links; link; link = link->next)
         link_close(link);

@@ -71,8 +71,7 @@ static const char *from_env(const char *name, const char *other_name)
 static int choose_proxy(struct uplink_route *route, struct buf *why)
 {
     const char *url = from_env("https_proxy", "HTTPS_PROXY");
-    if (route->unix_socket || !url ||
-        proxy_is_bypassed(from_env("no_proxy", "NO_PROXY"), route->host, route->port))
+    if (route->unix_socket || !url || proxy_is_bypassed(from_env("no_proxy", "NO_PROXY"), route->host, route->port))
         return 0;
     int err = proxy_parse(url, &route->proxy);
     if (err == -EINVAL) /* without the value: it may hold a password */

@@ -259,7 +259,7 @@ void channel_init(uv_loop_t *loop, struct channel *channel, struct h2 *h2, struc
     channel->h2 = h2;
     channel->tls = tls;
     channel->budget_since_ms = uv_now(loop);
-    channel->handles = 1;
+    ending_hold(&channel->ending, 1);
     uv_prepare_init(loop, &channel->flush_soon);
     channel->flush_soon.data = channel;
 }
@@ -268,7 +268,7 @@ int channel_start(struct channel *channel, uv_stream_t *stream)
 {
     stream->data = channel;
     channel->stream = stream;
-    channel->handles++;
+    ending_hold(&channel->ending, 1);
     int err = uv_read_start(stream, on_alloc, on_read);
     if (!err)
         channel_flush(channel);
@@ -286,13 +286,14 @@ void channel_stop(struct channel *channel)
 static void handle_closed(uv_handle_t *handle)
 {
     struct channel *channel = handle->data;
-    if (--channel->handles)
+    if (!ending_release(&channel->ending))
         return;
+    struct ending ending = channel->ending;
     h2_free(channel->h2);
     tls_free(channel->tls);
     buf_done(&channel->out);
     buf_done(&channel->plain);
-    channel->closed_cb(channel->user);
+    ending_tell(&ending);
 }
 
 static void stream_closed(uv_handle_t *stream)
@@ -304,7 +305,7 @@ static void stream_closed(uv_handle_t *stream)
 void channel_close(struct channel *channel, void (*closed_cb)(void *user))
 {
     channel_stop(channel);
-    channel->closed_cb = closed_cb;
+    ending_begin(&channel->ending, closed_cb, channel->user);
     uv_close((uv_handle_t *)&channel->flush_soon, handle_closed);
     if (!channel->stream)
         return;

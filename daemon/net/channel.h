@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "base/buf.h"
+#include "base/ending.h"
 #include "grpc/h2.h"
 #include "tls/tls.h"
 
@@ -48,9 +49,7 @@ struct channel {
     uint64_t budget_frames; /* seen before this second */
     uint64_t budget_sent;   /* bytes sent in this second */
     char read_buffer[CHANNEL_READ_BYTES];
-
-    unsigned handles;
-    void (*closed_cb)(void *user);
+    struct ending ending;
 };
 
 /* Owns h2 and tls (NULL: plaintext) from now on. Then channel_close has to be called. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/ending.h"
 #include "channel.h"
 #include "keepalive.h"
 
@@ -26,12 +27,8 @@ struct conn {
     bool was_ready;  /* when it was last looked at */
     bool once_ready; /* ever */
     bool down;
-    bool closing;
     char why[WHY_BYTES];
-
-    unsigned handles; /* the timer, keepalive's, and the channel */
-    void (*closed_cb)(void *user);
-    void *closed_user;
+    struct ending ending; /* of the timer, keepalive's, and the channel */
 };
 
 static const char CLEAR_SECRET[] =
@@ -44,7 +41,7 @@ static const char NO_CALL[] =
 
 __attribute__((format(printf, 3, 4))) static void fail(struct conn *conn, enum conn_end end, const char *format, ...)
 {
-    if (conn->down || conn->closing)
+    if (conn->down || conn->ending.begun)
         return;
     conn->down = true;
     const struct dial_target *target = &conn->settings->target;
@@ -60,7 +57,7 @@ __attribute__((format(printf, 3, 4))) static void fail(struct conn *conn, enum c
     keepalive_stop(&conn->keepalive);
     channel_stop(&conn->channel);
     h2_abort(conn->channel.h2, conn->why);
-    if (!conn->closing)
+    if (!conn->ending.begun)
         conn->callbacks.on_down_cb(conn->user, end, conn->why);
 }
 
@@ -119,14 +116,14 @@ static void on_moved(void *user)
 static void on_result(void *user, void *call, const struct grpc_result *result)
 {
     struct conn *conn = user;
-    if (!conn->closing)
+    if (!conn->ending.begun)
         conn->callbacks.on_result_cb(conn->user, call, result);
 }
 
 static void on_goaway(void *user)
 {
     struct conn *conn = user;
-    if (!conn->closing)
+    if (!conn->ending.begun)
         conn->callbacks.on_goaway_cb(conn->user);
 }
 
@@ -223,14 +220,14 @@ int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struc
     conn->connect_timer.data = conn;
     keepalive_init(loop, &conn->keepalive, settings->keepalive_ms, settings->keepalive_answer_ms, on_keepalive,
                    on_silence, conn);
-    conn->handles = 3;
+    ending_hold(&conn->ending, 3);
     *out = conn;
     return 0;
 }
 
 bool conn_ready(const struct conn *conn)
 {
-    return conn->channel.stream && !conn->down && !conn->closing && h2_ready(conn->channel.h2);
+    return conn->channel.stream && !conn->down && !conn->ending.begun && h2_ready(conn->channel.h2);
 }
 
 bool conn_down(const struct conn *conn)
@@ -261,13 +258,11 @@ void conn_cancel(struct conn *conn, void *call)
 
 static void release(struct conn *conn)
 {
-    if (--conn->handles)
+    if (!ending_release(&conn->ending))
         return;
-    void (*closed_cb)(void *user) = conn->closed_cb;
-    void *user = conn->closed_user;
+    struct ending ending = conn->ending;
     free(conn);
-    if (closed_cb)
-        closed_cb(user);
+    ending_tell(&ending);
 }
 
 static void timer_closed(uv_handle_t *timer)
@@ -282,11 +277,8 @@ static void channel_closed(void *user)
 
 void conn_close(struct conn *conn, void (*closed_cb)(void *user), void *user)
 {
-    if (conn->closing)
+    if (!ending_begin(&conn->ending, closed_cb, user))
         return;
-    conn->closing = true;
-    conn->closed_cb = closed_cb;
-    conn->closed_user = user;
     dial_stop(conn->dial);
     uv_close((uv_handle_t *)&conn->connect_timer, timer_closed);
     conn->keepalive.timer.data = conn;
