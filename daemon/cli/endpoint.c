@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -23,6 +24,11 @@ struct endpoint {
     struct store *store;
     struct receiver *receiver;
     struct query *query;
+};
+
+struct settings {
+    const char *listen_address, *http_address;
+    uint64_t memory_bytes;
 };
 
 static int listen_on(const char *flag, const char *address, char bound[LISTEN_ADDRESS_MAX])
@@ -74,50 +80,55 @@ static int start(struct endpoint *endpoint, uint64_t memory_bytes, int grpc_fd, 
     return err;
 }
 
+static const struct option_row rows[] = {
+    {.name = "listen",
+     .type = OPTION_TEXT,
+     .member = offsetof(struct settings, listen_address),
+     .argument = "HOST:PORT",
+     .help = "OTLP/gRPC in plaintext (127.0.0.1:4317); port 0: any"},
+    {.name = "http",
+     .type = OPTION_TEXT,
+     .member = offsetof(struct settings, http_address),
+     .argument = "HOST:PORT",
+     .help = "page and query API (127.0.0.1:16686); port 0: any"},
+    {.name = "memory",
+     .type = OPTION_BYTES,
+     .member = offsetof(struct settings, memory_bytes),
+     .argument = "SIZE",
+     .min = STORE_MIN_BYTES,
+     .help = "for traces; the oldest go when it is full (64MiB)"},
+};
+
+static const struct option_table table = {
+    .command = "aistrace endpoint",
+    .summary = "Receives spans over OTLP/gRPC and keeps the latest traces in memory. TERM or INT ends it.",
+    .epilogue =
+        "See the traces in a browser at the --http address, with `aistrace traces`, or by GET there: /v1/traces\n"
+        "(parameters service, name, trace, limit, min_duration), /v1/stats, and Jaeger's query API at /api.",
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(*rows),
+};
+
 int cli_endpoint(int argc, char **argv)
 {
-    const char *listen_address = "127.0.0.1:4317", *http_address = "127.0.0.1:16686";
-    uint64_t memory_bytes = STORE_DEFAULT_BYTES;
-    const struct option_row rows[] = {
-        {.name = "listen",
-         .type = OPTION_TEXT,
-         .out = &listen_address,
-         .argument = "HOST:PORT",
-         .help = "OTLP/gRPC in plaintext (127.0.0.1:4317); port 0: any"},
-        {.name = "http",
-         .type = OPTION_TEXT,
-         .out = &http_address,
-         .argument = "HOST:PORT",
-         .help = "page and query API (127.0.0.1:16686); port 0: any"},
-        {.name = "memory",
-         .type = OPTION_BYTES,
-         .out = &memory_bytes,
-         .argument = "SIZE",
-         .min = STORE_MIN_BYTES,
-         .help = "for traces; the oldest go when it is full (64MiB)"},
-    };
-    const struct option_table table = {
-        .command = "aistrace endpoint",
-        .summary = "Receives spans over OTLP/gRPC and keeps the latest traces in memory. TERM or INT ends it.",
-        .epilogue =
-            "See the traces in a browser at the --http address, with `aistrace traces`, or by GET there: /v1/traces\n"
-            "(parameters service, name, trace, limit, min_duration), /v1/stats, and Jaeger's query API at /api.",
-        .rows = rows,
-        .count = sizeof(rows) / sizeof(*rows),
+    struct settings settings = {
+        .listen_address = "127.0.0.1:4317",
+        .http_address = "127.0.0.1:16686",
+        .memory_bytes = STORE_DEFAULT_BYTES,
     };
     struct endpoint endpoint = {0};
     char grpc_bound[LISTEN_ADDRESS_MAX], http_bound[LISTEN_ADDRESS_MAX];
     int exit_code;
-    if (!options_parse(&table, argc, argv, &exit_code))
+    if (!options_parse(&table, argc, argv, &settings, &exit_code))
         return exit_code;
     signal(SIGPIPE, SIG_IGN);
-    int grpc_fd = listen_on("--listen", listen_address, grpc_bound);
-    int http_fd = grpc_fd < 0 ? grpc_fd : listen_on("--http", http_address, http_bound);
+    int grpc_fd = listen_on("--listen", settings.listen_address, grpc_bound);
+    int http_fd = grpc_fd < 0 ? grpc_fd : listen_on("--http", settings.http_address, http_bound);
     if (http_fd < 0)
         return grpc_fd == -EINVAL || http_fd == -EINVAL ? EXIT_USAGE : EXIT_UNREACHABLE;
     int err = uv_loop_init(&endpoint.loop);
     if (!err)
-        err = start(&endpoint, memory_bytes, grpc_fd, http_fd);
+        err = start(&endpoint, settings.memory_bytes, grpc_fd, http_fd);
     if (err) {
         fprintf(stderr, "aistrace endpoint: cannot start: %s\n", strerror(-err));
         return EXIT_INTERNAL;

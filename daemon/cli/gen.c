@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,87 +271,92 @@ static int run(struct gen *gen, int *exit_code)
     return err;
 }
 
+static const struct option_row rows[] = {
+    {.name = "count",
+     .type = OPTION_COUNT,
+     .member = offsetof(struct gen, count),
+     .argument = "N",
+     .help = "spans in all; default 1000, unless there is a duration"},
+    {.name = "duration",
+     .type = OPTION_DURATION,
+     .member = offsetof(struct gen, duration_ns),
+     .argument = "TIME",
+     .help = "how long, such as 10s"},
+    {.name = "rate",
+     .type = OPTION_COUNT,
+     .member = offsetof(struct gen, rate),
+     .argument = "R",
+     .max = 1000000000,
+     .help = "spans a second, of all threads (0: as fast as possible)"},
+    {.name = "threads",
+     .type = OPTION_COUNT,
+     .member = offsetof(struct gen, threads),
+     .argument = "N",
+     .min = 1,
+     .max = MAX_THREADS,
+     .help = "threads (1)"},
+    {.name = "children",
+     .type = OPTION_COUNT,
+     .member = offsetof(struct gen, children),
+     .argument = "N",
+     .max = 1000000,
+     .help = "of each root (3)"},
+    {.name = "attributes",
+     .type = OPTION_COUNT,
+     .member = offsetof(struct gen, attributes),
+     .argument = "N",
+     .max = MAX_ATTRIBUTES,
+     .help = "of each span, of all types in turn (6)"},
+    {.name = "service",
+     .type = OPTION_TEXT,
+     .member = offsetof(struct gen, service),
+     .argument = "NAME",
+     .help = "service.name (aistrace-gen)"},
+    {.name = "name",
+     .type = OPTION_TEXT,
+     .member = offsetof(struct gen, name),
+     .argument = "NAME",
+     .help = "of the roots (work)"},
+    {.name = "ring-dir",
+     .type = OPTION_TEXT,
+     .member = offsetof(struct gen, ring_dir),
+     .argument = "DIR",
+     .help = "ring directory (AIS_TRACING_RING_DIR, else /dev/shm/aistrace)"},
+    {.name = "ring-size",
+     .type = OPTION_BYTES,
+     .member = offsetof(struct gen, ring_bytes),
+     .argument = "SIZE",
+     .help = "of each thread's ring (AIS_TRACING_RING_SIZE, else 1MiB)"},
+    {.name = "log",
+     .type = OPTION_TEXT,
+     .member = offsetof(struct gen, log_path),
+     .argument = "FILE",
+     .help = "write every span's ids before it is attempted"},
+    {.name = "linger",
+     .type = OPTION_COUNT,
+     .member = offsetof(struct gen, linger_s),
+     .argument = "S",
+     .max = 86400,
+     .help = "seconds to stay after the last span (0)"},
+};
+
+static const struct option_table table = {
+    .command = "aistrace gen",
+    .summary = "Generates spans through libaistrace, as any traced program does; TERM or INT ends it early.\n"
+               "Its last line is JSON: attempted, committed, dropped by reason.",
+    .epilogue =
+        "--log FILE: a line per span, `trace_id span_id parent_span_id sampled`; a root's parent is zeros, sampled\n"
+        "is 0 or 1. If gen is killed by SIGKILL every attempted span is there all the same; the file then has gaps\n"
+        "of NUL bytes: take it in pieces of 69 bytes and skip those that do not end in a newline.",
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(*rows),
+};
+
 int cli_gen(int argc, char **argv)
 {
     struct gen gen = {.threads = 1, .children = 3, .attributes = 6, .service = "aistrace-gen", .name = "work"};
-    const struct option_row rows[] = {
-        {.name = "count",
-         .type = OPTION_COUNT,
-         .out = &gen.count,
-         .argument = "N",
-         .help = "spans in all; default 1000, unless there is a duration"},
-        {.name = "duration",
-         .type = OPTION_DURATION,
-         .out = &gen.duration_ns,
-         .argument = "TIME",
-         .help = "how long, such as 10s"},
-        {.name = "rate",
-         .type = OPTION_COUNT,
-         .out = &gen.rate,
-         .argument = "R",
-         .max = 1000000000,
-         .help = "spans a second, of all threads (0: as fast as possible)"},
-        {.name = "threads",
-         .type = OPTION_COUNT,
-         .out = &gen.threads,
-         .argument = "N",
-         .min = 1,
-         .max = MAX_THREADS,
-         .help = "threads (1)"},
-        {.name = "children",
-         .type = OPTION_COUNT,
-         .out = &gen.children,
-         .argument = "N",
-         .max = 1000000,
-         .help = "of each root (3)"},
-        {.name = "attributes",
-         .type = OPTION_COUNT,
-         .out = &gen.attributes,
-         .argument = "N",
-         .max = MAX_ATTRIBUTES,
-         .help = "of each span, of all types in turn (6)"},
-        {.name = "service",
-         .type = OPTION_TEXT,
-         .out = &gen.service,
-         .argument = "NAME",
-         .help = "service.name (aistrace-gen)"},
-        {.name = "name", .type = OPTION_TEXT, .out = &gen.name, .argument = "NAME", .help = "of the roots (work)"},
-        {.name = "ring-dir",
-         .type = OPTION_TEXT,
-         .out = &gen.ring_dir,
-         .argument = "DIR",
-         .help = "ring directory (AIS_TRACING_RING_DIR, else /dev/shm/aistrace)"},
-        {.name = "ring-size",
-         .type = OPTION_BYTES,
-         .out = &gen.ring_bytes,
-         .argument = "SIZE",
-         .help = "of each thread's ring (AIS_TRACING_RING_SIZE, else 1MiB)"},
-        {.name = "log",
-         .type = OPTION_TEXT,
-         .out = &gen.log_path,
-         .argument = "FILE",
-         .help = "write every span's ids before it is attempted"},
-        {.name = "linger",
-         .type = OPTION_COUNT,
-         .out = &gen.linger_s,
-         .argument = "S",
-         .max = 86400,
-         .help = "seconds to stay after the last span (0)"},
-    };
-    const struct option_table table = {
-        .command = "aistrace gen",
-        .summary = "Generates spans through libaistrace, as any traced program does; TERM or INT ends it early.\n"
-                   "Its last line is JSON: attempted, committed, dropped by reason.",
-        .epilogue = "--log FILE: a line per span, `trace_id span_id parent_span_id sampled`; a root's parent is zeros, "
-                    "sampled\n"
-                    "is 0 or 1. If gen is killed by SIGKILL every attempted span is there all the same; the file then "
-                    "has gaps\n"
-                    "of NUL bytes: take it in pieces of 69 bytes and skip those that do not end in a newline.",
-        .rows = rows,
-        .count = sizeof(rows) / sizeof(*rows),
-    };
     int exit_code;
-    if (!options_parse(&table, argc, argv, &exit_code))
+    if (!options_parse(&table, argc, argv, &gen, &exit_code))
         return exit_code;
     if (!gen.count && !gen.duration_ns)
         gen.count = 1000;

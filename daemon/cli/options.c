@@ -41,16 +41,6 @@ static int parse_number(const char *text, const struct unit *units, uint64_t *ou
     return -EINVAL;
 }
 
-int options_parse_bytes(const char *text, uint64_t *out)
-{
-    return parse_number(text, byte_units, out);
-}
-
-int options_parse_duration(const char *text, uint64_t *out_ns)
-{
-    return parse_number(text, duration_units, out_ns);
-}
-
 static const struct {
     const struct unit *units;
     const char *expects;
@@ -98,10 +88,12 @@ static const struct option_row *find(const struct option_table *table, const cha
     return NULL;
 }
 
-static bool store(const struct option_table *table, const struct option_row *row, const char *value, int *exit_code)
+static bool store(const struct option_table *table, const struct option_row *row, const char *value, void *filled,
+                  int *exit_code)
 {
+    void *member = (char *)filled + row->member;
     if (row->type == OPTION_TEXT) {
-        *(const char **)row->out = value;
+        *(const char **)member = value;
         return true;
     }
     uint64_t number = 0;
@@ -112,13 +104,13 @@ static bool store(const struct option_table *table, const struct option_row *row
         fprintf(stderr, "%s: --%s %s: out of range (%" PRIu64 " to %" PRIu64 ")\n", table->command, row->name, value,
                 row->min, row->max ? row->max : UINT64_MAX);
     else {
-        *(uint64_t *)row->out = number;
+        *(uint64_t *)member = number;
         return true;
     }
     return fail(table, exit_code);
 }
 
-bool options_parse(const struct option_table *table, int argc, char **argv, int *exit_code)
+bool options_parse(const struct option_table *table, int argc, char **argv, void *filled, int *exit_code)
 {
     for (int i = 1; i < argc; i++) {
         const char *value;
@@ -141,7 +133,7 @@ bool options_parse(const struct option_table *table, int argc, char **argv, int 
                 fprintf(stderr, "%s: --%s takes no value\n", table->command, row->name);
                 return fail(table, exit_code);
             }
-            *(bool *)row->out = true;
+            *(bool *)(void *)((char *)filled + row->member) = true;
             continue;
         }
         if (!value && ++i < argc)
@@ -150,7 +142,7 @@ bool options_parse(const struct option_table *table, int argc, char **argv, int 
             fprintf(stderr, "%s: --%s wants a value: %s\n", table->command, row->name, row->argument);
             return fail(table, exit_code);
         }
-        if (!store(table, row, value, exit_code))
+        if (!store(table, row, value, filled, exit_code))
             return false;
     }
     return true;

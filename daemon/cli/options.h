@@ -11,7 +11,7 @@
 
 enum { EXIT_USAGE = 64, EXIT_UNREACHABLE = 69, EXIT_INTERNAL = 70 };
 
-/* What the value is, and the type `out` points to. */
+/* What the value is, and the type of the member that takes it. */
 enum option_type {
     OPTION_SWITCH,   /* bool; takes no value */
     OPTION_TEXT,     /* const char * */
@@ -24,7 +24,7 @@ struct option_row {
     const char *name; /* without dashes */
     char letter;      /* 0: none */
     enum option_type type;
-    void *out;            /* holds the default */
+    size_t member;        /* of the struct that options_parse fills: offsetof; holds the default */
     uint64_t min, max;    /* of the numeric types; max 0: none */
     const char *argument; /* in the help: "N" */
     const char *help;
@@ -38,11 +38,9 @@ struct option_table {
     size_t count;
 };
 
-/* -> true: go on. False: *exit_code says how to end; help was printed on stdout, or what is wrong on stderr. */
-bool options_parse(const struct option_table *table, int argc, char **argv, int *exit_code);
-
-/* "64MiB", "10s": -> 0, -EINVAL, -ERANGE. A size without unit is bytes; a duration needs its unit. */
-int options_parse_bytes(const char *text, uint64_t *out);
-int options_parse_duration(const char *text, uint64_t *out_ns);
+/* Fills the struct whose members the rows name; texts are borrowed from argv. A size without unit is bytes, a duration
+ * needs its unit. -> true: go on. False: *exit_code says how to end; help was printed on stdout, or what is wrong on
+ * stderr. */
+bool options_parse(const struct option_table *table, int argc, char **argv, void *filled, int *exit_code);
 
 #endif

@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <locale.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,68 +216,73 @@ static bool wants_colour(void)
     return isatty(STDOUT_FILENO) && !(no_colour && *no_colour) && !(terminal && strcmp(terminal, "dumb") == 0);
 }
 
+static const struct option_row rows[] = {
+    {.name = "endpoint",
+     .letter = 'e',
+     .type = OPTION_TEXT,
+     .member = offsetof(struct traces, endpoint),
+     .argument = "URL",
+     .help = "query API of an `aistrace endpoint` (http://localhost:16686)"},
+    {.name = "service",
+     .letter = 's',
+     .type = OPTION_TEXT,
+     .member = offsetof(struct traces, service),
+     .argument = "NAME",
+     .help = "traces with a span of this service"},
+    {.name = "name",
+     .letter = 'n',
+     .type = OPTION_TEXT,
+     .member = offsetof(struct traces, name),
+     .argument = "NAME",
+     .help = "traces with a span of this name"},
+    {.name = "trace",
+     .letter = 't',
+     .type = OPTION_TEXT,
+     .member = offsetof(struct traces, trace),
+     .argument = "ID",
+     .help = "this trace: 32 hexadecimal digits"},
+    {.name = "min-duration",
+     .type = OPTION_TEXT,
+     .member = offsetof(struct traces, min_duration),
+     .argument = "TIME",
+     .help = "traces at least this long, such as 10ms"},
+    {.name = "limit",
+     .letter = 'l',
+     .type = OPTION_COUNT,
+     .member = offsetof(struct traces, limit),
+     .argument = "N",
+     .help = "the newest so many (20); 0: all"},
+    {.name = "wait",
+     .letter = 'w',
+     .type = OPTION_DURATION,
+     .member = offsetof(struct traces, wait_ns),
+     .argument = "TIME",
+     .help = "how long to wait for the endpoint's first spans (2s)"},
+    {.name = "all",
+     .letter = 'a',
+     .type = OPTION_SWITCH,
+     .member = offsetof(struct traces, render.everything),
+     .help = "all attributes in full, events, links, ids, resource"},
+    {.name = "json",
+     .type = OPTION_SWITCH,
+     .member = offsetof(struct traces, json),
+     .help = "OTLP/JSON, a line per trace"},
+};
+
+static const struct option_table table = {
+    .command = "aistrace traces",
+    .summary = "Shows an endpoint's traces as trees, the newest last.",
+    .epilogue = "Marks: ✗ error, ✓ explicitly ok, ? the span's parent is not (yet) there.\n"
+                "The bar says when in its trace a span ran. COLUMNS and NO_COLOR are honoured.",
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(*rows),
+};
+
 int cli_traces(int argc, char **argv)
 {
     struct traces traces = {.endpoint = "http://localhost:16686", .limit = 20, .wait_ns = 2000000000};
-    const struct option_row rows[] = {
-        {.name = "endpoint",
-         .letter = 'e',
-         .type = OPTION_TEXT,
-         .out = &traces.endpoint,
-         .argument = "URL",
-         .help = "query API of an `aistrace endpoint` (http://localhost:16686)"},
-        {.name = "service",
-         .letter = 's',
-         .type = OPTION_TEXT,
-         .out = &traces.service,
-         .argument = "NAME",
-         .help = "traces with a span of this service"},
-        {.name = "name",
-         .letter = 'n',
-         .type = OPTION_TEXT,
-         .out = &traces.name,
-         .argument = "NAME",
-         .help = "traces with a span of this name"},
-        {.name = "trace",
-         .letter = 't',
-         .type = OPTION_TEXT,
-         .out = &traces.trace,
-         .argument = "ID",
-         .help = "this trace: 32 hexadecimal digits"},
-        {.name = "min-duration",
-         .type = OPTION_TEXT,
-         .out = &traces.min_duration,
-         .argument = "TIME",
-         .help = "traces at least this long, such as 10ms"},
-        {.name = "limit",
-         .letter = 'l',
-         .type = OPTION_COUNT,
-         .out = &traces.limit,
-         .argument = "N",
-         .help = "the newest so many (20); 0: all"},
-        {.name = "wait",
-         .letter = 'w',
-         .type = OPTION_DURATION,
-         .out = &traces.wait_ns,
-         .argument = "TIME",
-         .help = "how long to wait for the endpoint's first spans (2s)"},
-        {.name = "all",
-         .letter = 'a',
-         .type = OPTION_SWITCH,
-         .out = &traces.render.everything,
-         .help = "all attributes in full, events, links, ids, resource"},
-        {.name = "json", .type = OPTION_SWITCH, .out = &traces.json, .help = "OTLP/JSON, a line per trace"},
-    };
-    const struct option_table table = {
-        .command = "aistrace traces",
-        .summary = "Shows an endpoint's traces as trees, the newest last.",
-        .epilogue = "Marks: ✗ error, ✓ explicitly ok, ? the span's parent is not (yet) there.\n"
-                    "The bar says when in its trace a span ran. COLUMNS and NO_COLOR are honoured.",
-        .rows = rows,
-        .count = sizeof(rows) / sizeof(*rows),
-    };
     int exit_code;
-    if (!options_parse(&table, argc, argv, &exit_code))
+    if (!options_parse(&table, argc, argv, &traces, &exit_code))
         return exit_code;
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         setlocale(LC_CTYPE, "");

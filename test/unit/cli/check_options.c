@@ -1,28 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "cli/options.h"
 #include "support/test.h"
 
-static uint64_t count, bytes;
-static const char *text;
-static bool on;
+static struct given {
+    uint64_t count, bytes, duration_ns;
+    const char *text;
+    bool on;
+} given;
 
+static const struct option_row rows[] = {
+    {.name = "count",
+     .type = OPTION_COUNT,
+     .member = offsetof(struct given, count),
+     .argument = "N",
+     .min = 1,
+     .max = 10},
+    {.name = "size", .type = OPTION_BYTES, .member = offsetof(struct given, bytes), .argument = "SIZE"},
+    {.name = "time", .type = OPTION_DURATION, .member = offsetof(struct given, duration_ns), .argument = "TIME"},
+    {.name = "text", .letter = 't', .type = OPTION_TEXT, .member = offsetof(struct given, text), .argument = "TEXT"},
+    {.name = "on", .letter = 'o', .type = OPTION_SWITCH, .member = offsetof(struct given, on)},
+};
+
+/* -> -1: to go on; else the exit code */
 static int parse(int argc, char **argv)
 {
-    const struct option_row rows[] = {
-        {.name = "count", .type = OPTION_COUNT, .out = &count, .argument = "N", .min = 1, .max = 10},
-        {.name = "size", .type = OPTION_BYTES, .out = &bytes, .argument = "SIZE"},
-        {.name = "text", .letter = 't', .type = OPTION_TEXT, .out = &text, .argument = "TEXT"},
-        {.name = "on", .letter = 'o', .type = OPTION_SWITCH, .out = &on},
-    };
-    const struct option_table table = {.command = "test", .summary = "", .rows = rows, .count = 4};
+    static const struct option_table table = {.command = "test", .summary = "", .rows = rows, .count = COUNT(rows)};
     int exit_code = -1;
-    count = bytes = 0;
-    text = NULL;
-    on = false;
-    return options_parse(&table, argc, argv, &exit_code) ? -1 : exit_code;
+    given = (struct given){0};
+    return options_parse(&table, argc, argv, &given, &exit_code) ? -1 : exit_code;
 }
 
 #define PARSE(...)                                                                                                     \
@@ -31,12 +39,12 @@ static int parse(int argc, char **argv)
 TEST(values_stand_alone_or_behind_an_equals_sign)
 {
     ck_assert_int_eq(PARSE("--count", "3", "--size=4KiB", "-t", "--x", "--on"), -1);
-    ck_assert_uint_eq(count, 3);
-    ck_assert_uint_eq(bytes, 4096);
-    ck_assert_str_eq(text, "--x");
-    ck_assert(on);
+    ck_assert_uint_eq(given.count, 3);
+    ck_assert_uint_eq(given.bytes, 4096);
+    ck_assert_str_eq(given.text, "--x");
+    ck_assert(given.on);
     ck_assert_int_eq(PARSE("--text=", "-o"), -1);
-    ck_assert_str_eq(text, "");
+    ck_assert_str_eq(given.text, "");
 }
 
 TEST(wrong_usage_is_64)
@@ -64,20 +72,21 @@ TEST(help_is_a_success)
 
 TEST(sizes_and_durations_have_units)
 {
-    uint64_t value = 7;
-    ck_assert_int_eq(options_parse_bytes("64MiB", &value), 0);
-    ck_assert_uint_eq(value, 64u << 20);
-    ck_assert_int_eq(options_parse_bytes("1GB", &value), 0);
-    ck_assert_uint_eq(value, 1000000000);
-    ck_assert_int_eq(options_parse_bytes("12", &value), 0);
-    ck_assert_uint_eq(value, 12);
-    ck_assert_int_eq(options_parse_duration("200ms", &value), 0);
-    ck_assert_uint_eq(value, 200000000);
-    ck_assert_int_eq(options_parse_duration("2h", &value), 0);
-    ck_assert_uint_eq(value, 7200000000000);
-    ck_assert_int_eq(options_parse_duration("10", &value), -EINVAL);
-    ck_assert_int_eq(options_parse_bytes("1 MiB", &value), -EINVAL);
-    ck_assert_int_eq(options_parse_bytes("", &value), -EINVAL);
-    ck_assert_int_eq(options_parse_bytes("99999999999GiB", &value), -ERANGE);
-    ck_assert_uint_eq(value, 7200000000000);
+    static const struct {
+        const char *text;
+        uint64_t value;
+    } sizes[] = {{"64MiB", 64u << 20}, {"1GB", 1000000000}, {"12", 12}},
+      durations[] = {{"200ms", 200000000}, {"2h", 7200000000000}};
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        ck_assert_int_eq(PARSE("--size", (char *)sizes[i].text), -1);
+        ck_assert_uint_eq(given.bytes, sizes[i].value);
+    }
+    for (size_t i = 0; i < COUNT(durations); i++) {
+        ck_assert_int_eq(PARSE("--time", (char *)durations[i].text), -1);
+        ck_assert_uint_eq(given.duration_ns, durations[i].value);
+    }
+    ck_assert_int_eq(PARSE("--time", "10"), EXIT_USAGE);
+    ck_assert_int_eq(PARSE("--size", "1 MiB"), EXIT_USAGE);
+    ck_assert_int_eq(PARSE("--size", ""), EXIT_USAGE);
+    ck_assert_int_eq(PARSE("--size", "99999999999GiB"), EXIT_USAGE);
 }
