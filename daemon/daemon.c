@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "admin/admin.h"
+#include "admin/metrics.h"
 #include "base/buf.h"
 #include "base/file_watch.h"
 #include "base/stats.h"
@@ -56,7 +57,7 @@ static void on_metrics(void *user, struct buf *out)
     struct daemon *d = user;
     struct stats_snapshot snapshot;
     source_snapshot(d->source, &snapshot);
-    stats_render(out, &snapshot);
+    metrics_render(out, &snapshot);
 }
 
 /* An invalid configuration on disk is told, but hinders no delivery. */
@@ -117,7 +118,7 @@ static void close_all(struct daemon *d)
 }
 
 /* "invalid 3, refused 5", or "". */
-static void list_dropped(const struct outcome *outcome, struct buf *out)
+static void list_dropped(const struct shmring_counts *outcome, struct buf *out)
 {
     for (unsigned i = 0; i < DROP_REASONS; i++) {
         if (outcome->dropped[i] > 0)

@@ -42,12 +42,13 @@ static bool allocated(const struct shmring_reader *reader, uint64_t offset, uint
 
 static bool ledger_sum(const struct shmring_ledger *ledger, uint64_t *out)
 {
-    uint64_t sum = ledger->exported;
-    if (__builtin_add_overflow(sum, ledger->sampled_out, &sum) || __builtin_add_overflow(sum, ledger->rejected, &sum) ||
-        __builtin_add_overflow(sum, ledger->spooled, &sum))
+    uint64_t sum = ledger->counts.exported;
+    if (__builtin_add_overflow(sum, ledger->counts.sampled_out, &sum) ||
+        __builtin_add_overflow(sum, ledger->counts.rejected, &sum) ||
+        __builtin_add_overflow(sum, ledger->counts.spooled, &sum))
         return false;
     for (uint32_t reason = 0; reason < SHMRING_LEDGER_REASONS; reason++)
-        if (__builtin_add_overflow(sum, ledger->dropped[reason], &sum))
+        if (__builtin_add_overflow(sum, ledger->counts.dropped[reason], &sum))
             return false;
     *out = sum;
     return true;

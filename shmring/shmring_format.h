@@ -117,6 +117,7 @@ enum shmring_drop {
     SHMRING_DROP_DISABLED,  /* per slot, or per segment for a thread without slot */
     SHMRING_DROP_NO_SLOT,   /* per segment: more threads than slots */
     SHMRING_DROP_NO_MEMORY, /* per segment: the tmpfs has no room for the thread's ring */
+    SHMRING_DROP_RESERVED,  /* this and the next: not yet in use */
     SHMRING_DROP_REASONS = 8
 };
 
@@ -148,17 +149,29 @@ struct shmring_producer {
 };
 static_assert(sizeof(struct shmring_producer) == SHMRING_SLOT_STRIDE, "producer stride");
 
-/* What became of the records before cpos. Its sum (all but cpos) is the number of those records. */
-struct shmring_ledger {
-    uint64_t cpos; /* bytes before it are released */
+/* What became of records. */
+struct shmring_counts {
     uint64_t exported;
     uint64_t sampled_out;
     uint64_t rejected;
     uint64_t spooled;
     uint64_t dropped[SHMRING_LEDGER_REASONS]; /* the consumer's reasons; the ring only adds them up */
+};
+
+/* What became of the records before cpos: the counts' sum is the number of those records. */
+struct shmring_ledger {
+    uint64_t cpos; /* bytes before it are released */
+    struct shmring_counts counts;
     uint64_t reserved[3];
 };
 static_assert(sizeof(struct shmring_ledger) == 128, "ledger is two cache lines");
+static_assert(offsetof(struct shmring_ledger, counts.exported) == 8 &&
+                  offsetof(struct shmring_ledger, counts.sampled_out) == 16 &&
+                  offsetof(struct shmring_ledger, counts.rejected) == 24 &&
+                  offsetof(struct shmring_ledger, counts.spooled) == 32 &&
+                  offsetof(struct shmring_ledger, counts.dropped) == 40 &&
+                  offsetof(struct shmring_ledger, reserved) == 104,
+              "the counts follow the position without a gap");
 
 /* Commit: write the copy that selector does not name, store selector (release), store cpos_pub (release).
  * Producers read cpos_pub only; a restarted consumer reads the selected copy only. */

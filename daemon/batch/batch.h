@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 
 #include "base/buf.h"
-#include "base/stats.h"
+#include "base/outcome.h"
 #include "span/otlp_encode.h"
 
 struct batch;
@@ -31,10 +31,10 @@ struct claim {
     struct claim_queue *queue; /* NULL: abandoned */
     uint64_t begin;
     uint64_t end;
-    uint64_t spans;         /* encoded into the batch: their outcome comes with the batch's */
-    struct outcome outcome; /* sampled_out and dropped as they are read; the rest when the batch finishes */
+    uint64_t spans;                /* encoded into the batch: their outcome comes with the batch's */
+    struct shmring_counts outcome; /* sampled_out and dropped as they are read; the rest when the batch finishes */
     bool settled;
-    struct outcome *orphaned; /* not NULL: abandoned, it adds itself up there */
+    struct shmring_counts *orphaned; /* not NULL: abandoned, it adds itself up there */
 };
 
 /* A slot's claims, oldest first. Zero-initialised is empty. */
@@ -116,10 +116,10 @@ void batch_finish(struct batch *batch, const struct batch_outcome *outcome);
 struct claim_queue *batch_pool_ready(struct batch_pool *pool);
 
 /* Takes the oldest claim off the queue if it is settled, adding it up. -> true with *end and *outcome added to. */
-bool claim_take(struct claim_queue *queue, uint64_t *end, struct outcome *outcome);
+bool claim_take(struct claim_queue *queue, uint64_t *end, struct shmring_counts *outcome);
 
 /* Forgets a quarantined slot's claims: their outcomes still come, into `orphaned`, now or at batch_finish. */
-void claim_abandon(struct claim_queue *queue, struct outcome *orphaned);
+void claim_abandon(struct claim_queue *queue, struct shmring_counts *orphaned);
 
 /* The exporter's notes about the batch, which are in it. Pure storage: zero in a batch just opened. */
 struct delivery *batch_delivery(struct batch *batch);

@@ -147,7 +147,7 @@ static void unlink_head(struct claim_queue *queue)
         queue->tail = NULL;
 }
 
-bool claim_take(struct claim_queue *queue, uint64_t *end, struct outcome *outcome)
+bool claim_take(struct claim_queue *queue, uint64_t *end, struct shmring_counts *outcome)
 {
     struct claim *claim = queue->head;
     if (!claim || !claim->settled)
@@ -159,7 +159,7 @@ bool claim_take(struct claim_queue *queue, uint64_t *end, struct outcome *outcom
     return true;
 }
 
-void claim_abandon(struct claim_queue *queue, struct outcome *orphaned)
+void claim_abandon(struct claim_queue *queue, struct shmring_counts *orphaned)
 {
     while (queue->head) {
         struct claim *claim = queue->head;

@@ -74,34 +74,6 @@ int segment_encode_resource(struct segment *segment, const struct resource_setti
     return 0;
 }
 
-static uint64_t ledger_sum(const struct shmring_ledger *ledger)
-{
-    uint64_t sum = ledger->exported + ledger->sampled_out + ledger->rejected + ledger->spooled;
-    for (unsigned i = 0; i < SHMRING_LEDGER_REASONS; i++)
-        sum += ledger->dropped[i];
-    return sum;
-}
-
-static void ledger_add(struct shmring_ledger *ledger, const struct outcome *outcome)
-{
-    ledger->exported += outcome->exported;
-    ledger->sampled_out += outcome->sampled_out;
-    ledger->rejected += outcome->rejected;
-    ledger->spooled += outcome->spooled;
-    for (unsigned i = 0; i < DROP_REASONS; i++)
-        ledger->dropped[i] += outcome->dropped[i];
-}
-
-static void outcome_add_ledger(struct outcome *outcome, const struct shmring_ledger *ledger)
-{
-    outcome->exported += ledger->exported;
-    outcome->sampled_out += ledger->sampled_out;
-    outcome->rejected += ledger->rejected;
-    outcome->spooled += ledger->spooled;
-    for (unsigned i = 0; i < DROP_REASONS; i++)
-        outcome->dropped[i] += ledger->dropped[i];
-}
-
 void segment_add_skip(struct segment *segment, uint32_t slot, struct segment_skip *skip)
 {
     struct segment_skip **at = &segment->slots[slot].skips;
@@ -119,10 +91,8 @@ void segment_release(struct claim_queue *queue)
     if (!queue->head || !queue->head->settled || status->health == SHMRING_SLOT_QUARANTINED)
         return;
     struct shmring_ledger ledger = status->ledger;
-    struct outcome outcome = {0};
-    while (claim_take(queue, &ledger.cpos, &outcome))
+    while (claim_take(queue, &ledger.cpos, &ledger.counts))
         continue;
-    ledger_add(&ledger, &outcome);
     shmring_reader_commit(segment->reader, queue->slot, &ledger);
 }
 
@@ -178,7 +148,8 @@ const char *segment_audit(struct segment *segment, struct stats *stats)
     return problem;
 }
 
-bool segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats, struct outcome *orphaned)
+bool segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats,
+                             struct shmring_counts *orphaned)
 {
     if (segment->slots[slot].quarantine_seen)
         return false;
@@ -252,9 +223,9 @@ void segment_snapshot(const struct segment *segment, struct stats_snapshot *out)
     uint32_t slots = shmring_reader_slots(segment->reader);
     for (uint32_t i = 0; i < slots; i++) {
         const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, i);
-        uint64_t settled = ledger_sum(&status->ledger);
+        uint64_t settled = outcome_sum(&status->ledger.counts);
         uint64_t unread = slot_unread(segment, i);
-        outcome_add_ledger(&out->outcome, &status->ledger);
+        outcome_add(&out->outcome, &status->ledger.counts);
         if (status->health == SHMRING_SLOT_SOUND) {
             uint64_t spooled = slot_spooled(segment, i), ahead = slot_spooled_ahead(segment, i);
             ahead = ahead < unread ? ahead : unread;
@@ -275,7 +246,7 @@ void segment_add_to_totals(const struct segment *segment, struct totals *totals)
     uint32_t slots = shmring_reader_slots(segment->reader);
     for (uint32_t i = 0; i < slots; i++) {
         const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, i);
-        outcome_add_ledger(&totals->outcome, &status->ledger);
+        outcome_add(&totals->outcome, &status->ledger.counts);
         if (status->health == SHMRING_SLOT_QUARANTINED)
             continue;
         struct shmring_producer_status producer;

@@ -18,8 +18,8 @@ struct segment_skip {
     struct segment_skip *next;
     uint64_t begin;
     uint64_t end;
-    uint64_t spans;         /* in the spool */
-    struct outcome outcome; /* of the others */
+    uint64_t spans;                /* in the spool */
+    struct shmring_counts outcome; /* of the others */
     struct spool_record *record;
 };
 
@@ -71,7 +71,8 @@ bool segment_drained(const struct segment *segment);
 
 /* The slot's reader gave up: counts what cannot be read and leaves batches in flight to `orphaned`. -> false: that has
  * been done before. */
-bool segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats, struct outcome *orphaned);
+bool segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats,
+                             struct shmring_counts *orphaned);
 
 /* Looks for figures that cannot be true, whose slots are then quarantined. -> why the whole segment is given up, once
  * and counted, or NULL. */

@@ -57,8 +57,8 @@ struct segments {
     struct tenants tenants; /* the same segments by their users, in order of turns; each costs a descriptor */
     void *names;            /* tsearch(3) tree of the names of segments and skipped files */
     struct skipped *skipped;
-    uint64_t waiting;        /* found by the scan under way, and not attached */
-    struct outcome orphaned; /* of batches in flight when their slot was quarantined */
+    uint64_t waiting;               /* found by the scan under way, and not attached */
+    struct shmring_counts orphaned; /* of batches in flight when their slot was quarantined */
     unsigned ticks;
     bool events_lost; /* of closes, possibly */
     bool suspects;    /* some segment has probes left: segments_probe_suspects is to be called every millisecond */

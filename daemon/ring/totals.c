@@ -235,12 +235,12 @@ int totals_note(struct totals *totals, int dir_fd, const char *instance)
     return err;
 }
 
-int totals_retire(struct totals *totals, int dir_fd, uint64_t id, const struct outcome *outcome)
+int totals_retire(struct totals *totals, int dir_fd, uint64_t id, const struct shmring_counts *outcome)
 {
     int err = add_retired(totals, id);
     if (err)
         return err;
-    struct outcome before = totals->spool;
+    struct shmring_counts before = totals->spool;
     outcome_add(&totals->spool, outcome);
     err = save(totals, dir_fd);
     if (err) {

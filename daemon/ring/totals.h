@@ -11,18 +11,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/stats.h"
+#include "base/outcome.h"
 
 #define TOTALS_FILE "aistraced.state"
 enum { TOTALS_INSTANCE_HEX = 32 };
 
 struct totals {
-    struct outcome outcome;
+    struct shmring_counts outcome;
     uint64_t producer_dropped[PRODUCER_REASONS];
     char (*noted)[TOTALS_INSTANCE_HEX + 1]; /* instances whose unlinking is not yet known to have happened */
     size_t noted_count;
-    struct outcome spool; /* of spans that went through files of the spool since emptied */
-    uint64_t *retired;    /* ids of such files that may still be there as they were */
+    struct shmring_counts spool; /* of spans that went through files of the spool since emptied */
+    uint64_t *retired;           /* ids of such files that may still be there as they were */
     size_t retired_count;
 };
 
@@ -39,7 +39,7 @@ int totals_note(struct totals *totals, int dir_fd, const char *instance);
 
 /* The same for a file of the spool, with what became of its spans: id and outcome get into the file together, or not at
  * all. */
-int totals_retire(struct totals *totals, int dir_fd, uint64_t id, const struct outcome *outcome);
+int totals_retire(struct totals *totals, int dir_fd, uint64_t id, const struct shmring_counts *outcome);
 bool totals_retired(const struct totals *totals, uint64_t id);
 void totals_forget_retired(struct totals *totals, uint64_t id); /* there is no such file any more */
 

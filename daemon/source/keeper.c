@@ -165,7 +165,7 @@ void source_spool_settle(struct source *s, struct batch *batch, const struct bat
 
 /* ---- the totals ---- */
 
-static int on_retire(void *user, uint64_t id, const struct outcome *outcome)
+static int on_retire(void *user, uint64_t id, const struct shmring_counts *outcome)
 {
     struct source *s = user;
     int err = totals_retire(&s->totals, s->dir.fd, id, outcome);

@@ -10,7 +10,7 @@ enum { RETIRE_AFTER_MS = 1000 }; /* a file that takes more records is retired on
 
 /* ---- records ---- */
 
-void spool_count_note(struct outcome *outcome, const struct spool_note *note)
+void spool_count_note(struct shmring_counts *outcome, const struct spool_note *note)
 {
     outcome->exported += note->exported;
     outcome->rejected += note->rejected;

@@ -16,7 +16,7 @@
 #include <uv.h>
 
 #include "base/log.h"
-#include "base/stats.h"
+#include "base/outcome.h"
 #include "batch/batch.h"
 #include "spool_format.h"
 
@@ -46,7 +46,7 @@ struct spool_callbacks {
 
     /* A file is done with: adds the outcome to the totals and notes the id, both at once. -> 0, or -errno: asked again.
      * From then on a file of this id counts as empty, until forget_cb says that there is none. */
-    int (*retire_cb)(void *user, uint64_t id, const struct outcome *outcome);
+    int (*retire_cb)(void *user, uint64_t id, const struct shmring_counts *outcome);
     void (*forget_cb)(void *user, uint64_t id);
     bool (*retired_cb)(void *user, uint64_t id); /* while opening: is it noted? */
 };
@@ -88,12 +88,12 @@ void spool_claim_committed(struct spool_record *record);
 void spool_tidy(struct spool *spool);
 
 struct spool_figures {
-    uint64_t spans;         /* not settled */
-    uint64_t bytes;         /* of their records */
-    uint64_t file_bytes;    /* of all files */
-    uint64_t max_bytes;     /* their bound */
-    struct outcome settled; /* of files not yet retired */
-    uint64_t damaged;       /* files set aside, and places where a record should have been */
+    uint64_t spans;                /* not settled */
+    uint64_t bytes;                /* of their records */
+    uint64_t file_bytes;           /* of all files */
+    uint64_t max_bytes;            /* their bound */
+    struct shmring_counts settled; /* of files not yet retired */
+    uint64_t damaged;              /* files set aside, and places where a record should have been */
 };
 void spool_figures(const struct spool *spool, struct spool_figures *out);
 

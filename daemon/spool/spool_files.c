@@ -59,7 +59,7 @@ static void forget_records(struct spool_file *file)
     }
     file->records_end = &file->records;
     file->first = NULL;
-    file->settled = (struct outcome){0};
+    file->settled = (struct shmring_counts){0};
 }
 
 void spool_files_free(struct spool_file *file)

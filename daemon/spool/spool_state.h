@@ -52,7 +52,7 @@ struct spool_file {
     struct spool_record *first; /* those before it are settled */
     size_t unsettled, claimed;  /* records */
     uint64_t unsettled_spans, unsettled_bytes;
-    struct outcome settled;
+    struct shmring_counts settled;
 };
 
 /* A batch on its way into a file. */
@@ -126,7 +126,7 @@ struct spool {
 
 /* ---- spool.c ---- */
 
-void spool_count_note(struct outcome *outcome, const struct spool_note *note);
+void spool_count_note(struct shmring_counts *outcome, const struct spool_note *note);
 void spool_add_record(struct spool_file *file, struct spool_record *record);
 void spool_free_if_closed(struct spool *spool);
 

@@ -29,7 +29,7 @@ static void release(struct shmring_reader *reader)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(reader, 0);
     struct shmring_ledger ledger = status->ledger;
-    ledger.exported = status->read_records;
+    ledger.counts.exported = status->read_records;
     ledger.cpos = status->read;
     shmring_reader_commit(reader, 0, &ledger);
 }

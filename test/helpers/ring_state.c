@@ -46,11 +46,11 @@ static int complain(const struct segment *segment, uint32_t slot, const char *wh
     return 1;
 }
 
-static uint64_t ledger_sum(const struct shmring_ledger *ledger)
+static uint64_t sum_of(const struct shmring_counts *counts)
 {
-    uint64_t sum = ledger->exported + ledger->sampled_out + ledger->rejected + ledger->spooled;
+    uint64_t sum = counts->exported + counts->sampled_out + counts->rejected + counts->spooled;
     for (unsigned i = 0; i < SHMRING_LEDGER_REASONS; i++)
-        sum += ledger->dropped[i];
+        sum += counts->dropped[i];
     return sum;
 }
 
@@ -91,14 +91,14 @@ static void print_each(const char *name, const _Atomic uint64_t counts[SHMRING_D
         printf(" %s.%u %" PRIu64, name, i, atomic_load_explicit(&counts[i], memory_order_relaxed));
 }
 
-static void print_counts(const struct shmring_producer *producer, const struct shmring_ledger *ledger)
+static void print_counts(const struct shmring_producer *producer, const struct shmring_counts *counts)
 {
     printf(" begun %" PRIu64, atomic_load_explicit(&producer->begun, memory_order_relaxed));
     print_each("drop", producer->dropped);
-    printf(" exported %" PRIu64 " sampled_out %" PRIu64 " rejected %" PRIu64 " spooled %" PRIu64, ledger->exported,
-           ledger->sampled_out, ledger->rejected, ledger->spooled);
+    printf(" exported %" PRIu64 " sampled_out %" PRIu64 " rejected %" PRIu64 " spooled %" PRIu64, counts->exported,
+           counts->sampled_out, counts->rejected, counts->spooled);
     for (unsigned i = 0; i < SHMRING_LEDGER_REASONS; i++)
-        printf(" ledger.%u %" PRIu64, i, ledger->dropped[i]);
+        printf(" ledger.%u %" PRIu64, i, counts->dropped[i]);
     putchar('\n');
 }
 
@@ -110,18 +110,18 @@ static int print_slot(const struct segment *segment, uint32_t slot)
     const struct shmring_ledger *ledger = &consumer->ledger[atomic_load(&consumer->selector) & 1];
     uint64_t cpos = ledger->cpos;
     uint64_t wpos = atomic_load_explicit(&producer->wpos, memory_order_acquire);
-    if (ledger_sum(ledger) == 0 && cpos == 0)
+    if (sum_of(&ledger->counts) == 0 && cpos == 0)
         cpos = segment->header->first_position; /* never touched by a consumer */
     if (wpos - cpos > segment->header->ring_bytes)
         return complain(segment, slot, "positions more than a ring apart");
-    uint64_t released = ledger_sum(ledger);
+    uint64_t released = sum_of(&ledger->counts);
     uint64_t ordinal = released;
     if (walk(segment, slot, cpos, wpos, &ordinal, false))
         return 1;
     printf("slot %s %u wpos %" PRIu64 " cpos %" PRIu64 " cpos_pub %" PRIu64 " records %" PRIu64 " released %" PRIu64
            " committed %" PRIu64,
            segment->name, slot, wpos, cpos, atomic_load(&consumer->cpos_pub), ordinal - released, released, ordinal);
-    print_counts(producer, ledger);
+    print_counts(producer, &ledger->counts);
     ordinal = released;
     return walk(segment, slot, cpos, wpos, &ordinal, true);
 }

@@ -57,7 +57,7 @@ int __wrap_shmring_attach(struct shmring *ring, struct shmring_writer **out)
     uint64_t position = wrap.position + wrap.records * RECORD_BYTES;
     writer->wpos = writer->cpos = writer->limit = position;
     for (int i = 0; i < 2; i++) {
-        writer->consumer->ledger[i].exported = wrap.records;
+        writer->consumer->ledger[i].counts.exported = wrap.records;
         writer->consumer->ledger[i].cpos = position;
     }
     atomic_store(&writer->consumer->cpos_pub, position);

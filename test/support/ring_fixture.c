@@ -174,7 +174,7 @@ void ring_release(struct shmring_reader *reader, uint32_t slot)
     const struct shmring_slot_status *status = shmring_reader_slot(reader, slot);
     struct shmring_ledger ledger = status->ledger;
 
-    ledger.exported += status->read_records - ledger.exported;
+    ledger.counts.exported += status->read_records - ledger.counts.exported;
     ledger.cpos = status->read;
     shmring_reader_commit(reader, slot, &ledger);
 }

@@ -46,7 +46,7 @@ static void drain_slot(struct span_set *set, struct shmring_reader *reader, stru
     while ((bytes = shmring_reader_fill(reader, slot, window)) > 0) {
         while ((more = shmring_reader_next(window, &view)) > 0) {
             append(set, &view, shmring_reader_header(reader));
-            ledger.exported++;
+            ledger.counts.exported++;
         }
         REQUIRE(more == 0);
     }

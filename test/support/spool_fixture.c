@@ -29,7 +29,7 @@ static void on_written(void *user, struct batch *batch, struct spool_record *rec
     batch_settle_spooled(batch);
     batch_finish(batch, &(struct batch_outcome){.exported = true});
     uint64_t end;
-    struct outcome outcome;
+    struct shmring_counts outcome;
     while (claim_take(&f->queue, &end, &outcome)) /* the ledger follows at once */
         continue;
 }
@@ -54,7 +54,7 @@ static int on_claim(void *user, struct spool_record *record, const struct spool_
     return f->claim_answer;
 }
 
-static int on_retire(void *user, uint64_t id, const struct outcome *outcome)
+static int on_retire(void *user, uint64_t id, const struct shmring_counts *outcome)
 {
     (void)user;
     if (f->retire_error)

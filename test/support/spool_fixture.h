@@ -30,7 +30,7 @@ struct spool_fixture {
     size_t read_count;
     size_t claims_seen; /* while opening */
     int claim_answer;   /* of claim_cb */
-    struct outcome retired;
+    struct shmring_counts retired;
     uint64_t retired_ids[SPOOL_FIXTURE_EVENTS];
     size_t retired_count, forgotten_count;
     int retire_error; /* what the totals answer */

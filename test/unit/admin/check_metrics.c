@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/stats.h"
+#include "admin/metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/stats.h"
 #include "support/test.h"
 
 static struct stats stats;
@@ -51,7 +52,7 @@ FIXTURE(setup, NULL);
 static const char *rendered(void)
 {
     buf_done(&out);
-    stats_render(&out, &snapshot);
+    metrics_render(&out, &snapshot);
     ck_assert_int_eq(buf_append(&out, "", 1), 0);
     return (const char *)out.data;
 }
@@ -178,7 +179,7 @@ TEST(largest_values_are_exact)
 
 TEST(outcomes_add_up)
 {
-    struct outcome sum = snapshot.outcome;
+    struct shmring_counts sum = snapshot.outcome;
     ck_assert_uint_eq(outcome_sum(&sum), 11 + 12 + 13 + 14 + 21 + 22 + 23 + 24 + 25);
     outcome_add(&sum, &snapshot.outcome);
     ck_assert_uint_eq(outcome_sum(&sum), 2 * outcome_sum(&snapshot.outcome));

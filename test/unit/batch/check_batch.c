@@ -259,7 +259,8 @@ TEST(a_span_too_large_alone_is_oversize_in_any_batch)
     model_span_done(&span);
 }
 
-static void outcome_is(const struct outcome *got, uint64_t done, uint64_t rejected, uint64_t refused, uint64_t sampled)
+static void outcome_is(const struct shmring_counts *got, uint64_t done, uint64_t rejected, uint64_t refused,
+                       uint64_t sampled)
 {
     ck_assert_uint_eq(got->exported, done);
     ck_assert_uint_eq(got->rejected, rejected);
@@ -301,7 +302,7 @@ TEST(claims_leave_in_ring_order_whatever_finishes_first)
             batch_finish(batches[orders[o][step]], &exported);
             done[orders[o][step]] = true;
             for (;;) {
-                struct outcome outcome = {0};
+                struct shmring_counts outcome = {0};
                 uint64_t end = 7;
                 bool expected = taken < 3 && done[taken];
                 ck_assert_int_eq(claim_take(&queue, &end, &outcome), expected);
@@ -324,7 +325,7 @@ TEST(claims_leave_in_ring_order_whatever_finishes_first)
 TEST(queues_with_settled_claims_are_named_once)
 {
     struct claim_queue first = {0}, second = {0}, third = {0};
-    struct outcome orphaned = {0};
+    struct shmring_counts orphaned = {0};
     struct batch *older = open_batch(&roomy), *younger = open_batch(&roomy);
     claim_spans(older, &first, 0, 1);
     claim_spans(older, &third, 0, 1);
@@ -359,7 +360,7 @@ TEST(partial_success_rejects_the_first_in_claim_order)
             claim_spans(batch, &queues[i], 0, spans[i]);
         batch_finish(batch, &(struct batch_outcome){.exported = true, .rejected = cases[c].rejected});
         for (size_t i = 0; i < 3; i++) {
-            struct outcome outcome = {0};
+            struct shmring_counts outcome = {0};
             uint64_t end;
             ck_assert(claim_take(&queues[i], &end, &outcome));
             outcome_is(&outcome, spans[i] - cases[c].want[i], cases[c].want[i], 0, 0);
@@ -370,7 +371,7 @@ TEST(partial_success_rejects_the_first_in_claim_order)
 TEST(what_is_not_exported_is_dropped_for_its_reason)
 {
     struct claim_queue queue = {0};
-    struct outcome outcome = {.exported = 1};
+    struct shmring_counts outcome = {.exported = 1};
     uint64_t end = 0;
     struct batch *batch = open_batch(&roomy);
     claim_spans(batch, &queue, 0, 4);
@@ -382,7 +383,7 @@ TEST(what_is_not_exported_is_dropped_for_its_reason)
 TEST(a_batch_without_spans_is_sealed_and_finished)
 {
     struct claim_queue queue = {0};
-    struct outcome outcome = {0};
+    struct shmring_counts outcome = {0};
     uint64_t end = 0;
     size_t count = 9;
     struct batch *batch = open_batch(&roomy);
@@ -399,7 +400,7 @@ TEST(a_batch_without_spans_is_sealed_and_finished)
 TEST(abandoned_claims_come_in_when_their_batch_ends)
 {
     struct claim_queue queue = {0}, other = {0};
-    struct outcome orphaned = {0}, outcome = {0};
+    struct shmring_counts orphaned = {0}, outcome = {0};
     uint64_t end;
     struct batch *oldest = open_batch(&roomy), *done = open_batch(&roomy), *open = open_batch(&roomy);
     claim_spans(oldest, &queue, 0, 1);
@@ -441,7 +442,7 @@ static void on_committed(void *user, struct spool_record *record)
 TEST(a_spooled_batch_settles_its_claims_and_keeps_its_request)
 {
     struct claim_queue first = {0}, second = {0};
-    struct outcome outcome = {0}, orphaned = {0};
+    struct shmring_counts outcome = {0}, orphaned = {0};
     struct batch *batch = open_batch(&roomy);
     uint64_t end;
     batch_pool_watch(pool, on_committed, &committed);
@@ -499,7 +500,7 @@ TEST(a_request_read_back_is_sent_as_it_was)
 TEST(an_abandoned_producers_identity_may_be_used_again)
 {
     struct claim_queue queue = {0};
-    struct outcome orphaned = {0};
+    struct shmring_counts orphaned = {0};
     struct batch *batch = open_batch(&roomy);
     claim_spans(batch, &queue, 0, 1);
     ck_assert_int_eq(add(batch, 0, 1), BATCH_ADDED);
@@ -529,7 +530,7 @@ static void one_round(struct claim_queue queues[3], uint64_t round)
     for (size_t b = 4; b-- > 0;)
         batch_finish(batches[b], &exported);
     for (size_t i = 0; i < 3; i++) {
-        struct outcome outcome = {0};
+        struct shmring_counts outcome = {0};
         uint64_t end;
         while (claim_take(&queues[i], &end, &outcome))
             ;

@@ -103,7 +103,7 @@ TEST(unlinked_segment_is_forgotten)
 TEST(file_of_the_spool_is_retired_with_its_counts)
 {
     struct totals totals = {.outcome = {.spooled = 9}};
-    struct outcome outcome = {.exported = 5, .rejected = 1};
+    struct shmring_counts outcome = {.exported = 5, .rejected = 1};
     outcome.dropped[DROP_REFUSED] = 3;
     ck_assert_int_eq(totals_retire(&totals, dir_fd, 0xfedcba9876543210, &outcome), 0);
     ck_assert_int_eq(totals_retire(&totals, dir_fd, 7, &outcome), 0);
@@ -125,7 +125,7 @@ TEST(file_of_the_spool_is_retired_with_its_counts)
 TEST(file_that_cannot_be_retired_changes_nothing)
 {
     struct totals totals = {.spool = {.exported = 2}};
-    struct outcome outcome = {.exported = 5};
+    struct shmring_counts outcome = {.exported = 5};
     ck_assert_int_lt(totals_retire(&totals, -1, 7, &outcome), 0);
     ck_assert_uint_eq(totals.spool.exported, 2);
     ck_assert(!totals_retired(&totals, 7));

@@ -15,7 +15,7 @@ shmring   shmring/*                               shmring                       
 facade    client/aistrace*.h                      facade                                                                                       -                                                      -
 record    client/span_format.h                    -                                                                                            -                                                      $io
 client    client/*                                client facade record shmring                                                                 -                                                      -
-base      daemon/base/*                           base shmring grpc                                                                            uv                                                     -
+base      daemon/base/*                           base shmring                                                                                 uv                                                     -
 span      daemon/span/*                           span record base                                                                             -                                                      $io
 batch     daemon/batch/*                          batch span base                                                                              -                                                      $io
 grpc      daemon/grpc/*                           grpc base                                                                                    nghttp2|protobuf-c|zlib                                $io
@@ -26,13 +26,14 @@ ring      daemon/ring/*                           ring batch span record shmring
 format    daemon/spool/spool_format*              format batch shmring base                                                                    -                                                      $io
 spool     daemon/spool/*                          spool format batch config shmring base                                                       uv                                                     -
 http      daemon/admin/admin_http*                http base                                                                                    -                                                      $io
-admin     daemon/admin/*                          admin http config grpc base                                                                  uv                                                     -
+metrics   daemon/admin/metrics*                   metrics grpc base                                                                            -                                                      $io
+admin     daemon/admin/*                          admin metrics http config base                                                               uv                                                     -
 backoff   daemon/export/backoff*                  backoff base                                                                                 -                                                      $io
 export    daemon/export/*                         export backoff net tls grpc config batch base                                                uv                                                     -
 pace      daemon/source/poll_pace*                pace base                                                                                    -                                                      $io
 source    daemon/source/*                         source pace export spool ring config batch span record shmring base                          uv                                                     -
 process   daemon/process/*                        process export spool config shmring base                                                     seccomp                                                -
-daemon    daemon/*                                daemon process source export spool ring admin config net tls grpc batch span shmring base    uv                                                     -
+daemon    daemon/*                                daemon process source export spool ring admin metrics config net tls grpc batch span shmring base  uv                                                     -
 otlp      daemon/endpoint/otlp/*                  otlp base grpc                                                                               protobuf-c|jansson                                     $io
 store     daemon/endpoint/store/*                 store otlp base                                                                              protobuf-c                                             $io
 traces    daemon/endpoint/traces/*                traces store otlp base                                                                       protobuf-c|jansson                                     $io

@@ -96,10 +96,10 @@ static void look_at_it(void)
 
 static void commit_to_it(void)
 {
-    struct shmring_ledger ledger = {.cpos = RECORDS * RECORD_BYTES, .exported = RECORDS};
+    struct shmring_ledger ledger = {.cpos = RECORDS * RECORD_BYTES, .counts.exported = RECORDS};
 
     shmring_reader_commit(reader, 0, &ledger);
-    ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.exported, RECORDS);
+    ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.counts.exported, RECORDS);
 }
 
 static void publish_to_it(void)

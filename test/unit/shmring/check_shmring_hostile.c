@@ -404,7 +404,7 @@ LOOP_TEST(ledger_changed_by_another_is_found_out_and_left_alone, 3)
     write_four();
     ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 4);
     if (_i == 0)
-        shared->ledger[0].exported = 1000000;
+        shared->ledger[0].counts.exported = 1000000;
     else if (_i == 1)
         atomic_store(&shared->selector, 1);
     else
@@ -412,7 +412,7 @@ LOOP_TEST(ledger_changed_by_another_is_found_out_and_left_alone, 3)
     memcpy(&before, shared, sizeof(before));
     ring_release(reader, 0);
     ck_assert_mem_eq(&before, shared, sizeof(before));
-    ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.exported, 4); /* what is true is known */
+    ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.counts.exported, 4); /* what is true is known */
     expect_quarantine("ledger was changed by another", 0);
 }
 

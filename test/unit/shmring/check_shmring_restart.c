@@ -74,18 +74,19 @@ TEST(reading_resumes_at_the_ledger)
     restart();
     ck_assert_uint_eq(status()->read, 10 * 96);
     ck_assert_uint_eq(status()->read_records, 10);
-    ck_assert_uint_eq(status()->ledger.exported, 10);
+    ck_assert_uint_eq(status()->ledger.counts.exported, 10);
     ck_assert_uint_eq(repeated, 6 * 96);
     ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 6);
 }
 
 TEST(every_kind_of_outcome_counts_towards_the_ordinal)
 {
-    struct shmring_ledger ledger = {.cpos = 9 * 96, .exported = 1, .sampled_out = 2, .rejected = 1, .spooled = 2};
+    struct shmring_ledger ledger = {.cpos = 9 * 96,
+                                    .counts = {.exported = 1, .sampled_out = 2, .rejected = 1, .spooled = 2}};
     uint64_t seed = 0;
 
-    ledger.dropped[0] = 1;
-    ledger.dropped[SHMRING_LEDGER_REASONS - 1] = 2;
+    ledger.counts.dropped[0] = 1;
+    ledger.counts.dropped[SHMRING_LEDGER_REASONS - 1] = 2;
     write_records(&seed, 12);
     ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 12);
     shmring_reader_commit(reader, 0, &ledger);
@@ -169,9 +170,9 @@ TEST(ledger_that_cannot_be_is_refused)
     ledger->cpos = producer()->wpos - RING_BYTES - 16;
     expect_refused("ledger and write position are more than a ring apart");
     *ledger = sound;
-    ledger->dropped[3] = ledger->cpos / 32 - ledger->exported + 1;
+    ledger->counts.dropped[3] = ledger->cpos / 32 - ledger->counts.exported + 1;
     expect_refused("ledger counts more records than there was room for");
-    ledger->dropped[3] = UINT64_MAX;
+    ledger->counts.dropped[3] = UINT64_MAX;
     expect_refused("ledger counts more records than there was room for");
     *ledger = sound;
     consumer()->selector |= 2;

@@ -277,8 +277,8 @@ static void check_consumer(const char *name)
         consumer.before = shared->ledger[shared->selector & 1];
         consumer.after = consumer.before;
         consumer.after.cpos += 3 * 32;
-        consumer.after.sampled_out += 2;
-        consumer.after.dropped[7] += 1;
+        consumer.after.counts.sampled_out += 2;
+        consumer.after.counts.dropped[7] += 1;
         consumer.started = true;
     }
     selected = shared->ledger[shared->selector & 1];
@@ -296,8 +296,8 @@ static struct shmring_ledger next_ledger(const struct shmring_ledger *ledger)
     struct shmring_ledger next = *ledger;
 
     next.cpos += 3 * 32;
-    next.sampled_out += 2;
-    next.dropped[7] += 1;
+    next.counts.sampled_out += 2;
+    next.counts.dropped[7] += 1;
     return next;
 }
 

@@ -186,7 +186,7 @@ TEST(every_record_of_four_threads_is_read_or_counted)
         ck_assert_uint_eq(status.begun, ATTEMPTS);
         ck_assert_uint_gt(status.dropped[SHMRING_DROP_OVERSIZE], 0);
         ck_assert_uint_eq(interrupted(reader, slot), 0);
-        ck_assert_uint_eq(shmring_reader_slot(reader, slot)->ledger.exported, now[slot].records);
+        ck_assert_uint_eq(shmring_reader_slot(reader, slot)->ledger.counts.exported, now[slot].records);
         total += now[slot].records;
     }
     ck_assert_uint_gt(total, ATTEMPTS / 10);

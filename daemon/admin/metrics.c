@@ -1,64 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "stats.h"
+#include "metrics.h"
 
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 
-#include "buf.h"
+#include "base/buf.h"
+#include "base/stats.h"
 #include "grpc/grpc.h"
 
 static_assert((int)STATS_GRPC_CODES == (int)GRPC_CODES, "a counter per gRPC status code");
-static_assert((int)DROP_REASONS <= (int)SHMRING_LEDGER_REASONS, "every reason has its place in the ledger");
-
-static const char *const drop_names[DROP_REASONS] = {
-    [DROP_INVALID] = "invalid",
-    [DROP_REFUSED] = "refused",
-    [DROP_OVERSIZE] = "oversize",
-    [DROP_DISABLED] = "disabled",
-    [DROP_SPOOL_CORRUPT] = "spool_corrupt",
-};
-
-/* The reserved ones are not ours yet: a newer producer may count there, and then it shows. */
-static const char *const producer_drop_names[PRODUCER_REASONS] = {
-    [SHMRING_DROP_RING_FULL] = "ring_full",
-    [SHMRING_DROP_OVERSIZE] = "oversize",
-    [SHMRING_DROP_NESTED] = "nested",
-    [SHMRING_DROP_DISABLED] = "disabled",
-    [SHMRING_DROP_NO_SLOT] = "no_slot",
-    [SHMRING_DROP_NO_MEMORY] = "no_memory",
-    [6] = "reserved_6",
-    [7] = "reserved_7",
-    [PRODUCER_INTERRUPTED] = "interrupted",
-};
-
-const char *drop_reason_name(enum drop_reason reason)
-{
-    return (unsigned)reason < DROP_REASONS ? drop_names[reason] : "unknown";
-}
-
-const char *producer_drop_name(unsigned reason)
-{
-    return reason < PRODUCER_REASONS ? producer_drop_names[reason] : "unknown";
-}
-
-void outcome_add(struct outcome *to, const struct outcome *from)
-{
-    to->exported += from->exported;
-    to->sampled_out += from->sampled_out;
-    to->rejected += from->rejected;
-    to->spooled += from->spooled;
-    for (unsigned i = 0; i < DROP_REASONS; i++)
-        to->dropped[i] += from->dropped[i];
-}
-
-uint64_t outcome_sum(const struct outcome *outcome)
-{
-    uint64_t sum = outcome->exported + outcome->sampled_out + outcome->rejected + outcome->spooled;
-    for (unsigned i = 0; i < DROP_REASONS; i++)
-        sum += outcome->dropped[i];
-    return sum;
-}
 
 static const char *drop_label(unsigned i)
 {
@@ -83,12 +34,13 @@ struct metric {
     size_t offset;
     const char *label;
     const char *(*label_value)(unsigned i);
+    bool (*hidden)(unsigned i); /* as long as its number is 0; NULL: none is */
     unsigned count;
     bool in_stats;
 };
 
-#define SNAPSHOT(field) offsetof(struct stats_snapshot, field), NULL, NULL, 1, false
-#define STATS(field)    offsetof(struct stats, field), NULL, NULL, 1, true
+#define SNAPSHOT(field) offsetof(struct stats_snapshot, field), NULL, NULL, NULL, 1, false
+#define STATS(field)    offsetof(struct stats, field), NULL, NULL, NULL, 1, true
 
 static const struct metric metrics[] = {
     {"aistrace_spans_committed_total", "counter", "Spans that producers have written to their rings.",
@@ -99,9 +51,10 @@ static const struct metric metrics[] = {
     {"aistrace_spans_rejected_total", "counter", "Spans the endpoint has rejected by partial success.",
      SNAPSHOT(outcome.rejected)},
     {"aistrace_spans_dropped_total", "counter", "Spans the daemon has read and given up, by reason.",
-     offsetof(struct stats_snapshot, outcome.dropped), "reason", drop_label, DROP_REASONS, false},
+     offsetof(struct stats_snapshot, outcome.dropped), "reason", drop_label, NULL, DROP_REASONS, false},
     {"aistrace_spans_producer_dropped_total", "counter", "Spans that producers could not write, by reason.",
-     offsetof(struct stats_snapshot, producer_dropped), "reason", producer_drop_name, PRODUCER_REASONS, false},
+     offsetof(struct stats_snapshot, producer_dropped), "reason", producer_drop_name, producer_drop_reserved,
+     PRODUCER_REASONS, false},
     {"aistrace_spans_in_flight", "gauge", "Spans read from the rings and not yet settled.", SNAPSHOT(in_flight)},
     {"aistrace_spans_spooled", "gauge", "Spans in the spool.", SNAPSHOT(spooled_now)},
     {"aistrace_spans_unread", "gauge", "Spans in the rings, not yet read.", SNAPSHOT(unread)},
@@ -113,7 +66,7 @@ static const struct metric metrics[] = {
     {"aistrace_spool_spans_rejected_total", "counter", "Of these, rejected by partial success.",
      SNAPSHOT(spool.rejected)},
     {"aistrace_spool_spans_dropped_total", "counter", "Of these, given up, by reason.",
-     offsetof(struct stats_snapshot, spool.dropped), "reason", drop_label, DROP_REASONS, false},
+     offsetof(struct stats_snapshot, spool.dropped), "reason", drop_label, NULL, DROP_REASONS, false},
     {"aistrace_spool_damaged_total", "counter", "Files and places of the spool that could not be read at the start.",
      SNAPSHOT(spool_damaged)},
     {"aistrace_segments", "gauge", "Segments attached.", SNAPSHOT(segments)},
@@ -126,9 +79,9 @@ static const struct metric metrics[] = {
     {"aistrace_unreadable_bytes_total", "counter", "Bytes given up with quarantined slots.", STATS(unreadable_bytes)},
     {"aistrace_invalid_text_total", "counter", "Strings that were not UTF-8 and were mended.", STATS(invalid_text)},
     {"aistrace_export_requests_total", "counter", "Finished export attempts by gRPC status.",
-     offsetof(struct stats, export_requests), "code", code_label, STATS_GRPC_CODES, true},
+     offsetof(struct stats, export_requests), "code", code_label, NULL, STATS_GRPC_CODES, true},
     {"aistrace_config_reloads_total", "counter", "Configuration reloads by result.",
-     offsetof(struct stats, config_reloads_ok), "result", reload_label, 2, true},
+     offsetof(struct stats, config_reloads_ok), "result", reload_label, NULL, 2, true},
 };
 static_assert(offsetof(struct stats, config_reloads_failed) == offsetof(struct stats, config_reloads_ok) + 8,
               "the two results are neighbours");
@@ -149,9 +102,9 @@ static int render(struct buf *out, const struct metric *metric, const struct sta
             err = buf_printf(out, "%s %" PRIu64 "\n", metric->name, value);
             continue;
         }
-        const char *label = metric->label_value(i);
-        if (value > 0 || strncmp(label, "reserved", 8) != 0)
-            err = buf_printf(out, "%s{%s=\"%s\"} %" PRIu64 "\n", metric->name, metric->label, label, value);
+        if (value > 0 || !metric->hidden || !metric->hidden(i))
+            err = buf_printf(out, "%s{%s=\"%s\"} %" PRIu64 "\n", metric->name, metric->label, metric->label_value(i),
+                             value);
     }
     return err;
 }
@@ -175,7 +128,7 @@ static int render_build(struct buf *out)
     return err ? err : buf_printf(out, "%s{version=\"%s\"} 1\n", name, AISTRACE_BUILD_VERSION);
 }
 
-void stats_render(struct buf *out, const struct stats_snapshot *snapshot)
+void metrics_render(struct buf *out, const struct stats_snapshot *snapshot)
 {
     size_t start = out->len;
     int err = 0;
