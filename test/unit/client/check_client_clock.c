@@ -16,18 +16,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "aistrace.h"
 #include "clock.h"
+#include "support/client_fixture.h"
 #include "support/counter.h"
-#include "support/span_set.h"
 #include "support/test.h"
 
 #define BOUND_NS  1000ull
 #define HOUR_NS   3600000000000ll
 #define SECOND_NS 1000000000ull
 
-static char *dir;
-static struct span_set set;
 static _Atomic int64_t wall_shift_ns;
 static int (*libc_clock_gettime)(clockid_t clock, struct timespec *out);
 
@@ -62,21 +59,15 @@ int prctl(int option, ...)
 
 static void start(void)
 {
-    dir = span_set_dir_new();
+    client_fixture_init();
     unsetenv("AIS_TRACING_CLOCK");
 }
 
-static void stop(void)
-{
-    span_set_done(&set);
-    span_set_dir_remove(dir);
-}
-
-FIXTURE(start, stop);
+FIXTURE(start, client_fixture_done);
 
 static void start_tracing(void)
 {
-    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), 0);
+    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir}), 0);
 }
 
 static bool by_counter(void)
@@ -131,9 +122,9 @@ static void check_span(uint64_t sleep_us)
     inner_end_ns = aistrace__clock_read(CLOCK_MONOTONIC);
     aistrace_span_end(&span);
     outer_end_ns = aistrace__clock_read(CLOCK_MONOTONIC);
-    span_set_drain(&set, dir);
+    span_set_drain(&client.set, client.dir);
 
-    seen = span_set_find(&set, span.context.span_id);
+    seen = span_set_find(&client.set, span.context.span_id);
     ck_assert_ptr_nonnull(seen);
     ck_assert_uint_ge(seen->fixed.duration_ns + BOUND_NS, inner_end_ns - inner_ns);
     ck_assert_uint_le(seen->fixed.duration_ns, outer_end_ns - outer_ns + BOUND_NS);
@@ -200,13 +191,13 @@ LOOP_TEST(a_step_of_the_wall_clock_is_taken_up_between_two_spans, 2)
         ck_assert_uint_lt(last.start_monotonic_ns, deadline_ns);
     } while (!is_near(offset_ns, new_ns));
     aistrace_span_end(&first);
-    span_set_drain(&set, dir);
+    span_set_drain(&client.set, client.dir);
 
-    const struct span_set_span *seen = span_set_find(&set, first.context.span_id);
+    const struct span_set_span *seen = span_set_find(&client.set, first.context.span_id);
     ck_assert_ptr_nonnull(seen);
     ck_assert(is_near((int64_t)(seen->fixed.start_unix_ns - first.start_monotonic_ns), old_ns));
     ck_assert_uint_lt(seen->fixed.duration_ns, 20 * SECOND_NS); /* it has no part of the hour */
-    seen = span_set_find(&set, last.context.span_id);
+    seen = span_set_find(&client.set, last.context.span_id);
     ck_assert_ptr_nonnull(seen);
     ck_assert(is_near((int64_t)(seen->fixed.start_unix_ns - last.start_monotonic_ns), new_ns));
     aistrace_stop();

@@ -10,31 +10,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "aistrace.h"
-#include "support/counter.h"
-#include "support/span_set.h"
+#include "support/client_fixture.h"
 #include "support/test.h"
 
-static char *dir;
-static struct span_set set;
 static struct aistrace_options options = {.role = "proxy", .ring_bytes = 1 << 20, .thread_slots = 8};
 
 static void start(void)
 {
-    dir = span_set_dir_new();
-    options.ring_dir = dir;
-    ck_assert_int_eq(aistrace_start(&options), 0);
-    counter_hold();
+    client_fixture_init();
+    options.ring_dir = client.dir;
+    client_fixture_start(options);
 }
 
-static void stop(void)
-{
-    aistrace_stop();
-    span_set_done(&set);
-    span_set_dir_remove(dir);
-}
-
-FIXTURE(start, stop);
+FIXTURE(start, client_fixture_done);
 
 static struct aistrace_counters counted(void)
 {
@@ -78,8 +66,8 @@ static size_t of_instance(const uint8_t instance[16])
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < set.count; i++)
-        count += memcmp(set.spans[i].instance, instance, 16) == 0;
+    for (size_t i = 0; i < client.set.count; i++)
+        count += memcmp(client.set.spans[i].instance, instance, 16) == 0;
     return count;
 }
 
@@ -99,11 +87,11 @@ LOOP_TEST(the_child_gets_its_own_segment_on_its_first_span, WAYS)
     wait_for(child);
     one_span("parent");
     ck_assert_uint_eq(counted().committed, 2);
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.segments, 2);
-    ck_assert_uint_eq(set.count, 4);
-    ck_assert_uint_eq(span_set_duplicates(&set), 0);
-    ck_assert_uint_eq(of_instance(set.spans[0].instance), 2);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.segments, 2);
+    ck_assert_uint_eq(client.set.count, 4);
+    ck_assert_uint_eq(span_set_duplicates(&client.set), 0);
+    ck_assert_uint_eq(of_instance(client.set.spans[0].instance), 2);
 }
 
 LOOP_TEST(a_child_without_spans_leaves_no_trace, WAYS)
@@ -116,9 +104,9 @@ LOOP_TEST(a_child_without_spans_leaves_no_trace, WAYS)
         _exit(0);
     wait_for(child);
     one_span("parent");
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.segments, 1);
-    ck_assert_uint_eq(set.count, 2);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.segments, 1);
+    ck_assert_uint_eq(client.set.count, 2);
 }
 
 LOOP_TEST(the_childs_resource_has_its_own_pid, WAYS)
@@ -127,17 +115,18 @@ LOOP_TEST(the_childs_resource_has_its_own_pid, WAYS)
     int64_t pid;
     pid_t child;
 
-    span_set_dir_clear(dir); /* the parent's segment, so that only the child's is there */
+    span_set_dir_clear(client.dir); /* the parent's segment, so that only the child's is there */
     child = ways[_i]();
     if (child == 0) {
         one_span("child");
         _exit(0);
     }
     wait_for(child);
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.segments, 1);
-    ck_assert(span_set_item(set.resource, set.resource_bytes, AISTRACE_ITEM_ROLE, NULL, &item));
-    ck_assert(span_set_item(set.resource, set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "process.pid", &item));
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.segments, 1);
+    ck_assert(span_set_item(client.set.resource, client.set.resource_bytes, AISTRACE_ITEM_ROLE, NULL, &item));
+    ck_assert(
+        span_set_item(client.set.resource, client.set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "process.pid", &item));
     memcpy(&pid, item.value, sizeof(pid));
     ck_assert_int_eq(pid, child);
 }
@@ -155,8 +144,8 @@ LOOP_TEST(a_span_of_the_parent_that_the_child_ends_is_not_written_twice, WAYS)
     }
     wait_for(child);
     aistrace_span_end(&span);
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.count, 1);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, 1);
 }
 
 LOOP_TEST(a_childs_span_may_have_the_parents_as_its_parent, WAYS)
@@ -173,9 +162,9 @@ LOOP_TEST(a_childs_span_may_have_the_parents_as_its_parent, WAYS)
         _exit(0);
     }
     wait_for(child);
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.count, 1);
-    seen = &set.spans[0];
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, 1);
+    seen = &client.set.spans[0];
     ck_assert_mem_eq(seen->fixed.parent_span_id, span.context.span_id, 8);
     ck_assert_mem_eq(seen->fixed.trace_id, span.context.trace_id, 16);
     aistrace_span_end(&span);
@@ -205,13 +194,13 @@ LOOP_TEST(a_child_whose_segment_cannot_be_runs_as_nothing, WAYS)
     options.ring_dir = NULL;
     child = ways[_i]();
     if (child == 0) {
-        span_set_dir_remove(strdup(dir)); /* and a file in its place */
-        if (symlink("/proc/version", dir) != 0)
+        span_set_dir_remove(strdup(client.dir)); /* and a file in its place */
+        if (symlink("/proc/version", client.dir) != 0)
             _exit(1);
         one_span("child");
         one_span("child");
-        unlink(dir);
-        mkdir(dir, 0700);
+        unlink(client.dir);
+        mkdir(client.dir, 0700);
         if (aistrace_thread_attach() != -ENODEV)
             _exit(2);
         one_span("child");
@@ -234,9 +223,9 @@ TEST(exec_in_a_vfork_child_leaves_the_parent_alone)
         wait_for(child);
         one_span("after");
     }
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.count, 21);
-    ck_assert_uint_eq(set.segments, 1);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, 21);
+    ck_assert_uint_eq(client.set.segments, 1);
 }
 
 static atomic_bool enough;

@@ -2,27 +2,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "aistrace.h"
-#include "support/counter.h"
-#include "support/span_set.h"
+#include "support/client_fixture.h"
 #include "support/test.h"
-
-static char *dir;
-static struct span_set set;
 
 static void start(void)
 {
-    dir = span_set_dir_new();
-    ck_assert_int_eq(
-        aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir, .ring_bytes = 64 << 20}), 0);
+    client_fixture_init();
+    client_fixture_start((struct aistrace_options){.role = "proxy", .ring_bytes = 64 << 20});
 }
 
-/* By way of the CPU's counter, and by way of the system's clock: different code. */
 static void start_by_counter(void)
 {
     unsetenv("AIS_TRACING_CLOCK");
     start();
-    counter_hold();
 }
 
 static void start_by_system(void)
@@ -31,19 +23,12 @@ static void start_by_system(void)
     start();
 }
 
-static void stop(void)
-{
-    aistrace_stop();
-    span_set_done(&set);
-    span_set_dir_remove(dir);
-}
-
-FIXTURE(start_by_counter, stop);
-SECOND_FIXTURE(start_by_system, stop);
+FIXTURE(start_by_counter, client_fixture_done);
+SECOND_FIXTURE(start_by_system, client_fixture_done);
 
 static void publish(uint64_t flags, uint64_t threshold)
 {
-    struct shmring_reader *reader = span_set_open(dir);
+    struct shmring_reader *reader = span_set_open(client.dir);
 
     shmring_reader_publish(reader, flags, threshold);
     shmring_reader_close(reader);
@@ -82,10 +67,10 @@ LOOP_TEST(the_kept_roots_are_the_formulas, COUNT(shares))
         aistrace_span_start(&span, "root", NULL);
         aistrace_span_end(&span);
     }
-    span_set_drain(&set, dir);
-    ck_assert_int_eq((int)set.count, shares[_i].roots);
-    for (size_t i = 0; i < set.count; i++) {
-        const struct span_set_span *span = &set.spans[i];
+    span_set_drain(&client.set, client.dir);
+    ck_assert_int_eq((int)client.set.count, shares[_i].roots);
+    for (size_t i = 0; i < client.set.count; i++) {
+        const struct span_set_span *span = &client.set.spans[i];
         bool keep = formula(span->fixed.trace_id, shares[_i].probability);
         ck_assert_int_eq(span->flags, keep ? AISTRACE_SAMPLED : 0);
         ck_assert_int_eq(span->fixed.trace_flags, keep ? 1 : 0);
@@ -130,10 +115,10 @@ TEST(a_trace_begun_before_the_first_publication_is_undecided_throughout)
     ck_assert_int_eq(root.context.sampling, 0);
     aistrace_traceparent_write(aistrace_span_context(&root), header);
     ck_assert_str_eq(header + 53, "00");
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.count, 2);
-    ck_assert_int_eq(set.spans[0].flags, AISTRACE_SAMPLED | AISTRACE_UNDECIDED);
-    ck_assert_int_eq(set.spans[1].flags, AISTRACE_SAMPLED | AISTRACE_UNDECIDED);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, 2);
+    ck_assert_int_eq(client.set.spans[0].flags, AISTRACE_SAMPLED | AISTRACE_UNDECIDED);
+    ck_assert_int_eq(client.set.spans[1].flags, AISTRACE_SAMPLED | AISTRACE_UNDECIDED);
 }
 
 TEST(disabled_spans_are_counted_and_pass_their_parent_on)
@@ -163,7 +148,7 @@ TEST(disabled_spans_are_counted_and_pass_their_parent_on)
     ck_assert_uint_eq(aistrace_traceparent_write(aistrace_span_context(&span), header), 0);
     aistrace_span_end(&span);
 
-    reader = span_set_open(dir); /* the thread was not even attached */
+    reader = span_set_open(client.dir); /* the thread was not even attached */
     ck_assert_uint_eq(shmring_reader_slots(reader), 0);
     shmring_reader_counters(reader, dropped);
     ck_assert_uint_eq(dropped[SHMRING_DROP_DISABLED], 2);
@@ -181,8 +166,8 @@ TEST(disabled_spans_are_counted_and_pass_their_parent_on)
     ck_assert(aistrace_span_recording(&span));
     aistrace_span_end(&span);
 
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.count, 1);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, 1);
     aistrace_counters_read(&counters);
     ck_assert_uint_eq(counters.attempted, 5);
     ck_assert_uint_eq(counters.disabled, 4);

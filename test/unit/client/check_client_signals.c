@@ -5,32 +5,19 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "aistrace.h"
-#include "support/counter.h"
-#include "support/span_set.h"
+#include "support/client_fixture.h"
 #include "support/test.h"
 
-static char *dir;
-static struct span_set set;
 static volatile sig_atomic_t handled;
 static volatile uint64_t handler_spans;
 
 static void start(void)
 {
-    dir = span_set_dir_new();
-    ck_assert_int_eq(
-        aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir, .ring_bytes = 32 << 20}), 0);
-    counter_hold();
+    client_fixture_init();
+    client_fixture_start((struct aistrace_options){.role = "proxy", .ring_bytes = 32 << 20});
 }
 
-static void stop(void)
-{
-    aistrace_stop();
-    span_set_done(&set);
-    span_set_dir_remove(dir);
-}
-
-FIXTURE(start, stop);
+FIXTURE(start, client_fixture_done);
 
 static void traced_handler(int number)
 {
@@ -68,17 +55,17 @@ TEST(handlers_with_spans_of_their_own_keep_the_identity)
         aistrace_span_set_string(&span, "key", "value");
         aistrace_span_end(&span);
         if (++spans % 20000 == 0) {
-            span_set_drain(&set, dir);
+            span_set_drain(&client.set, client.dir);
         }
     }
     setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
     aistrace_counters_read(&counters);
-    span_set_drain(&set, dir);
+    span_set_drain(&client.set, client.dir);
     ck_assert_int_gt(handled, 100);
     ck_assert_uint_eq(counters.attempted, spans + handler_spans);
     ck_assert_uint_eq(counters.attempted, counters.committed + counters.ring_full + counters.nested);
-    ck_assert_uint_eq(set.count, counters.committed);
-    ck_assert_uint_eq(span_set_duplicates(&set), 0);
+    ck_assert_uint_eq(client.set.count, counters.committed);
+    ck_assert_uint_eq(span_set_duplicates(&client.set), 0);
 }
 
 #ifndef __SANITIZE_THREAD__ /* which reports a handler's first span, because attaching allocates */
@@ -95,7 +82,7 @@ TEST(a_threads_first_span_in_a_handler_works_where_the_allocator_was_not_interru
 
 TEST(signals_during_start_stop_and_attach_hang_nothing)
 {
-    struct aistrace_options options = {.role = "proxy", .ring_dir = dir, .ring_bytes = 64 << 10};
+    struct aistrace_options options = {.role = "proxy", .ring_dir = client.dir, .ring_bytes = 64 << 10};
 
     storm(&(struct itimerval){{0, 100}, {0, 100}});
     for (int i = 0; i < 200; i++) {

@@ -6,37 +6,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "aistrace.h"
-#include "support/counter.h"
-#include "support/span_set.h"
+#include "support/client_fixture.h"
 #include "support/test.h"
-
-static char *dir;
-static struct span_set set;
-
-static void start_with(uint64_t ring_bytes, uint32_t slots)
-{
-    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){
-                         .role = "proxy", .ring_dir = dir, .ring_bytes = ring_bytes, .thread_slots = slots}),
-                     0);
-    counter_hold();
-}
-
-static void start(void)
-{
-    dir = span_set_dir_new();
-}
-
-static void stop(void)
-{
-    aistrace_stop();
-    span_set_done(&set);
-    span_set_dir_remove(dir);
-}
 
 TIMEOUT(120);
 
-FIXTURE(start, stop);
+FIXTURE(client_fixture_init, client_fixture_done);
+
+static void start_with(uint64_t ring_bytes, uint32_t slots)
+{
+    client_fixture_start((struct aistrace_options){.role = "proxy", .ring_bytes = ring_bytes, .thread_slots = slots});
+}
 
 static struct aistrace_counters counted(void)
 {
@@ -72,10 +52,10 @@ TEST(a_storm_of_short_threads_reuses_slots_and_loses_nothing)
     }
     ck_assert_uint_eq(counted().attempted, THREADS * 3);
     ck_assert_uint_eq(counted().committed, THREADS * 3);
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.count, THREADS * 3);
-    ck_assert_uint_eq(span_set_duplicates(&set), 0);
-    reader = span_set_open(dir);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, THREADS * 3);
+    ck_assert_uint_eq(span_set_duplicates(&client.set), 0);
+    reader = span_set_open(client.dir);
     ck_assert_uint_le(shmring_reader_slots(reader), AT_ONCE);
     shmring_reader_close(reader);
 }
@@ -112,8 +92,8 @@ TEST(more_threads_than_slots_are_counted)
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     ck_assert_int_eq(aistrace_thread_attach(), 0);
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.count, SLOTS * 5);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, SLOTS * 5);
 }
 
 TEST(a_thread_without_slot_finds_one_later)
@@ -159,8 +139,8 @@ TEST(a_span_begun_without_slot_is_written_where_it_ends)
     aistrace_span_end(&handed_over);
     ck_assert_uint_eq(counted().committed, 1);
     ck_assert_uint_eq(counted().attempted, 1);
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.count, 1);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, 1);
 }
 
 static void write_in_destructor(void *count)
@@ -250,11 +230,11 @@ TEST(ids_are_unique_over_threads_and_forks)
         int status;
         ck_assert_int_eq(waitpid(child, &status, 0), child);
         ck_assert_int_eq(status, 0);
-        span_set_drain(&set, dir);
+        span_set_drain(&client.set, client.dir);
     }
-    ck_assert_uint_ge(set.count, 1000000);
-    ck_assert_uint_eq(span_set_duplicates(&set), 0);
-    for (size_t i = 0; i < set.count; i++) /* as good as never, also not by 64 bits of two traces */
-        memcpy(set.spans[i].fixed.span_id, set.spans[i].fixed.trace_id + 8, 8);
-    ck_assert_uint_eq(span_set_duplicates(&set), 0);
+    ck_assert_uint_ge(client.set.count, 1000000);
+    ck_assert_uint_eq(span_set_duplicates(&client.set), 0);
+    for (size_t i = 0; i < client.set.count; i++) /* as good as never, also not by 64 bits of two traces */
+        memcpy(client.set.spans[i].fixed.span_id, client.set.spans[i].fixed.trace_id + 8, 8);
+    ck_assert_uint_eq(span_set_duplicates(&client.set), 0);
 }

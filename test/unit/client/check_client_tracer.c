@@ -12,16 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "aistrace.h"
-#include "support/span_set.h"
+#include "support/client_fixture.h"
 #include "support/test.h"
-
-static char *dir;
-static struct span_set set;
 
 static void start(void)
 {
-    dir = span_set_dir_new();
+    client_fixture_init();
     unsetenv("AIS_TRACING_RING_DIR");
     unsetenv("AIS_TRACING_RING_SIZE");
     unsetenv("AIS_TRACING_RING_UID");
@@ -30,13 +26,7 @@ static void start(void)
     setenv("AIS_TRACING_CLOCK", "system", 1); /* which is set here; check_client_clock tests the other */
 }
 
-static void stop(void)
-{
-    span_set_done(&set);
-    span_set_dir_remove(dir);
-}
-
-FIXTURE(start, stop);
+FIXTURE(start, client_fixture_done);
 
 static void one_span(const char *name)
 {
@@ -57,7 +47,7 @@ static struct aistrace_counters counted(void)
 
 static bool mount_small(const char *options)
 {
-    return geteuid() == 0 && mount("tmpfs", dir, "tmpfs", 0, options) == 0;
+    return geteuid() == 0 && mount("tmpfs", client.dir, "tmpfs", 0, options) == 0;
 }
 
 /* Everything works as if nothing were there, and an incoming context is passed on. */
@@ -97,7 +87,7 @@ TEST(without_start_everything_works_and_records_nothing)
 
 TEST(the_options_must_name_one_service)
 {
-    struct aistrace_options options = {.ring_dir = dir};
+    struct aistrace_options options = {.ring_dir = client.dir};
     static char huge[SHMRING_RESOURCE_MAX];
 
     ck_assert_int_eq(aistrace_start(NULL), -EINVAL);
@@ -116,7 +106,7 @@ TEST(the_options_must_name_one_service)
 
 TEST(a_second_start_is_refused_until_stop)
 {
-    struct aistrace_options options = {.role = "proxy", .ring_dir = dir};
+    struct aistrace_options options = {.role = "proxy", .ring_dir = client.dir};
 
     ck_assert_int_eq(aistrace_start(&options), 0);
     ck_assert_int_eq(aistrace_start(&options), -EALREADY);
@@ -129,9 +119,9 @@ TEST(a_second_start_is_refused_until_stop)
     one_span("third");
     ck_assert_uint_eq(counted().committed, 2);
     aistrace_stop();
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.segments, 2);
-    ck_assert_uint_eq(set.count, 3);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.segments, 2);
+    ck_assert_uint_eq(client.set.count, 3);
 }
 
 TEST(errno_stays_as_it_was)
@@ -140,10 +130,10 @@ TEST(errno_stays_as_it_was)
 
     errno = 12345;
     ck_assert_int_eq(aistrace_start(&options), -ENOENT);
-    options.ring_dir = dir;
+    options.ring_dir = client.dir;
     ck_assert_int_eq(aistrace_start(&options), 0);
     ck_assert_int_eq(errno, 12345);
-    span_set_dir_clear(dir);
+    span_set_dir_clear(client.dir);
     errno = 12345;
     one_span("the thread's first, and the file of its ring is gone");
     ck_assert_int_eq(errno, 12345);
@@ -155,7 +145,7 @@ TEST(errno_stays_as_it_was)
 
 TEST(a_span_left_open_over_stop_records_nothing)
 {
-    struct aistrace_options options = {.role = "proxy", .ring_dir = dir};
+    struct aistrace_options options = {.role = "proxy", .ring_dir = client.dir};
     struct aistrace_span span, late;
 
     ck_assert_int_eq(aistrace_start(&options), 0);
@@ -177,15 +167,15 @@ TEST(a_missing_directory_is_created_for_its_owner_alone)
     char path[256];
     struct stat status;
 
-    snprintf(path, sizeof(path), "%s/below", dir);
+    snprintf(path, sizeof(path), "%s/below", client.dir);
     setenv("AIS_TRACING_RING_DIR", path, 1);
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy"}), 0);
     ck_assert_int_eq(stat(path, &status), 0);
     ck_assert_int_eq(status.st_mode & 07777, 0700);
     one_span("in it");
     aistrace_stop();
-    span_set_drain(&set, path);
-    ck_assert_uint_eq(set.count, 1);
+    span_set_drain(&client.set, path);
+    ck_assert_uint_eq(client.set.count, 1);
     span_set_dir_remove(strdup(path));
 }
 
@@ -193,13 +183,13 @@ TEST(a_foreign_directory_is_refused)
 {
     if (geteuid() != 0)
         return;
-    ck_assert_int_eq(chown(dir, 12345, 12345), 0);
+    ck_assert_int_eq(chown(client.dir, 12345, 12345), 0);
     one_span("before");
-    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), -EPERM);
+    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir}), -EPERM);
     ck_assert_uint_eq(counted().attempted, 0); /* since that start */
     runs_as_nothing();
-    ck_assert_int_eq(chown(dir, 0, 0), 0);
-    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), 0);
+    ck_assert_int_eq(chown(client.dir, 0, 0), 0);
+    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir}), 0);
     aistrace_stop();
 }
 
@@ -224,9 +214,9 @@ LOOP_TEST(a_directory_of_the_named_user_is_trusted, COUNT(ring_uids))
 {
     if (geteuid() != 0)
         return;
-    ck_assert_int_eq(chown(dir, 12345, 12345), 0);
+    ck_assert_int_eq(chown(client.dir, 12345, 12345), 0);
     setenv("AIS_TRACING_RING_UID", ring_uids[_i].environment, 1);
-    struct aistrace_options options = {.role = "proxy", .ring_dir = dir, .ring_uid = ring_uids[_i].option};
+    struct aistrace_options options = {.role = "proxy", .ring_dir = client.dir, .ring_uid = ring_uids[_i].option};
     ck_assert_int_eq(aistrace_start(&options), ring_uids[_i].result);
     if (ring_uids[_i].result == 0)
         aistrace_stop();
@@ -236,7 +226,7 @@ TEST(a_directory_that_cannot_be_is_refused)
 {
     char path[256];
 
-    snprintf(path, sizeof(path), "%s/not/there", dir);
+    snprintf(path, sizeof(path), "%s/not/there", client.dir);
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = path}), -ENOENT);
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = "/proc/version"}),
                      -ENOTDIR);
@@ -248,9 +238,10 @@ TEST(a_full_tmpfs_has_no_segment)
     if (!mount_small("size=8k,mode=0700"))
         return;
     ck_assert_int_eq(
-        aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir, .ring_bytes = 1 << 20}), -ENOSPC);
+        aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir, .ring_bytes = 1 << 20}),
+        -ENOSPC);
     runs_as_nothing();
-    umount(dir);
+    umount(client.dir);
 }
 
 TEST(a_tmpfs_without_room_for_a_ring_counts_no_memory)
@@ -260,7 +251,7 @@ TEST(a_tmpfs_without_room_for_a_ring_counts_no_memory)
     if (!mount_small("size=600k,mode=0700"))
         return;
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){
-                         .role = "proxy", .ring_dir = dir, .ring_bytes = 1 << 20, .thread_slots = 8}),
+                         .role = "proxy", .ring_dir = client.dir, .ring_bytes = 1 << 20, .thread_slots = 8}),
                      0);
     ck_assert_int_eq(aistrace_thread_attach(), -ENOSPC);
     aistrace_span_start(&span, "no room", NULL);
@@ -269,7 +260,7 @@ TEST(a_tmpfs_without_room_for_a_ring_counts_no_memory)
     ck_assert_uint_eq(counted().no_memory, 2);
     ck_assert_uint_eq(counted().attempted, 2);
     aistrace_stop();
-    umount2(dir, MNT_DETACH);
+    umount2(client.dir, MNT_DETACH);
 }
 
 TEST(a_limit_on_file_size_is_an_error_not_a_signal)
@@ -277,7 +268,7 @@ TEST(a_limit_on_file_size_is_an_error_not_a_signal)
     struct rlimit limit = {1 << 20, 1 << 20};
 
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), -EFBIG);
+    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir}), -EFBIG);
     runs_as_nothing();
 }
 
@@ -305,17 +296,17 @@ LOOP_TEST(the_ring_size_comes_from_the_environment, COUNT(sizes))
     struct shmring_reader *reader;
     uint64_t bytes, default_bytes;
 
-    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), 0);
-    reader = span_set_open(dir);
+    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir}), 0);
+    reader = span_set_open(client.dir);
     default_bytes = shmring_reader_header(reader)->ring_bytes;
     shmring_reader_close(reader);
     aistrace_stop();
-    span_set_dir_remove(dir);
-    dir = span_set_dir_new();
+    span_set_dir_remove(client.dir);
+    client.dir = span_set_dir_new();
 
     setenv("AIS_TRACING_RING_SIZE", sizes[_i].text, 1);
-    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), 0);
-    reader = span_set_open(dir);
+    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir}), 0);
+    reader = span_set_open(client.dir);
     bytes = shmring_reader_header(reader)->ring_bytes;
     shmring_reader_close(reader);
     ck_assert_uint_eq(bytes, sizes[_i].bytes ? sizes[_i].bytes : default_bytes);
@@ -323,7 +314,7 @@ LOOP_TEST(the_ring_size_comes_from_the_environment, COUNT(sizes))
 }
 
 #define RESOURCE(tag, key, ...)                                                                                        \
-    (span_set_item(set.resource, set.resource_bytes, tag, key, &item) &&                                               \
+    (span_set_item(client.set.resource, client.set.resource_bytes, tag, key, &item) &&                                 \
      item.head.value_bytes == strlen(__VA_ARGS__) && memcmp(item.value, __VA_ARGS__, item.head.value_bytes) == 0)
 
 TEST(the_resource_says_who_writes)
@@ -334,7 +325,7 @@ TEST(the_resource_says_who_writes)
                                        .daemon_id = "t1",
                                        .attributes = more,
                                        .attribute_count = 2,
-                                       .ring_dir = dir};
+                                       .ring_dir = client.dir};
     struct span_set_item item;
     char host[256];
     int64_t pid;
@@ -342,9 +333,9 @@ TEST(the_resource_says_who_writes)
     setenv("MY_POD", "pod-7", 1);
     gethostname(host, sizeof(host));
     ck_assert_int_eq(aistrace_start(&options), 0);
-    span_set_drain(&set, dir);
+    span_set_drain(&client.set, client.dir);
     ck_assert(RESOURCE(AISTRACE_ITEM_ROLE, NULL, "target"));
-    ck_assert(!span_set_item(set.resource, set.resource_bytes, AISTRACE_ITEM_SERVICE, NULL, &item));
+    ck_assert(!span_set_item(client.set.resource, client.set.resource_bytes, AISTRACE_ITEM_SERVICE, NULL, &item));
     ck_assert(RESOURCE(AISTRACE_ITEM_ATTRIBUTE, "version", "1.2"));
     ck_assert(RESOURCE(AISTRACE_ITEM_ATTRIBUTE, "daemonID", "t1"));
     ck_assert(RESOURCE(AISTRACE_ITEM_ATTRIBUTE, "pod", "pod-7"));
@@ -353,7 +344,8 @@ TEST(the_resource_says_who_writes)
     ck_assert(RESOURCE(AISTRACE_ITEM_ATTRIBUTE, "telemetry.sdk.language", "c"));
     ck_assert(RESOURCE(AISTRACE_ITEM_ATTRIBUTE, "telemetry.sdk.version", AISTRACE_VERSION));
     ck_assert(RESOURCE(AISTRACE_ITEM_ATTRIBUTE, "region", "north"));
-    ck_assert(span_set_item(set.resource, set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "process.pid", &item));
+    ck_assert(
+        span_set_item(client.set.resource, client.set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "process.pid", &item));
     memcpy(&pid, item.value, sizeof(pid));
     ck_assert_int_eq(item.head.type, AISTRACE_VALUE_INT);
     ck_assert_int_eq(pid, getpid());
@@ -370,13 +362,13 @@ TEST(resource_attributes_that_do_not_fit_are_left_out)
     more[0] = aistrace_attr_string("large", large);
     more[1] = aistrace_attr_string("small", "kept");
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){
-                         .service_name = "shop", .attributes = more, .attribute_count = 2, .ring_dir = dir}),
+                         .service_name = "shop", .attributes = more, .attribute_count = 2, .ring_dir = client.dir}),
                      0);
-    span_set_drain(&set, dir);
+    span_set_drain(&client.set, client.dir);
     ck_assert(RESOURCE(AISTRACE_ITEM_SERVICE, NULL, "shop"));
     ck_assert(RESOURCE(AISTRACE_ITEM_ATTRIBUTE, "small", "kept"));
-    ck_assert(!span_set_item(set.resource, set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "large", &item));
-    ck_assert(!span_set_item(set.resource, set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "pod", &item));
+    ck_assert(!span_set_item(client.set.resource, client.set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "large", &item));
+    ck_assert(!span_set_item(client.set.resource, client.set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "pod", &item));
     aistrace_stop();
 }
 
@@ -465,7 +457,7 @@ LOOP_TEST(a_step_of_the_wall_clock_changes_no_duration_and_is_taken_up_within_a_
     struct aistrace_event_value event;
     uint64_t begun_ns;
 
-    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), 0);
+    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir}), 0);
     one_span("first");
     begun_ns = wall_ns();
     aistrace_span_start(&before, "over the step", NULL);
@@ -475,9 +467,9 @@ LOOP_TEST(a_step_of_the_wall_clock_changes_no_duration_and_is_taken_up_within_a_
     aistrace_span_end(&after);
     aistrace_span_add_event(&before, "event", NULL, 0);
     aistrace_span_end(&before);
-    span_set_drain(&set, dir);
+    span_set_drain(&client.set, client.dir);
 
-    seen = span_set_find(&set, before.context.span_id);
+    seen = span_set_find(&client.set, before.context.span_id);
     ck_assert_ptr_nonnull(seen);
     ck_assert_uint_lt(seen->fixed.start_unix_ns - begun_ns + NEAR_NS, 2 * NEAR_NS);
     ck_assert_uint_ge(seen->fixed.duration_ns, 1100000000);
@@ -487,7 +479,7 @@ LOOP_TEST(a_step_of_the_wall_clock_changes_no_duration_and_is_taken_up_within_a_
     ck_assert_uint_ge(event.time_unix_ns, seen->fixed.start_unix_ns);
     ck_assert_uint_le(event.time_unix_ns, seen->fixed.start_unix_ns + seen->fixed.duration_ns);
 
-    seen = span_set_find(&set, after.context.span_id);
+    seen = span_set_find(&client.set, after.context.span_id);
     ck_assert_ptr_nonnull(seen);
     ck_assert_uint_lt(wall_ns() - seen->fixed.start_unix_ns, 4 * NEAR_NS);
     ck_assert_uint_lt(seen->fixed.duration_ns, NEAR_NS);
@@ -498,13 +490,13 @@ TEST(a_monotonic_clock_that_goes_back_gives_no_negative_duration)
 {
     struct aistrace_span span;
 
-    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = dir}), 0);
+    ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir}), 0);
     aistrace_span_start(&span, "back", NULL);
     monotonic_shift_ns = -1000000000;
     aistrace_span_end(&span);
     monotonic_shift_ns = 0; /* libcheck measures too */
-    span_set_drain(&set, dir);
-    ck_assert_uint_eq(set.count, 1);
-    ck_assert_uint_eq(set.spans[0].fixed.duration_ns, 0);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, 1);
+    ck_assert_uint_eq(client.set.spans[0].fixed.duration_ns, 0);
     aistrace_stop();
 }

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A span's attributes: every type, the last value of a key, and what does not fit.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/client_fixture.h"
+#include "support/test.h"
+
+FIXTURE(client_fixture_by_counter, client_fixture_done);
+SECOND_FIXTURE(client_fixture_by_system, client_fixture_done);
+
+#define ATTRIBUTE(span, key, ...) span_set_is(span, AISTRACE_ITEM_ATTRIBUTE, key, __VA_ARGS__)
+#define TEXT(span, key, text)     span_set_is_text(span, AISTRACE_ITEM_ATTRIBUTE, key, text)
+#define NAME(span, text)          span_set_is_text(span, AISTRACE_ITEM_NAME, NULL, text)
+
+TEST(attributes_of_every_type)
+{
+    static const char *items[] = {"one", "", NULL, "four"};
+    static const uint8_t packed[] = {3, 0, 0, 0, 'o', 'n', 'e', 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 'f', 'o', 'u', 'r'};
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+    int64_t integer = INT64_MIN;
+    double real = -0.5;
+    uint8_t truth = 1;
+
+    aistrace_span_start(&span, "types", NULL);
+    aistrace_span_set_int(&span, "int", integer);
+    aistrace_span_set_double(&span, "double", real);
+    aistrace_span_set_bool(&span, "bool", true);
+    aistrace_span_set_string(&span, "string", "gr\xc3\xbc\xc3\x9f");
+    aistrace_span_set_text(&span, "text", "cut here", 3);
+    aistrace_span_set_bytes(&span, "bytes", "\0\1\2", 3);
+    aistrace_span_set_strings(&span, "strings", items, 4);
+    aistrace_span_set_string(&span, "empty", "");
+    aistrace_span_set_string(&span, "null", NULL);
+    aistrace_span_set_text(&span, "null text", NULL, 7);
+    aistrace_span_set_bytes(&span, "null bytes", NULL, 7);
+    aistrace_span_set_strings(&span, "null strings", NULL, 7);
+    aistrace_span_set_int(&span, NULL, 7);
+    seen = client_fixture_end(&span);
+    ck_assert(ATTRIBUTE(seen, "int", &integer, 8));
+    ck_assert(ATTRIBUTE(seen, "double", &real, 8));
+    ck_assert(ATTRIBUTE(seen, "bool", &truth, 1));
+    ck_assert(TEXT(seen, "string", "gr\xc3\xbc\xc3\x9f"));
+    ck_assert(TEXT(seen, "text", "cut"));
+    ck_assert(ATTRIBUTE(seen, "bytes", "\0\1\2", 3));
+    ck_assert(ATTRIBUTE(seen, "strings", packed, sizeof(packed)));
+    ck_assert(TEXT(seen, "empty", "") && TEXT(seen, "null", "") && TEXT(seen, "null text", ""));
+    ck_assert(TEXT(seen, "null bytes", "") && TEXT(seen, "null strings", ""));
+    integer = 7;
+    ck_assert(ATTRIBUTE(seen, "", &integer, 8));
+    ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 13);
+}
+
+TEST(attribute_structs_write_what_the_setters_write)
+{
+    static const char *items[] = {"a", "bc"};
+    struct aistrace_attribute attributes[] = {
+        aistrace_attr_int("int", -1),
+        aistrace_attr_double("double", 1e300),
+        aistrace_attr_bool("bool", true),
+        aistrace_attr_string("string", "text"),
+        aistrace_attr_text("text", "abc", 2),
+        aistrace_attr_bytes("bytes", "\0x", 2),
+        aistrace_attr_strings("strings", items, 2),
+        aistrace_attr_string("null", NULL),
+    };
+    struct aistrace_span one, other;
+    const struct span_set_span *seen;
+    uint32_t bytes;
+    uint8_t *copy;
+
+    aistrace_span_start(&one, "same", NULL);
+    for (size_t i = 0; i < sizeof(attributes) / sizeof(*attributes); i++)
+        aistrace_span_set(&one, &attributes[i]);
+    seen = client_fixture_end(&one);
+    bytes = seen->items_bytes;
+    copy = malloc(bytes);
+    memcpy(copy, seen->items, bytes);
+
+    aistrace_span_start(&other, "same", NULL);
+    aistrace_span_set_int(&other, "int", -1);
+    aistrace_span_set_double(&other, "double", 1e300);
+    aistrace_span_set_bool(&other, "bool", true);
+    aistrace_span_set_string(&other, "string", "text");
+    aistrace_span_set_text(&other, "text", "abc", 2);
+    aistrace_span_set_bytes(&other, "bytes", "\0x", 2);
+    aistrace_span_set_strings(&other, "strings", items, 2);
+    aistrace_span_set_string(&other, "null", NULL);
+    seen = client_fixture_end(&other);
+    ck_assert_uint_eq(seen->items_bytes, bytes);
+    ck_assert_mem_eq(seen->items, copy, bytes);
+    free(copy);
+}
+
+TEST(what_is_inlined_writes_what_the_library_writes)
+{
+    void (*volatile set_int)(struct aistrace_span *, const char *, int64_t) = aistrace_span_set_int;
+    void (*volatile set_double)(struct aistrace_span *, const char *, double) = aistrace_span_set_double;
+    void (*volatile set_bool)(struct aistrace_span *, const char *, bool) = aistrace_span_set_bool;
+    void (*volatile set_string)(struct aistrace_span *, const char *, const char *) = aistrace_span_set_string;
+    void (*volatile set_text)(struct aistrace_span *, const char *, const char *, size_t) = aistrace_span_set_text;
+    static char buffers[2][60000], value[200];
+    struct aistrace_span inlined, called;
+
+    aistrace_span_start(&inlined, "n", &(struct aistrace_span_options){.buffer = buffers[0], .buffer_bytes = 60000});
+    aistrace_span_start(&called, "n", &(struct aistrace_span_options){.buffer = buffers[1], .buffer_bytes = 60000});
+    for (int i = 0; i < 160; i++) { /* beyond the limits: what is dropped is the same, too */
+        memset(value, 'v', sizeof(value));
+        value[i] = '\0';
+        switch (i % 5) {
+        case 0:
+            aistrace_span_set_int(&inlined, "int", i);
+            set_int(&called, "int", i);
+            break;
+        case 1:
+            aistrace_span_set_double(&inlined, "a double", i / 3.0);
+            set_double(&called, "a double", i / 3.0);
+            break;
+        case 2:
+            aistrace_span_set_bool(&inlined, "bool", i % 2);
+            set_bool(&called, "bool", i % 2);
+            break;
+        case 3:
+            aistrace_span_set_string(&inlined, "a string of some length", value);
+            set_string(&called, "a string of some length", value);
+            break;
+        case 4:
+            aistrace_span_set_text(&inlined, "", i % 2 ? NULL : value, 50);
+            set_text(&called, "", i % 2 ? NULL : value, 50);
+            break;
+        }
+        ck_assert_int_eq(inlined.end - inlined.body, called.end - called.body);
+        ck_assert_mem_eq(inlined.body, called.body, (size_t)(called.end - called.body));
+        ck_assert_uint_eq(inlined.dropped_attributes, called.dropped_attributes);
+    }
+    aistrace_span_set_text(&inlined, "huge", value, SIZE_MAX);
+    aistrace_span_set_text(&inlined, "huge", value, SIZE_MAX - 20);
+    ck_assert_uint_eq(inlined.dropped_attributes, called.dropped_attributes + 2);
+    aistrace_span_end(&inlined);
+    aistrace_span_end(&called);
+}
+
+TEST(strings_of_every_length_are_copied_right)
+{
+    static char buffer[4096];
+    char text[301], key[301];
+
+    for (size_t bytes = 0; bytes <= 300; bytes++) {
+        struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
+        struct aistrace_span span;
+        const struct span_set_span *seen;
+        for (size_t i = 0; i < bytes; i++) {
+            text[i] = (char)('a' + (i * 7 + bytes) % 26);
+            key[i] = (char)('A' + (i * 5 + bytes) % 26);
+        }
+        text[bytes] = key[bytes] = '\0';
+        aistrace_span_start(&span, text, &options);
+        aistrace_span_set_string(&span, key, text);
+        seen = client_fixture_end(&span);
+        ck_assert(NAME(seen, text));
+        ck_assert(TEXT(seen, key, text));
+        span_set_done(&client.set);
+    }
+}
+
+TEST(an_unknown_attribute_type_is_dropped_and_counted)
+{
+    struct aistrace_attribute bad = {"k", (enum aistrace_type)99, {0}, 0};
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+
+    aistrace_span_start(&span, "bad", NULL);
+    aistrace_span_set(&span, &bad);
+    seen = client_fixture_end(&span);
+    ck_assert_uint_eq(seen->fixed.dropped_attributes, 1);
+    ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 0);
+}
+
+TEST(the_last_value_of_a_key_wins)
+{
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+    int64_t last = 2;
+
+    aistrace_span_start(&span, "again", NULL);
+    aistrace_span_set_string(&span, "key", "first");
+    aistrace_span_set_int(&span, "key", 2);
+    seen = client_fixture_end(&span);
+    ck_assert(ATTRIBUTE(seen, "key", &last, 8));
+    ck_assert_uint_eq(seen->fixed.dropped_attributes, 0);
+}
+
+TEST(a_key_set_for_ever_keeps_its_last_value)
+{
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+    int64_t last = 99999;
+
+    aistrace_span_start(&span, "progress", NULL);
+    aistrace_span_set_string(&span, "before", "b");
+    for (int64_t i = 0; i <= last; i++)
+        aistrace_span_set_int(&span, "progress", i);
+    aistrace_span_set_string(&span, "after", "a");
+    seen = client_fixture_end(&span);
+    ck_assert(ATTRIBUTE(seen, "progress", &last, 8));
+    ck_assert(TEXT(seen, "before", "b") && TEXT(seen, "after", "a") && NAME(seen, "progress"));
+    ck_assert_uint_eq(seen->fixed.dropped_attributes, 0);
+}
+
+TEST(more_than_128_attributes_are_counted_and_replacing_still_works)
+{
+    static char buffer[65536];
+    struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+    char key[16];
+    int64_t value = 1000;
+
+    aistrace_span_start(&span, "many", &options);
+    for (int i = 0; i < 150; i++) {
+        sprintf(key, "key%d", i);
+        aistrace_span_set_int(&span, key, i);
+    }
+    aistrace_span_set_int(&span, "key5", 1000);
+    aistrace_span_set_int(&span, "key140", 1000);
+    seen = client_fixture_end(&span);
+    ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 128);
+    ck_assert_uint_eq(seen->fixed.dropped_attributes, 23);
+    ck_assert(ATTRIBUTE(seen, "key5", &value, 8));
+    value = 127;
+    ck_assert(ATTRIBUTE(seen, "key127", &value, 8));
+}
+
+/* Attributes of no more than their heads, which pack most densely: as many as the limit lets pass uncounted. */
+static void set_many_small(struct aistrace_span *span, int count)
+{
+    for (int i = 0; i < count; i++)
+        aistrace_span_set_string(span, "", "");
+}
+
+LOOP_TEST(what_is_taken_out_makes_no_room_for_more_than_128_attributes, 2)
+{
+    static char buffer[4096], large[3900], name[400];
+    struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+
+    memset(large, 'x', sizeof(large) - 1);
+    memset(name, 'n', sizeof(name) - 1);
+    aistrace_span_start(&span, name, &options);
+    if (_i == 0) { /* a value that was replaced, found when another does not fit */
+        aistrace_span_set_text(&span, "key", large, 2500);
+        aistrace_span_set_text(&span, "key", large, 1);
+        set_many_small(&span, 20);
+        aistrace_span_set_string(&span, "large", large);
+    } else { /* a name, for a shorter one that does not fit beside it */
+        set_many_small(&span, 100);
+        aistrace_span_set_text(&span, "large", large, 2590);
+        aistrace_span_set_name(&span, name);
+        aistrace_span_set_text(&span, "more", large, 1);
+        aistrace_span_set_name(&span, name + 100);
+    }
+    set_many_small(&span, _i == 0 ? 400 : 36);
+    seen = client_fixture_end(&span);
+    ck_assert_uint_le(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 128);
+}
+
+TEST(a_name_put_after_the_texts_took_their_room_stays_in_the_body)
+{
+    struct {
+        char buffer[2000];
+        uint8_t behind[2000];
+    } memory;
+    char large[3000];
+    struct aistrace_span_options options = {.buffer = memory.buffer, .buffer_bytes = sizeof(memory.buffer)};
+    struct aistrace_span span;
+
+    memset(memory.behind, 0x55, sizeof(memory.behind));
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    aistrace_span_start(&span, large, &options);
+    aistrace_span_set_status(&span, AISTRACE_STATUS_ERROR, "more than the attributes' room");
+    aistrace_span_put_name(&span, large, 1500);
+    aistrace_span_put_name(&span, NULL, 7);
+    client_fixture_end(&span);
+    for (size_t i = 0; i < sizeof(memory.behind); i++)
+        ck_assert_int_eq(memory.behind[i], 0x55);
+}
+
+TEST(what_does_not_fit_is_counted_and_the_rest_is_kept)
+{
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+    char large[AISTRACE_SPAN_INLINE_BYTES + 1];
+
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    aistrace_span_start(&span, "room", NULL);
+    aistrace_span_set_string(&span, "small", "kept");
+    aistrace_span_set_string(&span, "large", large);
+    aistrace_span_set_string(&span, large, "large key");
+    aistrace_span_set_bytes(&span, "huge", large, SIZE_MAX);
+    aistrace_span_set_bytes(&span, "huge", large, SIZE_MAX - 8);
+    aistrace_span_set_text(&span, "huge", large, (size_t)UINT32_MAX + 8);
+    aistrace_span_add_event(&span, large, NULL, 0);
+    aistrace_span_set_string(&span, "after", "kept too");
+    seen = client_fixture_end(&span);
+    ck_assert_uint_eq(seen->fixed.dropped_attributes, 5);
+    ck_assert_uint_eq(seen->fixed.dropped_events, 1);
+    ck_assert(TEXT(seen, "small", "kept") && TEXT(seen, "after", "kept too"));
+    ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 2);
+}
+
+TEST(a_value_that_does_not_fit_leaves_the_old_one)
+{
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+    char large[AISTRACE_SPAN_INLINE_BYTES + 1];
+
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    aistrace_span_start(&span, "room", NULL);
+    aistrace_span_set_string(&span, "key", "old");
+    aistrace_span_set_string(&span, "key", large);
+    large[500] = '\0';
+    aistrace_span_set_string(&span, "swap", large);
+    large[0] = 'y';
+    aistrace_span_set_string(&span, "swap", large);
+    seen = client_fixture_end(&span);
+    ck_assert(TEXT(seen, "key", "old") && TEXT(seen, "swap", large));
+    ck_assert_uint_eq(seen->fixed.dropped_attributes, 1);
+}
+
+TEST(a_key_of_the_greatest_length_is_kept_and_a_longer_one_dropped)
+{
+    static char buffer[100000], key[AISTRACE_KEY_MAX + 2];
+    struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+    int64_t one = 1;
+
+    memset(key, 'k', AISTRACE_KEY_MAX + 1);
+    aistrace_span_start(&span, "keys", &options);
+    aistrace_span_set_int(&span, key, 1);
+    aistrace_span_add_event(&span, key, NULL, 0);
+    key[AISTRACE_KEY_MAX] = '\0';
+    aistrace_span_set_int(&span, key, 1);
+    aistrace_span_add_event(&span, key, NULL, 0);
+    seen = client_fixture_end(&span);
+    ck_assert(ATTRIBUTE(seen, key, &one, 8));
+    ck_assert_uint_eq(seen->fixed.dropped_attributes, 1);
+    ck_assert_uint_eq(seen->fixed.dropped_events, 1);
+    ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_EVENT), 1);
+}
+
+TEST(a_buffer_of_the_callers_holds_what_the_inline_one_cannot)
+{
+    static char buffer[9000], value[8000];
+    struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
+    struct aistrace_span span;
+
+    memset(value, 'v', sizeof(value) - 1);
+    aistrace_span_start(&span, "large", &options);
+    aistrace_span_set_string(&span, "value", value);
+    ck_assert(TEXT(client_fixture_end(&span), "value", value));
+}
+
+TEST(a_buffer_smaller_than_the_inline_one_is_not_used)
+{
+    char buffer[16], value[600];
+    struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
+    struct aistrace_span span;
+
+    memset(buffer, 0x55, sizeof(buffer));
+    memset(value, 'v', sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    aistrace_span_start(&span, "small", &options);
+    aistrace_span_set_string(&span, "value", value);
+    ck_assert(TEXT(client_fixture_end(&span), "value", value));
+    for (size_t i = 0; i < sizeof(buffer); i++)
+        ck_assert_int_eq(buffer[i], 0x55);
+}
