@@ -153,7 +153,7 @@ static enum daemon_exit with_config(const struct command_line *command, struct l
 {
     struct buf errors = {0};
     struct config *config;
-    int err = daemon_load(&command->flags, NULL, &config, &errors);
+    int err = daemon_load(&command->flags, &config, &errors);
     enum daemon_exit result = err ? refuse(command, &errors, err, log) : DAEMON_EXIT_OK;
     buf_done(&errors);
     if (err)

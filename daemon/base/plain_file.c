@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define NAME_ANOTHER "; name a file that the user of aistraced can read"
 
 enum { STEP_BYTES = 16 << 10 };
 
@@ -46,6 +49,27 @@ int plain_file_read(const char *path, uint8_t *to, size_t room, size_t *bytes)
     int err = read_open(fd, to, room, bytes);
     close(fd);
     return err;
+}
+
+const char *plain_file_problem(int err)
+{
+    static const struct {
+        int err;
+        const char *text;
+    } problems[] = {
+        {-ENOENT, "No such file or directory" NAME_ANOTHER},
+        {-EACCES, "Permission denied" NAME_ANOTHER},
+        {-ENOTDIR, "Not a directory" NAME_ANOTHER},
+        {-ELOOP, "too many symbolic links" NAME_ANOTHER},
+        {-EINVAL, "it is not a plain file" NAME_ANOTHER},
+        {-ENODATA, "it is empty" NAME_ANOTHER},
+        {-EFBIG, "it is too large" NAME_ANOTHER},
+    };
+    for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++) {
+        if (problems[i].err == err)
+            return problems[i].text;
+    }
+    return strerror(-err);
 }
 
 int plain_file_read_all(int fd, size_t max, struct buf *out)

@@ -14,6 +14,10 @@
  * -> 0 and *bytes, below room; or -errno: -EINVAL not a plain file, -EFBIG room bytes or more. */
 int plain_file_read(const char *path, uint8_t *to, size_t room, size_t *bytes);
 
+/* Why a file that a setting names cannot be used (an error of plain_file_read, or -ENODATA: empty), and what to do.
+ * Valid until the thread's next call. */
+const char *plain_file_problem(int err);
+
 /* Appends all that fd still has to out. -> 0; -EFBIG: more than max bytes; -ENOMEM; -errno: -EAGAIN when nothing is there
  * now and fd does not block. What was read before is in out in any case. */
 int plain_file_read_all(int fd, size_t max, struct buf *out);

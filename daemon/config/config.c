@@ -142,9 +142,38 @@ static void load_flags(struct config *config, const struct config_flags *flags, 
     }
 }
 
+/* ---- the files that keys name ---- */
+
+static void tell_fault(const struct config *config, char *line, struct config_errors *errors)
+{
+    char *colon = strstr(line, ": ");
+    if (colon)
+        *colon = '\0';
+    if (colon && config_key_find(line) >= 0)
+        config_error_of(errors, config, line, "%s", colon + 2);
+    else
+        config_error(errors, line, NULL, "%s", colon ? colon + 2 : "");
+}
+
+static void look_into_files(const struct config *config, int (*files_cb)(const struct config *, struct buf *),
+                            struct config_errors *errors)
+{
+    struct buf faults = {0};
+    int err = files_cb(config, &faults);
+    if (err == -ENOMEM || buf_append(&faults, "", 1) != 0) {
+        errors->no_memory = true;
+    } else if (err) {
+        char *save = NULL;
+        for (char *line = strtok_r((char *)faults.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+            tell_fault(config, line, errors);
+    }
+    buf_done(&faults);
+}
+
 /* ---- all of it ---- */
 
-int config_load(const struct config_flags *flags, struct config **out, struct buf *errors_out)
+int config_load(const struct config_flags *flags, int (*files_cb)(const struct config *, struct buf *),
+                struct config **out, struct buf *errors_out)
 {
     struct config_errors errors = {.out = errors_out};
     struct config_places places = {0};
@@ -161,6 +190,8 @@ int config_load(const struct config_flags *flags, struct config **out, struct bu
         load_env(config, &errors);
         load_flags(config, flags, &errors);
         config_check(config, insecure, &errors);
+        if (files_cb && config->enabled && config->host)
+            look_into_files(config, files_cb, &errors);
         if (errors.count > CONFIG_ERRORS_MAX)
             buf_printf(errors_out, "and %u more errors\n", errors.count - CONFIG_ERRORS_MAX);
         err = errors.no_memory ? -ENOMEM : errors.count ? -EINVAL : 0;

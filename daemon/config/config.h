@@ -94,8 +94,10 @@ struct config_flags {
 
 /* -> 0 and *out, which the caller owns (config_unref); or -EINVAL with one line per error appended to errors: where
  * (file and line, environment variable or flag), key path, what is wrong, what to do. All errors at once. -ENOMEM:
- * without words. */
-int config_load(const struct config_flags *flags, struct config **out, struct buf *errors);
+ * without words. files_cb looks into the files that keys name, once tracing is on and the endpoint is one: it appends a
+ * line for each fault to faults, "KEY: what is wrong and what to do", and returns 0 or -errno. NULL: nobody looks. */
+int config_load(const struct config_flags *flags, int (*files_cb)(const struct config *config, struct buf *faults),
+                struct config **out, struct buf *errors);
 
 /* Another owner: each calls config_unref once, and the last one frees. Who shares a configuration does not change it.
  * On one thread. */

@@ -3,51 +3,14 @@
  * What keys demand of each other, looked at when each has its value.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "config_schema.h"
 #include "config_value.h"
 
 static const char token_header_path[] = "tracing.exporter_auth.token_header";
 static const char token_file_path[] = "tracing.exporter_auth.token_file";
-
-/* ---- files that are read while the daemon runs ---- */
-
-static const char *file_problem(const char *file)
-{
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a pipe in its place must not stop us */
-    if (fd < 0)
-        return strerror(errno);
-    struct stat status;
-    int err = fstat(fd, &status) != 0 ? errno : 0;
-    close(fd);
-    if (err)
-        return strerror(err);
-    return !S_ISREG(status.st_mode) ? "it is not a plain file" : status.st_size == 0 ? "it is empty" : NULL;
-}
-
-static void check_file(const struct config *config, const char *path, const char *file, struct config_errors *errors)
-{
-    const char *problem = file && *file ? file_problem(file) : NULL;
-    if (problem)
-        config_error_of(errors, config, path,
-                        "\"%.300s\" cannot be used: %s; name a file that the user of aistraced can read", file,
-                        problem);
-}
-
-static void check_files(const struct config *config, struct config_errors *errors)
-{
-    check_file(config, token_file_path, config->token_file, errors);
-    check_file(config, "aistraced.ca_file", config->ca_file, errors);
-    check_file(config, "aistraced.cert_file", config->cert_file, errors);
-    check_file(config, "aistraced.key_file", config->key_file, errors);
-}
-
-/* ---- what keys demand of each other ---- */
 
 static void check_pair(const struct config *config, const char *path, const char *value, const char *other_name,
                        const char *other, struct config_errors *errors)
@@ -121,7 +84,5 @@ void config_check(struct config *config, bool insecure, struct config_errors *er
     if (config->enabled)
         check_pairs(config, errors);
     check_token_header(config, errors);
-    if (config->enabled)
-        check_files(config, errors);
     config_check_endpoint(config, insecure, errors);
 }

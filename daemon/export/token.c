@@ -50,8 +50,6 @@ int token_read(const char *path, char **out)
 const char *token_problem(int err)
 {
     switch (err) {
-    case -EINVAL:
-        return "not a plain file";
     case -ENODATA:
         return "it is empty; it has to hold the token";
     case -EILSEQ:
@@ -59,7 +57,7 @@ const char *token_problem(int err)
     case -EFBIG:
         return "larger than 8 KiB";
     default:
-        return strerror(-err);
+        return plain_file_problem(err);
     }
 }
 

@@ -13,7 +13,7 @@ enum { TOKEN_MAX_BYTES = 8 << 10 };
  * -ENODATA empty; -EILSEQ bytes that a header cannot carry; -EFBIG. */
 int token_read(const char *path, char **out);
 
-/* What such an error means, and how to mend it. */
+/* What such an error means, and what to do. */
 const char *token_problem(int err);
 
 /* Whether others than the file's owner may read it. */

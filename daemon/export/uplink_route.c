@@ -54,7 +54,7 @@ static int read_secrets(struct uplink_route *route, const struct config *config,
 {
     int err = wants_token(config) ? token_read(config->token_file, &route->token) : 0;
     if (err) {
-        buf_printf(why, "tracing.exporter_auth.token_file: %s: %s", config->token_file, token_problem(err));
+        buf_printf(why, "tracing.exporter_auth.token_file: %s: %s\n", config->token_file, token_problem(err));
         return err;
     }
     return copy_metadata(route, config);
@@ -75,13 +75,14 @@ static int choose_proxy(struct uplink_route *route, struct buf *why)
         return 0;
     int err = proxy_parse(url, &route->proxy);
     if (err == -EINVAL) /* without the value: it may hold a password */
-        buf_printf(why, "environment https_proxy: has to be http://HOST:PORT or http://USER:PASSWORD@HOST:PORT");
+        buf_printf(why, "environment https_proxy: has to be http://HOST:PORT or http://USER:PASSWORD@HOST:PORT\n");
     return err;
 }
 
 /* ---- the route */
 
-int uplink_route_new(const struct config *config, const char *authority, struct uplink_route **out, struct buf *why)
+/* Goes on after a fault: all are told at once. */
+static int make(struct uplink_route *route, const struct config *config, const char *authority, struct buf *faults)
 {
     const struct tls_settings tls = {
         .verify = !config->skip_verify,
@@ -89,27 +90,46 @@ int uplink_route_new(const struct config *config, const char *authority, struct 
         .cert_file = config->cert_file,
         .key_file = config->key_file,
     };
-    struct uplink_route *route = calloc(1, sizeof(*route));
-    if (!route)
-        return -ENOMEM;
     route->refs = 1;
     route->transport = config->transport;
     route->host = strdup(config->host);
     route->port = strdup(config->port);
     route->unix_socket = config->unix_socket;
     route->authority = strdup(config->unix_socket ? "localhost" : authority);
-    int err = route->host && route->port && route->authority ? read_secrets(route, config, why) : -ENOMEM;
-    if (!err)
-        err = choose_proxy(route, why);
-    if (!err && config->transport != CONFIG_PLAINTEXT)
-        err = tls_context_new(&tls, &route->tls, why);
-    if (err == -ENOMEM && !why->len)
-        buf_printf(why, "%s", strerror(ENOMEM));
+    if (!route->host || !route->port || !route->authority)
+        return -ENOMEM;
+    int err = read_secrets(route, config, faults);
+    int proxy_err = choose_proxy(route, faults);
+    int tls_err = config->transport != CONFIG_PLAINTEXT ? tls_context_new(&tls, &route->tls, faults) : 0;
+    return err ? err : proxy_err ? proxy_err : tls_err;
+}
+
+int uplink_route_new(const struct config *config, const char *authority, struct uplink_route **out, struct buf *why)
+{
+    struct uplink_route *route = calloc(1, sizeof(*route));
+    if (!route)
+        return -ENOMEM;
+    struct buf faults = {0};
+    int err = make(route, config, authority, &faults);
+    const uint8_t *end = faults.len ? memchr(faults.data, '\n', faults.len) : NULL;
+    if (err && end)
+        buf_append(why, faults.data, (size_t)(end - faults.data));
+    else if (err)
+        buf_printf(why, "%s", strerror(-err));
+    buf_done(&faults);
     if (err)
         uplink_route_unref(route);
     else
         *out = route;
     return err;
+}
+
+int uplink_route_check(const struct config *config, struct buf *faults)
+{
+    struct uplink_route *route = calloc(1, sizeof(*route));
+    int err = route ? make(route, config, "", faults) : -ENOMEM;
+    uplink_route_unref(route);
+    return !err || err == -ENOMEM ? err : -EINVAL;
 }
 
 struct uplink_route *uplink_route_ref(struct uplink_route *route)

@@ -30,8 +30,13 @@ struct uplink_route {
 };
 
 /* Reads the files now, and https_proxy and no_proxy of the environment; keeps nothing of config. -> 0 and *out
- * (uplink_route_unref), or -errno with one line without line end in why. */
+ * (uplink_route_unref), or -errno with the first fault in why, without a line end. */
 int uplink_route_new(const struct config *config, const char *authority, struct uplink_route **out, struct buf *why);
+
+/* Whether a route can be made: for config_load. -> 0; -EINVAL with a line for each fault, "KEY: what is wrong and what to
+ * do", appended to faults; -ENOMEM */
+int uplink_route_check(const struct config *config, struct buf *faults);
+
 struct uplink_route *uplink_route_ref(struct uplink_route *route);
 void uplink_route_unref(struct uplink_route *route);
 

@@ -11,8 +11,8 @@
 
 struct buf;
 
-/* As config_load. live: the one in force, whose files have been read already; NULL: none is. */
-int daemon_load(const struct config_flags *flags, const struct config *live, struct config **out, struct buf *errors);
+/* As config_load. */
+int daemon_load(const struct config_flags *flags, struct config **out, struct buf *errors);
 
 /* Its errors, a line each in the log, behind the prefix. */
 void daemon_load_tell(const struct buf *errors, const char *prefix, struct log *log);

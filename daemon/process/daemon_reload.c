@@ -76,7 +76,7 @@ int daemon_reload_load(const struct config_flags *flags, const struct config *li
 {
     struct buf errors = {0};
     struct config *fresh;
-    int err = daemon_load(flags, live, &fresh, &errors);
+    int err = daemon_load(flags, &fresh, &errors);
     if (err == -EINVAL)
         take_errors(&errors, log, refusal);
     buf_done(&errors);

@@ -20,12 +20,12 @@ struct tls_context;
 struct tls_settings {
     bool verify;           /* false: any certificate will do */
     const char *ca_file;   /* PEM, whom to trust instead of the system's store; "" or NULL: the system's */
-    const char *cert_file; /* PEM, our certificate and its chain; "" or NULL: none */
+    const char *cert_file; /* PEM, our certificate and its chain; with its key, else "" or NULL: none */
     const char *key_file;  /* PEM, its private key */
 };
 
-/* Reads the files now; keeps nothing of settings. -> 0 and *out (tls_context_unref), or -errno with one line without
- * line end appended to why. */
+/* Reads the files now; keeps nothing of settings. -> 0 and *out (tls_context_unref); or -errno, with a line for each
+ * fault appended to why: "aistraced.ca_file: PATH: what is wrong". */
 int tls_context_new(const struct tls_settings *settings, struct tls_context **out, struct buf *why);
 struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);

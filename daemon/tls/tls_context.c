@@ -36,13 +36,15 @@ static int pem_open(struct pem *pem, const char *setting, const char *path, stru
 {
     *pem = (struct pem){.text = malloc(FILE_MAX_BYTES)};
     int err = pem->text ? plain_file_read(path, pem->text, FILE_MAX_BYTES, &pem->bytes) : -ENOMEM;
+    if (!err && pem->bytes == 0)
+        err = -ENODATA;
     if (!err) {
         pem->bio = BIO_new_mem_buf(pem->text, (int)pem->bytes);
         err = pem->bio ? 0 : -ENOMEM;
     }
     if (!err)
         return 0;
-    buf_printf(why, "aistraced.%s: %s: %s", setting, path, err == -EINVAL ? "not a plain file" : strerror(-err));
+    buf_printf(why, "aistraced.%s: %s: %s\n", setting, path, plain_file_problem(err));
     pem_close(pem);
     return err;
 }
@@ -78,7 +80,7 @@ static int trust_file(SSL_CTX *ssl, const char *path, struct buf *why)
         err = -EINVAL;
         buf_printf(why,
                    "aistraced.ca_file: %s: certificate %u in it cannot be read (%s); it has to hold PEM "
-                   "certificates",
+                   "certificates\n",
                    path, count + 1, tls_reason());
     }
     ERR_clear_error();
@@ -105,34 +107,37 @@ static int use_chain(SSL_CTX *ssl, const char *path, struct buf *why)
     if (good)
         good = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
     if (!good)
-        buf_printf(why, "aistraced.cert_file: %s: not a usable chain of PEM certificates (%s)", path, tls_reason());
+        buf_printf(why, "aistraced.cert_file: %s: not a usable chain of PEM certificates (%s)\n", path, tls_reason());
     ERR_clear_error();
     return good ? 0 : -EINVAL;
 }
 
-static int use_key(SSL_CTX *ssl, const char *path, const char *cert_path, struct buf *why)
+/* fits: whether there is a certificate for the key to fit to. */
+static int use_key(SSL_CTX *ssl, const struct tls_settings *settings, bool fits, struct buf *why)
 {
     struct pem pem;
+    const char *path = settings->key_file;
     int err = pem_open(&pem, "key_file", path, why);
     if (err)
         return err;
     bool asked = false;
     EVP_PKEY *key = PEM_read_bio_PrivateKey(pem.bio, NULL, no_passphrase, &asked);
-    bool fits = key && SSL_CTX_use_PrivateKey(ssl, key) == 1 && SSL_CTX_check_private_key(ssl) == 1;
     if (asked)
         buf_printf(why,
                    "aistraced.key_file: %s: it has a passphrase, and nobody is there to enter it: give the key "
-                   "without one",
+                   "without one\n",
                    path);
     else if (!key)
-        buf_printf(why, "aistraced.key_file: %s: not a private key in PEM", path);
-    else if (!fits)
-        buf_printf(why, "aistraced.key_file: %s: not the key of the certificate in aistraced.cert_file %s", path,
-                   cert_path);
+        buf_printf(why, "aistraced.key_file: %s: not a private key in PEM\n", path);
+    else if (fits && (SSL_CTX_use_PrivateKey(ssl, key) != 1 || SSL_CTX_check_private_key(ssl) != 1))
+        buf_printf(why, "aistraced.key_file: %s: not the key of the certificate in aistraced.cert_file %s\n", path,
+                   settings->cert_file);
+    else
+        err = 1;
     EVP_PKEY_free(key);
     pem_close(&pem);
     ERR_clear_error();
-    return fits ? 0 : -EINVAL;
+    return err ? 0 : -EINVAL;
 }
 
 static int configure(SSL_CTX *ssl, const struct tls_settings *settings, struct buf *why)
@@ -145,19 +150,36 @@ static int configure(SSL_CTX *ssl, const struct tls_settings *settings, struct b
     SSL_CTX_set_verify(ssl, settings->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN);
     if (!SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) || SSL_CTX_set_alpn_protos(ssl, h2, sizeof(h2) - 1)) {
-        buf_printf(why, "TLS cannot be set up: %s", tls_reason());
+        buf_printf(why, "TLS cannot be set up: %s\n", tls_reason());
         return -EINVAL;
     }
-    int err = 0;
-    if (settings->verify && given(settings->ca_file))
-        err = trust_file(ssl, settings->ca_file, why);
-    else if (settings->verify && !SSL_CTX_set_default_verify_paths(ssl))
-        err = -ENOMEM;
-    if (!err && given(settings->cert_file))
-        err = use_chain(ssl, settings->cert_file, why);
-    if (!err && given(settings->cert_file))
-        err = use_key(ssl, settings->key_file ? settings->key_file : "", settings->cert_file, why);
-    return err;
+    return 0;
+}
+
+static int trust(SSL_CTX *ssl, const struct tls_settings *settings, struct buf *why)
+{
+    if (!settings->verify)
+        return 0;
+    if (given(settings->ca_file))
+        return trust_file(ssl, settings->ca_file, why);
+    return SSL_CTX_set_default_verify_paths(ssl) ? 0 : -ENOMEM;
+}
+
+static int present(SSL_CTX *ssl, const struct tls_settings *settings, struct buf *why)
+{
+    if (!given(settings->cert_file) || !given(settings->key_file))
+        return 0;
+    int chain_err = use_chain(ssl, settings->cert_file, why);
+    int key_err = use_key(ssl, settings, !chain_err, why);
+    return chain_err ? chain_err : key_err;
+}
+
+/* Goes on after a fault: all are told at once. */
+static int read_files(SSL_CTX *ssl, const struct tls_settings *settings, struct buf *why)
+{
+    int trust_err = trust(ssl, settings, why);
+    int own_err = present(ssl, settings, why);
+    return trust_err ? trust_err : own_err;
 }
 
 int tls_context_new(const struct tls_settings *settings, struct tls_context **out, struct buf *why)
@@ -171,6 +193,8 @@ int tls_context_new(const struct tls_settings *settings, struct tls_context **ou
     context->ssl = SSL_CTX_new(TLS_client_method());
     context->bytes_method = tls_bio_method();
     int err = context->ssl && context->bytes_method ? configure(context->ssl, settings, why) : -ENOMEM;
+    if (!err)
+        err = read_files(context->ssl, settings, why);
     ERR_clear_error();
     if (err)
         tls_context_unref(context);

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "config/config_value.h"
+#include "export/uplink_route.h"
 #include "support/test.h"
 
 static struct buf errors;
@@ -37,7 +38,7 @@ static struct config *load_with(const char *text, struct config_flags flags)
     buf_done(&errors);
     if (text)
         flags.file = file_of(text, strlen(text));
-    int err = config_load(&flags, &config, &errors);
+    int err = config_load(&flags, uplink_route_check, &config, &errors);
     ck_assert_int_eq(buf_append(&errors, "", 1), 0);
     ck_assert_int_eq(err, config ? 0 : -EINVAL);
     ck_assert_msg((config != NULL) == (errors.len == 1), "%s", (char *)errors.data);
@@ -102,10 +103,10 @@ TEST(a_file_that_is_too_large_is_refused)
     memset(text, ' ', bytes);
     memcpy(text, "{}", 2);
     struct config_flags flags = {.file = file_of(text, bytes)};
-    ck_assert_int_eq(config_load(&flags, &config, &errors), -EINVAL);
+    ck_assert_int_eq(config_load(&flags, NULL, &config, &errors), -EINVAL);
     ck_assert_ptr_nonnull(memmem(errors.data, errors.len, "larger than 1 MiB", 17));
     flags.file = file_of(text, bytes - 1);
-    ck_assert_int_eq(config_load(&flags, &config, &errors), 0);
+    ck_assert_int_eq(config_load(&flags, NULL, &config, &errors), 0);
     config_unref(config);
     free(text);
 }
@@ -116,7 +117,7 @@ TEST(a_byte_of_0_is_refused)
     struct config *config = NULL;
     buf_done(&errors);
     struct config_flags flags = {.file = file_of(text, sizeof(text) - 1)};
-    ck_assert_int_eq(config_load(&flags, &config, &errors), -EINVAL);
+    ck_assert_int_eq(config_load(&flags, NULL, &config, &errors), -EINVAL);
     ck_assert_ptr_nonnull(memmem(errors.data, errors.len, "a byte of 0", 11));
 }
 
@@ -277,12 +278,38 @@ TEST(a_file_that_cannot_be_read_is_refused_only_when_enabled)
 {
     static const char text[] =
         ENABLED("\"exporter_endpoint\": \"c:1\"},\n\"aistraced\": {\"ca_file\": \"/nowhere/ca\"");
-    ck_assert_ptr_nonnull(
-        strstr(refused(text, no_flags), ":2: aistraced.ca_file: \"/nowhere/ca\" cannot be used: No such file"));
+    ck_assert_ptr_nonnull(strstr(refused(text, no_flags), ":2: aistraced.ca_file: /nowhere/ca: No such file"));
     config_unref(loaded(AISTRACED("\"ca_file\": \"/nowhere/ca\""), no_flags));
     setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/env", 1);
-    ck_assert_ptr_nonnull(strstr(refused(text, no_flags),
-                                 "environment OTEL_EXPORTER_OTLP_CERTIFICATE: aistraced.ca_file: \"/nowhere/env\""));
+    ck_assert_ptr_nonnull(
+        strstr(refused(text, no_flags),
+               "environment OTEL_EXPORTER_OTLP_CERTIFICATE: aistraced.ca_file: /nowhere/env: No such file"));
+}
+
+TEST(all_files_that_cannot_be_used_are_named_at_once)
+{
+    static const char *const lines[] = {
+        ":3: aistraced.timeout: ",
+        ":2: tracing.exporter_auth.token_file: /nowhere/token: No such file",
+        ":4: aistraced.ca_file: /: it is not a plain file; name a file",
+        ":5: aistraced.cert_file: " TOKEN ": not a usable chain",
+        ":6: aistraced.key_file: " TOKEN ": not a private key",
+    };
+    const char *told =
+        refused(ENABLED("\"exporter_endpoint\": \"c:1\",\n\"exporter_auth\": {\"token_header\": \"x\", "
+                        "\"token_file\": \"/nowhere/token\"}},\n\"aistraced\": {\"timeout\": \"1\",\n"
+                        "\"ca_file\": \"/\",\n\"cert_file\": \"" TOKEN "\",\n\"key_file\": \"" TOKEN "\""),
+                no_flags);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        ck_assert_msg(strstr(told, lines[i]), "%s not in\n%s", lines[i], told);
+}
+
+TEST(a_path_with_a_line_end_is_an_error_like_any_other)
+{
+    ck_assert_ptr_nonnull(strstr(refused(ENABLED("\"exporter_endpoint\": \"c:1\"},\n\"aistraced\": "
+                                                 "{\"ca_file\": \"/nowhere\\nca\\nx\""),
+                                         no_flags),
+                                 ":2: aistraced.ca_file: /nowhere\n"));
 }
 
 /* ---- environment, flags, precedence ---- */
