@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "shmring.h"
-#include "spool_file.h"
+#include "spool_io.h"
 #include "spool_state.h"
 
 static void on_again(uv_idle_t *idle);
@@ -44,7 +44,7 @@ int spool_job_write_notes(const struct buf *notes)
     const struct spool_due_note *due = (const void *)notes->data;
     for (size_t i = 0; i < notes->len / sizeof(*due); i++) {
         uint64_t at = due[i].offset + sizeof(struct spool_head);
-        int failed = spool_file_write(due[i].file->fd, at, &due[i].note, sizeof(due[i].note));
+        int failed = spool_io_write(due[i].file->fd, at, &due[i].note, sizeof(due[i].note));
         err = err ? err : failed;
     }
     return err;
@@ -52,19 +52,19 @@ int spool_job_write_notes(const struct buf *notes)
 
 static int begin_file(const struct spool_job *job, struct spool_file *file)
 {
-    if (file->fd >= 0 && !spool_file_has_name(file->fd))
+    if (file->fd >= 0 && !spool_io_has_name(file->fd))
         return -ENOENT;
     if (file->begun)
         return 0;
     if (file->fd < 0) {
-        int fd = spool_file_create(job->dir_fd, file->name, file->bytes);
+        int fd = spool_io_create(job->dir_fd, file->name, file->bytes);
         if (fd < 0)
             return fd;
         file->fd = fd;
         if (job->sync && fsync(job->dir_fd) != 0)
             return -errno;
     }
-    int err = spool_file_begin(file->fd, file->sequence, file->id);
+    int err = spool_io_begin(file->fd, file->sequence, file->id);
     file->begun = !err;
     return err;
 }
@@ -81,9 +81,9 @@ static int write_record(const struct spool_job *job, struct spool_write *write)
     for (size_t i = 0; i < count; i++)
         record->request_crc = shmring_crc32c(record->request_crc, parts[i].iov_base, parts[i].iov_len);
     spool_seal_record(write->lead.data, record->request_crc);
-    err = spool_file_write_parts(record->file->fd, record->request_offset, parts, count);
+    err = spool_io_write_parts(record->file->fd, record->request_offset, parts, count);
     /* The head last: without it there is no record. */
-    return err ? err : spool_file_write(record->file->fd, record->offset, write->lead.data, write->lead.len);
+    return err ? err : spool_io_write(record->file->fd, record->offset, write->lead.data, write->lead.len);
 }
 
 /* What may lie there whole, although it was reported as failed, must not be found: its spans stay in their rings. */
@@ -91,7 +91,7 @@ static void revoke_record(const struct spool_record *record)
 {
     static const uint8_t nothing[sizeof(struct spool_head)];
     struct spool_file *file = record->file;
-    if (file->fd >= 0 && file->begun && spool_file_write(file->fd, record->offset, nothing, sizeof(nothing)) != 0)
+    if (file->fd >= 0 && file->begun && spool_io_write(file->fd, record->offset, nothing, sizeof(nothing)) != 0)
         file->doubtful = true;
 }
 
@@ -112,7 +112,7 @@ static void sync_records(struct spool_write *first)
 static void remove_files(const struct spool_job *job)
 {
     for (struct spool_file *file = job->removals; file; file = file->next)
-        file->stuck = spool_file_remove(job->dir_fd, file->name, &file->fd) != 0;
+        file->stuck = spool_io_remove(job->dir_fd, file->name, &file->fd) != 0;
 }
 
 static void do_job(uv_work_t *work)

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "spool_file.h"
+#include "spool_io.h"
 #include "spool_state.h"
 
 #define MIB (1024ull * 1024)
@@ -42,7 +42,7 @@ static uint64_t file_bytes_of(const struct spool_options *options)
 
 static int read_cb(void *user, uint64_t offset, void *to, size_t bytes)
 {
-    return spool_file_read(((const struct spool_file *)user)->fd, offset, to, bytes);
+    return spool_io_read(((const struct spool_file *)user)->fd, offset, to, bytes);
 }
 
 static int take_record(struct spool *s, struct spool_file *file, const struct spool_found *found)
@@ -128,7 +128,7 @@ static int take_file(struct spool *s, struct spool_file *file)
 {
     uint8_t page[SPOOL_FIRST];
     struct spool_file_head head;
-    int err = spool_file_read(file->fd, 0, page, sizeof(page));
+    int err = spool_io_read(file->fd, 0, page, sizeof(page));
     if (!err)
         err = spool_decode_file_head(page, &head);
     if (err == -EBADMSG && is_blank(page)) {
@@ -169,7 +169,7 @@ static int take_file(struct spool *s, struct spool_file *file)
 static int open_named(struct spool *s, const char *name)
 {
     uint64_t bytes;
-    int fd = spool_file_open(s->dir_fd, name, &bytes);
+    int fd = spool_io_open(s->dir_fd, name, &bytes);
     if (fd == -EMFILE || fd == -ENFILE)
         return fd;
     if (fd < 0) {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "shmring.h"
-#include "spool_file.h"
+#include "spool_io.h"
 #include "spool_state.h"
 
 enum { CHECK_BYTES = 64 << 10 };
@@ -12,7 +12,7 @@ static void do_read(uv_work_t *work)
 {
     struct spool_read *read = &((struct spool *)work->data)->read;
     const struct spool_record *record = read->record;
-    read->err = spool_file_read(record->file->fd, record->request_offset, read->request.data, record->request_bytes);
+    read->err = spool_io_read(record->file->fd, record->request_offset, read->request.data, record->request_bytes);
     if (!read->err && shmring_crc32c(0, read->request.data, record->request_bytes) != record->request_crc)
         read->err = -EBADMSG;
 }
@@ -61,7 +61,7 @@ int spool_check(struct spool_record *record)
     for (uint32_t at = 0; at < record->request_bytes && !err;) {
         uint32_t left = record->request_bytes - at;
         uint32_t bytes = left < sizeof(window) ? left : (uint32_t)sizeof(window);
-        err = spool_file_read(record->file->fd, record->request_offset + at, window, bytes);
+        err = spool_io_read(record->file->fd, record->request_offset + at, window, bytes);
         crc = shmring_crc32c(crc, window, bytes);
         at += bytes;
     }

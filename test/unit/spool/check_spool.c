@@ -72,7 +72,7 @@ static int noted_close(int fd)
 #define pwritev kept_pwritev
 #define pread   failing_pread
 #define close   noted_close
-#include "spool/spool_file.c"
+#include "spool/spool_io.c"
 #undef pwritev
 #undef pread
 #undef close

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Blocking calls on one file of the spool, for a worker thread or the start. Each -> 0 (or a descriptor) or -errno.
+ * Input and output on one file of the spool: calls that block, for a worker thread or the start. Each -> 0 (or a descriptor) or -errno.
  */
-#ifndef SPOOL_FILE_H
-#define SPOOL_FILE_H
+#ifndef SPOOL_IO_H
+#define SPOOL_IO_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,24 +12,24 @@
 
 /* A new file, mode 0600, with all its bytes allocated: what has no room says -ENOSPC here, not at a later write. On
  * failure nothing is left. */
-int spool_file_create(int dir_fd, const char *name, uint64_t bytes);
+int spool_io_create(int dir_fd, const char *name, uint64_t bytes);
 
 /* A regular file that is there, of this user or root: in a directory where others may write, one of them could have
  * spans of his own sent in our name. Symbolic links are not followed. */
-int spool_file_open(int dir_fd, const char *name, uint64_t *bytes);
+int spool_io_open(int dir_fd, const char *name, uint64_t *bytes);
 
 /* Removes the file; closes *fd unless negative, which then is: giving back the file's blocks takes its time, and
  * happens here. */
-int spool_file_remove(int dir_fd, const char *name, int *fd);
+int spool_io_remove(int dir_fd, const char *name, int *fd);
 
 /* False when somebody has removed it: what is written to it is gone with the daemon. */
-bool spool_file_has_name(int fd);
+bool spool_io_has_name(int fd);
 
 /* Makes the file one of this sequence and id, without records. */
-int spool_file_begin(int fd, uint64_t sequence, uint64_t id);
+int spool_io_begin(int fd, uint64_t sequence, uint64_t id);
 
-int spool_file_read(int fd, uint64_t offset, void *to, size_t bytes); /* -EIO: the file is shorter */
-int spool_file_write(int fd, uint64_t offset, const void *data, size_t bytes);
-int spool_file_write_parts(int fd, uint64_t offset, const struct iovec *parts, size_t count);
+int spool_io_read(int fd, uint64_t offset, void *to, size_t bytes); /* -EIO: the file is shorter */
+int spool_io_write(int fd, uint64_t offset, const void *data, size_t bytes);
+int spool_io_write_parts(int fd, uint64_t offset, const struct iovec *parts, size_t count);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "spool_file.h"
+#include "spool_io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include "shmring.h"
 #include "spool_format.h"
 
-int spool_file_create(int dir_fd, const char *name, uint64_t bytes)
+int spool_io_create(int dir_fd, const char *name, uint64_t bytes)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes)
@@ -31,7 +31,7 @@ int spool_file_create(int dir_fd, const char *name, uint64_t bytes)
     return -err;
 }
 
-int spool_file_open(int dir_fd, const char *name, uint64_t *bytes)
+int spool_io_open(int dir_fd, const char *name, uint64_t *bytes)
 {
     struct stat st;
     int fd = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -50,15 +50,15 @@ int spool_file_open(int dir_fd, const char *name, uint64_t *bytes)
     return fd;
 }
 
-bool spool_file_has_name(int fd)
+bool spool_io_has_name(int fd)
 {
     struct stat st;
     return fstat(fd, &st) != 0 || st.st_nlink > 0;
 }
 
-int spool_file_remove(int dir_fd, const char *name, int *fd)
+int spool_io_remove(int dir_fd, const char *name, int *fd)
 {
-    bool named = *fd < 0 || spool_file_has_name(*fd);
+    bool named = *fd < 0 || spool_io_has_name(*fd);
     if (named && unlinkat(dir_fd, name, 0) != 0 && errno != ENOENT)
         return -errno;
     if (*fd >= 0)
@@ -67,14 +67,14 @@ int spool_file_remove(int dir_fd, const char *name, int *fd)
     return 0;
 }
 
-int spool_file_begin(int fd, uint64_t sequence, uint64_t id)
+int spool_io_begin(int fd, uint64_t sequence, uint64_t id)
 {
     uint8_t page[SPOOL_FIRST];
     spool_encode_file_head(page, sequence, id);
-    return spool_file_write(fd, 0, page, sizeof(page));
+    return spool_io_write(fd, 0, page, sizeof(page));
 }
 
-int spool_file_read(int fd, uint64_t offset, void *to, size_t bytes)
+int spool_io_read(int fd, uint64_t offset, void *to, size_t bytes)
 {
     for (uint8_t *at = to; bytes > 0;) {
         ssize_t n = pread(fd, at, bytes, (off_t)offset);
@@ -89,10 +89,10 @@ int spool_file_read(int fd, uint64_t offset, void *to, size_t bytes)
     return 0;
 }
 
-int spool_file_write(int fd, uint64_t offset, const void *data, size_t bytes)
+int spool_io_write(int fd, uint64_t offset, const void *data, size_t bytes)
 {
     const struct iovec part = {(void *)data, bytes};
-    return spool_file_write_parts(fd, offset, &part, 1);
+    return spool_io_write_parts(fd, offset, &part, 1);
 }
 
 /* One system call for as many parts as it takes, the first of them from `skip` on. -> bytes written, or -errno */
@@ -110,7 +110,7 @@ static ssize_t write_some(int fd, uint64_t offset, const struct iovec *parts, si
     return written < 0 ? -errno : written;
 }
 
-int spool_file_write_parts(int fd, uint64_t offset, const struct iovec *parts, size_t count)
+int spool_io_write_parts(int fd, uint64_t offset, const struct iovec *parts, size_t count)
 {
     for (size_t skip = 0; count > 0;) {
         if (parts->iov_len == skip) {
