@@ -10,29 +10,6 @@ enum { RETIRE_AFTER_MS = 1000 }; /* a file that takes more records is retired on
 
 /* ---- records ---- */
 
-void spool_count_note(struct shmring_counts *outcome, const struct spool_note *note)
-{
-    outcome->exported += note->exported;
-    outcome->rejected += note->rejected;
-    if (note->reason < DROP_REASONS)
-        outcome->dropped[note->reason] += note->dropped;
-}
-
-void spool_add_record(struct spool_file *file, struct spool_record *record)
-{
-    record->next = NULL;
-    *file->records_end = record;
-    file->records_end = &record->next;
-    if (!file->first)
-        file->first = record;
-    file->claimed += record->claims > 0;
-    if (record->state == SPOOL_RECORD_SETTLED)
-        return;
-    file->unsettled++;
-    file->unsettled_spans += record->spans;
-    file->unsettled_bytes += record->request_bytes;
-}
-
 struct spool_record *spool_take(struct spool *s)
 {
     for (struct spool_file *file = s->files; file; file = file->next) {
@@ -122,14 +99,14 @@ static struct spool_claim copy_of(const struct claim *claim)
 }
 static_assert((int)DROP_REASONS <= (int)SPOOL_REASONS, "every reason has its place in a claim");
 
-static struct spool_write *write_new(struct batch *batch, size_t claim_count)
+static struct spool_queued *write_new(struct batch *batch, size_t claim_count)
 {
-    struct spool_write *write = calloc(1, sizeof(*write));
+    struct spool_queued *write = calloc(1, sizeof(*write));
     if (!write)
         return NULL;
     write->record = calloc(1, sizeof(*write->record));
     if (!write->record || buf_reserve(&write->claims, claim_count * sizeof(struct spool_claim)) != 0) {
-        spool_job_free_writes(write);
+        spool_queued_free(write);
         return NULL;
     }
     for (const struct claim *claim = batch_claims(batch); claim; claim = claim->batch_next) {
@@ -155,19 +132,19 @@ int spool_write(struct spool *s, struct batch *batch)
         return -E2BIG;
     if (!spool_files_have_room(s, bytes))
         return -ENOSPC;
-    struct spool_write *write = write_new(batch, claim_count);
+    struct spool_queued *write = write_new(batch, claim_count);
     if (!write)
         return -ENOMEM;
     *s->queue_end = write;
     s->queue_end = &write->next;
     s->queue_bytes += write->record->request_bytes;
-    spool_job_due(s);
+    spool_wake(s);
     return 0;
 }
 
 bool spool_unwrite(struct spool *s, struct batch *batch)
 {
-    for (struct spool_write **at = &s->queue, *write; (write = *at); at = &write->next) {
+    for (struct spool_queued **at = &s->queue, *write; (write = *at); at = &write->next) {
         if (write->batch != batch)
             continue;
         *at = write->next;
@@ -175,7 +152,7 @@ bool spool_unwrite(struct spool *s, struct batch *batch)
             s->queue_end = at;
         s->queue_bytes -= write->record->request_bytes;
         write->next = NULL;
-        spool_job_free_writes(write);
+        spool_queued_free(write);
         return true;
     }
     return false;
@@ -199,7 +176,7 @@ static bool has_id_to_note(const struct spool_file *file)
 void spool_tidy(struct spool *s)
 {
     if (s->removals && uv_now(s->loop) >= s->removal_retry_ms)
-        spool_job_due(s);
+        spool_wake(s);
     for (struct spool_file *file = s->files, *next; file; file = next) {
         next = file->next;
         if (!done_with(s, file) || (has_id_to_note(file) && uv_now(s->loop) < s->retire_retry_ms))
@@ -261,7 +238,7 @@ static void free_spool(struct spool *s)
     free_files(s->files);
     free_files(s->removals);
     spool_files_free(s->spare);
-    spool_job_free_writes(s->queue);
+    spool_queued_free(s->queue);
     buf_done(&s->notes);
     buf_done(&s->job.notes);
     buf_done(&s->read.request);
@@ -270,34 +247,41 @@ static void free_spool(struct spool *s)
     free(s);
 }
 
-static void on_idle_closed(uv_handle_t *handle)
+static void on_turn_closed(uv_handle_t *handle)
 {
     struct spool *s = handle->data;
-    void (*closed_cb)(void *user) = s->closed_cb;
-    void *user = s->closed_user;
+    struct ending ending = s->ending;
     free_spool(s);
-    if (closed_cb)
-        closed_cb(user);
+    ending_tell(&ending);
 }
 
-void spool_free_if_closed(struct spool *s)
+/* Nothing runs any more. */
+static void finish(struct spool *s)
 {
-    if (!s->closing || s->job.running || s->read.running || uv_is_closing((uv_handle_t *)&s->again))
-        return;
-    if (s->closed_cb) {
+    if (s->opened) {
         spool_job_write_notes(&s->notes);
         for (size_t i = 0; i < s->notes.len / sizeof(struct spool_due_note); i++)
             ((struct spool_due_note *)s->notes.data)[i].file->users--;
         s->notes.len = 0;
         remove_files(s);
     }
-    uv_close((uv_handle_t *)&s->again, on_idle_closed);
+    uv_close((uv_handle_t *)&s->turn, on_turn_closed);
+}
+
+void spool_on_turn(uv_idle_t *idle)
+{
+    struct spool *s = idle->data;
+    uv_idle_stop(idle);
+    if (s->job.running)
+        return;
+    if (!s->ending.begun)
+        spool_job_start(s);
+    else if (!s->read.running)
+        finish(s);
 }
 
 void spool_close(struct spool *s, void (*closed_cb)(void *user), void *user)
 {
-    s->closing = true;
-    s->closed_cb = closed_cb;
-    s->closed_user = user;
-    spool_free_if_closed(s);
+    ending_begin(&s->ending, closed_cb, user);
+    spool_wake(s);
 }

@@ -105,7 +105,32 @@ void spool_files_rest(struct spool *s, struct spool_file *file)
     }
     file->next = s->removals;
     s->removals = file;
-    spool_job_due(s);
+    spool_wake(s);
+}
+
+/* ---- records ---- */
+
+void spool_count_note(struct shmring_counts *outcome, const struct spool_note *note)
+{
+    outcome->exported += note->exported;
+    outcome->rejected += note->rejected;
+    if (note->reason < DROP_REASONS)
+        outcome->dropped[note->reason] += note->dropped;
+}
+
+void spool_add_record(struct spool_file *file, struct spool_record *record)
+{
+    record->next = NULL;
+    *file->records_end = record;
+    file->records_end = &record->next;
+    if (!file->first)
+        file->first = record;
+    file->claimed += record->claims > 0;
+    if (record->state == SPOOL_RECORD_SETTLED)
+        return;
+    file->unsettled++;
+    file->unsettled_spans += record->spans;
+    file->unsettled_bytes += record->request_bytes;
 }
 
 /* ---- places ---- */

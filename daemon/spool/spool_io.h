@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Input and output on one file of the spool: calls that block, for a worker thread or the start. Each -> 0 (or a descriptor) or -errno.
+ * Input and output on one file of the spool. The calls block: for a worker thread, or the start.
+ * Each -> 0 (or a descriptor) or -errno.
  */
 #ifndef SPOOL_IO_H
 #define SPOOL_IO_H

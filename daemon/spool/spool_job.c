@@ -8,17 +8,9 @@
 #include "spool_io.h"
 #include "spool_state.h"
 
-static void on_again(uv_idle_t *idle);
-
-void spool_job_due(struct spool *s)
+void spool_queued_free(struct spool_queued *writes)
 {
-    if (!s->closing)
-        uv_idle_start(&s->again, on_again);
-}
-
-void spool_job_free_writes(struct spool_write *writes)
-{
-    for (struct spool_write *write; (write = writes);) {
+    for (struct spool_queued *write; (write = writes);) {
         writes = write->next;
         buf_done(&write->claims);
         buf_done(&write->lead);
@@ -33,7 +25,7 @@ void spool_job_note(struct spool *s, const struct spool_record *record, struct s
     spool_encode_note(&due.note, record->file->id, record->offset);
     if (buf_append(&s->notes, &due, sizeof(due)) == 0) /* else it is sent again, should the daemon die */
         record->file->users++;
-    spool_job_due(s);
+    spool_wake(s);
 }
 
 /* ---- on a worker ---- */
@@ -69,7 +61,7 @@ static int begin_file(const struct spool_job *job, struct spool_file *file)
     return err;
 }
 
-static int write_record(const struct spool_job *job, struct spool_write *write)
+static int write_record(const struct spool_job *job, struct spool_queued *write)
 {
     struct spool_record *record = write->record;
     size_t count;
@@ -96,9 +88,9 @@ static void revoke_record(const struct spool_record *record)
 }
 
 /* Writes of one file are neighbours in the group: each file is synced once, with its last. */
-static void sync_records(struct spool_write *first)
+static void sync_records(struct spool_queued *first)
 {
-    for (struct spool_write *write = first, *of_file = first; write; write = write->next) {
+    for (struct spool_queued *write = first, *of_file = first; write; write = write->next) {
         if (write->next && write->next->record->file == write->record->file)
             continue;
         int err = write->record->file->fd >= 0 && fdatasync(write->record->file->fd) != 0 ? -errno : 0;
@@ -118,13 +110,13 @@ static void remove_files(const struct spool_job *job)
 static void do_job(uv_work_t *work)
 {
     struct spool_job *job = &((struct spool *)work->data)->job;
-    for (struct spool_write *write = job->writes; write; write = write->next) {
+    for (struct spool_queued *write = job->writes; write; write = write->next) {
         write->err = write_record(job, write);
         write->record->file->err = write->err;
     }
     if (job->sync)
         sync_records(job->writes);
-    for (struct spool_write *write = job->writes; write; write = write->next)
+    for (struct spool_queued *write = job->writes; write; write = write->next)
         if (write->err)
             revoke_record(write->record);
     job->note_err = spool_job_write_notes(&job->notes);
@@ -162,7 +154,7 @@ static void trouble(struct spool *s, int err)
 }
 
 /* The batch goes back to its owner, safe or not. */
-static void deliver(struct spool *s, struct spool_write *write)
+static void deliver(struct spool *s, struct spool_queued *write)
 {
     struct batch *batch = write->batch;
     struct spool_record *record = write->err ? NULL : write->record;
@@ -173,7 +165,7 @@ static void deliver(struct spool *s, struct spool_write *write)
         spool_add_record(record->file, record);
     }
     write->next = NULL;
-    spool_job_free_writes(write);
+    spool_queued_free(write);
     s->callbacks->written_cb(s->user, batch, record, err);
 }
 
@@ -189,9 +181,9 @@ static void release_file(struct spool *s, struct spool_file *file)
     file->former_id = 0;
 }
 
-static void writes_done(struct spool *s, struct spool_write *writes)
+static void writes_done(struct spool *s, struct spool_queued *writes)
 {
-    for (struct spool_write *write; (write = writes);) {
+    for (struct spool_queued *write; (write = writes);) {
         writes = write->next;
         release_file(s, write->record->file);
         if (write->err)
@@ -233,19 +225,18 @@ static void removals_done(struct spool *s)
 static void on_done(uv_work_t *work, int status)
 {
     struct spool *s = work->data;
-    struct spool_write *writes = s->job.writes;
+    struct spool_queued *writes = s->job.writes;
     (void)status;
     s->job.running = false;
     s->job.writes = NULL;
     notes_done(s);
     removals_done(s);
     writes_done(s, writes);
-    spool_job_due(s);
-    spool_free_if_closed(s);
+    spool_wake(s);
 }
 
 /* Gives the write its place. -> 0 or -errno */
-static int place(struct spool *s, struct spool_write *write)
+static int place(struct spool *s, struct spool_queued *write)
 {
     struct spool_record *record = write->record;
     size_t claim_count = write->claims.len / sizeof(struct spool_claim);
@@ -272,9 +263,9 @@ static int place(struct spool *s, struct spool_write *write)
 
 static void gather(struct spool *s)
 {
-    struct spool_write **end = &s->job.writes;
+    struct spool_queued **end = &s->job.writes;
     uint64_t bytes = 0;
-    for (struct spool_write *write; bytes < SPOOL_GROUP_BYTES && (write = s->queue);) {
+    for (struct spool_queued *write; bytes < SPOOL_GROUP_BYTES && (write = s->queue);) {
         s->queue = write->next;
         if (!s->queue)
             s->queue_end = &s->queue;
@@ -291,13 +282,9 @@ static void gather(struct spool *s)
     }
 }
 
-static void on_again(uv_idle_t *idle)
+void spool_job_start(struct spool *s)
 {
-    struct spool *s = idle->data;
     struct spool_job *job = &s->job;
-    uv_idle_stop(idle);
-    if (job->running || s->closing)
-        return;
     gather(s);
     struct buf swap = job->notes;
     job->notes = s->notes;

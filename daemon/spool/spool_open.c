@@ -244,8 +244,9 @@ int spool_open(uv_loop_t *loop, const struct spool_options *options, const struc
     s->next_sequence = 1;
     s->dir_fd = s->lock_fd = -1;
     s->queue_end = &s->queue;
-    uv_idle_init(loop, &s->again);
-    s->again.data = s;
+    uv_idle_init(loop, &s->turn);
+    s->turn.data = s;
+    s->turn_cb = spool_on_turn;
     s->path = strdup(options->path);
     int err = s->path ? spool_files_directory(s, options->create) : -ENOMEM;
     if (!err)
@@ -255,6 +256,7 @@ int spool_open(uv_loop_t *loop, const struct spool_options *options, const struc
         return err;
     }
     go_on(s);
+    s->opened = true;
     *out = s;
     return 0;
 }

@@ -24,9 +24,10 @@ static void on_done(uv_work_t *work, int status)
     (void)status;
     s->read.running = false;
     record->file->users--;
-    if (!s->closing)
+    if (s->ending.begun)
+        spool_wake(s);
+    else
         s->callbacks->read_cb(s->user, record, &s->read.request, s->read.err);
-    spool_free_if_closed(s);
 }
 
 int spool_read(struct spool *s, struct spool_record *record)

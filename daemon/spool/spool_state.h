@@ -6,6 +6,7 @@
 #ifndef SPOOL_STATE_H
 #define SPOOL_STATE_H
 
+#include "base/ending.h"
 #include "spool.h"
 
 enum {
@@ -56,8 +57,8 @@ struct spool_file {
 };
 
 /* A batch on its way into a file. */
-struct spool_write {
-    struct spool_write *next;
+struct spool_queued {
+    struct spool_queued *next;
     struct batch *batch;
     struct spool_record *record; /* made beforehand, so that a written batch cannot fail for memory */
     struct buf claims;           /* struct spool_claim[] */
@@ -77,7 +78,7 @@ struct spool_job {
     bool running;
     int dir_fd; /* as below, for the worker */
     bool sync;
-    struct spool_write *writes;
+    struct spool_queued *writes;
     struct buf notes; /* struct spool_due_note[] */
     int note_err;
     struct spool_file *removals;
@@ -113,22 +114,27 @@ struct spool {
     struct spool_file *current; /* the one of them that takes more */
     struct spool_file *spare;   /* without records */
     struct spool_file *removals;
-    struct spool_write *queue, **queue_end;
+    struct spool_queued *queue, **queue_end;
     uint64_t queue_bytes; /* of their requests */
     struct buf notes;
     struct spool_job job;
     struct spool_read read;
-    uv_idle_t again; /* a job is to be made up */
-    bool closing;
-    void (*closed_cb)(void *user);
-    void *closed_user;
+    uv_idle_t turn;       /* started by spool_wake */
+    uv_idle_cb turn_cb;   /* spool_on_turn */
+    bool opened;          /* false: spool_open failed, and the files are not this daemon's to remove */
+    struct ending ending; /* without parts: `turn` is the only one, and closes last */
 };
+
+/* What may be done next is looked at in the loop's next turn: a job for the worker, or the end. */
+static inline void spool_wake(struct spool *spool)
+{
+    if (!uv_is_closing((uv_handle_t *)&spool->turn))
+        uv_idle_start(&spool->turn, spool->turn_cb);
+}
 
 /* ---- spool.c ---- */
 
-void spool_count_note(struct shmring_counts *outcome, const struct spool_note *note);
-void spool_add_record(struct spool_file *file, struct spool_record *record);
-void spool_free_if_closed(struct spool *spool);
+void spool_on_turn(uv_idle_t *idle);
 
 /* ---- spool_files.c ---- */
 
@@ -142,6 +148,9 @@ void spool_files_insert(struct spool *spool, struct spool_file *file);
 void spool_files_unlink(struct spool *spool, struct spool_file *file); /* from the list */
 void spool_files_rest(struct spool *spool, struct spool_file *file);   /* one without records: the spare, or removed */
 
+void spool_count_note(struct shmring_counts *outcome, const struct spool_note *note);
+void spool_add_record(struct spool_file *file, struct spool_record *record); /* behind the file's others */
+
 bool spool_files_have_room(const struct spool *spool, uint64_t bytes);
 
 /* The file and offset for a record of this many bytes, now taken. -> as spool_write */
@@ -149,9 +158,10 @@ int spool_files_place(struct spool *spool, uint64_t bytes, struct spool_file **f
 
 /* ---- spool_job.c ---- */
 
-void spool_job_due(struct spool *spool);
+/* Makes up a job of all that is due, unless that is nothing; while none runs. */
+void spool_job_start(struct spool *spool);
 void spool_job_note(struct spool *spool, const struct spool_record *record, struct spool_note *note);
 int spool_job_write_notes(const struct buf *notes);
-void spool_job_free_writes(struct spool_write *writes);
+void spool_queued_free(struct spool_queued *writes);
 
 #endif
