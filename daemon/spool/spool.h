@@ -26,7 +26,7 @@ struct spool_record; /* a written batch; valid until its file is retired */
 struct spool_options {
     const char *path;           /* of the directory; copied */
     uint64_t max_bytes;         /* of all files; 0: what is there is sent, nothing is added */
-    uint64_t file_bytes;        /* 0: an eighth of max_bytes, within 1 and 64 MiB, more beyond 16 GiB */
+    uint64_t file_bytes;        /* for tests; 0: an eighth of max_bytes, within 1 and 64 MiB, more beyond 16 GiB */
     uint64_t request_max_bytes; /* a file is large enough for it, if max_bytes is */
     bool sync;                  /* fdatasync of every group before written_cb */
     bool create;                /* make the directory at the start; else with the first write */

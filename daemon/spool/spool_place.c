@@ -77,7 +77,9 @@ static bool has_controller(const char *list, const char *name)
     }
 }
 
-uint64_t spool_place_memory_left(const char *self, const char *mount)
+/* What the memory limits of this process's cgroup and those above it leave, version 1 or 2; UINT64_MAX: no limit known.
+ * self: /proc/self/cgroup; mount: /sys/fs/cgroup. */
+static uint64_t memory_left(const char *self, const char *mount)
 {
     char line[PATH_MAX + 256];
     uint64_t least = UINT64_MAX;
@@ -152,7 +154,7 @@ int spool_place_find(const struct config *config, const char *state_directory, s
     if (place.in_memory || !config->spool_max_bytes_given)
         place.max_bytes = least_of(place.max_bytes, free_bytes(place.path) / SPOOL_PLACE_SHARE);
     if (place.in_memory) {
-        uint64_t left = spool_place_memory_left("/proc/self/cgroup", "/sys/fs/cgroup");
+        uint64_t left = memory_left("/proc/self/cgroup", "/sys/fs/cgroup");
         place.max_bytes = least_of(least_of(place.max_bytes, SPOOL_MEMORY_MAX_BYTES), left / SPOOL_PLACE_SHARE);
     }
     *out = place;

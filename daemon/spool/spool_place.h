@@ -29,8 +29,4 @@ struct spool_place {
  * quarter of what is free. state_directory: the environment's, or NULL. -> 0 or -ENOMEM */
 int spool_place_find(const struct config *config, const char *state_directory, struct spool_place *out);
 
-/* What the memory limits of this process's cgroup and those above it leave, version 1 or 2; UINT64_MAX: no limit known.
- * self: /proc/self/cgroup; mount: /sys/fs/cgroup. */
-uint64_t spool_place_memory_left(const char *self, const char *mount);
-
 #endif
