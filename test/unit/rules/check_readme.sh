@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Tests that test/README.md names as `PROGRAM: TEST` are there: in PROGRAM.c, .py, a script, or as a file of a directory.
+# Tests that test/PROOFS.md names as `PROGRAM: TEST` are there: in PROGRAM.c, .py, a script, or as a file of a directory.
 # Pages name no program that has ended, and no command that needs a port of a playground that runs.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
-named() { # README -> "PROGRAM TEST" lines
+named() { # PAGE -> "PROGRAM TEST" lines
     grep -oE '`(check_|e2e/|configs/)[a-z0-9_/]+: [a-z0-9_]+`' "$1" | tr -d '`:'
 }
 
-missing() { # README: prints what is named and not there
+missing() { # PAGE: prints what is named and not there
     named "$1" | while read -r program name; do
         [ -e "$program/$name.json" ] && continue
         grep -qsE "(TEST\(|def )$name[(),]" "$program" unit/*/"$program".{c,py} && continue
@@ -38,8 +38,8 @@ verdict() { # NAME PROBLEMS
     fi
 }
 
-verdict "tests that are named are there" "$(missing README.md)"
-verdict "the table is read" "$([ "$(named README.md | wc -l)" -ge 40 ] || echo "only $(named README.md | wc -l) names")"
+verdict "tests that are named are there" "$(missing PROOFS.md)"
+verdict "the tables are read" "$([ "$(named PROOFS.md | wc -l)" -ge 150 ] || echo "only $(named PROOFS.md | wc -l) names")"
 
 planted=$(mktemp)
 trap 'rm -f "$planted"' EXIT
