@@ -38,6 +38,11 @@ int buf_append(struct buf *buf, const void *data, size_t bytes)
     return 0;
 }
 
+int buf_append_text(struct buf *buf, const char *text)
+{
+    return buf_append(buf, text, strlen(text));
+}
+
 int buf_printf(struct buf *buf, const char *format, ...)
 {
     va_list args;

@@ -16,6 +16,7 @@ struct buf {
 
 int buf_reserve(struct buf *buf, size_t more); /* room for len + more; -> 0 or -ENOMEM, then unchanged */
 int buf_append(struct buf *buf, const void *data, size_t bytes);
+int buf_append_text(struct buf *buf, const char *text); /* without its NUL */
 int buf_printf(struct buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3))); /* no NUL counted in len */
 void buf_done(struct buf *buf);            /* frees; empty again */

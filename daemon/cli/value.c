@@ -8,20 +8,15 @@
 
 enum { MAX_DEPTH = 64 };
 
-static int append_text(struct buf *out, const char *text)
-{
-    return buf_append(out, text, strlen(text));
-}
-
 static int append_string(struct buf *out, const json_t *value)
 {
     const char *text = json_string_value(value);
     size_t bytes = json_string_length(value);
     bool quote = bytes == 0 || memchr(text, ' ', bytes) || memchr(text, '"', bytes);
-    int err = quote ? append_text(out, "\"") : 0;
+    int err = quote ? buf_append_text(out, "\"") : 0;
     if (!err)
         err = buf_append(out, text, bytes);
-    return !err && quote ? append_text(out, "\"") : err;
+    return !err && quote ? buf_append_text(out, "\"") : err;
 }
 
 static int append_value(struct buf *out, const json_t *value, unsigned depth);
@@ -30,20 +25,20 @@ static int append_list(struct buf *out, const json_t *values, bool with_keys, un
 {
     const json_t *item;
     size_t i;
-    int err = append_text(out, with_keys ? "{" : "[");
+    int err = buf_append_text(out, with_keys ? "{" : "[");
     json_array_foreach(values, i, item)
     {
         struct tree_text key = tree_get_text(item, "key");
         if (!err && i > 0)
-            err = append_text(out, ", ");
+            err = buf_append_text(out, ", ");
         if (!err && with_keys)
             err = buf_append(out, key.data, key.bytes);
         if (!err && with_keys)
-            err = append_text(out, "=");
+            err = buf_append_text(out, "=");
         if (!err)
             err = append_value(out, with_keys ? json_object_get(item, "value") : item, depth);
     }
-    return err ? err : append_text(out, with_keys ? "}" : "]");
+    return err ? err : buf_append_text(out, with_keys ? "}" : "]");
 }
 
 /* An AnyValue: an object with one member, named for the type. */
@@ -52,20 +47,20 @@ static int append_value(struct buf *out, const json_t *any, unsigned depth)
     const json_t *array = json_object_get(json_object_get(any, "arrayValue"), "values");
     const json_t *map = json_object_get(json_object_get(any, "kvlistValue"), "values");
     if (depth == 0)
-        return append_text(out, "…");
+        return buf_append_text(out, "…");
     if (array || map)
         return append_list(out, map ? map : array, map != NULL, depth - 1);
     const json_t *value = json_object_iter_value(json_object_iter((json_t *)(uintptr_t)any));
     if (json_is_string(value))
         return json_object_get(any, "stringValue") ? append_string(out, value)
-                                                   : append_text(out, json_string_value(value));
+                                                   : buf_append_text(out, json_string_value(value));
     if (json_is_boolean(value))
-        return append_text(out, json_is_true(value) ? "true" : "false");
+        return buf_append_text(out, json_is_true(value) ? "true" : "false");
     if (json_is_integer(value))
         return buf_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     if (json_is_real(value))
         return buf_printf(out, "%.15g", json_real_value(value));
-    return json_object_get(any, "arrayValue") ? append_text(out, "[]") : append_text(out, "-");
+    return json_object_get(any, "arrayValue") ? buf_append_text(out, "[]") : buf_append_text(out, "-");
 }
 
 int value_append_attribute(struct buf *out, const json_t *attribute, size_t max_columns)
@@ -74,7 +69,7 @@ int value_append_attribute(struct buf *out, const json_t *attribute, size_t max_
     struct buf value = {0};
     int err = buf_append(out, key.data, key.bytes);
     if (!err)
-        err = append_text(out, "=");
+        err = buf_append_text(out, "=");
     if (!err)
         err = append_value(&value, json_object_get(attribute, "value"), MAX_DEPTH);
     if (!err && line_columns((const char *)value.data, value.len) > max_columns) {

@@ -30,11 +30,6 @@ struct jaeger_answer {
 
 static const char envelope_end[] = "],\"total\":0,\"limit\":0,\"offset\":0,\"errors\":null}\n";
 
-static int append_text(struct buf *out, const char *text)
-{
-    return buf_append(out, text, strlen(text));
-}
-
 /* ---- errors, in Jaeger's form ---- */
 
 static int answer_error(struct jaeger_answer *answer, unsigned status, const char *message)
@@ -45,7 +40,7 @@ static int answer_error(struct jaeger_answer *answer, unsigned status, const cha
         out, "{\"data\":null,\"total\":0,\"limit\":0,\"offset\":0,\"errors\":[{\"code\":%u,\"msg\":", status);
     if (!err)
         err = text_append_json(out, (const uint8_t *)message, strlen(message));
-    return err ? err : append_text(out, "}]}\n");
+    return err ? err : buf_append_text(out, "}]}\n");
 }
 
 /* ---- traces and summaries ---- */
@@ -58,7 +53,7 @@ static int begin_next_trace(struct jaeger_answer *answer, struct buf *out)
         return more;
     int err = jaeger_trace_new(answer->store, found, &answer->trace);
     if (!err && answer->written++)
-        err = append_text(out, ",");
+        err = buf_append_text(out, ",");
     return err ? err : 1;
 }
 
@@ -69,7 +64,7 @@ static int next_traces(struct jaeger_answer *answer, struct buf *out, size_t wan
             int more = begin_next_trace(answer, out);
             if (more == -ENOENT) {
                 answer->next = NULL;
-                return append_text(out, answer->ending);
+                return buf_append_text(out, answer->ending);
             }
             if (more <= 0)
                 return more < 0 ? more : 1;
@@ -92,11 +87,11 @@ static int next_summaries(struct jaeger_answer *answer, struct buf *out, size_t 
         int more = trace_search_next(answer->search, TRACE_SEARCH_PIECE_BYTES, &found);
         if (more == -ENOENT) {
             answer->next = NULL;
-            return append_text(out, answer->ending);
+            return buf_append_text(out, answer->ending);
         }
         if (more <= 0)
             return more < 0 ? more : 1;
-        int err = append_text(out, answer->written++ ? ",\n" : "");
+        int err = buf_append_text(out, answer->written++ ? ",\n" : "");
         if (!err)
             err = trace_summary_append(out, found);
         store_unpin(answer->store, found);
@@ -116,7 +111,7 @@ static int get_traces(struct jaeger_answer *answer, struct wire_bytes argument)
     (void)argument;
     answer->next = next_traces;
     answer->ending = envelope_end;
-    int err = append_text(&answer->ready, "{\"data\":[");
+    int err = buf_append_text(&answer->ready, "{\"data\":[");
     return err ? err : begin_search(answer);
 }
 
@@ -125,7 +120,7 @@ static int get_summaries(struct jaeger_answer *answer, struct wire_bytes argumen
     (void)argument;
     answer->next = next_summaries;
     answer->ending = "]}\n";
-    int err = append_text(&answer->ready, "{\"traces\":[");
+    int err = buf_append_text(&answer->ready, "{\"traces\":[");
     return err ? err : begin_search(answer);
 }
 
@@ -151,11 +146,11 @@ static int get_trace(struct jaeger_answer *answer, struct wire_bytes argument)
 static int end_names(struct jaeger_answer *answer, struct buf *out)
 {
     struct jaeger_names *names = &answer->names;
-    int err = append_text(out, "{\"data\":[");
+    int err = buf_append_text(out, "{\"data\":[");
     jaeger_names_sort(names);
     for (size_t i = 0; i < names->count && !err; i++) {
         const struct jaeger_name *name = names->list[i];
-        err = append_text(out, answer->with_kinds ? (i ? ",{\"name\":" : "{\"name\":") : (i ? "," : ""));
+        err = buf_append_text(out, answer->with_kinds ? (i ? ",{\"name\":" : "{\"name\":") : (i ? "," : ""));
         if (!err)
             err = text_append_json(out, name->name.data, name->name.len);
         if (!err && answer->with_kinds)
@@ -245,8 +240,8 @@ static int get_operations(struct jaeger_answer *answer, struct wire_bytes argume
 static int get_dependencies(struct jaeger_answer *answer, struct wire_bytes argument)
 {
     (void)argument;
-    int err = append_text(&answer->ready, "{\"data\":[");
-    return err ? err : append_text(&answer->ready, envelope_end);
+    int err = buf_append_text(&answer->ready, "{\"data\":[");
+    return err ? err : buf_append_text(&answer->ready, envelope_end);
 }
 
 /* ---- routes ---- */

@@ -86,7 +86,7 @@ static int append_id(struct buf *out, const char *name, const uint8_t *id, size_
 
 static int append_bytes(struct buf *out, const char *before, struct wire_bytes text)
 {
-    int err = buf_append(out, before, strlen(before));
+    int err = buf_append_text(out, before);
     return err ? err : text_append_json(out, text.data, text.len);
 }
 

@@ -14,11 +14,6 @@
 
 enum { NUMBER_MAX = 32 };
 
-static int append_text(struct buf *out, const char *text)
-{
-    return buf_append(out, text, strlen(text));
-}
-
 /* A quote before and behind what lies between them. */
 static int append_encoded(struct buf *out, struct wire_bytes bytes, size_t room,
                           char *(*encode)(char *out, const void *data, size_t bytes))
@@ -50,15 +45,15 @@ int otlp_json_double(struct buf *out, uint64_t bits)
     char text[NUMBER_MAX];
     memcpy(&value, &bits, sizeof(value));
     if (isnan(value))
-        return append_text(out, "\"NaN\"");
+        return buf_append_text(out, "\"NaN\"");
     if (isinf(value))
-        return append_text(out, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+        return buf_append_text(out, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof(text), "%.*g", digits, value);
         if (strtod(text, NULL) == value)
             break;
     }
-    return append_text(out, text);
+    return buf_append_text(out, text);
 }
 
 static int append_bytes(struct buf *out, const char *name, struct wire_bytes bytes)
@@ -83,7 +78,7 @@ static int append_value(struct buf *out, const ProtobufCFieldDescriptor *known, 
     case PROTOBUF_C_TYPE_DOUBLE:
         return otlp_json_double(out, field->value);
     case PROTOBUF_C_TYPE_BOOL:
-        return append_text(out, field->value ? "true" : "false");
+        return buf_append_text(out, field->value ? "true" : "false");
     case PROTOBUF_C_TYPE_INT64:
     case PROTOBUF_C_TYPE_SFIXED64:
         return buf_printf(out, "\"%" PRId64 "\"", (int64_t)field->value);
@@ -98,7 +93,7 @@ static int append_value(struct buf *out, const ProtobufCFieldDescriptor *known, 
     case PROTOBUF_C_TYPE_SFIXED32:
         return buf_printf(out, "%" PRId32, (int32_t)field->value);
     default:
-        return append_text(out, "null"); /* OTLP has no other types */
+        return buf_append_text(out, "null"); /* OTLP has no other types */
     }
 }
 
@@ -125,17 +120,17 @@ static int append_array(struct buf *out, const ProtobufCMessageDescriptor *messa
 {
     struct wire_field field;
     bool first = true;
-    int err = append_text(out, "[");
+    int err = buf_append_text(out, "[");
     while (!err && wire_next(&rest, &field) > 0) {
         if (field.number != known->id || !wire_lookup(message, &field))
             continue;
         if (!first)
-            err = append_text(out, ",");
+            err = buf_append_text(out, ",");
         if (!err)
             err = append_value(out, known, &field);
         first = false;
     }
-    return err ? err : append_text(out, "]");
+    return err ? err : buf_append_text(out, "]");
 }
 
 /* The last field of each number, by the descriptor's index; of a oneof's members only the very last. */
@@ -165,7 +160,7 @@ int otlp_json_message(struct buf *out, const ProtobufCMessageDescriptor *message
     struct present present;
     bool first = true;
     survey(message, bytes, &present);
-    int err = append_text(out, "{");
+    int err = buf_append_text(out, "{");
     for (unsigned i = 0; i < message->n_fields && i < sizeof(present.set) && !err; i++) {
         const ProtobufCFieldDescriptor *known = &message->fields[i];
         if (!present.set[i])
@@ -176,5 +171,5 @@ int otlp_json_message(struct buf *out, const ProtobufCMessageDescriptor *message
                                                             : append_value(out, known, &present.last[i]);
         first = false;
     }
-    return err ? err : append_text(out, "}");
+    return err ? err : buf_append_text(out, "}");
 }

@@ -4,15 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBER_MAX = 24 }; /* bytes of a duration's number */
+#include "base/encoding.h"
 
-static int digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+enum { NUMBER_MAX = 24 }; /* bytes of a duration's number */
 
 bool parameter_id(struct wire_bytes text, uint8_t id[16])
 {
@@ -20,7 +14,7 @@ bool parameter_id(struct wire_bytes text, uint8_t id[16])
     if (text.len == 0 || text.len > 2 * sizeof(value))
         return false;
     for (size_t i = 0; i < text.len; i++) {
-        int nibble = digit(text.data[text.len - 1 - i]);
+        int nibble = hex_digit((char)text.data[text.len - 1 - i]);
         if (nibble < 0)
             return false;
         value[15 - i / 2] |= (uint8_t)(i % 2 ? nibble << 4 : nibble);
@@ -29,16 +23,23 @@ bool parameter_id(struct wire_bytes text, uint8_t id[16])
     return true;
 }
 
+static bool is_digit(uint8_t byte)
+{
+    return byte >= '0' && byte <= '9';
+}
+
 bool parameter_number(struct wire_bytes text, uint64_t *out)
 {
     uint64_t value = 0;
+    if (text.len == 0)
+        return false;
     for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9' || __builtin_mul_overflow(value, (uint64_t)10, &value) ||
+        if (!is_digit(text.data[i]) || __builtin_mul_overflow(value, (uint64_t)10, &value) ||
             __builtin_add_overflow(value, (uint64_t)(text.data[i] - '0'), &value))
             return false;
     }
     *out = value;
-    return text.len > 0;
+    return true;
 }
 
 /* A number with at most one point, and its unit, off the front of text. */
@@ -51,9 +52,7 @@ static bool parse_part(struct wire_bytes *text, double *ns)
                  {"s", 1e9}, {"m", 60e9}, {"h", 3600e9},      {"d", 86400e9}};
     size_t digits = 0, points = 0, at = 0, end;
     char number[NUMBER_MAX];
-    for (; at < text->len && (digit(text->data[at] & 0x7f) >= 0 || text->data[at] == '.'); at++) {
-        if (text->data[at] > '9')
-            break;
+    for (; at < text->len && (is_digit(text->data[at]) || text->data[at] == '.'); at++) {
         points += text->data[at] == '.';
         digits += text->data[at] != '.';
     }

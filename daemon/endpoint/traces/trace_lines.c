@@ -159,35 +159,30 @@ static int begin_trace(struct trace_lines *lines, const struct store_trace *trac
     return 0;
 }
 
-static int append_text(struct buf *out, const char *text)
-{
-    return buf_append(out, text, strlen(text));
-}
-
 static int append_schema_url(struct buf *out, struct wire_bytes url)
 {
     if (url.len == 0)
         return 0;
-    int err = append_text(out, ",\"schemaUrl\":");
+    int err = buf_append_text(out, ",\"schemaUrl\":");
     return err ? err : text_append_json(out, url.data, url.len);
 }
 
 /* The origin's part in front of its spans, and behind them. */
 static int open_group(struct buf *out, const struct store_origin *origin)
 {
-    int err = append_text(out, "{\"resource\":");
+    int err = buf_append_text(out, "{\"resource\":");
     if (!err)
         err = otlp_json_message(out, &opentelemetry__proto__resource__v1__resource__descriptor, origin->resource);
     if (!err)
         err = append_schema_url(out, origin->resource_schema_url);
     if (!err)
-        err = append_text(out, ",\"scopeSpans\":[{\"scope\":");
+        err = buf_append_text(out, ",\"scopeSpans\":[{\"scope\":");
     if (!err)
         err =
             otlp_json_message(out, &opentelemetry__proto__common__v1__instrumentation_scope__descriptor, origin->scope);
     if (!err)
         err = append_schema_url(out, origin->scope_schema_url);
-    return err ? err : append_text(out, ",\"spans\":[");
+    return err ? err : buf_append_text(out, ",\"spans\":[");
 }
 
 static int append_span(struct trace_lines *lines, struct buf *out)
@@ -197,11 +192,11 @@ static int append_span(struct trace_lines *lines, struct buf *out)
     bool new_group = at == 0 || entry->group != lines->spans[at - 1]->group;
     int err = 0;
     if (new_group) {
-        err = append_text(out, at == 0 ? "{\"resourceSpans\":[" : "]}]},");
+        err = buf_append_text(out, at == 0 ? "{\"resourceSpans\":[" : "]}]},");
         if (!err)
             err = open_group(out, store_group_origin(entry->group));
     } else {
-        err = append_text(out, ",");
+        err = buf_append_text(out, ",");
     }
     if (!err)
         err = otlp_json_message(out, &opentelemetry__proto__trace__v1__span__descriptor, entry->span.message);
@@ -223,7 +218,7 @@ int trace_lines_next(struct trace_lines *lines, struct buf *out, size_t want)
         } else if (lines->next_span < lines->span_count) {
             err = append_span(lines, out);
         } else {
-            err = append_text(out, "]}]}]}\n");
+            err = buf_append_text(out, "]}]}]}\n");
             end_trace(lines);
         }
     }

@@ -57,9 +57,11 @@ TEST(prints_behind_what_is_there)
     ck_assert_int_eq(buf_printf(&buf, "%s=%d", "a", 1), 0);
     ck_assert_int_eq(buf_printf(&buf, "%s", ""), 0);
     ck_assert_int_eq(buf_printf(&buf, "%0*d", 1000, 7), 0);
-    ck_assert_uint_eq(buf.len, 1003);
+    ck_assert_int_eq(buf_append_text(&buf, ""), 0);
+    ck_assert_int_eq(buf_append_text(&buf, "end"), 0);
+    ck_assert_uint_eq(buf.len, 1006);
     ck_assert_mem_eq(buf.data, "a=1000", 6);
-    ck_assert_uint_eq(buf.data[1002], '7');
+    ck_assert_mem_eq(buf.data + 1002, "7end", 4);
     buf_done(&buf);
     buf_done(&buf);
     buf_done(NULL);
