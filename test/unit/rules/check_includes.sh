@@ -34,13 +34,13 @@ pace      daemon/source/poll_pace*                pace base                     
 source    daemon/source/*                         source pace export spool ring config batch span record shmring base                          uv                                                     -
 process   daemon/process/*                        process export spool config shmring base                                                     seccomp                                                -
 daemon    daemon/*                                daemon process source export spool ring admin metrics config net tls grpc batch span shmring base  uv                                                     -
-otlp      daemon/endpoint/otlp/*                  otlp base grpc                                                                               protobuf-c|jansson                                     $io
-store     daemon/endpoint/store/*                 store otlp base                                                                              protobuf-c                                             $io
+otlp      daemon/endpoint/otlp/*                  otlp base                                                                                    protobuf-c                                             $io
+store     daemon/endpoint/store/*                 store otlp                                                                                   -                                                      $io
 traces    daemon/endpoint/traces/*                traces store otlp base                                                                       protobuf-c|jansson                                     $io
-jaeger    daemon/endpoint/jaeger/*                jaeger traces store otlp base                                                                protobuf-c|jansson                                     $io
-endpoint  daemon/endpoint/*                       endpoint jaeger traces store otlp grpc base                                                  uv|nghttp2|protobuf-c|jansson|microhttpd|zlib|openssl  -
+jaeger    daemon/endpoint/jaeger/*                jaeger traces store otlp base                                                                -                                                      $io
+endpoint  daemon/endpoint/*                       endpoint jaeger traces store otlp grpc base                                                  uv|nghttp2|protobuf-c|microhttpd|zlib|openssl          -
 inspect   daemon/inspect/*                        inspect ring span record shmring base                                                        -                                                      -
-cli       daemon/cli/*                            cli endpoint jaeger traces store otlp inspect export net tls grpc config facade client base  uv|curl|jansson                                        -
+cli       daemon/cli/*                            cli endpoint store otlp inspect export net tls grpc config facade client base                uv|curl|jansson                                        -
 common    test/playground/node/(names|checksum)*  common                                                                                       -                                                      -
 node      test/playground/node/*                  node common facade                                                                           microhttpd|curl|jansson                                -
 ais       test/playground/cli/*                   ais common facade                                                                            curl|jansson                                           -
