@@ -13,7 +13,7 @@
 
 enum { CALLS_MAX = 16, TIMEOUT_MS = 1000, MAX_BUFFERED = 1 << 20 };
 
-struct shmring_counts {
+struct outcome {
     unsigned results;
     enum grpc_code code;
     char message[128];
@@ -24,7 +24,7 @@ struct shmring_counts {
 static struct h2_settings settings; /* borrowed by client */
 static struct h2 *client;
 static struct grpc_server *server;
-static struct shmring_counts outcomes[CALLS_MAX];
+static struct outcome outcomes[CALLS_MAX];
 static size_t buffered;
 static unsigned calls;
 static size_t last_bytes;
@@ -44,7 +44,7 @@ static void on_call(void *user, const uint8_t *message, size_t bytes, struct grp
 
 static void on_result(void *user, void *call, const struct grpc_result *result)
 {
-    struct shmring_counts *outcome = call;
+    struct outcome *outcome = call;
     (void)user;
     outcome->results++;
     outcome->code = result->code;
@@ -108,7 +108,7 @@ static void exchange(size_t piece)
     }
 }
 
-static void submit(struct shmring_counts *outcome, const void *message, size_t bytes)
+static void submit(struct outcome *outcome, const void *message, size_t bytes)
 {
     static struct iovec parts[CALLS_MAX];
     struct iovec *part = &parts[outcome - outcomes];
