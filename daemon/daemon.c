@@ -136,7 +136,7 @@ static void finish(struct daemon *d, bool drained)
     uint64_t left = s.in_flight + s.unread;
     d->result = drained || left == 0 ? DAEMON_EXIT_OK : DAEMON_EXIT_LEFT;
     list_dropped(&s.outcome, &dropped);
-    log_flush(d->log, uv_now(&d->loop), true);
+    log_flush(d->log, true);
     log_line(d->log, d->result == DAEMON_EXIT_OK ? LOG_INFO : LOG_WARN,
              "stopped: exported %" PRIu64 ", sampled out %" PRIu64 ", rejected %" PRIu64 ", dropped %" PRIu64
              "%s%.*s%s, in the spool %" PRIu64 ", left in the rings %" PRIu64,
@@ -347,13 +347,21 @@ static int init_handles(struct daemon *d)
     return err;
 }
 
+static uint64_t loop_now_ms(void *loop)
+{
+    return uv_now(loop);
+}
+
 enum daemon_exit daemon_run(const struct config_flags *flags, struct config *config, struct log *log)
 {
     struct daemon d = {.flags = flags, .config = config, .log = log};
     int err = uv_loop_init(&d.loop);
-    if (!err)
+    if (!err) {
+        log_set_clock(log, loop_now_ms, &d.loop);
         err = init_handles(&d);
+    }
     if (err) { /* the process ends: its handles need no care */
+        log_set_clock(log, NULL, NULL);
         log_line(log, LOG_ERROR, "cannot start: %s", uv_strerror(err));
         config_unref(config);
         return DAEMON_EXIT_SYSTEM;
@@ -367,5 +375,6 @@ enum daemon_exit daemon_run(const struct config_flags *flags, struct config *con
         _exit((int)d.result); /* exit() would wait for the look-up, and the name servers may be silent for long */
     config_unref(d.export.config);
     config_unref(d.config);
+    log_set_clock(log, NULL, NULL);
     return d.result;
 }

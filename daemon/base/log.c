@@ -35,6 +35,8 @@ struct log {
     bool journal;
     enum log_level level;
     enum log_format format;
+    uint64_t (*now_ms_cb)(void *user); /* NULL: none yet */
+    void *user;
     uint64_t lost; /* lines that nobody took, since the last one that somebody did */
     unsigned cause_count;
     struct cause causes[LOG_CAUSES];
@@ -85,6 +87,17 @@ void log_configure(struct log *log, enum log_level level, enum log_format format
 {
     log->level = level;
     log->format = format;
+}
+
+void log_set_clock(struct log *log, uint64_t (*now_ms_cb)(void *user), void *user)
+{
+    log->now_ms_cb = now_ms_cb;
+    log->user = user;
+}
+
+static uint64_t now_ms_of(const struct log *log)
+{
+    return log->now_ms_cb ? log->now_ms_cb(log->user) : 0;
 }
 
 static void put(struct line *line, const char *text, size_t bytes)
@@ -255,11 +268,12 @@ static bool interval_passed(const struct cause *cause, uint64_t now_ms)
     return now_ms >= cause->written_ms && now_ms - cause->written_ms >= LOG_INTERVAL_MS;
 }
 
-void log_cause(struct log *log, enum log_level level, const char *name, uint64_t now_ms, const char *format, ...)
+void log_cause(struct log *log, enum log_level level, const char *name, const char *format, ...)
 {
     if (level > log->level)
         return;
     bool fresh;
+    uint64_t now_ms = now_ms_of(log);
     struct cause *cause = find_cause(log, name, &fresh);
     cause->level = level;
     if (!fresh && !interval_passed(cause, now_ms)) {
@@ -276,8 +290,9 @@ void log_cause(struct log *log, enum log_level level, const char *name, uint64_t
     cause->written_ms = now_ms;
 }
 
-void log_flush(struct log *log, uint64_t now_ms, bool final)
+void log_flush(struct log *log, bool final)
 {
+    uint64_t now_ms = now_ms_of(log);
     for (unsigned i = 0; i < log->cause_count; i++) {
         struct cause *cause = &log->causes[i];
         if (cause->held_back == 0 || (!final && !interval_passed(cause, now_ms)))

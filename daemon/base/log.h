@@ -21,15 +21,19 @@ int log_new(int fd, struct log **out);
 void log_free(struct log *log);
 void log_configure(struct log *log, enum log_level level, enum log_format format);
 
+/* The clock that the causes' intervals go by: monotonic, in ms. NULL, and before it is set: time stands still at 0. The event loop's
+ * own is told by callback, since nothing is called between its waiting and what it then calls. */
+void log_set_clock(struct log *log, uint64_t (*now_ms_cb)(void *user), void *user);
+
 /* A line that is always written (subject to level): starts, stops, summaries. */
 void log_line(struct log *log, enum log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* A line of a cause that may repeat. cause is a short constant such as "ring_full"; the first line of a cause is
- * written at once, later ones at most every LOG_INTERVAL_MS with how many were held back. now_ms is monotonic. */
-void log_cause(struct log *log, enum log_level level, const char *cause, uint64_t now_ms, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+ * written at once, later ones at most every LOG_INTERVAL_MS with how many were held back. */
+void log_cause(struct log *log, enum log_level level, const char *cause, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* Writes the counts still held back; call every interval and at the end. */
-void log_flush(struct log *log, uint64_t now_ms, bool final);
+void log_flush(struct log *log, bool final);
 
 #endif

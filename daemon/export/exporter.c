@@ -52,7 +52,7 @@ static void on_trouble(void *user, const char *why)
 {
     struct exporter *exporter = user;
     exporter_outcome_trouble(exporter, TROUBLE_CONNECTION, "%s", why);
-    log_cause(exporter->log, LOG_WARN, "connection_failed", exporter_now_ms(exporter), "%s", why);
+    log_cause(exporter->log, LOG_WARN, "connection_failed", "%s", why);
 }
 
 static void on_notice(void *user, enum uplink_notice notice, const char *text)
@@ -68,7 +68,7 @@ static void on_notice(void *user, enum uplink_notice notice, const char *text)
     struct exporter *exporter = user;
     if (notice == UPLINK_RENEWED)
         exporter->denied_until_ms = 0; /* it may have been for the old token */
-    log_cause(exporter->log, rows[notice].level, rows[notice].cause, exporter_now_ms(exporter), "%s", text);
+    log_cause(exporter->log, rows[notice].level, rows[notice].cause, "%s", text);
 }
 
 /* ---- the work: deadlines, calls, the next time to look */
@@ -91,8 +91,7 @@ static void submit(struct exporter *exporter, struct delivery *delivery)
     exporter_request(exporter, delivery, &request);
     int err = uplink_submit(exporter->uplink, delivery, &request, &delivery->link);
     if (err) {
-        log_cause(exporter->log, LOG_ERROR, "submit_failed", exporter_now_ms(exporter), "cannot send a batch: %s",
-                  strerror(-err));
+        log_cause(exporter->log, LOG_ERROR, "submit_failed", "cannot send a batch: %s", strerror(-err));
         exporter_queue_wait(exporter, delivery, exporter_outcome_failed_ms(exporter, delivery));
         return;
     }

@@ -73,16 +73,16 @@ static void attempt_exported(struct exporter *exporter, struct delivery *deliver
     exporter->denials = 0;
     exporter->denied_until_ms = 0;
     if (delivery->form == DELIVERY_UNPACKED)
-        log_cause(exporter->log, LOG_WARN, "gzip_refused", exporter_now_ms(exporter),
+        log_cause(exporter->log, LOG_WARN, "gzip_refused",
                   "%s does not take gzip: sending uncompressed; set aistraced.compression to \"none\"",
                   exporter->authority);
     if (rejected)
-        log_cause(exporter->log, LOG_WARN, "spans_rejected", exporter_now_ms(exporter),
+        log_cause(exporter->log, LOG_WARN, "spans_rejected",
                   "the endpoint took a batch but rejected %" PRIu64 " of its %" PRIu64 " spans: %s", rejected, spans,
                   decision->message);
     else if (*decision->message)
-        log_cause(exporter->log, LOG_WARN, "endpoint_warning", exporter_now_ms(exporter),
-                  "the endpoint took a batch and warns: %s", decision->message);
+        log_cause(exporter->log, LOG_WARN, "endpoint_warning", "the endpoint took a batch and warns: %s",
+                  decision->message);
     finish(exporter, delivery, &(struct batch_outcome){.exported = true, .rejected = rejected});
 }
 
@@ -109,8 +109,8 @@ static void attempt_refused(struct exporter *exporter, struct delivery *delivery
 {
     exporter_outcome_trouble(exporter, TROUBLE_ANSWER, "%s refuses spans: %s: %s", exporter->authority,
                              grpc_code_name(code), decision->message);
-    log_cause(exporter->log, LOG_ERROR, "export_refused", exporter_now_ms(exporter),
-              "%s; a batch of %zu spans is dropped", exporter->trouble, batch_span_count(delivery->batch));
+    log_cause(exporter->log, LOG_ERROR, "export_refused", "%s; a batch of %zu spans is dropped", exporter->trouble,
+              batch_span_count(delivery->batch));
     finish(exporter, delivery, &(struct batch_outcome){.reason = DROP_REFUSED});
 }
 
@@ -124,8 +124,8 @@ static void attempt_failed(struct exporter *exporter, struct delivery *delivery,
     if (!delivery->connection_lost) { /* else the connection's end says why */
         exporter_outcome_trouble(exporter, TROUBLE_ANSWER, "%s does not take spans: %s: %s", exporter->authority,
                                  grpc_code_name(code), decision->message);
-        log_cause(exporter->log, LOG_WARN, "export_retried", exporter_now_ms(exporter), "%s; trying again in %.1f s",
-                  exporter->trouble, (double)wait_ms / 1000);
+        log_cause(exporter->log, LOG_WARN, "export_retried", "%s; trying again in %.1f s", exporter->trouble,
+                  (double)wait_ms / 1000);
     }
     again(exporter, delivery, wait_ms);
 }

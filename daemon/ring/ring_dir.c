@@ -49,32 +49,32 @@ static bool was_removed(const struct ring_dir *dir)
 }
 
 /* Producers make the directory anew, and so must whoever reads them. */
-static bool open_anew(struct ring_dir *dir, uint64_t now_ms)
+static bool open_anew(struct ring_dir *dir)
 {
     int fd, lock_fd;
     int err = open_locked(dir->path, &fd, &lock_fd);
     if (err) {
-        log_cause(dir->log, LOG_ERROR, "ring_dir", now_ms, "%s was removed, and a new one cannot be opened: %s",
-                  dir->path, strerror(-err));
+        log_cause(dir->log, LOG_ERROR, "ring_dir", "%s was removed, and a new one cannot be opened: %s", dir->path,
+                  strerror(-err));
         return false;
     }
     close(dir->lock_fd);
     close(dir->fd);
     dir->fd = fd;
     dir->lock_fd = lock_fd;
-    log_cause(dir->log, LOG_WARN, "ring_dir", now_ms, "%s was removed; reading the new one", dir->path);
+    log_cause(dir->log, LOG_WARN, "ring_dir", "%s was removed; reading the new one", dir->path);
     return true;
 }
 
 /* A lock file that somebody removed keeps nobody out: another takes its place, before another daemon does. */
-static void lock_anew(struct ring_dir *dir, uint64_t now_ms)
+static void lock_anew(struct ring_dir *dir)
 {
     struct stat st;
     if (fstat(dir->lock_fd, &st) != 0 || st.st_nlink > 0)
         return;
     int lock_fd = shmring_dir_lock(dir->fd);
     if (lock_fd < 0) {
-        log_cause(dir->log, LOG_ERROR, "lock", now_ms, "the lock file of %s was removed, and cannot be made anew: %s",
+        log_cause(dir->log, LOG_ERROR, "lock", "the lock file of %s was removed, and cannot be made anew: %s",
                   dir->path, strerror(-lock_fd));
         return;
     }
@@ -82,9 +82,9 @@ static void lock_anew(struct ring_dir *dir, uint64_t now_ms)
     dir->lock_fd = lock_fd;
 }
 
-bool ring_dir_follow(struct ring_dir *dir, uint64_t now_ms)
+bool ring_dir_follow(struct ring_dir *dir)
 {
-    bool moved = was_removed(dir) && open_anew(dir, now_ms);
-    lock_anew(dir, now_ms);
+    bool moved = was_removed(dir) && open_anew(dir);
+    lock_anew(dir);
     return moved;
 }

@@ -25,6 +25,6 @@ void ring_dir_close(struct ring_dir *dir);
 
 /* For every second or so. Opens the directory anew when it was removed, and locks it anew when its lock file was. What
  * cannot be done is told in the log and tried again by the next call. -> true: `fd` is another directory now. */
-bool ring_dir_follow(struct ring_dir *dir, uint64_t now_ms);
+bool ring_dir_follow(struct ring_dir *dir);
 
 #endif

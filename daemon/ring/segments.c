@@ -41,8 +41,8 @@ static void unlink_noted(struct segments *segments, const struct segment *segmen
     if (unlinkat(segments->dir->fd, segment->name, 0) == 0 || errno == ENOENT)
         totals_unlinked(segments->totals, segment->instance);
     else
-        log_cause(segments->log, LOG_WARN, "unlink", uv_now(segments->loop), "cannot remove segment %s from %s: %s",
-                  segment->name, segments->dir->path, strerror(errno));
+        log_cause(segments->log, LOG_WARN, "unlink", "cannot remove segment %s from %s: %s", segment->name,
+                  segments->dir->path, strerror(errno));
 }
 
 static int by_name(const void *a, const void *b)
@@ -77,13 +77,13 @@ static void skip(struct segments *segments, struct tenant *tenant, const char *n
     remember_skipped(segments, tenant, name);
     segments->stats->segments_skipped++;
     if (err == -EPROTONOSUPPORT)
-        log_cause(segments->log, LOG_WARN, "segment_version", uv_now(segments->loop),
+        log_cause(segments->log, LOG_WARN, "segment_version",
                   "segment %s is of a version or mode this daemon does not know; left alone: run an aistraced that "
                   "matches the program's libaistrace",
                   name);
     else
-        log_cause(segments->log, LOG_WARN, "segment_unsound", uv_now(segments->loop),
-                  "%s in %s is not a sound segment (%s); ignored", name, segments->dir->path, strerror(-err));
+        log_cause(segments->log, LOG_WARN, "segment_unsound", "%s in %s is not a sound segment (%s); ignored", name,
+                  segments->dir->path, strerror(-err));
 }
 
 static void forget_skipped(struct segments *segments, struct skipped *skipped)
@@ -112,7 +112,7 @@ static void wait_for_place(struct segments *segments, const char *name, int err)
     segments->waiting++;
     discovery_force_rescan(segments->discovery);
     if (err != -EAGAIN) /* still being created */
-        log_cause(segments->log, LOG_WARN, "segment_waits", uv_now(segments->loop),
+        log_cause(segments->log, LOG_WARN, "segment_waits",
                   "segment %s has to wait, %zu are attached: %s; spans stay in its rings meanwhile", name,
                   segments->tenants.segment_count, strerror(-err));
 }
@@ -121,7 +121,7 @@ static void wait_for_share(struct segments *segments, const struct tenant *tenan
 {
     segments->waiting++;
     discovery_force_rescan(segments->discovery);
-    log_cause(segments->log, LOG_WARN, "user_limit", uv_now(segments->loop),
+    log_cause(segments->log, LOG_WARN, "user_limit",
               "uid %u has %zu segments with %" PRIu64 " slots and %" PRIu64
               " bytes, and %zu files that are none, in %s: "
               "no more of this user are attached until some are gone; spans stay in their rings",
@@ -222,7 +222,7 @@ void segments_note_quarantine(struct segments *segments, struct segment *segment
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
     if (!segment_note_quarantine(segment, slot, segments->stats, &segments->orphaned))
         return;
-    log_cause(segments->log, LOG_ERROR, "quarantine", uv_now(segments->loop),
+    log_cause(segments->log, LOG_ERROR, "quarantine",
               "segment %s (uid %u) slot %" PRIu32 " position %" PRIu64 ": %s; slot quarantined, %" PRIu64
               " bytes unreadable",
               segment->name, (unsigned)shmring_reader_uid(segment->reader), slot, status->problem_position,
@@ -287,9 +287,8 @@ static void audit(struct segments *segments, struct segment *segment)
 {
     const char *problem = segment_audit(segment, segments->stats);
     if (problem)
-        log_cause(segments->log, LOG_ERROR, "quarantine", uv_now(segments->loop),
-                  "segment %s (uid %u): %s; quarantined", segment->name, (unsigned)shmring_reader_uid(segment->reader),
-                  problem);
+        log_cause(segments->log, LOG_ERROR, "quarantine", "segment %s (uid %u): %s; quarantined", segment->name,
+                  (unsigned)shmring_reader_uid(segment->reader), problem);
 }
 
 /* A close tells of a death at once. But events can be lost, and the kernel may refuse a watch: a share of the segments is
@@ -309,7 +308,7 @@ static void probe_and_audit(struct segments *segments)
 static void on_tick(void *user)
 {
     struct segments *segments = user;
-    if (ring_dir_follow(segments->dir, uv_now(segments->loop))) {
+    if (ring_dir_follow(segments->dir)) {
         discovery_move(segments->discovery, segments->dir->fd);
         discovery_rescan(segments->discovery);
     }
@@ -334,8 +333,8 @@ static bool dismiss(struct segments *segments, struct segment *segment)
         before.noted_count = segments->totals->noted_count;
         *segments->totals = before;
         segments->state_retry_ms = uv_now(segments->loop) + STATE_RETRY_MS;
-        log_cause(segments->log, LOG_WARN, "state_file", uv_now(segments->loop),
-                  "cannot write %s/%s: %s; finished segments stay", segments->dir->path, TOTALS_FILE, strerror(-err));
+        log_cause(segments->log, LOG_WARN, "state_file", "cannot write %s/%s: %s; finished segments stay",
+                  segments->dir->path, TOTALS_FILE, strerror(-err));
         return false;
     }
     discovery_unwatch(segments->discovery, segment->watch);
@@ -381,7 +380,7 @@ void segments_publish(struct segments *segments, const struct segments_settings 
     for (struct segment *segment = segments->first; segment; segment = segment->next) {
         publish(segments, segment);
         if (encode_resource(segments, segment) != 0)
-            log_cause(segments->log, LOG_ERROR, "no_memory", uv_now(segments->loop), "no memory for a resource block");
+            log_cause(segments->log, LOG_ERROR, "no_memory", "no memory for a resource block");
     }
 }
 

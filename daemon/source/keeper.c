@@ -66,15 +66,15 @@ static void finish(struct source *s, struct batch *batch, const struct batch_out
 static void tell_refusal(struct source *s, int err)
 {
     if (err == -ENOSPC)
-        log_cause(s->log, LOG_WARN, "spool_full", uv_now(s->loop),
+        log_cause(s->log, LOG_WARN, "spool_full",
                   "the spool is full; spans wait in their rings until there is room, and programs drop what does not "
                   "fit there: aistraced.spool.max_bytes makes it larger");
     else if (err == -E2BIG)
-        log_cause(s->log, LOG_WARN, "spool_small", uv_now(s->loop),
+        log_cause(s->log, LOG_WARN, "spool_small",
                   "a batch does not fit into the spool; it waits in its rings: a larger aistraced.spool.max_bytes or "
                   "a smaller aistraced.max_batch_bytes helps");
     else if (err == -ENOMEM)
-        log_cause(s->log, LOG_ERROR, "no_memory", uv_now(s->loop), "no memory to spool a batch; trying again");
+        log_cause(s->log, LOG_ERROR, "no_memory", "no memory to spool a batch; trying again");
 }
 
 bool source_spool_put(struct source *s, struct batch *batch)
@@ -128,7 +128,7 @@ static void on_written(void *user, struct batch *batch, struct spool_record *rec
         return;
     }
     if (!s->spooling)
-        log_cause(s->log, LOG_INFO, "spooling", uv_now(s->loop), "%s to the spool",
+        log_cause(s->log, LOG_INFO, "spooling", "%s to the spool",
                   s->resting ? "what cannot be sent in time goes" : "the rings fill: spans go");
     s->spooling = true;
     stay->record = record;
@@ -170,8 +170,8 @@ static int on_retire(void *user, uint64_t id, const struct shmring_counts *outco
     struct source *s = user;
     int err = totals_retire(&s->totals, s->dir.fd, id, outcome);
     if (err)
-        log_cause(s->log, LOG_ERROR, "state", uv_now(s->loop), "cannot write %s/%s: %s; trying again", s->dir.path,
-                  TOTALS_FILE, strerror(-err));
+        log_cause(s->log, LOG_ERROR, "state", "cannot write %s/%s: %s; trying again", s->dir.path, TOTALS_FILE,
+                  strerror(-err));
     return err;
 }
 
@@ -208,7 +208,7 @@ void source_spool_tidy(struct source *s)
     spool_figures(s->spool, &figures);
     s->spooling = figures.spans > 0;
     if (!s->spooling)
-        log_cause(s->log, LOG_INFO, "spooled", uv_now(s->loop), "the spool is empty again");
+        log_cause(s->log, LOG_INFO, "spooled", "the spool is empty again");
 }
 
 /* What the rings' ledgers gave to the spool, against what the spool has: more in the spool is of a life whose ledgers

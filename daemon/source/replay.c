@@ -77,7 +77,7 @@ static void not_read(struct source *s, struct spool_record *record, int err)
         return;
     }
     s->read_failures = 0;
-    log_cause(s->log, LOG_ERROR, "spool_read", uv_now(s->loop),
+    log_cause(s->log, LOG_ERROR, "spool_read",
               "a batch of %" PRIu32 " spans in the spool cannot be read: %s; counted as lost",
               spool_record_spans(record), err == -EBADMSG ? "it is damaged" : strerror(-err));
     spool_settle(s->spool, record, &(struct batch_outcome){.reason = DROP_SPOOL_CORRUPT});

@@ -240,7 +240,7 @@ bool source_restore_skip(struct source *s, struct segment *segment, uint32_t slo
         if (err == -ENOMEM || err == -EBADMSG)
             return err == -EBADMSG;
         if (err) {
-            log_cause(s->log, LOG_ERROR, "spool_claim", uv_now(s->loop),
+            log_cause(s->log, LOG_ERROR, "spool_claim",
                       "segment %s slot %" PRIu32 ": bytes %" PRIu64 " to %" PRIu64
                       " cannot be in the spool, as it says; their spans may arrive twice",
                       segment->name, slot, skip->begin, skip->end);

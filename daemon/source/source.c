@@ -111,7 +111,7 @@ static void on_tick(void *user)
     struct source *s = user;
     source_restore_forget_gone(s);
     tell_losses(s);
-    log_flush(s->log, uv_now(s->loop), false);
+    log_flush(s->log, false);
 }
 
 static const struct segments_callbacks segments_callbacks = {on_attach, on_slot_lost, on_wake, on_tick};

@@ -18,7 +18,7 @@ void source_read_seal(struct source *s)
     if (!batch)
         return;
     if (batch_seal(batch) != 0) {
-        log_cause(s->log, LOG_ERROR, "no_memory", uv_now(s->loop), "no memory to seal a batch; trying again");
+        log_cause(s->log, LOG_ERROR, "no_memory", "no memory to seal a batch; trying again");
         return;
     }
     s->open = NULL;
@@ -71,7 +71,7 @@ static int take_record(struct source *s, struct segment *segment, uint32_t slot,
             else
                 claim->outcome.sampled_out++;
             if (!valid)
-                log_cause(s->log, LOG_WARN, "invalid_record", uv_now(s->loop),
+                log_cause(s->log, LOG_WARN, "invalid_record",
                           "segment %s slot %" PRIu32 " position %" PRIu64 ": %s; span dropped", segment->name, slot,
                           view->begin, problem);
             claim->end = view->end;
@@ -85,7 +85,7 @@ static int take_record(struct source *s, struct segment *segment, uint32_t slot,
         case BATCH_OVERSIZE:
             claim->outcome.dropped[DROP_OVERSIZE]++;
             claim->end = view->end;
-            log_cause(s->log, LOG_WARN, "oversize", uv_now(s->loop),
+            log_cause(s->log, LOG_WARN, "oversize",
                       "segment %s: a span is larger than aistraced.max_batch_bytes (%" PRIu64 "); dropped",
                       segment->name, s->config->max_batch_bytes);
             return 0;
@@ -164,7 +164,7 @@ static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t s
             continue;
         }
         shmring_reader_unread(segment->reader, slot, &view);
-        log_cause(s->log, LOG_ERROR, "no_memory", uv_now(s->loop), "no memory for spans; they wait in their rings");
+        log_cause(s->log, LOG_ERROR, "no_memory", "no memory for spans; they wait in their rings");
         s->stalled = true;
         break;
     }

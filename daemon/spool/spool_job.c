@@ -146,7 +146,7 @@ static void trouble(struct spool *s, int err)
     while (mends[i].err != 0 && mends[i].err != -err)
         i++;
     s->retry_ms = uv_now(s->loop) + SPOOL_RETRY_MS;
-    log_cause(s->log, LOG_ERROR, "spool", uv_now(s->loop),
+    log_cause(s->log, LOG_ERROR, "spool",
               "cannot write to the spool %s: %s: %s; spans wait in their rings, trying again", s->path, strerror(-err),
               mends[i].mend);
     if (err == -ENOENT)
@@ -199,7 +199,7 @@ static void notes_done(struct spool *s)
         due[i].file->users--;
     s->job.notes.len = 0;
     if (s->job.note_err)
-        log_cause(s->log, LOG_ERROR, "spool_note", uv_now(s->loop),
+        log_cause(s->log, LOG_ERROR, "spool_note",
                   "cannot note in the spool %s what was sent: %s; after a crash it would be sent again", s->path,
                   strerror(-s->job.note_err));
 }

@@ -84,7 +84,7 @@ static int take_records(struct spool *s, struct spool_file *file)
     while (!err && (err = spool_find_record(&input, &offset, &claims, &found)) == 1) {
         if (found.after_gap) {
             s->damaged++;
-            log_cause(s->log, LOG_ERROR, "spool_damaged", uv_now(s->loop),
+            log_cause(s->log, LOG_ERROR, "spool_damaged",
                       "%s/%s is damaged before byte %" PRIu64 "; what was there is counted as lost", s->path,
                       file->name, found.head.offset);
         }
