@@ -269,7 +269,7 @@ static void on_watch_timer(uv_timer_t *timer)
 
 static int watch_later(struct daemon *d)
 {
-    return uv_timer_start(&d->watch_timer, on_watch_timer, timer_grid_ms(&d->loop, FILE_WATCH_MS), 0);
+    return uv_timer_start(&d->watch_timer, on_watch_timer, timer_grid_ms(uv_now(&d->loop), FILE_WATCH_MS), 0);
 }
 
 static void on_signal(uv_signal_t *handle, int signal_number)

@@ -6,12 +6,12 @@
 #ifndef TIMER_GRID_H
 #define TIMER_GRID_H
 
-#include <uv.h>
+#include <stdint.h>
 
-/* From the loop's now to the next multiple: 1 ... period_ms. */
-static inline uint64_t timer_grid_ms(const uv_loop_t *loop, uint64_t period_ms)
+/* From now to the next multiple: 1 ... period_ms. */
+static inline uint64_t timer_grid_ms(uint64_t now_ms, uint64_t period_ms)
 {
-    return period_ms - uv_now(loop) % period_ms;
+    return period_ms - now_ms % period_ms;
 }
 
 #endif

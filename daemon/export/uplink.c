@@ -265,7 +265,7 @@ static void on_watch_timer(uv_timer_t *timer)
 static void watch_files(struct uplink *uplink)
 {
     if (uplink_route_has_files(uplink->config))
-        uv_timer_start(&uplink->watch_timer, on_watch_timer, timer_grid_ms(uplink->loop, FILE_WATCH_MS), 0);
+        uv_timer_start(&uplink->watch_timer, on_watch_timer, timer_grid_ms(uv_now(uplink->loop), FILE_WATCH_MS), 0);
     else
         uv_timer_stop(&uplink->watch_timer);
 }

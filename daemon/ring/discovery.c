@@ -111,7 +111,7 @@ static void on_timer(uv_timer_t *timer)
     struct discovery *discovery = timer->data;
     discovery_rescan(discovery);
     discovery->callbacks.on_tick_cb(discovery->user);
-    uv_timer_start(timer, on_timer, timer_grid_ms(timer->loop, DISCOVERY_RESCAN_MS), 0);
+    uv_timer_start(timer, on_timer, timer_grid_ms(uv_now(timer->loop), DISCOVERY_RESCAN_MS), 0);
 }
 
 static void on_event(struct discovery *discovery, const struct inotify_event *event)
@@ -173,7 +173,7 @@ int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct 
     discovery->poll.data = discovery->timer.data = discovery->scan_timer.data = discovery;
     discovery->open_handles = 3;
     uv_poll_start(&discovery->poll, UV_READABLE, on_readable);
-    uv_timer_start(&discovery->timer, on_timer, timer_grid_ms(loop, DISCOVERY_RESCAN_MS), 0);
+    uv_timer_start(&discovery->timer, on_timer, timer_grid_ms(uv_now(loop), DISCOVERY_RESCAN_MS), 0);
     *out = discovery;
     return 0;
 fail:

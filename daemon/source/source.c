@@ -36,7 +36,7 @@ static void turn(struct source *s)
         return;
     }
     bool idle = s->poll_ms == POLL_PACE_IDLE_MAX_MS;
-    uint64_t wait_ms = idle ? timer_grid_ms(s->loop, POLL_PACE_IDLE_MAX_MS) : s->poll_ms;
+    uint64_t wait_ms = idle ? timer_grid_ms(uv_now(s->loop), POLL_PACE_IDLE_MAX_MS) : s->poll_ms;
     if (s->open) {
         uint64_t now = uv_hrtime(), deadline = batch_deadline_ns(s->open);
         uint64_t left_ms = deadline > now ? (deadline - now + 999999) / 1000000 : POLL_PACE_MIN_MS;

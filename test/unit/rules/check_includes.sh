@@ -15,7 +15,7 @@ shmring   shmring/*                               shmring                       
 facade    client/aistrace*.h                      facade                                                                                       -                                                      -
 record    client/span_format.h                    -                                                                                            -                                                      $io
 client    client/*                                client facade record shmring                                                                 -                                                      -
-base      daemon/base/*                           base shmring                                                                                 uv                                                     -
+base      daemon/base/*                           base shmring                                                                                 -                                                      -
 span      daemon/span/*                           span record base                                                                             -                                                      $io
 batch     daemon/batch/*                          batch span base                                                                              -                                                      $io
 grpc      daemon/grpc/*                           grpc base                                                                                    nghttp2|protobuf-c|zlib                                $io
