@@ -13,8 +13,8 @@
 #include "config/config.h"
 #include "daemon.h"
 #include "process/daemon_footprint.h"
-#include "process/daemon_load.h"
 #include "process/harden.h"
+#include "process/settings.h"
 
 enum action { RUN, CHECK_CONFIG, PRINT_CONFIG, PRINT_VERSION, PRINT_HELP };
 
@@ -141,7 +141,7 @@ static void allow_descriptors(void)
 static enum daemon_exit refuse(const struct command_line *command, const struct buf *errors, int err, struct log *log)
 {
     if (command->action == RUN)
-        daemon_load_tell(errors, "", log);
+        settings_tell_errors(errors, "", log);
     else
         fwrite(errors->data, 1, errors->len, stderr);
     if (err == -ENOMEM)
@@ -153,7 +153,7 @@ static enum daemon_exit with_config(const struct command_line *command, struct l
 {
     struct buf errors = {0};
     struct config *config;
-    int err = daemon_load(&command->flags, &config, &errors);
+    int err = settings_load(&command->flags, &config, &errors);
     enum daemon_exit result = err ? refuse(command, &errors, err, log) : DAEMON_EXIT_OK;
     buf_done(&errors);
     if (err)

@@ -18,7 +18,7 @@
 #include "process/daemon_explain.h"
 #include "process/daemon_footprint.h"
 #include "process/daemon_notify.h"
-#include "process/daemon_reload.h"
+#include "process/settings.h"
 #include "source/source.h"
 
 enum {
@@ -37,7 +37,7 @@ struct daemon {
     struct file_watch watch;
     const struct config_flags *flags;
     struct config *config; /* in force */
-    struct daemon_refusal refusal;
+    struct settings_refusal refusal;
     struct log *log;
     struct stats stats;
     struct source *source;
@@ -66,7 +66,7 @@ static bool on_ready(void *user, struct buf *out)
     struct daemon *d = user;
     const char *trouble = d->draining ? "draining" : d->config->enabled ? daemon_export_trouble(&d->export) : NULL;
     buf_printf(out, "%s", trouble ? trouble : "ok");
-    daemon_reload_describe(&d->refusal, out);
+    settings_describe_refusal(&d->refusal, out);
     return !trouble;
 }
 
@@ -194,7 +194,7 @@ static int admin_for(struct daemon *d, const struct config *fresh, struct admin 
     int err = start_admin(d, fresh, out);
     if (err) {
         daemon_explain(d->log, fresh, DAEMON_METRICS_LISTEN, err);
-        daemon_reload_refuse(&d->refusal, "aistraced.metrics_listen cannot be listened on", d->log);
+        settings_refuse(&d->refusal, "aistraced.metrics_listen cannot be listened on", d->log);
     }
     return err;
 }
@@ -209,7 +209,7 @@ static int apply(struct daemon *d, struct config *fresh)
     if (err) {
         if (admin && admin != d->admin)
             admin_close(admin, NULL, NULL);
-        daemon_reload_refuse(&d->refusal, "tracing.exporter_endpoint cannot be sent to as configured", d->log);
+        settings_refuse(&d->refusal, "tracing.exporter_endpoint cannot be sent to as configured", d->log);
         return err;
     }
     source_reconfigure(d->source, fresh);
@@ -229,7 +229,7 @@ static void notify_ready(const struct daemon *d)
     struct buf status = {0};
     buf_printf(&status, "%s%s", d->config->enabled ? "sending to " : "tracing is disabled",
                d->config->enabled ? d->config->endpoint : "");
-    daemon_reload_describe(&d->refusal, &status);
+    settings_describe_refusal(&d->refusal, &status);
     daemon_notify("READY=1\nSTATUS=%.*s", (int)status.len, (const char *)status.data);
     buf_done(&status);
 }
@@ -240,7 +240,7 @@ static void reload(struct daemon *d)
     daemon_notify_reloading();
     if (d->flags->file)
         file_watch_taken(&d->watch, d->flags->file);
-    int err = daemon_reload_load(d->flags, d->config, d->log, &d->refusal, &fresh);
+    int err = settings_reload(d->flags, d->config, d->log, &d->refusal, &fresh);
     if (!err) {
         err = apply(d, fresh);
         if (err)
