@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/explain.h"
 #include "shmring.h"
 #include "spool_io.h"
 #include "spool_state.h"
@@ -125,30 +126,34 @@ static void do_job(uv_work_t *work)
 
 /* ---- on the loop's thread ---- */
 
-static void trouble(struct spool *s, int err)
+/* What to do about an error of a spool that is in use. */
+static const char *remedy(int err)
 {
     static const struct {
         int err;
-        const char *mend;
-    } mends[] = {
-        {ENOSPC, "free some, or lower aistraced.spool.max_bytes"},
-        {EDQUOT, "raise the quota, or lower aistraced.spool.max_bytes"},
-        {EROFS, "mount it writable, or name another aistraced.spool.dir"},
-        {EACCES, "give the daemon's user the directory, or name another aistraced.spool.dir"},
-        {ENOENT, "it, or a file in it, was removed; it is made anew where that is possible"},
-        {EMFILE, "raise the limit of open files (LimitNOFILE)"},
-        {EWOULDBLOCK, "another aistraced has it; give each one a directory of its own"},
-        {EFBIG, "raise the limit of a file's size (LimitFSIZE)"},
-        {EIO, "look at the disk"},
-        {0, "see the directory's file system"},
+        const char *text;
+    } remedies[] = {
+        {-ENOSPC, "its file system is full; free some space, or lower aistraced.spool.max_bytes"},
+        {-EDQUOT, "the user's quota is used up; raise the quota, or lower aistraced.spool.max_bytes"},
+        {-ENOENT, "it, or a file in it, was removed; it is made anew where that is possible"},
+        {-EMFILE, "raise the limit of open files (LimitNOFILE)"},
+        {-EFBIG, "raise the limit of a file's size (LimitFSIZE)"},
+        {-EIO, "look at the disk"},
     };
-    size_t i = 0;
-    while (mends[i].err != 0 && mends[i].err != -err)
-        i++;
+    for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++) {
+        if (remedies[i].err == err)
+            return remedies[i].text;
+    }
+    const char *text = explain_directory(err);
+    return text ? text : "see the directory's file system";
+}
+
+static void trouble(struct spool *s, int err)
+{
     s->retry_ms = uv_now(s->loop) + SPOOL_RETRY_MS;
     log_cause(s->log, LOG_ERROR, "spool",
               "cannot write to the spool %s: %s: %s; spans wait in their rings, trying again", s->path, strerror(-err),
-              mends[i].mend);
+              remedy(err));
     if (err == -ENOENT)
         spool_files_lost(s);
 }
