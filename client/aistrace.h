@@ -189,8 +189,7 @@ int aistrace_thread_attach(void);
 /* Begins a span. The name is copied. options may be NULL. Any thread. */
 void aistrace_span_start(struct aistrace_span *span, const char *name, const struct aistrace_span_options *options);
 
-/* Ends the span and writes it to the ring, or drops and counts it. Ending twice is harmless, the second does nothing.
- */
+/* Ends the span and writes it to the ring, or drops and counts it. Ending again does nothing. */
 void aistrace_span_end(struct aistrace_span *span);
 
 /* False: nothing of this span will be written, so costly attributes need not be computed. */

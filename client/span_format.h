@@ -8,8 +8,7 @@
  *   NAME, STATUS_MESSAGE, TRACE_STATE    key empty, value the text; the last of a kind wins
  *   ATTRIBUTE                            key, value by type; a key may come again: the last one wins
  *   EVENT                                key the event's name, value struct aistrace_event_value, then ATTRIBUTE items
- *   LINK                                 key the linked trace state, value struct aistrace_link_value, then ATTRIBUTE
- * items
+ *   LINK                                 key the link's trace state, value struct aistrace_link_value, then ATTRIBUTE items
  *
  * Values by type: INT, DOUBLE 8 bytes; BOOL 1 byte, 0 or 1; STRING, BYTES as they are;
  * STRING_ARRAY a sequence of { uint32_t bytes; text }.

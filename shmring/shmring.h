@@ -157,8 +157,8 @@ struct shmring_view {
 };
 
 /* Private memory into which rings are copied before parsing; one per consumer, shared by its readers. bytes: at least
- * the largest record of any ring it will see is read through it; grows by itself up to a quarter of SHMRING_RING_MAX.
- */
+ * the largest record of any ring it will see is read through it; grows by itself up to a quarter of
+ * SHMRING_RING_MAX. */
 struct shmring_window;
 int shmring_window_new(size_t bytes, struct shmring_window **out);
 void shmring_window_free(struct shmring_window *window);

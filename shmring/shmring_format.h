@@ -36,9 +36,7 @@ enum {
     SHMRING_ALIGN = 16, /* of records and positions, so that a padding header always fits at the ring's end */
     SHMRING_RESOURCE_OFFSET = 1 * SHMRING_PAGE,
     SHMRING_RESOURCE_MAX = 2 * SHMRING_PAGE,
-    SHMRING_KEYS_OFFSET = 3 * SHMRING_PAGE,
-    SHMRING_KEYS_MAX = 2 * SHMRING_PAGE,
-    SHMRING_CONTROL_OFFSET = 5 * SHMRING_PAGE,
+    SHMRING_CONTROL_OFFSET = 5 * SHMRING_PAGE, /* behind the two pages of the key table */
     SHMRING_COUNTERS_OFFSET = 6 * SHMRING_PAGE,
     SHMRING_SLOTS_OFFSET = 7 * SHMRING_PAGE,
     SHMRING_SLOT_STRIDE = 512,
@@ -53,16 +51,12 @@ enum {
 #define SHMRING_RING_MIN (4096ull) /* bytes per slot; a power of two */
 #define SHMRING_RING_MAX (1ull << 30)
 
-/* What a full ring does. Only drop-newest is written today; a reader refuses a mode it does not know. */
-enum shmring_mode {
-    SHMRING_MODE_DROP_NEWEST = 0,
-    SHMRING_MODE_FLIGHT_RECORDER = 1, /* reserved: overwrite-oldest with a horizon */
-};
+/* What a full ring does. A reader refuses a mode that it does not know; 1 is reserved. */
+enum shmring_mode { SHMRING_MODE_DROP_NEWEST = 0 };
 
-/* How time stamps in records are to be read. */
+/* How time stamps in records are to be read. A reader refuses a clock that it does not know; 1 is reserved. */
 enum shmring_clock {
     SHMRING_CLOCK_UNIX_NS = 0, /* nanoseconds since the Unix epoch and monotonic durations, final in the record */
-    SHMRING_CLOCK_TICKS = 1,   /* reserved: CPU ticks and a table of anchors per slot */
 };
 
 struct shmring_header {
@@ -95,11 +89,11 @@ struct shmring_header {
 static_assert(sizeof(struct shmring_header) == SHMRING_PAGE, "header fills its page");
 static_assert(offsetof(struct shmring_header, crc) == SHMRING_PAGE - 4, "crc closes the page");
 
-/* Set by the consumer, read by producers at every span. A fresh segment has zeros: nothing published yet. */
+/* Set by the consumer, read by producers at every span. A new segment has zeros: nothing published yet. Bit 2 is
+ * reserved. */
 enum shmring_control_flag {
-    SHMRING_CONTROL_PUBLISHED = 1u << 0,   /* sampling_threshold holds; stored after it, with release */
-    SHMRING_CONTROL_DISABLED = 1u << 1,    /* producers write nothing and count SHMRING_DROP_DISABLED */
-    SHMRING_CONTROL_SOURCE_DROP = 1u << 2, /* reserved: drop unsampled spans before they reach the ring */
+    SHMRING_CONTROL_PUBLISHED = 1u << 0, /* sampling_threshold holds; stored after it, with release */
+    SHMRING_CONTROL_DISABLED = 1u << 1,  /* producers write nothing and count SHMRING_DROP_DISABLED */
 };
 
 struct shmring_control {
@@ -137,10 +131,10 @@ enum shmring_slot_state { SHMRING_SLOT_FREE = 0, SHMRING_SLOT_ACTIVE = 1, SHMRIN
 /* Positions are byte counts since first_position: monotonic, never reset, multiples of SHMRING_ALIGN;
  * the byte at position p lies at offset p & (ring_bytes - 1) of the slot's data. */
 struct shmring_producer {
-    _Alignas(
-        128) _Atomic uint64_t wpos; /* bytes before it are complete; the one release store that publishes a record */
-    _Alignas(
-        128) _Atomic uint64_t begun; /* records begun = committed + ring_full + oversize + at most one in progress */
+    /* bytes before it are complete; the one release store that publishes a record */
+    _Alignas(128) _Atomic uint64_t wpos;
+    /* records begun = committed + ring_full + oversize + at most one in progress */
+    _Alignas(128) _Atomic uint64_t begun;
     _Atomic uint64_t dropped[SHMRING_DROP_REASONS];
     _Alignas(128) _Atomic uint32_t state; /* enum shmring_slot_state */
     uint32_t epoch;                       /* how many threads have owned the slot */
