@@ -11,13 +11,13 @@ struct backoff {
     uint64_t initial_ms;
     uint64_t max_ms; /* before the jitter */
     double factor;
-    double jitter; /* 0.2: between 80 % and 120 % */
+    double jitter; /* 0.2: between 80 % and 120 % of the wait */
 };
 
 /* How long to wait after failure number `failures` (0: the first). random: any 64 bits. */
 uint64_t backoff_ms(const struct backoff *backoff, unsigned failures, uint64_t random);
 
-/* Next of a sequence good enough for jitter. *state: any seed. */
+/* The next of a sequence that is good enough for jitter, not for secrets. *state: any seed. */
 uint64_t backoff_random(uint64_t *state);
 
 #endif

@@ -67,7 +67,7 @@ static void on_notice(void *user, enum uplink_notice notice, const char *text)
     };
     struct exporter *exporter = user;
     if (notice == UPLINK_RENEWED)
-        exporter->denied_until_ms = 0; /* it may have been for the old token */
+        exporter->denied_until_ms = 0; /* the denial may have been for the old token */
     log_cause(exporter->log, rows[notice].level, rows[notice].cause, "%s", text);
 }
 
@@ -100,7 +100,7 @@ static void submit(struct exporter *exporter, struct delivery *delivery)
 
 static bool can_submit(const struct exporter *exporter)
 {
-    /* While the token is denied, one batch at a time finds out whether it still is. */
+    /* While the token is denied, one batch at a time is sent, to find out whether it still is. */
     size_t most = exporter->denials ? 1 : exporter->config->max_in_flight;
     return exporter->on_wire.count < most && uplink_ready(exporter->uplink);
 }
@@ -116,7 +116,7 @@ static void arm(struct exporter *exporter)
 {
     uint64_t now_ms = exporter_now_ms(exporter);
     uint64_t at_ms = exporter->on_wire.head ? exporter->on_wire.head->at_ms : UINT64_MAX;
-    /* What could be sent, but for the time. What cannot be sent waits for an event. */
+    /* When a batch could be sent but is not due yet. A batch that cannot be sent waits for an event. */
     if (can_submit(exporter) && (exporter->queued.head || exporter->waiting.head)) {
         uint64_t due_ms = exporter->queued.head ? now_ms : exporter->waiting.head->at_ms;
         if (due_ms < exporter->denied_until_ms)

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * How an attempt to deliver a batch ends: exported, tried again, or refused, and what the log and the figures say.
+ */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +18,7 @@ void exporter_outcome_trouble(struct exporter *exporter, enum exporter_trouble_k
     vsnprintf(exporter->trouble, sizeof(exporter->trouble), format, args);
     va_end(args);
     exporter->trouble_kind = kind;
-    if (kind == TROUBLE_CONNECTING) /* not worth a word when it ends */
+    if (kind == TROUBLE_CONNECTING) /* its end is not logged */
         return;
     struct stats *stats = exporter->stats;
     stats->outage_ended_ms = 0;
@@ -44,7 +47,7 @@ static void finish(struct exporter *exporter, struct delivery *delivery, const s
     exporter->finished_cb(exporter->user, delivery->batch, outcome);
 }
 
-/* An attempt that does not settle the batch. */
+/* The attempt did not settle the batch: there is another one. */
 static void again(struct exporter *exporter, struct delivery *delivery, uint64_t wait_ms)
 {
     if (delivery->spooled)
@@ -74,19 +77,19 @@ static void attempt_exported(struct exporter *exporter, struct delivery *deliver
     exporter->denied_until_ms = 0;
     if (delivery->form == DELIVERY_UNPACKED)
         log_cause(exporter->log, LOG_WARN, "gzip_refused",
-                  "%s does not take gzip: sending uncompressed; set aistraced.compression to \"none\"",
+                  "%s does not accept gzip: sending uncompressed; set aistraced.compression to \"none\"",
                   exporter->authority);
     if (rejected)
         log_cause(exporter->log, LOG_WARN, "spans_rejected",
-                  "the endpoint took a batch but rejected %" PRIu64 " of its %" PRIu64 " spans: %s", rejected, spans,
-                  decision->message);
+                  "the endpoint accepted a batch, but rejected %" PRIu64 " of its %" PRIu64 " spans: %s", rejected,
+                  spans, decision->message);
     else if (*decision->message)
-        log_cause(exporter->log, LOG_WARN, "endpoint_warning", "the endpoint took a batch and warns: %s",
+        log_cause(exporter->log, LOG_WARN, "endpoint_warning", "the endpoint accepted a batch and warns: %s",
                   decision->message);
     finish(exporter, delivery, &(struct batch_outcome){.exported = true, .rejected = rejected});
 }
 
-/* A token that has been replaced meanwhile is tried once. */
+/* A token that was replaced since the attempt is tried once. */
 static bool authorize_again(struct exporter *exporter, struct delivery *delivery)
 {
     if (delivery->reauthorized || !uplink_refresh_token(exporter->uplink))
@@ -95,7 +98,7 @@ static bool authorize_again(struct exporter *exporter, struct delivery *delivery
     return true;
 }
 
-/* Whatever is sent next would be refused as well, and lost: it waits in the rings. Calls that ran side by side are one
+/* The next batches would be refused as well, and lost: they wait in the rings. Calls that ran side by side count as one
  * denial. */
 static void deny(struct exporter *exporter)
 {
@@ -121,8 +124,8 @@ static void attempt_failed(struct exporter *exporter, struct delivery *delivery,
     if (wait_ms < decision->retry_after_ms)
         wait_ms = decision->retry_after_ms;
     delivery->repeated = false;
-    if (!delivery->connection_lost) { /* else the connection's end says why */
-        exporter_outcome_trouble(exporter, TROUBLE_ANSWER, "%s does not take spans: %s: %s", exporter->authority,
+    if (!delivery->connection_lost) { /* else the loss of the connection was logged */
+        exporter_outcome_trouble(exporter, TROUBLE_ANSWER, "%s does not accept spans: %s: %s", exporter->authority,
                                  grpc_code_name(code), decision->message);
         log_cause(exporter->log, LOG_WARN, "export_retried", "%s; trying again in %.1f s", exporter->trouble,
                   (double)wait_ms / 1000);
@@ -139,8 +142,8 @@ void exporter_outcome_ended(struct exporter *exporter, struct delivery *delivery
     delivery->link = NULL;
     delivery->connection_lost = link == LINK_LOST;
 
-    /* Free of charge when the server did not see it; but one that refuses streams on a live connection again and
-     * again would be asked without end. */
+    /* An attempt that the server did not process does not count. But on a connection that works, only once in a row:
+     * a server that refuses every stream would be asked without end. */
     if (result->unprocessed && (link != LINK_WORKS || !delivery->repeated)) {
         delivery->repeated = true;
         again(exporter, delivery, 0);
@@ -148,7 +151,7 @@ void exporter_outcome_ended(struct exporter *exporter, struct delivery *delivery
     }
     exporter->stats->export_requests[result->code]++;
     if (result->code == GRPC_UNIMPLEMENTED) {
-        /* So is answered an encoding that is not known, or a service that is not there: then the plain one will be. */
+        /* The answer to an unknown encoding, or to an unknown service: then the plain request gets it as well. */
         exporter->gzip_refused = exporter_request_unpack(delivery);
         if (exporter->gzip_refused) {
             again(exporter, delivery, 0);

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Batches from state to state: queued, on the wire, waiting, given back.
+ */
 #include "exporter_state.h"
 
 void exporter_queue_init(struct exporter *exporter)

@@ -1,8 +1,11 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * What a batch looks like on the wire: plain or gzipped.
+ */
 #include "exporter_state.h"
 #include "grpc/gzip.h"
 
-/* Without memory, or when it would only grow, it goes as it is. */
+/* The batch stays plain when memory is missing, or when gzip would make it larger. */
 static enum delivery_form pack(struct exporter *exporter, struct delivery *delivery, const struct h2_request *plain)
 {
     if (exporter->config->compression != CONFIG_COMPRESSION_GZIP || exporter->gzip_refused)

@@ -26,15 +26,15 @@ struct exporter {
 
     struct uplink *uplink;
     char *authority;
-    uv_timer_t timer; /* the next deadline, or retry */
+    uv_timer_t timer; /* for the next deadline or retry */
     uint64_t random;
 
-    struct delivery_list held;    /* all, by age */
-    struct delivery_list queued;  /* as they came */
-    struct delivery_list waiting; /* by the time they are due */
+    struct delivery_list held;    /* all batches, by age */
+    struct delivery_list queued;  /* in the order of submission */
+    struct delivery_list waiting; /* by the time of the next attempt */
     struct delivery_list on_wire; /* by deadline */
     size_t waiting_bytes;
-    bool retry_was_last; /* whose turn it is when both are due */
+    bool retry_was_last; /* so it is the turn of a queued batch */
 
     unsigned denials;         /* of the token, in a row */
     uint64_t denied_until_ms; /* nothing is sent until then */
@@ -45,7 +45,7 @@ struct exporter {
     enum exporter_trouble_kind trouble_kind;
     char trouble[EXPORTER_TROUBLE_BYTES];
 
-    struct ending ending; /* of the timer and the uplink */
+    struct ending ending; /* parts: timer, uplink */
 };
 
 static inline uint64_t exporter_now_ms(const struct exporter *exporter)
@@ -61,23 +61,23 @@ void exporter_queue_wait(struct exporter *exporter, struct delivery *delivery, u
 void exporter_queue_send(struct exporter *exporter, struct delivery *delivery, uint64_t deadline_ms);
 void exporter_queue_give_back(struct exporter *exporter, struct delivery *delivery); /* no longer held */
 
-/* Those that wait for a connection are due now. */
+/* There is a connection again: batches that wait for one are due now. */
 void exporter_queue_connected(struct exporter *exporter);
 
-/* The endpoint is another one: nobody has failed there yet, and those that wait are due now. */
+/* The endpoint is another one: failures no longer count, and batches that wait are due now. */
 void exporter_queue_moved(struct exporter *exporter);
 
-/* Whose turn it is to be sent; NULL: nobody's. */
+/* The batch to be sent next; NULL: none. */
 struct delivery *exporter_queue_next(struct exporter *exporter);
 
 /* ---- exporter_request.c: what a batch looks like on the wire */
 
 void exporter_request(struct exporter *exporter, struct delivery *delivery, struct h2_request *out);
-bool exporter_request_unpack(struct delivery *delivery); /* -> false: it was not packed */
+bool exporter_request_unpack(struct delivery *delivery); /* -> false: the batch was not gzipped */
 
-/* ---- exporter_outcome.c: how attempts end, and the words for it */
+/* ---- exporter_outcome.c: how attempts end, and what the log says */
 
-/* The one place where an attempt ends, however it does. */
+/* Every attempt ends here. */
 void exporter_outcome_ended(struct exporter *exporter, struct delivery *delivery, const struct grpc_result *result,
                             enum link_state link);
 

@@ -7,7 +7,7 @@
 enum {
     CONNECT_TIMEOUT_MS = 20 * 1000,
     KEEPALIVE_ANSWER_MS = 20 * 1000,
-    PROVEN_MS = 10 * 1000, /* a connection that was ready for so long has proven itself */
+    PROVEN_MS = 10 * 1000, /* a link that came up so long ago has proven itself */
 };
 static const char EXPORT_PATH[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 

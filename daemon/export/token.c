@@ -15,7 +15,7 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Trims in place. */
+/* Removes white space around the text, in place. */
 static int clean(char *text, size_t bytes)
 {
     size_t begin = 0;
@@ -51,9 +51,9 @@ const char *token_problem(int err)
 {
     switch (err) {
     case -ENODATA:
-        return "it is empty; it has to hold the token";
+        return "the file is empty; it has to hold the token";
     case -EILSEQ:
-        return "it holds bytes that a request header cannot carry; a token is visible ASCII in one line";
+        return "the file holds bytes that a request header cannot carry; a token is visible ASCII in one line";
     case -EFBIG:
         return "larger than 8 KiB";
     default:

@@ -13,10 +13,10 @@ enum { TOKEN_MAX_BYTES = 8 << 10 };
  * -ENODATA empty; -EILSEQ bytes that a header cannot carry; -EFBIG. */
 int token_read(const char *path, char **out);
 
-/* What such an error means, and what to do. */
+/* What such an error means, and what to do about it. */
 const char *token_problem(int err);
 
-/* Whether others than the file's owner may read it. */
+/* Whether users other than the file's owner may read it. */
 bool token_exposed(const char *path);
 
 #endif

@@ -18,9 +18,9 @@ enum {
     RECONNECT_INITIAL_MS = 1000,
     RECONNECT_MAX_MS = 120 * 1000,
     RECONNECT_WANTED_MAX_MS = 5 * 1000,
-    SILENT_CALLS = 8, /* that passed their deadlines in a row: the connection leads nowhere */
+    SILENT_CALLS = 8, /* calls that passed their deadlines in a row: the link is left for another one */
     KEEPALIVE_MAX_MS = 24 * 3600 * 1000,
-    RENEW_LOOKS = 20, /* before what was wrong with the files is tried again although they look the same */
+    RENEW_LOOKS = 20, /* at unchanged files, before files that could not be used are tried again */
     TEXT_BYTES = 512,
 };
 static const double RECONNECT_FACTOR = 1.6, RECONNECT_JITTER = 0.2; /* as gRPC's connection backoff */
@@ -32,12 +32,12 @@ struct uplink {
     const char *authority;
     struct uplink_callbacks callbacks;
     void *user;
-    struct link *links;         /* all that are not freed */
-    struct link *current;       /* for new calls; NULL: none, the timer makes the next */
-    struct uplink_route *route; /* for new connections; NULL: not made yet, or out of date */
+    struct link *links;         /* all links that are not freed */
+    struct link *current;       /* for new calls; NULL: none, connect_timer opens the next */
+    struct uplink_route *route; /* for new links; NULL: not made yet, or out of date */
     struct uplink_route_watch watch;
-    bool stale;     /* a file has changed, and what is there now is not in the route */
-    unsigned looks; /* since it was tried last */
+    bool stale;     /* a file has changed, and could not be taken into the route */
+    unsigned looks; /* at the files, since that was tried */
     bool plaintext; /* of CONFIG_TLS_OR_PLAINTEXT: what the endpoint was found to speak */
     bool told_plaintext;
     const struct uplink_route *asked; /* during on_result_cb: the route of the call */
@@ -49,7 +49,7 @@ struct uplink {
     unsigned failures; /* to connect, in a row */
     uint64_t random;
     bool wanted;
-    struct ending ending; /* of the timers, and of links not yet freed */
+    struct ending ending; /* parts: the timers, the links */
 };
 
 static void connect_now(struct uplink *uplink);
@@ -95,7 +95,7 @@ static void schedule_connect(struct uplink *uplink, bool at_once)
     uv_timer_start(&uplink->connect_timer, on_connect_timer, wait_ms, 0);
 }
 
-/* New calls go through another connection; those on the way finish where they are. */
+/* New calls go through another link; calls on the wire finish where they are. */
 static void leave(struct uplink *uplink, struct link *link)
 {
     if (uplink->current == link)
@@ -103,7 +103,7 @@ static void leave(struct uplink *uplink, struct link *link)
     link_retire(link);
 }
 
-/* Likewise, and the other connection is made at once. */
+/* Leaves the current link and opens another one at once. */
 static void move_on(struct uplink *uplink)
 {
     if (uplink->current)
@@ -111,7 +111,7 @@ static void move_on(struct uplink *uplink)
     schedule_connect(uplink, true);
 }
 
-/* The current link has lived long enough: others get their turn, such as servers that have joined meanwhile. */
+/* The current link is old: a new one may reach another server, such as one that joined since. */
 static void on_old_age(uv_timer_t *timer)
 {
     struct uplink *uplink = timer->data;
@@ -129,16 +129,17 @@ static void start_to_age(struct uplink *uplink)
 
 /* ---- what a link tells */
 
-/* Once for an endpoint. */
+/* Says once for an endpoint that spans are sent in plaintext. */
 static void tell_plaintext(struct uplink *uplink, const struct link *link)
 {
     if (link->settings.tls || link->route->transport != CONFIG_TLS_OR_PLAINTEXT || uplink->told_plaintext)
         return;
     uplink->told_plaintext = true;
-    tell(uplink, UPLINK_IN_CLEAR,
-         "%s does not speak TLS: spans go there in plaintext, as tracing.skip_verify allows; http:// in "
-         "tracing.exporter_endpoint says that you mean it",
-         link->route->authority);
+    tell(
+        uplink, UPLINK_IN_CLEAR,
+        "%s does not speak TLS: spans are sent there in plaintext, as tracing.skip_verify allows; if this is intended, "
+        "write tracing.exporter_endpoint with http://",
+        link->route->authority);
 }
 
 static void on_ready(void *user, struct link *link, bool fresh)
@@ -160,14 +161,14 @@ static void on_result(void *user, struct link *link, void *call, const struct gr
     uplink->asked = NULL;
 }
 
-/* The endpoint finds our PINGs too many: half as many on the next connection (gRFC A8). */
+/* The endpoint has got too many PINGs: half as many on the next link (gRFC A8). */
 static void calm(struct uplink *uplink)
 {
     if (!uplink->keepalive_ms || uplink->keepalive_ms > KEEPALIVE_MAX_MS / 2)
         return;
     uplink->keepalive_ms *= 2;
     tell(uplink, UPLINK_CALMED,
-         "%s wants fewer PINGs: one in %" PRIu64 " ms from now on; raise aistraced.keepalive, or leave it out",
+         "%s wants fewer PINGs: one every %" PRIu64 " ms from now on; raise aistraced.keepalive, or remove it",
          uplink->authority, uplink->keepalive_ms);
 }
 
@@ -181,8 +182,8 @@ static void on_goaway(void *user, struct link *link, bool pinged_too_often)
     leave(uplink, link);
 }
 
-/* With CONFIG_TLS_OR_PLAINTEXT, a connection that did not come about: -> whether plaintext is next, at once. What was
- * plaintext before may have learnt TLS meanwhile. */
+/* With CONFIG_TLS_OR_PLAINTEXT, after a link that never was ready: -> whether plaintext is tried next, at once. When
+ * plaintext fails, TLS is tried again: the endpoint may have TLS by now. */
 static bool fall_back(struct uplink *uplink, const struct link *link, enum conn_end end)
 {
     if (link->route->transport != CONFIG_TLS_OR_PLAINTEXT || uplink->route != link->route || link->was_ready)
@@ -202,7 +203,7 @@ static void on_down(void *user, struct link *link, enum conn_end end, const char
         return;
     }
     schedule_connect(uplink, link_proven(link));
-    /* A server may well close a connection that nobody uses. */
+    /* It is no trouble when a server closes a connection that nobody uses. */
     if (!link_proven(link) || uplink->wanted)
         uplink->callbacks.on_trouble_cb(uplink->user, why);
 }
@@ -219,7 +220,7 @@ static void on_freed(void *user, struct link *link)
 
 /* ---- files that change */
 
-/* Reads the files again. When they are not good, all stays as it is. -> whether there is a new route, or why not */
+/* Reads the files again. -> whether there is a new route; else why not, and the former route stays */
 static bool renew_route(struct uplink *uplink, struct buf *why)
 {
     struct uplink_route *fresh;
@@ -232,7 +233,7 @@ static bool renew_route(struct uplink *uplink, struct buf *why)
     uplink->route = fresh;
     if (fresh->token && token_exposed(uplink->config->token_file))
         tell(uplink, UPLINK_TOKEN_EXPOSED,
-             "tracing.exporter_auth.token_file: others than its owner may read %s; chmod 600 mends it",
+             "tracing.exporter_auth.token_file: users other than its owner can read %s; run chmod 600 on it",
              uplink->config->token_file);
     return true;
 }
@@ -261,7 +262,7 @@ static void on_watch_timer(uv_timer_t *timer)
     buf_done(&why);
 }
 
-/* As the configuration in force has files. */
+/* Watches the files of the configuration in force, if it has any. */
 static void watch_files(struct uplink *uplink)
 {
     if (uplink_route_has_files(uplink->config))
@@ -291,7 +292,7 @@ void uplink_hide_secrets(const struct uplink *uplink, char *text)
 
 /* ---- connecting */
 
-/* Makes a link the current one. -> 0 or -errno */
+/* Opens a link and makes it the current one. -> 0 or -errno */
 static int add_link(struct uplink *uplink)
 {
     static const struct link_callbacks callbacks = {on_ready, on_result, on_goaway, on_down, on_freed};

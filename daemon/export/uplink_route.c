@@ -74,7 +74,7 @@ static int choose_proxy(struct uplink_route *route, struct buf *why)
     if (route->unix_socket || !url || proxy_is_bypassed(from_env("no_proxy", "NO_PROXY"), route->host, route->port))
         return 0;
     int err = proxy_parse(url, &route->proxy);
-    if (err == -EINVAL) /* without the value: it may hold a password */
+    if (err == -EINVAL) /* without the value, which may hold a password */
         buf_printf(why, "environment https_proxy: has to be http://HOST:PORT or http://USER:PASSWORD@HOST:PORT\n");
     return err;
 }
@@ -168,9 +168,9 @@ bool uplink_route_tokens_differ(const struct uplink_route *a, const struct uplin
     return !same_text(a->token, b->token);
 }
 
-/* ---- the server's words */
+/* ---- texts of the server */
 
-/* Shorter ones are no secret for long, and would blot out half of what is said. */
+/* Shorter values are easily guessed, and overwriting them would make the text unreadable. */
 enum { HIDDEN_MIN_BYTES = 4 };
 
 static void hide(const char *secret, char *text)

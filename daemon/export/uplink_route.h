@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where connections go, and what they need for it: made of the configuration and the files it names, shared by the
- * connections made with it, never changed. On the loop's thread.
+ * Where connections go, and what they need: host, proxy, TLS, token and headers, made of the configuration and the
+ * files that it names. Shared by the connections made with it, and never changed. On the loop's thread.
  */
 #ifndef UPLINK_ROUTE_H
 #define UPLINK_ROUTE_H
@@ -18,8 +18,8 @@
 struct uplink_route {
     unsigned refs;
     char *host, *port;
-    bool unix_socket;   /* host is its path */
-    struct proxy proxy; /* its host NULL: none */
+    bool unix_socket;   /* host is the path of a Unix socket */
+    struct proxy proxy; /* proxy.host NULL: none */
     char *authority;
     enum config_transport transport;
     struct tls_context *tls;      /* NULL: plaintext */
@@ -40,24 +40,24 @@ int uplink_route_check(const struct config *config, struct buf *faults);
 struct uplink_route *uplink_route_ref(struct uplink_route *route);
 void uplink_route_unref(struct uplink_route *route);
 
-/* Whether both configurations lead to the same route, as long as no file changes. */
+/* Whether both configurations lead to the same route while no file changes. */
 bool uplink_route_same(const struct config *a, const struct config *b);
 
-/* Whether the file holds another token than the route has. False too when it cannot be read. */
+/* Whether the file holds another token than the route. False when the file cannot be read. */
 bool uplink_route_token_changed(const struct uplink_route *route, const struct config *config);
 
 bool uplink_route_tokens_differ(const struct uplink_route *a, const struct uplink_route *b);
 
-/* Blots out what text holds of token and headers, whole or cut at its end: whoever gets them may repeat them. */
+/* Overwrites token and header values in text, also a value that the end of text cuts: a server may repeat them. */
 void uplink_route_hide_secrets(const struct uplink_route *route, char *text);
 
-/* The files of a route, to be looked at from time to time. */
+/* The files of a route, watched for changes. */
 enum { UPLINK_ROUTE_FILES = 4 };
 struct uplink_route_watch {
     struct file_watch files[UPLINK_ROUTE_FILES];
 };
 bool uplink_route_has_files(const struct config *config);
-void uplink_route_taken(struct uplink_route_watch *watch, const struct config *config); /* about to be read */
+void uplink_route_taken(struct uplink_route_watch *watch, const struct config *config); /* they are about to be read */
 bool uplink_route_due(struct uplink_route_watch *watch, const struct config *config);
 
 #endif

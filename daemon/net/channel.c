@@ -10,17 +10,18 @@
 #include "grpc/h2_output.h"
 
 enum {
-    /* Written at a time, about: a request of the usual size in one go. What is encrypted is copied before. */
+    /* About so much is written at a time: a request of the usual size in one write. With TLS less, because encrypting
+     * copies. */
     PLAIN_WRITE_BYTES = 1 << 20,
     TLS_WRITE_BYTES = 256 << 10,
-    /* Inbound frames allowed per second: so many, and one more for each so many bytes sent. */
+    /* Frames that the peer may send in BUDGET_MS, and how many bytes sent to it allow one more. */
     BUDGET_MS = 1000,
     BUDGET_FRAMES = 4000,
     BUDGET_BYTES_PER_FRAME = 256,
     WHY_BYTES = 256,
 };
 
-/* libuv's buffers are those of writev(2). */
+/* libuv's buffers have the layout of writev(2)'s. */
 static_assert(sizeof(uv_buf_t) == sizeof(struct iovec) &&
                   offsetof(uv_buf_t, base) == offsetof(struct iovec, iov_base) &&
                   offsetof(uv_buf_t, len) == offsetof(struct iovec, iov_len),
@@ -34,7 +35,7 @@ static void lose(struct channel *channel, enum channel_loss loss, const char *wh
     channel->callbacks.lost_cb(channel->user, loss, why);
 }
 
-/* TLS's last bytes, as far as the kernel takes them at once. */
+/* TLS's last bytes to the peer. What the kernel does not take at once is not sent. */
 static void send_last_bytes(struct channel *channel)
 {
     struct buf *bytes = channel->tls ? tls_output(channel->tls) : NULL;
@@ -72,7 +73,7 @@ static void on_written(uv_write_t *request, int status)
         channel_flush(channel);
 }
 
-/* -> bytes that the kernel took at once, or negative: the connection has failed */
+/* -> bytes that the kernel took at once, or negative: the channel is lost */
 static ssize_t write_some(struct channel *channel, const uv_buf_t *parts, size_t count)
 {
     int taken = uv_try_write(channel->stream, parts, (unsigned)count);
@@ -83,7 +84,7 @@ static ssize_t write_some(struct channel *channel, const uv_buf_t *parts, size_t
     return taken;
 }
 
-/* What the kernel did not take is written as it can. */
+/* Writes the rest, which the kernel did not take at once, when there is room. */
 static void write_later(struct channel *channel, struct buf *bytes, size_t skip)
 {
     uv_buf_t rest = uv_buf_init((char *)bytes->data + skip, (unsigned)(bytes->len - skip));
@@ -95,8 +96,8 @@ static void write_later(struct channel *channel, struct buf *bytes, size_t skip)
         lose(channel, CHANNEL_CLOSED, uv_strerror(err));
 }
 
-/* The parts are borrowed: the next call for h2 may be their end, so what has to wait is copied.
- * -> false: no more for now */
+/* The parts are valid only until the next call for h2, so the rest that has to wait is copied.
+ * -> false: nothing more can be written now */
 static bool flush_plain(struct channel *channel)
 {
     const struct h2_output *out;
@@ -119,7 +120,7 @@ static bool flush_plain(struct channel *channel)
     return false;
 }
 
-/* Encrypts what h2 has to send. -> false: the connection has failed */
+/* Encrypts what h2 has to send. -> false: the channel is lost */
 static bool encrypt(struct channel *channel)
 {
     if (!tls_established(channel->tls))
@@ -140,7 +141,7 @@ static bool encrypt(struct channel *channel)
     return !err && !tls_err;
 }
 
-/* -> false: no more for now */
+/* -> false: nothing more can be written now */
 static bool flush_encrypted(struct channel *channel)
 {
     struct buf *bytes = tls_output(channel->tls);
@@ -202,7 +203,7 @@ static bool over_budget(struct channel *channel)
     return frames - channel->budget_frames > BUDGET_FRAMES + channel->budget_sent / BUDGET_BYTES_PER_FRAME;
 }
 
-/* Bytes of HTTP/2. */
+/* Bytes of HTTP/2 from the peer. */
 static void take_plain(struct channel *channel, const uint8_t *data, size_t bytes)
 {
     int err = bytes ? h2_receive(channel->h2, data, bytes) : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Bytes between a connected socket, TLS and HTTP/2, in both directions. No byte of HTTP/2 leaves before the TLS
- * handshake is complete. What the end of the bytes means is for the owner to decide. On the loop's thread.
+ * handshake is complete. The owner decides what a loss means for the connection. On the loop's thread.
  */
 #ifndef CHANNEL_H
 #define CHANNEL_H
@@ -18,7 +18,7 @@ enum { CHANNEL_READ_BYTES = 16 << 10 };
 /* Why no more bytes are moved. */
 enum channel_loss {
     CHANNEL_FAILED,  /* TLS or HTTP/2 cannot go on, or memory is missing */
-    CHANNEL_CLOSED,  /* the socket was closed or broke: what the peer said before may tell more */
+    CHANNEL_CLOSED,  /* the socket was closed or broke: what the peer sent before may tell why */
     CHANNEL_NOT_TLS, /* where TLS was expected, the peer's first bytes were an HTTP/2 SETTINGS frame */
 };
 
@@ -26,10 +26,11 @@ struct channel_callbacks {
     /* For good: the channel has stopped. At most once, and not after channel_stop. */
     void (*lost_cb)(void *user, enum channel_loss loss, const char *why);
     void (*heard_cb)(void *user); /* bytes have come in */
-    void (*moved_cb)(void *user); /* bytes were moved from the loop: h2 may have become ready, or no longer be */
+    void (*moved_cb)(void *user); /* bytes were read or written: h2_ready may have changed */
 };
 
-/* The owner reads h2, tls and stream, and starts, cancels and asks in h2; then channel_flush or channel_flush_later. */
+/* The owner may read stream, h2 and tls, and may submit, cancel and ping with h2: after that it calls channel_flush or
+ * channel_flush_later. */
 struct channel {
     uv_loop_t *loop;
     struct channel_callbacks callbacks;
@@ -46,7 +47,7 @@ struct channel {
     struct buf out;      /* of h2: to be encrypted, or what the kernel did not take at once */
     struct buf plain;    /* decrypted, for h2 */
     uint64_t budget_since_ms;
-    uint64_t budget_frames; /* seen before this second */
+    uint64_t budget_frames; /* frames received before this second */
     uint64_t budget_sent;   /* bytes sent in this second */
     char read_buffer[CHANNEL_READ_BYTES];
     struct ending ending;
@@ -59,17 +60,17 @@ void channel_init(uv_loop_t *loop, struct channel *channel, struct h2 *h2, struc
 /* Moves bytes between stream and h2. Owns the stream from now on, on failure too. -> 0 or -errno */
 int channel_start(struct channel *channel, uv_stream_t *stream);
 
-/* Sends what h2 has, as far as the kernel takes it. Makes h2's callbacks, and lost_cb. */
+/* Writes what h2 has to send. May make h2's callbacks and lost_cb. */
 void channel_flush(struct channel *channel);
 
-/* The same before the loop waits next, so that several calls share a write. Makes no callback. */
+/* Does the same before the loop waits next, so that several calls share a write. Makes no callback now. */
 void channel_flush_later(struct channel *channel);
 
 /* Moves no more bytes. Makes no callback. */
 void channel_stop(struct channel *channel);
 
-/* Stops, tells a peer with TLS, and closes all. No callback after it but closed_cb: then h2, tls and stream are freed,
- * and the channel's memory is the owner's again. */
+/* Stops, ends TLS with a close_notify, and closes the socket. No callback after this call but closed_cb: then h2, tls
+ * and stream are freed, and the channel's memory is the owner's again. */
 void channel_close(struct channel *channel, void (*closed_cb)(void *user));
 
 #endif

@@ -24,20 +24,21 @@ struct conn {
     struct keepalive keepalive;
     uv_timer_t connect_timer;
 
-    bool was_ready;  /* when it was last looked at */
-    bool once_ready; /* ever */
+    bool was_ready;  /* when on_moved looked last */
+    bool once_ready; /* has been ready before */
     bool down;
     char why[WHY_BYTES];
-    struct ending ending; /* of the timer, keepalive's, and the channel */
+    struct ending ending; /* parts: connect_timer, keepalive's timer, channel */
 };
 
 static const char CLEAR_SECRET[] =
-    "the endpoint speaks plaintext, and the token or the headers of OTEL_EXPORTER_OTLP_HEADERS would be there for the "
-    "network to read: with skip_verify that goes only to a loopback address. Turn TLS on in the endpoint, or write "
-    "exporter_endpoint with http:// if you mean it";
+    "the endpoint speaks plaintext, so anybody on the network could read the token or the headers of "
+    "OTEL_EXPORTER_OTLP_HEADERS: with skip_verify they are sent in plaintext to a loopback address only. Turn TLS on "
+    "in "
+    "the endpoint, or write exporter_endpoint with http:// to send them in plaintext";
 static const char NO_CALL[] =
-    "it accepted the TLS connection, but allowed no call: if it asks for a client certificate, "
-    "give one that it trusts in aistraced.cert_file and aistraced.key_file";
+    "the endpoint accepted the TLS connection, but allowed no call: if it asks for a client certificate, "
+    "name one that it trusts in aistraced.cert_file and aistraced.key_file";
 
 __attribute__((format(printf, 3, 4))) static void fail(struct conn *conn, enum conn_end end, const char *format, ...)
 {
@@ -61,7 +62,7 @@ __attribute__((format(printf, 3, 4))) static void fail(struct conn *conn, enum c
         conn->callbacks.on_down_cb(conn->user, end, conn->why);
 }
 
-/* What to suspect of a peer that never said anything sensible, or NULL. */
+/* What may be wrong with a peer that closed the connection or allows no call, or NULL. */
 static const char *suspicion(const struct conn *conn)
 {
     const struct channel *channel = &conn->channel;
@@ -92,12 +93,12 @@ static void on_heard(void *user)
 
 static void on_connect_timeout(uv_timer_t *timer);
 
-/* Looks whether calls may be submitted, and tells the owner. */
+/* Tells the owner when calls may be submitted. */
 static void on_moved(void *user)
 {
     struct conn *conn = user;
     bool ready = conn_ready(conn);
-    /* One that has no calls and allows none is of no use: it has as long to allow one as it had at first. */
+    /* A connection that has no calls and allows none is of no use: it has connect_timeout_ms to allow one. */
     if (ready || h2_open_calls(conn->channel.h2))
         uv_timer_stop(&conn->connect_timer);
     else if (!uv_is_active((uv_handle_t *)&conn->connect_timer))
@@ -134,7 +135,7 @@ static void stream_freed(uv_handle_t *stream)
     free(stream);
 }
 
-/* What a proxy gets goes on. */
+/* Behind a proxy the peer is elsewhere, wherever the proxy is. */
 static bool stays_on_host(const struct conn *conn, const uv_stream_t *stream)
 {
     struct sockaddr_storage peer;
@@ -167,7 +168,7 @@ static void on_connect_timeout(uv_timer_t *timer)
 {
     struct conn *conn = timer->data;
     if (conn->channel.stream)
-        fail(conn, CONN_BROKEN, "it accepted the connection, but allowed no call in time%s%s",
+        fail(conn, CONN_BROKEN, "the endpoint accepted the connection, but allowed no call in time%s%s",
              suspicion(conn) ? "; " : "", suspicion(conn) ? suspicion(conn) : "");
     else
         fail(conn, CONN_BROKEN, "cannot connect: %s", uv_strerror(UV_ETIMEDOUT));
@@ -185,7 +186,8 @@ static void on_keepalive(void *user)
 static void on_silence(void *user)
 {
     struct conn *conn = user;
-    fail(conn, CONN_BROKEN, "no answer to a PING: the way there is broken, or the server hangs (aistraced.keepalive)");
+    fail(conn, CONN_BROKEN,
+         "no answer to a PING: the network is interrupted, or the server hangs (aistraced.keepalive)");
 }
 
 /* ---- what the owner calls */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * One connection to the endpoint: dial, TLS where it is asked for, move bytes between socket and h2. Nothing of HTTP/2,
- * no request and no token, leaves before the TLS handshake is complete. It does not reconnect: its owner makes another.
+ * One connection to the endpoint: dials, starts the channel, watches deadlines and keepalive, tells when calls may be
+ * submitted, and ends. With TLS, no request and no token leaves before the handshake is complete. A connection does not
+ * reconnect: its owner opens another one.
  * On the loop's thread.
  */
 #ifndef CONN_H
@@ -19,24 +20,24 @@ struct conn_settings {
     struct dial_target target;
     struct dial_book *book;       /* of that target */
     uint64_t connect_timeout_ms;  /* until calls may be submitted */
-    uint64_t keepalive_ms;        /* when nothing has come in for so long, the peer gets a PING; 0: never */
-    uint64_t keepalive_answer_ms; /* how long that waits for its answer */
+    uint64_t keepalive_ms;        /* after so long without a byte from the peer, it gets a PING; 0: never */
+    uint64_t keepalive_answer_ms; /* how long a PING waits for its answer */
     struct tls_context *tls;      /* NULL: plaintext */
-    bool stay_on_host;            /* plaintext only towards this host itself, because of what the requests hold */
+    bool stay_on_host;            /* plaintext only to this host, because the requests hold secrets */
     struct h2_settings h2;
 };
 
 enum conn_end {
     CONN_BROKEN,
-    /* Of one with TLS: the peer's first bytes were an HTTP/2 SETTINGS frame, or it closed the connection without having
-     * said anything. It may well speak plaintext. */
+    /* A connection with TLS: the peer's first bytes were an HTTP/2 SETTINGS frame, or it closed the connection without
+     * having sent a byte. It may speak plaintext. */
     CONN_NOT_TLS,
 };
 
 struct conn_callbacks {
     void (*on_ready_cb)(void *user); /* calls may be submitted */
     void (*on_result_cb)(void *user, void *call, const struct grpc_result *result);
-    /* For good; open calls got their results before. Then conn_close. */
+    /* The connection is over: open calls have got their results. The owner then calls conn_close. */
     void (*on_down_cb)(void *user, enum conn_end end, const char *why);
     void (*on_goaway_cb)(void *user);
 };
@@ -49,7 +50,7 @@ bool conn_down(const struct conn *conn);             /* on_down_cb was or is abo
 bool conn_pinged_too_often(const struct conn *conn); /* why the server goes away */
 int conn_submit(struct conn *conn, void *call, const struct h2_request *request);
 void conn_cancel(struct conn *conn, void *call);
-/* No callbacks after it but closed_cb (may be NULL); frees itself. */
+/* No callback after this call but closed_cb (may be NULL). Frees the connection. */
 void conn_close(struct conn *conn, void (*closed_cb)(void *user), void *user);
 
 #endif

@@ -13,14 +13,14 @@
 
 enum { WHY_BYTES = 384 };
 
-/* Cannot be stopped while the resolver works: it outlives a stopped dial, alone. */
+/* A lookup cannot be stopped while the resolver works: it may outlive its dial. */
 struct lookup {
     uv_getaddrinfo_t request;
-    struct dial *dial; /* NULL: stopped meanwhile */
+    struct dial *dial; /* NULL: the dial was stopped */
 };
 
 struct attempt {
-    union { /* first: who takes the stream frees the attempt */
+    union { /* the first member: freeing the stream frees the attempt */
         uv_handle_t handle;
         uv_stream_t stream;
         uv_tcp_t tcp;
@@ -28,7 +28,7 @@ struct attempt {
     };
     uv_connect_t request;
     struct attempt *next;
-    struct dial *dial; /* NULL: taken, or being closed */
+    struct dial *dial; /* NULL: the stream was handed over, or is being closed */
 };
 
 struct dial {
@@ -38,11 +38,11 @@ struct dial {
     dial_done_cb done_cb;
     void *user;
     struct lookup *lookup;
-    bool localhost_tried; /* by its address, after its name */
+    bool localhost_tried; /* the name was not found, 127.0.0.1 was looked up in its place */
     size_t tried;
     struct attempt *attempts; /* under way */
     struct attempt *proxied;  /* connected to the proxy */
-    struct tunnel *tunnel;    /* through it */
+    struct tunnel *tunnel;    /* through proxied */
     uv_timer_t stagger;
     int err; /* of the last attempt that failed */
     char why[WHY_BYTES];
@@ -109,7 +109,7 @@ static void dig_tunnel(struct dial *dial, struct attempt *attempt)
     dial->proxied = attempt;
     int err = tunnel_start(&attempt->stream, target->proxy, target->host, target->port, on_tunnel, dial, &dial->tunnel);
     if (err)
-        fail(dial, "cannot ask it", err);
+        fail(dial, "cannot send the request", err);
 }
 
 static void try_next(struct dial *dial);
@@ -183,7 +183,7 @@ static size_t target_count(const struct dial *dial)
     return dial->target->unix_socket ? 1 : dial->book->count;
 }
 
-/* Begins with the next address. When that fails at once, the others are still there. */
+/* Begins an attempt at the next address. It may fail at once: then dial->err says why. */
 static void try_one(struct dial *dial)
 {
     size_t number = dial->tried++;
@@ -206,7 +206,7 @@ static void on_stagger(uv_timer_t *timer)
     try_next(timer->data);
 }
 
-/* Begins with one more, or ends when there is none and nothing is under way. */
+/* Begins one more attempt, or fails when no address is left and no attempt is under way. */
 static void try_next(struct dial *dial)
 {
     const struct attempt *before = dial->attempts;
@@ -218,7 +218,7 @@ static void try_next(struct dial *dial)
         uv_timer_start(&dial->stagger, on_stagger, DIAL_STAGGER_MS, 0);
 }
 
-/* The first's family first, then in turn as long as there are both. */
+/* The families in turn, as long as there are both: first that of the resolver's first address. */
 static void note_addresses(struct dial_book *book, const struct addrinfo *found)
 {
     const struct addrinfo *same = found, *other = found;
@@ -266,7 +266,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
         try_next(dial);
         return;
     }
-    /* A container may have no hosts file, but RFC 6761 says what this name means. */
+    /* A container may have no hosts file; RFC 6761 says that the name localhost means this host. */
     bool again = strcmp(name_of(dial), "localhost") == 0 && !dial->localhost_tried;
     dial->localhost_tried = again;
     if (!again || resolve(dial, "127.0.0.1"))

@@ -14,7 +14,8 @@
 
 enum {
     DIAL_STAGGER_MS = 250,
-    DIAL_USER_TIMEOUT_MS = 20 * 1000, /* TCP_USER_TIMEOUT: sent and not acknowledged for so long, the way is dead */
+    DIAL_USER_TIMEOUT_MS =
+        20 * 1000, /* TCP_USER_TIMEOUT: the network is taken for dead when bytes are not acknowledged for so long */
     DIAL_RESOLVE_MS = 30 * 1000,
     DIAL_ADDRESSES_MAX = 16,
 };
@@ -22,29 +23,29 @@ enum {
 struct dial;
 
 struct dial_target {
-    const char *host; /* name or address; of a socket on this host its path */
+    const char *host; /* name or address; the path of a Unix socket */
     const char *port;
     bool unix_socket;
-    const struct proxy *proxy; /* through which; NULL: directly. Then it is its addresses that are looked for */
+    const struct proxy *proxy; /* NULL: directly; else its name is looked up and dialled */
 };
 
-/* The addresses found last, for whoever dials the same target again and again: names are resolved anew when that was
- * DIAL_RESOLVE_MS ago, and what is here still serves when the resolver fails. Zero-initialised is empty. */
+/* The addresses that the resolver found last, for repeated dials of the same target. After DIAL_RESOLVE_MS the name is
+ * resolved again; when the resolver fails, these addresses are used. Zero-initialised is empty. */
 struct dial_book {
-    struct sockaddr_storage addresses[DIAL_ADDRESSES_MAX]; /* in the order to be tried */
+    struct sockaddr_storage addresses[DIAL_ADDRESSES_MAX]; /* in the order of the attempts */
     size_t count;
-    uint64_t resolved_ms; /* uv_now of it */
+    uint64_t resolved_ms; /* uv_now when they were found */
 };
 
-/* stream: connected; the callee's from now on: it closes it, and frees the pointer in the close callback. NULL: why it
- * did not come about. At most once. */
+/* stream: connected. The callee owns it: closes it, and frees the pointer in the close callback. NULL: there is no
+ * connection, and why. Called at most once. */
 typedef void (*dial_done_cb)(void *user, uv_stream_t *stream, const char *why);
 
-/* Borrows target and book until dial_stop. Makes no callback itself. Waits without bound: the owner has a timer. */
+/* Borrows target and book until dial_stop. Makes no callback itself. Has no time limit: the owner has a timer. */
 int dial_start(uv_loop_t *loop, const struct dial_target *target, struct dial_book *book, dial_done_cb done_cb,
                void *user, struct dial **out);
 
-/* Has to be called, also after done_cb and from within it. No callbacks after it; frees itself. NULL is allowed. */
+/* Has to be called, also after done_cb or inside it. No callback after this call. Frees the dial. NULL is allowed. */
 void dial_stop(struct dial *dial);
 
 /* Whether what is sent to address stays on this host. */

@@ -85,7 +85,7 @@ void proxy_done(struct proxy *proxy)
     *proxy = (struct proxy){0};
 }
 
-/* ---- who needs none */
+/* ---- hosts that are reached directly */
 
 struct address {
     int family; /* AF_UNSPEC: a name */
@@ -207,14 +207,12 @@ int proxy_answer(const char *head, size_t bytes, char why[PROXY_WHY_BYTES])
         return 1;
     if (status == 407)
         snprintf(why, PROXY_WHY_BYTES,
-                 "it asks who we are (407): https_proxy has to be http://USER:PASSWORD@HOST:PORT");
+                 "asks for a password (407): https_proxy has to be http://USER:PASSWORD@HOST:PORT");
     else if (status)
-        snprintf(
-            why, PROXY_WHY_BYTES,
-            "it refuses the way to the endpoint (HTTP status %d): it has to allow CONNECT to that port, or no_proxy "
-            "has to name the endpoint",
-            status);
+        snprintf(why, PROXY_WHY_BYTES,
+                 "refuses the tunnel (HTTP status %d): allow CONNECT to that port, or name the endpoint in no_proxy",
+                 status);
     else
-        snprintf(why, PROXY_WHY_BYTES, "it does not answer as an HTTP proxy does: check https_proxy");
+        snprintf(why, PROXY_WHY_BYTES, "does not answer as an HTTP proxy does: check https_proxy");
     return -EPROTO;
 }

@@ -25,15 +25,15 @@ int proxy_parse(const char *url, struct proxy *out);
 void proxy_done(struct proxy *proxy);
 
 /* Whether host is reached directly: it is on this host (localhost, a loopback address), or the list names it. list:
- * commas or blanks between `*`, a domain (itself and all beneath it), an address or a range of them in CIDR form, the
- * first two also with :port. NULL: empty. */
+ * separated by commas or blanks: `*`, a domain (with all below it), an address or a range of addresses in CIDR form;
+ * `*` and a domain also with :port. NULL: empty. */
 bool proxy_is_bypassed(const char *list, const char *host, const char *port);
 
 /* Appends the request. -> 0 or -ENOMEM */
 int proxy_request(const struct proxy *proxy, const char *host, const char *port, struct buf *out);
 
-/* What the proxy has answered, a byte or more. -> 1: the tunnel stands, the next byte is the endpoint's; 0: there is
- * more to come; -EPROTO, and why. */
+/* head: what the proxy has answered so far, at least a byte. -> 1: the tunnel is open, the next byte is the endpoint's;
+ * 0: the answer is not complete; -EPROTO: no tunnel, and why. */
 int proxy_answer(const char *head, size_t bytes, char why[PROXY_WHY_BYTES]);
 
 #endif

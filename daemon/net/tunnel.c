@@ -16,7 +16,7 @@ struct tunnel {
     char why[PROXY_WHY_BYTES + 512];
 };
 
-/* A byte at a time: what follows the answer is the endpoint's, and who reads it is not here. */
+/* A byte at a time: the bytes after the answer are the endpoint's, and are left for the stream's next reader. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     (void)suggested;
@@ -38,7 +38,7 @@ static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
     struct tunnel *tunnel = stream->data;
     char why[PROXY_WHY_BYTES];
     if (bytes < 0) {
-        fail(tunnel, bytes == UV_EOF ? "it closed the connection" : uv_strerror((int)bytes));
+        fail(tunnel, bytes == UV_EOF ? "closed the connection" : uv_strerror((int)bytes));
         return;
     }
     tunnel->head_bytes += (size_t)bytes;
@@ -58,7 +58,7 @@ int tunnel_start(uv_stream_t *stream, const struct proxy *proxy, const char *hos
     struct buf request = {0};
     int err = tunnel ? proxy_request(proxy, host, port, &request) : -ENOMEM;
     if (!err) {
-        /* A new connection's buffers are empty: it is taken whole or not at all. */
+        /* The buffers of a new connection are empty: the kernel takes the request whole, or not at all. */
         uv_buf_t bytes = uv_buf_init((char *)request.data, (unsigned)request.len);
         int taken = uv_try_write(stream, &bytes, 1);
         err = taken < 0 ? taken : (size_t)taken < request.len ? UV_EAGAIN : 0;

@@ -352,9 +352,9 @@ TEST(too_many_pings_make_them_fewer)
     snprintf(bench.port, sizeof(bench.port), "%d", script_server_port(bench.server));
     uplink_begin();
     run_until(&bench.notices[UPLINK_CALMED], 1);
-    ck_assert_ptr_nonnull(strstr(bench.notice, "one in 20000 ms"));
+    ck_assert_ptr_nonnull(strstr(bench.notice, "one every 20000 ms"));
     run_until(&bench.notices[UPLINK_CALMED], 2);
-    ck_assert_ptr_nonnull(strstr(bench.notice, "one in 40000 ms"));
+    ck_assert_ptr_nonnull(strstr(bench.notice, "one every 40000 ms"));
     end();
 }
 
