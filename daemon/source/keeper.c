@@ -33,22 +33,22 @@ static void stay_remove(struct source *s, struct batch *batch)
 
 static void submit(struct source *s, struct batch *batch)
 {
-    if (s->closing)
+    if (s->env.phase == SOURCE_CLOSES)
         return; /* its spans are in their rings */
     batch_stay(batch)->with_exporter = true;
-    exporter_submit(s->exporter, batch);
+    exporter_submit(s->env.exporter, batch);
 }
 
 void source_spool_send(struct source *s, struct batch *batch)
 {
     stay_append(s, batch);
-    if (!s->resting || !source_spool_put(s, batch))
+    if (s->env.phase < SOURCE_RESTS || !source_spool_put(s, batch))
         submit(s, batch);
 }
 
 static void released(struct source *s)
 {
-    segments_release(s->pool);
+    segments_release(s->env.pool);
     if (s->stalled)
         source_schedule(s, 0);
 }
@@ -66,21 +66,22 @@ static void finish(struct source *s, struct batch *batch, const struct batch_out
 static void tell_refusal(struct source *s, int err)
 {
     if (err == -ENOSPC)
-        log_cause(s->log, LOG_WARN, "spool_full",
+        log_cause(s->env.log, LOG_WARN, "spool_full",
                   "the spool is full; spans wait in their rings until there is room, and programs drop what does not "
                   "fit there: aistraced.spool.max_bytes makes it larger");
     else if (err == -E2BIG)
-        log_cause(s->log, LOG_WARN, "spool_small",
+        log_cause(s->env.log, LOG_WARN, "spool_small",
                   "a batch does not fit into the spool; it waits in its rings: a larger aistraced.spool.max_bytes or "
                   "a smaller aistraced.max_batch_bytes helps");
     else if (err == -ENOMEM)
-        log_cause(s->log, LOG_ERROR, "no_memory", "no memory to spool a batch; trying again");
+        log_cause(s->env.log, LOG_ERROR, "no_memory", "no memory to spool a batch; trying again");
 }
 
 bool source_spool_put(struct source *s, struct batch *batch)
 {
     struct batch_stay *stay = batch_stay(batch);
-    if (!s->spool || !s->spool_takes || s->spool_refuses || s->closing || stay->writing || stay->record)
+    if (!s->spool || !s->spool_takes || s->spool_refuses || s->env.phase == SOURCE_CLOSES || stay->writing ||
+        stay->record)
         return false;
     int err = spool_write(s->spool, batch);
     if (err) {
@@ -89,7 +90,7 @@ bool source_spool_put(struct source *s, struct batch *batch)
         return false;
     }
     stay->writing = true;
-    if (stay->with_exporter && exporter_withdraw(s->exporter, batch))
+    if (stay->with_exporter && exporter_withdraw(s->env.exporter, batch))
         stay->with_exporter = false;
     if (stay->with_exporter)
         exporter_mark_spooled(batch);
@@ -128,8 +129,8 @@ static void on_written(void *user, struct batch *batch, struct spool_record *rec
         return;
     }
     if (!s->spooling)
-        log_cause(s->log, LOG_INFO, "spooling", "%s to the spool",
-                  s->resting ? "what cannot be sent in time goes" : "the rings fill: spans go");
+        log_cause(s->env.log, LOG_INFO, "spooling", "%s to the spool",
+                  s->env.phase >= SOURCE_RESTS ? "what cannot be sent in time goes" : "the rings fill: spans go");
     s->spooling = true;
     stay->record = record;
     spool_hold(record);
@@ -170,7 +171,7 @@ static int on_retire(void *user, uint64_t id, const struct shmring_counts *outco
     struct source *s = user;
     int err = totals_retire(&s->totals, s->dir.fd, id, outcome);
     if (err)
-        log_cause(s->log, LOG_ERROR, "state", "cannot write %s/%s: %s; trying again", s->dir.path, TOTALS_FILE,
+        log_cause(s->env.log, LOG_ERROR, "state", "cannot write %s/%s: %s; trying again", s->dir.path, TOTALS_FILE,
                   strerror(-err));
     return err;
 }
@@ -208,7 +209,7 @@ void source_spool_tidy(struct source *s)
     spool_figures(s->spool, &figures);
     s->spooling = figures.spans > 0;
     if (!s->spooling)
-        log_cause(s->log, LOG_INFO, "spooled", "the spool is empty again");
+        log_cause(s->env.log, LOG_INFO, "spooled", "the spool is empty again");
 }
 
 /* What the rings' ledgers gave to the spool, against what the spool has: more in the spool is of a life whose ledgers
@@ -243,7 +244,7 @@ void source_spool_figures(const struct source *s, struct stats_snapshot *out)
 static void on_committed(void *user, struct spool_record *record)
 {
     const struct source *s = user;
-    if (!s->closing) /* else the record is gone */
+    if (s->env.phase < SOURCE_CLOSES) /* else the record is gone */
         spool_claim_committed(record);
 }
 
@@ -252,11 +253,11 @@ static void tell_start(struct source *s, const struct spool_place *place)
     struct spool_figures figures;
     spool_figures(s->spool, &figures);
     if (figures.spans > 0)
-        log_line(s->log, LOG_INFO, "spool %s: %" PRIu64 " spans of an earlier run are sent, oldest first", place->path,
-                 figures.spans);
+        log_line(s->env.log, LOG_INFO, "spool %s: %" PRIu64 " spans of an earlier run are sent, oldest first",
+                 place->path, figures.spans);
     if (place->max_bytes > 0)
-        log_line(s->log, LOG_INFO, "spool %s: at most %.1f MiB%s", place->path, (double)place->max_bytes / (1 << 20),
-                 place->in_memory ? ", in memory" : "");
+        log_line(s->env.log, LOG_INFO, "spool %s: at most %.1f MiB%s", place->path,
+                 (double)place->max_bytes / (1 << 20), place->in_memory ? ", in memory" : "");
 }
 
 static int open_spool(struct source *s, const struct spool_place *place)
@@ -272,17 +273,17 @@ static int open_spool(struct source *s, const struct spool_place *place)
     struct spool_options options = {
         .path = place->path,
         .max_bytes = place->max_bytes,
-        .sync = s->config->spool_sync == CONFIG_SYNC_ALWAYS && !place->in_memory,
-        .request_max_bytes = s->config->max_batch_bytes,
+        .sync = s->env.config->spool_sync == CONFIG_SYNC_ALWAYS && !place->in_memory,
+        .request_max_bytes = s->env.config->max_batch_bytes,
         .create = place->named,
         .transient = place->in_memory,
     };
-    int err = spool_open(s->loop, &options, &callbacks, s, s->log, &s->spool);
+    int err = spool_open(s->env.loop, &options, &callbacks, s, s->env.log, &s->spool);
     if (err)
         return err;
     s->spool_takes = place->max_bytes > 0;
     s->totals.retired_count = s->retired_seen;
-    batch_pool_watch(s->pool, on_committed, s);
+    batch_pool_watch(s->env.pool, on_committed, s);
     tell_start(s, place);
     return 0;
 }
@@ -290,13 +291,13 @@ static int open_spool(struct source *s, const struct spool_place *place)
 int source_spool_start(struct source *s)
 {
     struct spool_place place;
-    if (!s->config->spool_dir)
+    if (!s->env.config->spool_dir)
         return 0;
-    int err = spool_place_find(s->config, getenv("STATE_DIRECTORY"), &place);
+    int err = spool_place_find(s->env.config, getenv("STATE_DIRECTORY"), &place);
     if (err)
         return err;
     if (place.max_bytes > 0 && place.max_bytes < LEAST_BYTES) {
-        log_line(s->log, LOG_WARN, "no spool: %s has no room for one; aistraced.spool.dir names another place",
+        log_line(s->env.log, LOG_WARN, "no spool: %s has no room for one; aistraced.spool.dir names another place",
                  place.path);
         place.max_bytes = 0;
     }
@@ -304,7 +305,7 @@ int source_spool_start(struct source *s)
     err = open_spool(s, &place);
     source_restore_opened(s, !err);
     if (err && !place.named) {
-        log_line(s->log, LOG_ERROR, "no spool: %s cannot be used: %s; aistraced.spool.dir names another place",
+        log_line(s->env.log, LOG_ERROR, "no spool: %s cannot be used: %s; aistraced.spool.dir names another place",
                  place.path, strerror(-err));
         err = 0;
     }

@@ -12,7 +12,7 @@ enum { OVERTAKEN_FACTOR = 2 }; /* x max_in_flight younger batches that have fini
 /* Waits for something else than its answer. The first connection of all is no outage: it is there in a moment. */
 static bool held_up(const struct source *s, struct batch *batch)
 {
-    bool outage = s->stats->outage_began_ms > 0 && s->stats->outage_ended_ms == 0;
+    bool outage = s->env.stats->outage_began_ms > 0 && s->env.stats->outage_ended_ms == 0;
     enum delivery_state state = batch_delivery(batch)->state;
     return state == DELIVERY_WAITING || (state == DELIVERY_QUEUED && outage);
 }
@@ -65,7 +65,7 @@ static void make_room(struct source *s)
 {
     uint64_t quarters = fullest(s);
     for (struct batch *batch = quarters > 0 ? s->oldest : NULL; batch; batch = batch_stay(batch)->younger) {
-        if (exporter_has_room(s->exporter))
+        if (exporter_has_room(s->env.exporter))
             return;
         s->poll_ms = POLL_PACE_MIN_MS; /* there is something to read, and soon room for it */
         bool queued = batch_delivery(batch)->state == DELIVERY_QUEUED;
@@ -89,13 +89,13 @@ static void relieve_rings(struct source *s)
 
 void source_pressure_relieve(struct source *s)
 {
-    if (!s->spool || !s->exporter)
+    if (!s->spool || !s->env.exporter)
         return;
     s->spool_refuses = false;
     relieve_rings(s);
     for (struct batch *batch = s->oldest; batch; batch = batch_stay(batch)->younger) {
-        if (s->resting ||
-            (batch_stay(batch)->overtaken > OVERTAKEN_FACTOR * s->config->max_in_flight && held_up(s, batch)))
+        if (s->env.phase >= SOURCE_RESTS ||
+            (batch_stay(batch)->overtaken > OVERTAKEN_FACTOR * s->env.config->max_in_flight && held_up(s, batch)))
             source_spool_put(s, batch);
     }
     if (s->stalled)

@@ -26,7 +26,7 @@ static size_t under_way(const struct source *s, size_t *backoff_bytes)
 {
     size_t count = 0;
     *backoff_bytes = 0;
-    struct batch *batch = s->replays > 0 ? exporter_oldest(s->exporter) : NULL;
+    struct batch *batch = s->replays > 0 ? exporter_oldest(s->env.exporter) : NULL;
     for (; batch; batch = exporter_next(batch)) {
         if (!batch_stay(batch)->replay)
             continue;
@@ -40,10 +40,10 @@ static size_t under_way(const struct source *s, size_t *backoff_bytes)
 
 static bool has_place(const struct source *s)
 {
-    size_t live = exporter_held(s->exporter) - s->replays;
-    size_t most = s->config->max_in_flight;
+    size_t live = exporter_held(s->env.exporter) - s->replays;
+    size_t most = s->env.config->max_in_flight;
     size_t backoff_bytes, count = under_way(s, &backoff_bytes);
-    if (exporter_away(s->exporter))
+    if (exporter_away(s->env.exporter))
         return live == 0 && s->replays == 0;
     if (live > 0)
         most = most > 1 ? most / 2 : 1;
@@ -52,16 +52,16 @@ static bool has_place(const struct source *s)
 
 static bool may_send(const struct source *s)
 {
-    return s->exporter && s->config->enabled && !s->draining && !s->closing;
+    return s->env.exporter && s->env.config->enabled && s->env.phase == SOURCE_WORKS;
 }
 
 void source_replay(struct source *s)
 {
     if (!s->spool || !may_send(s))
         return;
-    if (exporter_trouble(s->exporter))
+    if (exporter_trouble(s->env.exporter))
         s->replay_window = 1;
-    if (spool_reading(s->spool) || uv_now(s->loop) < s->replay_retry_ms || !has_place(s))
+    if (spool_reading(s->spool) || uv_now(s->env.loop) < s->replay_retry_ms || !has_place(s))
         return;
     struct spool_record *record = spool_take(s->spool);
     if (record && spool_read(s->spool, record) != 0)
@@ -72,12 +72,12 @@ void source_replay(struct source *s)
 static void not_read(struct source *s, struct spool_record *record, int err)
 {
     if (err != -EBADMSG && ++s->read_failures < READ_TRIES) {
-        s->replay_retry_ms = uv_now(s->loop) + READ_RETRY_MS;
+        s->replay_retry_ms = uv_now(s->env.loop) + READ_RETRY_MS;
         spool_return(record);
         return;
     }
     s->read_failures = 0;
-    log_cause(s->log, LOG_ERROR, "spool_read",
+    log_cause(s->env.log, LOG_ERROR, "spool_read",
               "a batch of %" PRIu32 " spans in the spool cannot be read: %s; counted as lost",
               spool_record_spans(record), err == -EBADMSG ? "it is damaged" : strerror(-err));
     spool_settle(s->spool, record, &(struct batch_outcome){.reason = DROP_SPOOL_CORRUPT});
@@ -89,14 +89,14 @@ void source_replay_read(void *user, struct spool_record *record, struct buf *req
     struct batch *batch;
     if (err) {
         not_read(s, record, err);
-    } else if (!may_send(s) || batch_load(s->pool, request, spool_record_spans(record), &batch) != 0) {
+    } else if (!may_send(s) || batch_load(s->env.pool, request, spool_record_spans(record), &batch) != 0) {
         spool_return(record);
         return;
     } else {
         *batch_stay(batch) = (struct batch_stay){.record = record, .replay = true, .with_exporter = true};
         s->replays++;
         s->read_failures = 0;
-        exporter_submit(s->exporter, batch);
+        exporter_submit(s->env.exporter, batch);
     }
     source_replay(s);
 }
@@ -104,18 +104,18 @@ void source_replay_read(void *user, struct spool_record *record, struct buf *req
 void source_replay_ended(struct source *s, bool replay, const struct batch_outcome *outcome)
 {
     s->replays -= replay;
-    if (outcome->exported && s->replay_window < s->config->max_in_flight)
+    if (outcome->exported && s->replay_window < s->env.config->max_in_flight)
         s->replay_window *= 2;
 }
 
 void source_replay_stop(struct source *s)
 {
-    struct batch *next = s->exporter ? exporter_oldest(s->exporter) : NULL;
+    struct batch *next = s->env.exporter ? exporter_oldest(s->env.exporter) : NULL;
     for (struct batch *batch; (batch = next);) {
         next = exporter_next(batch);
         if (!batch_stay(batch)->replay)
             continue;
-        if (exporter_withdraw(s->exporter, batch))
+        if (exporter_withdraw(s->env.exporter, batch))
             source_spool_settle(s, batch, &(struct batch_outcome){.returned = true});
         else
             exporter_mark_spooled(batch);

@@ -200,7 +200,7 @@ void source_restore_forget_gone(struct source *s)
 void source_restore_drop(struct source *s, struct segment_slot *slot)
 {
     for (; slot->skips; slot->skips = slot->skips->next)
-        if (!s->closing)
+        if (s->env.phase < SOURCE_CLOSES)
             spool_claim_committed(slot->skips->record);
 }
 
@@ -209,7 +209,7 @@ static int pass_over(struct source *s, struct segment *segment, uint32_t slot, c
 {
     struct batch_limits none = {0};
     struct batch *batch;
-    int err = batch_open(s->pool, &none, 0, &batch);
+    int err = batch_open(s->env.pool, &none, 0, &batch);
     if (err)
         return err;
     err = shmring_reader_skip(segment->reader, slot, skip->begin, skip->end, records_of(skip));
@@ -240,7 +240,7 @@ bool source_restore_skip(struct source *s, struct segment *segment, uint32_t slo
         if (err == -ENOMEM || err == -EBADMSG)
             return err == -EBADMSG;
         if (err) {
-            log_cause(s->log, LOG_ERROR, "spool_claim",
+            log_cause(s->env.log, LOG_ERROR, "spool_claim",
                       "segment %s slot %" PRIu32 ": bytes %" PRIu64 " to %" PRIu64
                       " cannot be in the spool, as it says; their spans may arrive twice",
                       segment->name, slot, skip->begin, skip->end);

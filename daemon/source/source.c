@@ -16,15 +16,15 @@ static void turn(struct source *s)
 {
     uint64_t began = uv_hrtime();
     bool more;
-    struct poll_look look = {.elapsed_ns = began - s->last_pass_ns, .flush_ms = s->config->flush_interval_ms};
+    struct poll_look look = {.elapsed_ns = began - s->last_pass_ns, .flush_ms = s->env.config->flush_interval_ms};
     look.bytes = source_read_pass(s, &more);
     look.filled = s->filled;
     s->last_pass_ns = began;
     segments_probe_suspects(&s->segments);
-    if (s->open && (uv_hrtime() >= batch_deadline_ns(s->open) || (s->draining && !more)))
+    if (s->open && (uv_hrtime() >= batch_deadline_ns(s->open) || (s->env.phase >= SOURCE_DRAINS && !more)))
         source_read_seal(s);
     source_pressure_relieve(s);
-    segments_release(s->pool);
+    segments_release(s->env.pool);
     segments_dismiss(&s->segments);
     source_spool_tidy(s);
     source_replay(s);
@@ -36,7 +36,7 @@ static void turn(struct source *s)
         return;
     }
     bool idle = s->poll_ms == POLL_PACE_IDLE_MAX_MS;
-    uint64_t wait_ms = idle ? timer_grid_ms(uv_now(s->loop), POLL_PACE_IDLE_MAX_MS) : s->poll_ms;
+    uint64_t wait_ms = idle ? timer_grid_ms(uv_now(s->env.loop), POLL_PACE_IDLE_MAX_MS) : s->poll_ms;
     if (s->open) {
         uint64_t now = uv_hrtime(), deadline = batch_deadline_ns(s->open);
         uint64_t left_ms = deadline > now ? (deadline - now + 999999) / 1000000 : POLL_PACE_MIN_MS;
@@ -71,7 +71,7 @@ static void free_source(struct source *s)
     segments_done(&s->segments);
     source_restore_free(s);
     shmring_window_free(s->window);
-    batch_pool_free(s->pool);
+    batch_pool_free(s->env.pool);
     totals_done(&s->totals);
     ring_dir_close(&s->dir);
     free(s);
@@ -102,8 +102,8 @@ static void tell_losses(struct source *s)
 {
     struct stats_snapshot now;
     source_snapshot(s, &now);
-    losses_tell_drops(&s->losses, &now, s->log);
-    losses_tell_outage(&s->losses, &now, s->config->endpoint, s->stats, s->log);
+    losses_tell_drops(&s->losses, &now, s->env.log);
+    losses_tell_outage(&s->losses, &now, s->env.config->endpoint, s->env.stats, s->env.log);
 }
 
 static void on_tick(void *user)
@@ -111,7 +111,7 @@ static void on_tick(void *user)
     struct source *s = user;
     source_restore_forget_gone(s);
     tell_losses(s);
-    log_flush(s->log, false);
+    log_flush(s->env.log, false);
 }
 
 static const struct segments_callbacks segments_callbacks = {on_attach, on_slot_lost, on_wake, on_tick};
@@ -132,7 +132,7 @@ static int load_totals(struct source *s)
     int err = totals_load(s->dir.fd, &s->totals);
     if (err != -EBADMSG)
         return err;
-    log_line(s->log, LOG_WARN, "%s/%s is damaged; counting of finished segments begins at zero", s->dir.path,
+    log_line(s->env.log, LOG_WARN, "%s/%s is damaged; counting of finished segments begins at zero", s->dir.path,
              TOTALS_FILE);
     return 0;
 }
@@ -147,10 +147,7 @@ int source_open(uv_loop_t *loop, const struct config *config, struct stats *stat
         free(s);
         return err;
     }
-    s->loop = loop;
-    s->config = config;
-    s->stats = stats;
-    s->log = log;
+    s->env = (struct source_env){.loop = loop, .config = config, .stats = stats, .log = log};
     s->poll_ms = POLL_PACE_MIN_MS;
     s->segments = (struct segments){.loop = loop,
                                     .stats = stats,
@@ -166,7 +163,7 @@ int source_open(uv_loop_t *loop, const struct config *config, struct stats *stat
     if (!err)
         err = shmring_window_new(SOURCE_WINDOW_BYTES, &s->window);
     if (!err)
-        err = batch_pool_new(&s->pool);
+        err = batch_pool_new(&s->env.pool);
     if (!err)
         err = segments_start(&s->segments);
     if (err) {
@@ -194,13 +191,13 @@ int source_start(struct source *s)
 
 void source_attach_exporter(struct source *source, struct exporter *exporter)
 {
-    source->exporter = exporter;
+    source->env.exporter = exporter;
 }
 
 void source_reconfigure(struct source *s, const struct config *fresh)
 {
     source_read_seal(s); /* what was read before goes with the resources and limits of before */
-    s->config = fresh;
+    s->env.config = fresh;
     struct segments_settings settings = settings_of(fresh);
     segments_publish(&s->segments, &settings);
     if (!fresh->enabled)
@@ -215,7 +212,7 @@ bool source_sending(const struct source *s)
 
 void source_drain(struct source *s)
 {
-    s->draining = true;
+    s->env.phase = SOURCE_DRAINS;
     segments_set_drain_targets(&s->segments);
     source_replay_stop(s);
     source_schedule(s, 0);
@@ -223,18 +220,18 @@ void source_drain(struct source *s)
 
 void source_rest(struct source *s)
 {
-    s->resting = true;
+    s->env.phase = SOURCE_RESTS;
     source_schedule(s, 0);
 }
 
 bool source_drained(const struct source *s)
 {
-    return s->draining && !s->open && segments_drained(&s->segments);
+    return s->env.phase >= SOURCE_DRAINS && !s->open && segments_drained(&s->segments);
 }
 
 void source_snapshot(const struct source *s, struct stats_snapshot *out)
 {
-    *out = (struct stats_snapshot){.now_ms = uv_now(s->loop), .stats = s->stats};
+    *out = (struct stats_snapshot){.now_ms = uv_now(s->env.loop), .stats = s->env.stats};
     segments_snapshot(&s->segments, out);
     source_spool_figures(s, out);
 }
@@ -273,7 +270,7 @@ static void on_timer_closed(uv_handle_t *handle)
 
 void source_close(struct source *s, void (*closed_cb)(void *user), void *user)
 {
-    s->closing = true;
+    s->env.phase = SOURCE_CLOSES;
     s->closed_cb = closed_cb;
     s->closed_user = user;
     uv_close((uv_handle_t *)&s->timer, on_timer_closed);

@@ -18,7 +18,7 @@ void source_read_seal(struct source *s)
     if (!batch)
         return;
     if (batch_seal(batch) != 0) {
-        log_cause(s->log, LOG_ERROR, "no_memory", "no memory to seal a batch; trying again");
+        log_cause(s->env.log, LOG_ERROR, "no_memory", "no memory to seal a batch; trying again");
         return;
     }
     s->open = NULL;
@@ -28,7 +28,7 @@ void source_read_seal(struct source *s)
     }
     struct batch_outcome nothing_sent = {.exported = true};
     batch_finish(batch, &nothing_sent);
-    segments_release(s->pool);
+    segments_release(s->env.pool);
 }
 
 void source_batch_finished(void *user, struct batch *batch, const struct batch_outcome *outcome)
@@ -40,9 +40,10 @@ void source_batch_finished(void *user, struct batch *batch, const struct batch_o
 static struct batch *open_batch(struct source *s)
 {
     if (!s->open) {
-        struct batch_limits limits = {.max_spans = s->config->max_batch_spans, .max_bytes = s->config->max_batch_bytes};
-        uint64_t deadline = s->last_pass_ns + s->config->flush_interval_ms * 1000000;
-        if (batch_open(s->pool, &limits, deadline, &s->open) != 0)
+        struct batch_limits limits = {.max_spans = s->env.config->max_batch_spans,
+                                      .max_bytes = s->env.config->max_batch_bytes};
+        uint64_t deadline = s->last_pass_ns + s->env.config->flush_interval_ms * 1000000;
+        if (batch_open(s->env.pool, &limits, deadline, &s->open) != 0)
             return NULL;
     }
     return s->open;
@@ -57,7 +58,7 @@ static int take_record(struct source *s, struct segment *segment, uint32_t slot,
     struct span_view span;
     const char *problem;
     bool valid = record_decode(view->payload, view->payload_bytes, view->type, view->flags, &span, &problem) == 0;
-    bool send = valid && s->config->enabled && s->exporter && sampler_keep(view->flags);
+    bool send = valid && s->env.config->enabled && s->env.exporter && sampler_keep(view->flags);
     for (;;) {
         struct batch *batch = open_batch(s);
         struct claim *claim = batch ? batch_claim(batch, queue, view->begin) : NULL;
@@ -66,18 +67,18 @@ static int take_record(struct source *s, struct segment *segment, uint32_t slot,
         if (!send) {
             if (!valid)
                 claim->outcome.dropped[DROP_INVALID]++;
-            else if (!s->config->enabled || !s->exporter)
+            else if (!s->env.config->enabled || !s->env.exporter)
                 claim->outcome.dropped[DROP_DISABLED]++;
             else
                 claim->outcome.sampled_out++;
             if (!valid)
-                log_cause(s->log, LOG_WARN, "invalid_record",
+                log_cause(s->env.log, LOG_WARN, "invalid_record",
                           "segment %s slot %" PRIu32 " position %" PRIu64 ": %s; span dropped", segment->name, slot,
                           view->begin, problem);
             claim->end = view->end;
             return 0;
         }
-        switch (batch_add(batch, segment, &segment->resource, &span, &s->stats->invalid_text)) {
+        switch (batch_add(batch, segment, &segment->resource, &span, &s->env.stats->invalid_text)) {
         case BATCH_ADDED:
             claim->spans++;
             claim->end = view->end;
@@ -85,9 +86,9 @@ static int take_record(struct source *s, struct segment *segment, uint32_t slot,
         case BATCH_OVERSIZE:
             claim->outcome.dropped[DROP_OVERSIZE]++;
             claim->end = view->end;
-            log_cause(s->log, LOG_WARN, "oversize",
+            log_cause(s->env.log, LOG_WARN, "oversize",
                       "segment %s: a span is larger than aistraced.max_batch_bytes (%" PRIu64 "); dropped",
-                      segment->name, s->config->max_batch_bytes);
+                      segment->name, s->env.config->max_batch_bytes);
             return 0;
         case BATCH_FULL:
             source_read_seal(s);
@@ -124,9 +125,10 @@ static void note_filling(struct source *s, const struct segment *segment, uint64
 
 static bool has_room(const struct source *s)
 {
-    if (!s->config->enabled || !s->exporter)
+    if (!s->env.config->enabled || !s->env.exporter)
         return true;
-    return s->resting ? s->stays < EXPORTER_NEW_FACTOR * s->config->max_in_flight : exporter_has_room(s->exporter);
+    return s->env.phase >= SOURCE_RESTS ? s->stays < EXPORTER_NEW_FACTOR * s->env.config->max_in_flight
+                                        : exporter_has_room(s->env.exporter);
 }
 
 /* Reading has come to what the spool has already. */
@@ -143,7 +145,7 @@ static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t s
         segments_note_quarantine(&s->segments, segment, slot);
         return 0;
     }
-    if (s->draining && status->read >= segment->slots[slot].drain_target)
+    if (s->env.phase >= SOURCE_DRAINS && status->read >= segment->slots[slot].drain_target)
         return 0;
     if (!has_room(s)) {
         s->stalled = true;
@@ -164,7 +166,7 @@ static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t s
             continue;
         }
         shmring_reader_unread(segment->reader, slot, &view);
-        log_cause(s->log, LOG_ERROR, "no_memory", "no memory for spans; they wait in their rings");
+        log_cause(s->env.log, LOG_ERROR, "no_memory", "no memory for spans; they wait in their rings");
         s->stalled = true;
         break;
     }

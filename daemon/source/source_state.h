@@ -13,26 +13,21 @@
 #include "ring/segments.h"
 #include "ring/totals.h"
 #include "source.h"
+#include "source_env.h"
 #include "spool/spool.h"
 
 struct source {
-    uv_loop_t *loop;
-    const struct config *config;
-    struct stats *stats;
-    struct log *log;
-    struct exporter *exporter;
+    struct source_env env;
     struct ring_dir dir;
     uv_timer_t timer; /* the next pass, when there is time until then */
     uv_idle_t again;  /* the next pass at once */
     uint64_t poll_ms;
     uint64_t last_pass_ns;
     uint64_t filled; /* in the pass under way: see struct poll_look */
-    bool draining;
-    bool pressed; /* more than a quarter of some ring has been read and is not released */
-    bool stalled; /* the last pass left data behind because the exporter had no room */
+    bool pressed;    /* more than a quarter of some ring has been read and is not released */
+    bool stalled;    /* the last pass left data behind because the exporter had no room */
     struct segments segments;
     struct shmring_window *window;
-    struct batch_pool *pool;
     struct batch *open;
     struct totals totals;
     struct losses losses;
@@ -47,11 +42,9 @@ struct source {
     bool spool_takes;                /* more: it is not only emptied */
     bool spool_refuses;              /* in this pass, whatever it is asked to take */
     bool spooling;                   /* there are spans in the spool, and the log says so */
-    bool resting;                    /* at the end: everything goes to the spool */
-    bool closing;
-    struct buf restored; /* struct source_restored[]: claims of segments not yet attached */
-    void *released;      /* tsearch(3) tree of struct source_released, while the spool is opened */
-    size_t retired_seen; /* first of totals.retired whose files are there */
+    struct buf restored;             /* struct source_restored[]: claims of segments not yet attached */
+    void *released;                  /* tsearch(3) tree of struct source_released, while the spool is opened */
+    size_t retired_seen;             /* first of totals.retired whose files are there */
     void (*closed_cb)(void *user);
     void *closed_user;
 };
