@@ -241,6 +241,12 @@ void source_spool_figures(const struct source *s, struct stats_snapshot *out)
 
 /* ---- start ---- */
 
+static int on_claim(void *user, struct spool_record *record, const struct spool_claim *claim)
+{
+    struct source *s = user;
+    return restore_claim(&s->restore, record, claim);
+}
+
 static void on_committed(void *user, struct spool_record *record)
 {
     const struct source *s = user;
@@ -265,7 +271,7 @@ static int open_spool(struct source *s, const struct spool_place *place)
     static const struct spool_callbacks callbacks = {
         .written_cb = on_written,
         .read_cb = source_replay_read,
-        .claim_cb = source_restore_claim,
+        .claim_cb = on_claim,
         .retire_cb = on_retire,
         .forget_cb = on_forget,
         .retired_cb = on_retired,
@@ -303,7 +309,7 @@ int source_spool_start(struct source *s)
     }
     place.named = place.named && place.max_bytes > 0;
     err = open_spool(s, &place);
-    source_restore_opened(s, !err);
+    restore_opened(&s->restore, err ? NULL : s->spool);
     if (err && !place.named) {
         log_line(s->env.log, LOG_ERROR, "no spool: %s cannot be used: %s; aistraced.spool.dir names another place",
                  place.path, strerror(-err));

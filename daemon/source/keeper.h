@@ -44,20 +44,4 @@ void source_replay_read(void *user, struct spool_record *record, struct buf *req
 void source_replay_ended(struct source *source, bool replay, const struct batch_outcome *outcome); /* of any batch */
 void source_replay_stop(struct source *source);                                                    /* at the end */
 
-/* ---- restore.c: what a former daemon has written and not released ---- */
-
-int source_restore_claim(void *user, struct spool_record *record, const struct spool_claim *claim); /* claim_cb */
-
-void source_restore_opened(struct source *source, bool whole); /* no more claims will be told; not whole: nor count */
-
-/* For a segment just opened. -> 0 or -ENOMEM: nothing has changed. */
-int source_restore_attach(struct source *source, struct segment *segment);
-
-/* Passes over what the spool has, if reading has come to it. -> false: no memory, nothing may be read now */
-bool source_restore_skip(struct source *source, struct segment *segment, uint32_t slot);
-
-void source_restore_drop(struct source *source, struct segment_slot *slot); /* of a slot quarantined, or closed */
-void source_restore_forget_gone(struct source *source); /* what segments since gone had in the spool */
-void source_restore_free(struct source *source);
-
 #endif

@@ -1,25 +1,20 @@
-/* SPDX-License-Identifier: MIT
- *
- * A daemon that died between writing a batch to the spool and committing the rings' ledgers leaves spans that are in
- * both. The spool answers for them: its claims at or beyond a ring's released position are passed over when reading
- * comes to them, and released as spooled.
- */
+/* SPDX-License-Identifier: MIT */
+#include "restore.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "keeper.h"
-#include "source_state.h"
-
-struct source_restored {
+struct restored_claim {
     struct spool_record *record;
     struct spool_claim claim;
 };
 
-/* A segment of which the spool has claims. The most are of long ago: only those it has not released are kept. */
-struct source_released {
+/* How far a segment that the spool has claims of has been released. Most claims are of long ago: only those that are not
+ * released are kept. */
+struct released_positions {
     uint8_t instance[16];
     bool present;
     uint32_t slot_count; /* 0: not known */
@@ -29,7 +24,7 @@ struct source_released {
     } slots[];
 };
 
-struct source_presence { /* of the segment last asked about */
+struct presence { /* of the segment last asked about */
     uint8_t instance[16];
     bool known;
     bool present;
@@ -40,7 +35,7 @@ static int by_instance(const void *a, const void *b)
     return memcmp(a, b, 16);
 }
 
-static void note_positions(struct source_released *released, const struct shmring_reader *reader)
+static void note_positions(struct released_positions *released, const struct shmring_reader *reader)
 {
     for (uint32_t i = 0; i < released->slot_count; i++) {
         const struct shmring_slot_status *status = shmring_reader_slot(reader, i);
@@ -49,16 +44,16 @@ static void note_positions(struct source_released *released, const struct shmrin
     }
 }
 
-static struct source_released *learn(struct source *s, const uint8_t instance[16])
+static struct released_positions *learn(struct restore *restore, const uint8_t instance[16])
 {
     char name[SHMRING_NAME_BYTES];
     struct shmring_reader *reader = NULL;
-    bool present = segments_awaited(&s->segments, instance);
+    bool present = segments_awaited(restore->segments, instance);
     shmring_instance_name(instance, name);
-    if (present && shmring_reader_open(s->dir.fd, name, &reader) != 0)
+    if (present && shmring_reader_open(restore->segments->dir->fd, name, &reader) != 0)
         reader = NULL; /* whatever it is: the segment is looked at again when it is attached */
     uint32_t slots = reader ? shmring_reader_slots(reader) : 0;
-    struct source_released *released = calloc(1, sizeof(*released) + slots * sizeof(*released->slots));
+    struct released_positions *released = calloc(1, sizeof(*released) + slots * sizeof(*released->slots));
     if (released) {
         memcpy(released->instance, instance, 16);
         released->present = present;
@@ -66,53 +61,53 @@ static struct source_released *learn(struct source *s, const uint8_t instance[16
         note_positions(released, reader);
     }
     shmring_reader_close(reader);
-    if (released && !tsearch(released, &s->released, by_instance)) {
+    if (released && !tsearch(released, &restore->positions, by_instance)) {
         free(released);
         return NULL;
     }
     return released;
 }
 
-static bool is_released(const struct source_released *released, const struct spool_claim *claim)
+static bool is_released(const struct released_positions *released, const struct spool_claim *claim)
 {
     return claim->slot < released->slot_count && released->slots[claim->slot].known &&
            (int64_t)(claim->end - released->slots[claim->slot].cpos) <= 0;
 }
 
-int source_restore_claim(void *user, struct spool_record *record, const struct spool_claim *claim)
+int restore_claim(struct restore *restore, struct spool_record *record, const struct spool_claim *claim)
 {
-    struct source *s = user;
-    struct source_restored restored = {record, *claim};
-    struct source_released *const *found = tfind(claim->instance, &s->released, by_instance);
-    const struct source_released *released = found ? *found : learn(s, claim->instance);
+    struct restored_claim restored = {record, *claim};
+    struct released_positions *const *found = tfind(claim->instance, &restore->positions, by_instance);
+    const struct released_positions *released = found ? *found : learn(restore, claim->instance);
     if (!released)
         return -ENOMEM;
     if (!released->present || is_released(released, claim))
         return 0;
-    int err = buf_append(&s->restored, &restored, sizeof(restored));
+    int err = buf_append(&restore->claims, &restored, sizeof(restored));
     return err ? err : 1;
 }
 
-void source_restore_opened(struct source *s, bool whole)
+void restore_opened(struct restore *restore, struct spool *spool)
 {
-    tdestroy(s->released, free);
-    s->released = NULL;
-    if (!whole)
-        buf_done(&s->restored);
+    restore->spool = spool;
+    tdestroy(restore->positions, free);
+    restore->positions = NULL;
+    if (!spool)
+        buf_done(&restore->claims);
 }
 
 /* The last takes its place. */
-static void forget(struct source *s, struct source_restored *restored)
+static void forget(struct restore *restore, struct restored_claim *restored)
 {
-    s->restored.len -= sizeof(*restored);
-    *restored = *(const struct source_restored *)(s->restored.data + s->restored.len);
-    if (s->restored.len == 0)
-        buf_done(&s->restored);
+    restore->claims.len -= sizeof(*restored);
+    *restored = *(const struct restored_claim *)(restore->claims.data + restore->claims.len);
+    if (restore->claims.len == 0)
+        buf_done(&restore->claims);
 }
 
-static size_t count(const struct source *s)
+static size_t count(const struct restore *restore)
 {
-    return s->restored.len / sizeof(struct source_restored);
+    return restore->claims.len / sizeof(struct restored_claim);
 }
 
 static uint64_t records_of(const struct segment_skip *skip)
@@ -121,7 +116,7 @@ static uint64_t records_of(const struct segment_skip *skip)
 }
 
 /* Does the segment's ring still have the interval, and the spool its spans? */
-static bool is_held_twice(struct source *s, struct segment *segment, const struct source_restored *restored)
+static bool is_held_twice(const struct restore *restore, struct segment *segment, const struct restored_claim *restored)
 {
     const struct spool_claim *claim = &restored->claim;
     if (claim->slot >= shmring_reader_slots(segment->reader))
@@ -131,11 +126,11 @@ static bool is_held_twice(struct source *s, struct segment *segment, const struc
         return false;
     if (spool_check(restored->record) == 0)
         return true;
-    spool_disown(s->spool, restored->record); /* the ring has them, and they are read from there */
+    spool_disown(restore->spool, restored->record); /* the ring has them, and they are read from there */
     return false;
 }
 
-static struct segment_skip skip_of(const struct source_restored *restored)
+static struct segment_skip skip_of(const struct restored_claim *restored)
 {
     const struct spool_claim *claim = &restored->claim;
     struct segment_skip skip = {
@@ -146,70 +141,71 @@ static struct segment_skip skip_of(const struct source_restored *restored)
     return skip;
 }
 
-int source_restore_attach(struct source *s, struct segment *segment)
+int restore_attach(struct restore *restore, struct segment *segment)
 {
     const uint8_t *instance = shmring_reader_header(segment->reader)->instance;
-    struct source_restored *all = (void *)s->restored.data;
+    struct restored_claim *all = (void *)restore->claims.data;
     size_t matching = 0;
-    for (size_t i = 0; i < count(s); i++)
+    for (size_t i = 0; i < count(restore); i++)
         matching += memcmp(all[i].claim.instance, instance, 16) == 0;
     if (matching == 0)
         return 0;
     struct segment_skip *skip = segment->all_skips = calloc(matching, sizeof(*skip));
     if (!skip)
         return -ENOMEM;
-    for (size_t i = count(s); i > 0; i--) {
-        struct source_restored *restored = &all[i - 1];
+    for (size_t i = count(restore); i > 0; i--) {
+        struct restored_claim *restored = &all[i - 1];
         if (memcmp(restored->claim.instance, instance, 16) != 0)
             continue;
-        if (is_held_twice(s, segment, restored)) {
+        if (is_held_twice(restore, segment, restored)) {
             *skip = skip_of(restored);
             segment_add_skip(segment, restored->claim.slot, skip++);
         } else {
             spool_claim_committed(restored->record);
         }
-        forget(s, restored);
+        forget(restore, restored);
     }
     return 0;
 }
 
 /* Neighbours are mostly of the same segment: the last answer is kept. */
-static bool is_still_present(const struct source *s, const uint8_t instance[16], struct source_presence *last)
+static bool is_still_present(const struct restore *restore, const uint8_t instance[16], struct presence *last)
 {
     if (!last->known || memcmp(instance, last->instance, 16) != 0)
-        last->present = segments_awaited(&s->segments, instance);
+        last->present = segments_awaited(restore->segments, instance);
     memcpy(last->instance, instance, 16);
     last->known = true;
     return last->present;
 }
 
-void source_restore_forget_gone(struct source *s)
+void restore_forget_gone(struct restore *restore)
 {
-    struct source_restored *all = (void *)s->restored.data;
-    struct source_presence last = {.known = false};
-    for (size_t i = count(s); i > 0; i--) {
-        if (is_still_present(s, all[i - 1].claim.instance, &last))
+    struct restored_claim *all = (void *)restore->claims.data;
+    struct presence last = {.known = false};
+    for (size_t i = count(restore); i > 0; i--) {
+        if (is_still_present(restore, all[i - 1].claim.instance, &last))
             continue;
         spool_claim_committed(all[i - 1].record);
-        forget(s, &all[i - 1]);
+        forget(restore, &all[i - 1]);
     }
 }
 
 /* ---- while reading ---- */
 
-void source_restore_drop(struct source *s, struct segment_slot *slot)
+void restore_drop(const struct restore *restore, struct segment_slot *slot)
 {
     for (; slot->skips; slot->skips = slot->skips->next)
-        if (s->env.phase < SOURCE_CLOSES)
+        if (restore->env->phase < SOURCE_CLOSES)
             spool_claim_committed(slot->skips->record);
 }
 
 /* A claim as if this daemon had read and spooled it. -> 0; -ENOMEM; or as shmring_reader_skip */
-static int pass_over(struct source *s, struct segment *segment, uint32_t slot, const struct segment_skip *skip)
+static int pass_over(const struct restore *restore, struct segment *segment, uint32_t slot,
+                     const struct segment_skip *skip)
 {
     struct batch_limits none = {0};
     struct batch *batch;
-    int err = batch_open(s->env.pool, &none, 0, &batch);
+    int err = batch_open(restore->env->pool, &none, 0, &batch);
     if (err)
         return err;
     err = shmring_reader_skip(segment->reader, slot, skip->begin, skip->end, records_of(skip));
@@ -230,17 +226,17 @@ static int pass_over(struct source *s, struct segment *segment, uint32_t slot, c
     return err;
 }
 
-bool source_restore_skip(struct source *s, struct segment *segment, uint32_t slot)
+bool restore_skip(const struct restore *restore, struct segment *segment, uint32_t slot)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
     for (struct segment_skip *skip; (skip = segment->slots[slot].skips);) {
         if ((int64_t)(status->read - skip->begin) < 0)
             return true;
-        int err = pass_over(s, segment, slot, skip);
+        int err = pass_over(restore, segment, slot, skip);
         if (err == -ENOMEM || err == -EBADMSG)
             return err == -EBADMSG;
         if (err) {
-            log_cause(s->env.log, LOG_ERROR, "spool_claim",
+            log_cause(restore->env->log, LOG_ERROR, "spool_claim",
                       "segment %s slot %" PRIu32 ": bytes %" PRIu64 " to %" PRIu64
                       " cannot be in the spool, as it says; their spans may arrive twice",
                       segment->name, slot, skip->begin, skip->end);
@@ -251,7 +247,7 @@ bool source_restore_skip(struct source *s, struct segment *segment, uint32_t slo
     return true;
 }
 
-void source_restore_free(struct source *s)
+void restore_done(struct restore *restore)
 {
-    buf_done(&s->restored);
+    buf_done(&restore->claims);
 }

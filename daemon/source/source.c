@@ -69,7 +69,7 @@ void source_schedule(struct source *s, uint64_t ms)
 static void free_source(struct source *s)
 {
     segments_done(&s->segments);
-    source_restore_free(s);
+    restore_done(&s->restore);
     shmring_window_free(s->window);
     batch_pool_free(s->env.pool);
     totals_done(&s->totals);
@@ -82,7 +82,7 @@ static void free_source(struct source *s)
 static int on_attach(void *user, struct segment *segment)
 {
     struct source *s = user;
-    int err = source_restore_attach(s, segment);
+    int err = restore_attach(&s->restore, segment);
     if (!err)
         s->poll_ms = POLL_PACE_MIN_MS; /* its producer is about to write */
     return err;
@@ -90,7 +90,8 @@ static int on_attach(void *user, struct segment *segment)
 
 static void on_slot_lost(void *user, struct segment_slot *slot)
 {
-    source_restore_drop(user, slot);
+    struct source *s = user;
+    restore_drop(&s->restore, slot);
 }
 
 static void on_wake(void *user, uint64_t within_ms)
@@ -109,7 +110,7 @@ static void tell_losses(struct source *s)
 static void on_tick(void *user)
 {
     struct source *s = user;
-    source_restore_forget_gone(s);
+    restore_forget_gone(&s->restore);
     tell_losses(s);
     log_flush(s->env.log, false);
 }
@@ -149,6 +150,7 @@ int source_open(uv_loop_t *loop, const struct config *config, struct stats *stat
     }
     s->env = (struct source_env){.loop = loop, .config = config, .stats = stats, .log = log};
     s->poll_ms = POLL_PACE_MIN_MS;
+    s->restore = (struct restore){.env = &s->env, .segments = &s->segments};
     s->segments = (struct segments){.loop = loop,
                                     .stats = stats,
                                     .log = log,

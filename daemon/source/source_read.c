@@ -152,7 +152,7 @@ static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t s
         return 0;
     }
     uint64_t begin = status->read;
-    if (!source_restore_skip(s, segment, slot)) {
+    if (!restore_skip(&s->restore, segment, slot)) {
         s->stalled = true;
         return 0;
     }

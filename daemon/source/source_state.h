@@ -9,6 +9,7 @@
 #include "keeper.h"
 #include "losses.h"
 #include "poll_pace.h"
+#include "restore.h"
 #include "ring/ring_dir.h"
 #include "ring/segments.h"
 #include "ring/totals.h"
@@ -27,6 +28,7 @@ struct source {
     bool pressed;    /* more than a quarter of some ring has been read and is not released */
     bool stalled;    /* the last pass left data behind because the exporter had no room */
     struct segments segments;
+    struct restore restore;
     struct shmring_window *window;
     struct batch *open;
     struct totals totals;
@@ -42,8 +44,6 @@ struct source {
     bool spool_takes;                /* more: it is not only emptied */
     bool spool_refuses;              /* in this pass, whatever it is asked to take */
     bool spooling;                   /* there are spans in the spool, and the log says so */
-    struct buf restored;             /* struct source_restored[]: claims of segments not yet attached */
-    void *released;                  /* tsearch(3) tree of struct source_released, while the spool is opened */
     size_t retired_seen;             /* first of totals.retired whose files are there */
     void (*closed_cb)(void *user);
     void *closed_user;
