@@ -141,14 +141,14 @@ static void on_written(void *user, struct batch *batch, struct spool_record *rec
     else if (!stay->with_exporter)
         end_record(s, batch, &(struct batch_outcome){.returned = true});
     released(s);
-    source_replay(s);
+    replay_send(&s->replay);
 }
 
 void source_spool_settle(struct source *s, struct batch *batch, const struct batch_outcome *outcome)
 {
     struct batch_stay *stay = batch_stay(batch);
     stay->with_exporter = false;
-    source_replay_ended(s, stay->replay, outcome);
+    replay_note_end(&s->replay, stay->replay, outcome);
     if (stay->record) {
         end_record(s, batch, outcome);
     } else if (stay->writing && !outcome->returned && !spool_unwrite(s->spool, batch)) {
@@ -161,7 +161,22 @@ void source_spool_settle(struct source *s, struct batch *batch, const struct bat
     }
     if (s->stalled)
         source_schedule(s, 0);
-    source_replay(s);
+    replay_send(&s->replay);
+}
+
+/* Takes back what it sends from the spool; what is on the wire stays there until its attempt ends. */
+void source_stop_replay(struct source *s)
+{
+    struct batch *next = s->env.exporter ? exporter_oldest(s->env.exporter) : NULL;
+    for (struct batch *batch; (batch = next);) {
+        next = exporter_next(batch);
+        if (!batch_stay(batch)->replay)
+            continue;
+        if (exporter_withdraw(s->env.exporter, batch))
+            source_spool_settle(s, batch, &(struct batch_outcome){.returned = true});
+        else
+            exporter_mark_spooled(batch);
+    }
 }
 
 /* ---- the totals ---- */
@@ -241,6 +256,12 @@ void source_spool_figures(const struct source *s, struct stats_snapshot *out)
 
 /* ---- start ---- */
 
+static void on_read(void *user, struct spool_record *record, struct buf *request, int err)
+{
+    struct source *s = user;
+    replay_read(&s->replay, record, request, err);
+}
+
 static int on_claim(void *user, struct spool_record *record, const struct spool_claim *claim)
 {
     struct source *s = user;
@@ -270,7 +291,7 @@ static int open_spool(struct source *s, const struct spool_place *place)
 {
     static const struct spool_callbacks callbacks = {
         .written_cb = on_written,
-        .read_cb = source_replay_read,
+        .read_cb = on_read,
         .claim_cb = on_claim,
         .retire_cb = on_retire,
         .forget_cb = on_forget,
@@ -294,11 +315,9 @@ static int open_spool(struct source *s, const struct spool_place *place)
     return 0;
 }
 
-int source_spool_start(struct source *s)
+static int start_spool(struct source *s)
 {
     struct spool_place place;
-    if (!s->env.config->spool_dir)
-        return 0;
     int err = spool_place_find(s->env.config, getenv("STATE_DIRECTORY"), &place);
     if (err)
         return err;
@@ -309,12 +328,19 @@ int source_spool_start(struct source *s)
     }
     place.named = place.named && place.max_bytes > 0;
     err = open_spool(s, &place);
-    restore_opened(&s->restore, err ? NULL : s->spool);
     if (err && !place.named) {
         log_line(s->env.log, LOG_ERROR, "no spool: %s cannot be used: %s; aistraced.spool.dir names another place",
                  place.path, strerror(-err));
         err = 0;
     }
     free(place.path);
+    return err;
+}
+
+int source_spool_start(struct source *s)
+{
+    int err = s->env.config->spool_dir ? start_spool(s) : 0;
+    restore_opened(&s->restore, s->spool);
+    replay_init(&s->replay, &s->env, s->spool);
     return err;
 }

@@ -29,6 +29,7 @@ void source_spool_send(struct source *source, struct batch *batch); /* a batch j
 bool source_spool_put(struct source *source, struct batch *batch);
 
 void source_spool_settle(struct source *source, struct batch *batch, const struct batch_outcome *outcome);
+void source_stop_replay(struct source *source);
 void source_spool_figures(const struct source *source, struct stats_snapshot *out); /* after all segments' */
 void source_spool_tidy(struct source *source);                                      /* after the ledgers */
 
@@ -36,12 +37,5 @@ void source_spool_tidy(struct source *source);                                  
 
 void source_pressure_relieve(struct source *source); /* after a pass */
 void source_pressure_overtaken(struct source *source, const struct batch *by);
-
-/* ---- replay.c ---- */
-
-void source_replay(struct source *source); /* sends the oldest records, within their share */
-void source_replay_read(void *user, struct spool_record *record, struct buf *request, int err);    /* spool's read_cb */
-void source_replay_ended(struct source *source, bool replay, const struct batch_outcome *outcome); /* of any batch */
-void source_replay_stop(struct source *source);                                                    /* at the end */
 
 #endif

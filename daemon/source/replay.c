@@ -1,18 +1,11 @@
-/* SPDX-License-Identifier: MIT
- *
- * The spool's records on their way to the endpoint, oldest first, beside what is read from the rings. One at a time
- * until the endpoint has taken one, then twice as many with each batch it takes; at most half of max_in_flight while
- * batches from the rings are there as well. While nothing answers those probe the endpoint, and only without them a
- * record does. Where answers fail now and then, a record in backoff makes place for the next: else an endpoint that
- * refuses most attempts would get no more than one record in so many backoffs, and the spool would fill.
- */
+/* SPDX-License-Identifier: MIT */
+#include "replay.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "batch/delivery.h"
-#include "keeper.h"
-#include "source_state.h"
 
 enum {
     READ_TRIES = 3,
@@ -22,11 +15,11 @@ enum {
 };
 
 /* Of the records with the exporter those that are not in backoff, and the bytes of those that are. */
-static size_t under_way(const struct source *s, size_t *backoff_bytes)
+static size_t under_way(const struct replay *replay, size_t *backoff_bytes)
 {
     size_t count = 0;
     *backoff_bytes = 0;
-    struct batch *batch = s->replays > 0 ? exporter_oldest(s->env.exporter) : NULL;
+    struct batch *batch = replay->held > 0 ? exporter_oldest(replay->env->exporter) : NULL;
     for (; batch; batch = exporter_next(batch)) {
         if (!batch_stay(batch)->replay)
             continue;
@@ -38,86 +31,76 @@ static size_t under_way(const struct source *s, size_t *backoff_bytes)
     return count;
 }
 
-static bool has_place(const struct source *s)
+static bool has_place(const struct replay *replay)
 {
-    size_t live = exporter_held(s->env.exporter) - s->replays;
-    size_t most = s->env.config->max_in_flight;
-    size_t backoff_bytes, count = under_way(s, &backoff_bytes);
-    if (exporter_away(s->env.exporter))
-        return live == 0 && s->replays == 0;
+    size_t live = exporter_held(replay->env->exporter) - replay->held;
+    size_t most = replay->env->config->max_in_flight;
+    size_t backoff_bytes, count = under_way(replay, &backoff_bytes);
+    if (exporter_away(replay->env->exporter))
+        return live == 0 && replay->held == 0;
     if (live > 0)
         most = most > 1 ? most / 2 : 1;
-    return count < (s->replay_window < most ? s->replay_window : most) && backoff_bytes < BACKOFF_BYTES_MAX;
+    return count < (replay->window < most ? replay->window : most) && backoff_bytes < BACKOFF_BYTES_MAX;
 }
 
-static bool may_send(const struct source *s)
+static bool may_send(const struct replay *replay)
 {
-    return s->env.exporter && s->env.config->enabled && s->env.phase == SOURCE_WORKS;
+    return replay->env->exporter && replay->env->config->enabled && replay->env->phase == SOURCE_WORKS;
 }
 
-void source_replay(struct source *s)
+void replay_init(struct replay *replay, const struct source_env *env, struct spool *spool)
 {
-    if (!s->spool || !may_send(s))
+    *replay = (struct replay){.env = env, .spool = spool, .window = 1};
+}
+
+void replay_send(struct replay *replay)
+{
+    if (!replay->spool || !may_send(replay))
         return;
-    if (exporter_trouble(s->env.exporter))
-        s->replay_window = 1;
-    if (spool_reading(s->spool) || uv_now(s->env.loop) < s->replay_retry_ms || !has_place(s))
+    if (exporter_trouble(replay->env->exporter))
+        replay->window = 1;
+    if (spool_reading(replay->spool) || uv_now(replay->env->loop) < replay->retry_ms || !has_place(replay))
         return;
-    struct spool_record *record = spool_take(s->spool);
-    if (record && spool_read(s->spool, record) != 0)
+    struct spool_record *record = spool_take(replay->spool);
+    if (record && spool_read(replay->spool, record) != 0)
         spool_return(record);
 }
 
 /* What is damaged stays so; a disk that fails may do so once. */
-static void not_read(struct source *s, struct spool_record *record, int err)
+static void not_read(struct replay *replay, struct spool_record *record, int err)
 {
-    if (err != -EBADMSG && ++s->read_failures < READ_TRIES) {
-        s->replay_retry_ms = uv_now(s->env.loop) + READ_RETRY_MS;
+    if (err != -EBADMSG && ++replay->failures < READ_TRIES) {
+        replay->retry_ms = uv_now(replay->env->loop) + READ_RETRY_MS;
         spool_return(record);
         return;
     }
-    s->read_failures = 0;
-    log_cause(s->env.log, LOG_ERROR, "spool_read",
+    replay->failures = 0;
+    log_cause(replay->env->log, LOG_ERROR, "spool_read",
               "a batch of %" PRIu32 " spans in the spool cannot be read: %s; counted as lost",
               spool_record_spans(record), err == -EBADMSG ? "it is damaged" : strerror(-err));
-    spool_settle(s->spool, record, &(struct batch_outcome){.reason = DROP_SPOOL_CORRUPT});
+    spool_settle(replay->spool, record, &(struct batch_outcome){.reason = DROP_SPOOL_CORRUPT});
 }
 
-void source_replay_read(void *user, struct spool_record *record, struct buf *request, int err)
+void replay_read(struct replay *replay, struct spool_record *record, struct buf *request, int err)
 {
-    struct source *s = user;
     struct batch *batch;
     if (err) {
-        not_read(s, record, err);
-    } else if (!may_send(s) || batch_load(s->env.pool, request, spool_record_spans(record), &batch) != 0) {
+        not_read(replay, record, err);
+    } else if (!may_send(replay) || batch_load(replay->env->pool, request, spool_record_spans(record), &batch) != 0) {
         spool_return(record);
         return;
     } else {
         *batch_stay(batch) = (struct batch_stay){.record = record, .replay = true, .with_exporter = true};
-        s->replays++;
-        s->read_failures = 0;
-        exporter_submit(s->env.exporter, batch);
+        replay->held++;
+        replay->failures = 0;
+        exporter_submit(replay->env->exporter, batch);
     }
-    source_replay(s);
+    replay_send(replay);
 }
 
-void source_replay_ended(struct source *s, bool replay, const struct batch_outcome *outcome)
+void replay_note_end(struct replay *replay, bool was_replay, const struct batch_outcome *outcome)
 {
-    s->replays -= replay;
-    if (outcome->exported && s->replay_window < s->env.config->max_in_flight)
-        s->replay_window *= 2;
-}
-
-void source_replay_stop(struct source *s)
-{
-    struct batch *next = s->env.exporter ? exporter_oldest(s->env.exporter) : NULL;
-    for (struct batch *batch; (batch = next);) {
-        next = exporter_next(batch);
-        if (!batch_stay(batch)->replay)
-            continue;
-        if (exporter_withdraw(s->env.exporter, batch))
-            source_spool_settle(s, batch, &(struct batch_outcome){.returned = true});
-        else
-            exporter_mark_spooled(batch);
-    }
+    replay->held -= was_replay;
+    if (outcome->exported && replay->window < replay->env->config->max_in_flight)
+        replay->window *= 2;
 }

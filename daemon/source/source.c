@@ -27,7 +27,7 @@ static void turn(struct source *s)
     segments_release(s->env.pool);
     segments_dismiss(&s->segments);
     source_spool_tidy(s);
-    source_replay(s);
+    replay_send(&s->replay);
 
     s->poll_ms = poll_pace_next(s->poll_ms, &look);
     if (more && !s->stalled) {
@@ -160,7 +160,6 @@ int source_open(uv_loop_t *loop, const struct config *config, struct stats *stat
                                     .user = s,
                                     .settings = settings_of(config)};
     s->last_pass_ns = uv_hrtime();
-    s->replay_window = 1;
     err = load_totals(s);
     if (!err)
         err = shmring_window_new(SOURCE_WINDOW_BYTES, &s->window);
@@ -203,7 +202,7 @@ void source_reconfigure(struct source *s, const struct config *fresh)
     struct segments_settings settings = settings_of(fresh);
     segments_publish(&s->segments, &settings);
     if (!fresh->enabled)
-        source_replay_stop(s);
+        source_stop_replay(s);
     source_schedule(s, 0);
 }
 
@@ -216,7 +215,7 @@ void source_drain(struct source *s)
 {
     s->env.phase = SOURCE_DRAINS;
     segments_set_drain_targets(&s->segments);
-    source_replay_stop(s);
+    source_stop_replay(s);
     source_schedule(s, 0);
 }
 

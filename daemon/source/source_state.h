@@ -9,6 +9,7 @@
 #include "keeper.h"
 #include "losses.h"
 #include "poll_pace.h"
+#include "replay.h"
 #include "restore.h"
 #include "ring/ring_dir.h"
 #include "ring/segments.h"
@@ -29,6 +30,7 @@ struct source {
     bool stalled;    /* the last pass left data behind because the exporter had no room */
     struct segments segments;
     struct restore restore;
+    struct replay replay;
     struct shmring_window *window;
     struct batch *open;
     struct totals totals;
@@ -37,10 +39,6 @@ struct source {
     struct spool *spool;             /* NULL: none */
     struct batch *oldest, *youngest; /* sealed, and their spans nowhere else yet */
     size_t stays;                    /* their number */
-    size_t replays;                  /* records with the exporter */
-    size_t replay_window;            /* how many may be */
-    uint64_t replay_retry_ms;        /* none before */
-    unsigned read_failures;          /* of the spool, one after the other */
     bool spool_takes;                /* more: it is not only emptied */
     bool spool_refuses;              /* in this pass, whatever it is asked to take */
     bool spooling;                   /* there are spans in the spool, and the log says so */
