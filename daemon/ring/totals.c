@@ -250,21 +250,37 @@ int totals_retire(struct totals *totals, int dir_fd, uint64_t id, const struct s
     return err;
 }
 
-bool totals_retired(const struct totals *totals, uint64_t id)
+bool totals_retired(struct totals *totals, uint64_t id)
 {
-    for (size_t i = 0; i < totals->retired_count; i++)
-        if (totals->retired[i] == id)
-            return true;
+    uint64_t *ids = totals->retired;
+    for (size_t i = 0; i < totals->retired_count; i++) {
+        if (ids[i] != id)
+            continue;
+        if (i >= totals->retired_asked) {
+            ids[i] = ids[totals->retired_asked];
+            ids[totals->retired_asked++] = id;
+        }
+        return true;
+    }
     return false;
+}
+
+void totals_keep_retired(struct totals *totals)
+{
+    totals->retired_count = totals->retired_asked;
 }
 
 void totals_forget_retired(struct totals *totals, uint64_t id)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < totals->retired_count; i++)
-        if (totals->retired[i] != id)
-            totals->retired[kept++] = totals->retired[i];
+    size_t kept = 0, asked = 0;
+    for (size_t i = 0; i < totals->retired_count; i++) {
+        if (totals->retired[i] == id)
+            continue;
+        asked += i < totals->retired_asked;
+        totals->retired[kept++] = totals->retired[i];
+    }
     totals->retired_count = kept;
+    totals->retired_asked = asked;
 }
 
 void totals_unlinked(struct totals *totals, const char *instance)

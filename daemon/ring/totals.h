@@ -24,6 +24,7 @@ struct totals {
     struct shmring_counts spool; /* of spans that went through files of the spool since emptied */
     uint64_t *retired;           /* ids of such files that may still be there as they were */
     size_t retired_count;
+    size_t retired_asked; /* the first so many are known to be there: see totals_keep_retired */
 };
 
 /* Reads the state file of the ring directory. No file: all zero. -> -EBADMSG when it is damaged or another user's (out
@@ -40,8 +41,12 @@ int totals_note(struct totals *totals, int dir_fd, const char *instance);
 /* The same for a file of the spool, with what became of its spans: id and outcome get into the file together, or not at
  * all. */
 int totals_retire(struct totals *totals, int dir_fd, uint64_t id, const struct shmring_counts *outcome);
-bool totals_retired(const struct totals *totals, uint64_t id);
 void totals_forget_retired(struct totals *totals, uint64_t id); /* there is no such file any more */
+
+/* For the start, when every file that is there is asked about: true for one that is noted, which is then known to be
+ * there. Keeping forgets those that nobody has asked about; the state file does when it is next written. */
+bool totals_retired(struct totals *totals, uint64_t id);
+void totals_keep_retired(struct totals *totals);
 
 /* The noted segment is unlinked; the file forgets it when it is next written. */
 void totals_unlinked(struct totals *totals, const char *instance);

@@ -122,6 +122,25 @@ TEST(file_of_the_spool_is_retired_with_its_counts)
     totals_done(&totals);
 }
 
+TEST(retired_files_that_nobody_asks_about_are_forgotten)
+{
+    struct totals totals = {0};
+    struct shmring_counts none = {0};
+    for (uint64_t id = 1; id <= 5; id++)
+        ck_assert_int_eq(totals_retire(&totals, dir_fd, id, &none), 0);
+    ck_assert(totals_retired(&totals, 4));
+    ck_assert(totals_retired(&totals, 2));
+    ck_assert(totals_retired(&totals, 4));
+    ck_assert(totals_retired(&totals, 5));
+    ck_assert(!totals_retired(&totals, 6));
+    totals_forget_retired(&totals, 2);
+    totals_keep_retired(&totals);
+    ck_assert_uint_eq(totals.retired_count, 2);
+    ck_assert(totals_retired(&totals, 4));
+    ck_assert(totals_retired(&totals, 5));
+    totals_done(&totals);
+}
+
 TEST(file_that_cannot_be_retired_changes_nothing)
 {
     struct totals totals = {.spool = {.exported = 2}};
