@@ -6,174 +6,177 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "source_state.h"
 #include "spool/spool_place.h"
 
 enum { LEAST_BYTES = 128 << 10 }; /* a spool below is none */
 
 /* ---- batches that are sealed and whose spans are nowhere else, by age ---- */
 
-static void stay_append(struct source *s, struct batch *batch)
+static void stay_append(struct keeper *keeper, struct batch *batch)
 {
     struct batch_stay *stay = batch_stay(batch);
-    *stay = (struct batch_stay){.older = s->youngest};
-    *(s->youngest ? &batch_stay(s->youngest)->younger : &s->oldest) = batch;
-    s->youngest = batch;
-    s->stays++;
+    *stay = (struct batch_stay){.older = keeper->youngest};
+    *(keeper->youngest ? &batch_stay(keeper->youngest)->younger : &keeper->oldest) = batch;
+    keeper->youngest = batch;
+    keeper->count++;
 }
 
-static void stay_remove(struct source *s, struct batch *batch)
+static void stay_remove(struct keeper *keeper, struct batch *batch)
 {
     struct batch_stay *stay = batch_stay(batch);
-    *(stay->older ? &batch_stay(stay->older)->younger : &s->oldest) = stay->younger;
-    *(stay->younger ? &batch_stay(stay->younger)->older : &s->youngest) = stay->older;
+    *(stay->older ? &batch_stay(stay->older)->younger : &keeper->oldest) = stay->younger;
+    *(stay->younger ? &batch_stay(stay->younger)->older : &keeper->youngest) = stay->older;
     stay->older = stay->younger = NULL;
-    s->stays--;
+    keeper->count--;
 }
 
-static void submit(struct source *s, struct batch *batch)
+static void submit(struct keeper *keeper, struct batch *batch)
 {
-    if (s->env.phase == SOURCE_CLOSES)
+    if (keeper->env->phase == SOURCE_CLOSES)
         return; /* its spans are in their rings */
     batch_stay(batch)->with_exporter = true;
-    exporter_submit(s->env.exporter, batch);
+    exporter_submit(keeper->env->exporter, batch);
 }
 
-void source_spool_send(struct source *s, struct batch *batch)
+void keeper_send(struct keeper *keeper, struct batch *batch)
 {
-    stay_append(s, batch);
-    if (s->env.phase < SOURCE_RESTS || !source_spool_put(s, batch))
-        submit(s, batch);
+    stay_append(keeper, batch);
+    if (keeper->env->phase < SOURCE_RESTS || !keeper_put(keeper, batch))
+        submit(keeper, batch);
 }
 
-static void released(struct source *s)
+/* Older batches wait behind this one's back. */
+static void note_overtaken(struct keeper *keeper, const struct batch *by)
 {
-    segments_release(s->env.pool);
-    if (s->stalled)
-        source_schedule(s, 0);
+    for (struct batch *batch = keeper->oldest; batch != by; batch = batch_stay(batch)->younger)
+        batch_stay(batch)->overtaken++;
 }
 
-static void finish(struct source *s, struct batch *batch, const struct batch_outcome *outcome)
+static void end_stay(struct keeper *keeper, struct batch *batch, const struct batch_outcome *outcome)
 {
-    source_pressure_overtaken(s, batch);
-    stay_remove(s, batch);
+    note_overtaken(keeper, batch);
+    stay_remove(keeper, batch);
     batch_finish(batch, outcome);
-    released(s);
 }
 
 /* ---- to the spool ---- */
 
-static void tell_refusal(struct source *s, int err)
+void keeper_ask_again(struct keeper *keeper)
+{
+    keeper->spool_refuses = false;
+}
+
+static void tell_refusal(struct keeper *keeper, int err)
 {
     if (err == -ENOSPC)
-        log_cause(s->env.log, LOG_WARN, "spool_full",
+        log_cause(keeper->env->log, LOG_WARN, "spool_full",
                   "the spool is full; spans wait in their rings until there is room, and programs drop what does not "
                   "fit there: aistraced.spool.max_bytes makes it larger");
     else if (err == -E2BIG)
-        log_cause(s->env.log, LOG_WARN, "spool_small",
+        log_cause(keeper->env->log, LOG_WARN, "spool_small",
                   "a batch does not fit into the spool; it waits in its rings: a larger aistraced.spool.max_bytes or "
                   "a smaller aistraced.max_batch_bytes helps");
     else if (err == -ENOMEM)
-        log_cause(s->env.log, LOG_ERROR, "no_memory", "no memory to spool a batch; trying again");
+        log_cause(keeper->env->log, LOG_ERROR, "no_memory", "no memory to spool a batch; trying again");
 }
 
-bool source_spool_put(struct source *s, struct batch *batch)
+bool keeper_put(struct keeper *keeper, struct batch *batch)
 {
     struct batch_stay *stay = batch_stay(batch);
-    if (!s->spool || !s->spool_takes || s->spool_refuses || s->env.phase == SOURCE_CLOSES || stay->writing ||
-        stay->record)
+    if (!keeper->spool || !keeper->spool_takes || keeper->spool_refuses || keeper->env->phase == SOURCE_CLOSES ||
+        stay->writing || stay->record)
         return false;
-    int err = spool_write(s->spool, batch);
+    int err = spool_write(keeper->spool, batch);
     if (err) {
-        s->spool_refuses = err == -ENOSPC || err == -EAGAIN;
-        tell_refusal(s, err);
+        keeper->spool_refuses = err == -ENOSPC || err == -EAGAIN;
+        tell_refusal(keeper, err);
         return false;
     }
     stay->writing = true;
-    if (stay->with_exporter && exporter_withdraw(s->env.exporter, batch))
+    if (stay->with_exporter && exporter_withdraw(keeper->env->exporter, batch))
         stay->with_exporter = false;
     if (stay->with_exporter)
         exporter_mark_spooled(batch);
     return true;
 }
 
-static void not_written(struct source *s, struct batch *batch)
+static void not_written(struct keeper *keeper, struct batch *batch)
 {
     struct batch_stay *stay = batch_stay(batch);
     struct batch_outcome outcome = stay->outcome;
-    if (stay->ended)
-        finish(s, batch, &outcome);
-    else if (!stay->with_exporter)
-        submit(s, batch);
+    if (stay->ended) {
+        end_stay(keeper, batch, &outcome);
+        keeper->released_cb(keeper->user);
+    } else if (!stay->with_exporter) {
+        submit(keeper, batch);
+    }
 }
 
 /* The exporter has said its word about a batch that the spool has, too. */
-static void end_record(struct source *s, struct batch *batch, const struct batch_outcome *outcome)
+static void end_record(struct keeper *keeper, struct batch *batch, const struct batch_outcome *outcome)
 {
     struct batch_stay *stay = batch_stay(batch);
     if (outcome->returned)
         spool_return(stay->record);
     else
-        spool_settle(s->spool, stay->record, outcome);
+        spool_settle(keeper->spool, stay->record, outcome);
     batch_finish(batch, &(struct batch_outcome){.exported = true}); /* its claims are settled: the memory alone */
 }
 
 static void on_written(void *user, struct batch *batch, struct spool_record *record, int err)
 {
-    struct source *s = user;
+    struct keeper *keeper = user;
     struct batch_stay *stay = batch_stay(batch);
     stay->writing = false;
     if (err) {
-        tell_refusal(s, err);
-        not_written(s, batch);
+        tell_refusal(keeper, err);
+        not_written(keeper, batch);
         return;
     }
-    if (!s->spooling)
-        log_cause(s->env.log, LOG_INFO, "spooling", "%s to the spool",
-                  s->env.phase >= SOURCE_RESTS ? "what cannot be sent in time goes" : "the rings fill: spans go");
-    s->spooling = true;
+    if (!keeper->spooling)
+        log_cause(keeper->env->log, LOG_INFO, "spooling", "%s to the spool",
+                  keeper->env->phase >= SOURCE_RESTS ? "what cannot be sent in time goes" : "the rings fill: spans go");
+    keeper->spooling = true;
     stay->record = record;
     spool_hold(record);
-    stay_remove(s, batch);
+    stay_remove(keeper, batch);
     batch_settle_spooled(batch);
     if (stay->ended)
-        end_record(s, batch, &stay->outcome);
+        end_record(keeper, batch, &stay->outcome);
     else if (!stay->with_exporter)
-        end_record(s, batch, &(struct batch_outcome){.returned = true});
-    released(s);
-    replay_send(&s->replay);
+        end_record(keeper, batch, &(struct batch_outcome){.returned = true});
+    keeper->released_cb(keeper->user);
+    replay_send(keeper->replay);
 }
 
-void source_spool_settle(struct source *s, struct batch *batch, const struct batch_outcome *outcome)
+void keeper_settle(struct keeper *keeper, struct batch *batch, const struct batch_outcome *outcome)
 {
     struct batch_stay *stay = batch_stay(batch);
     stay->with_exporter = false;
-    replay_note_end(&s->replay, stay->replay, outcome);
+    replay_note_end(keeper->replay, stay->replay, outcome);
     if (stay->record) {
-        end_record(s, batch, outcome);
-    } else if (stay->writing && !outcome->returned && !spool_unwrite(s->spool, batch)) {
+        end_record(keeper, batch, outcome);
+    } else if (stay->writing && !outcome->returned && !spool_unwrite(keeper->spool, batch)) {
         stay->ended = true;
         stay->outcome = *outcome;
     } else if (!outcome->returned) {
-        finish(s, batch, outcome);
+        end_stay(keeper, batch, outcome);
     } else if (!stay->writing) {
-        submit(s, batch); /* it could not be written after all */
+        submit(keeper, batch); /* it could not be written after all */
     }
-    if (s->stalled)
-        source_schedule(s, 0);
-    replay_send(&s->replay);
+    keeper->released_cb(keeper->user);
+    replay_send(keeper->replay);
 }
 
-/* Takes back what it sends from the spool; what is on the wire stays there until its attempt ends. */
-void source_stop_replay(struct source *s)
+void keeper_stop_replay(struct keeper *keeper)
 {
-    struct batch *next = s->env.exporter ? exporter_oldest(s->env.exporter) : NULL;
+    struct batch *next = keeper->env->exporter ? exporter_oldest(keeper->env->exporter) : NULL;
     for (struct batch *batch; (batch = next);) {
         next = exporter_next(batch);
         if (!batch_stay(batch)->replay)
             continue;
-        if (exporter_withdraw(s->env.exporter, batch))
-            source_spool_settle(s, batch, &(struct batch_outcome){.returned = true});
+        if (exporter_withdraw(keeper->env->exporter, batch))
+            keeper_settle(keeper, batch, &(struct batch_outcome){.returned = true});
         else
             exporter_mark_spooled(batch);
     }
@@ -183,58 +186,46 @@ void source_stop_replay(struct source *s)
 
 static int on_retire(void *user, uint64_t id, const struct shmring_counts *outcome)
 {
-    struct source *s = user;
-    int err = totals_retire(&s->totals, s->dir.fd, id, outcome);
+    struct keeper *keeper = user;
+    int err = totals_retire(keeper->totals, keeper->dir->fd, id, outcome);
     if (err)
-        log_cause(s->env.log, LOG_ERROR, "state", "cannot write %s/%s: %s; trying again", s->dir.path, TOTALS_FILE,
-                  strerror(-err));
+        log_cause(keeper->env->log, LOG_ERROR, "state", "cannot write %s/%s: %s; trying again", keeper->dir->path,
+                  TOTALS_FILE, strerror(-err));
     return err;
 }
 
 static void on_forget(void *user, uint64_t id)
 {
-    totals_forget_retired(&((struct source *)user)->totals, id);
+    totals_forget_retired(((struct keeper *)user)->totals, id);
 }
 
-/* Those asked about are still there; they are moved to the front. */
 static bool on_retired(void *user, uint64_t id)
 {
-    struct source *s = user;
-    uint64_t *ids = s->totals.retired;
-    for (size_t i = 0; i < s->totals.retired_count; i++) {
-        if (ids[i] != id)
-            continue;
-        if (i >= s->retired_seen) {
-            ids[i] = ids[s->retired_seen];
-            ids[s->retired_seen++] = id;
-        }
-        return true;
-    }
-    return false;
+    return totals_retired(((struct keeper *)user)->totals, id);
 }
 
-void source_spool_tidy(struct source *s)
+void keeper_tidy(struct keeper *keeper)
 {
     struct spool_figures figures;
-    if (!s->spool)
+    if (!keeper->spool)
         return;
-    spool_tidy(s->spool);
-    if (!s->spooling)
+    spool_tidy(keeper->spool);
+    if (!keeper->spooling)
         return;
-    spool_figures(s->spool, &figures);
-    s->spooling = figures.spans > 0;
-    if (!s->spooling)
-        log_cause(s->env.log, LOG_INFO, "spooled", "the spool is empty again");
+    spool_figures(keeper->spool, &figures);
+    keeper->spooling = figures.spans > 0;
+    if (!keeper->spooling)
+        log_cause(keeper->env->log, LOG_INFO, "spooled", "the spool is empty again");
 }
 
 /* What the rings' ledgers gave to the spool, against what the spool has: more in the spool is of a life whose ledgers
  * are gone; less is lost. */
-void source_spool_figures(const struct source *s, struct stats_snapshot *out)
+void keeper_snapshot(const struct keeper *keeper, struct stats_snapshot *out)
 {
     struct spool_figures figures = {0};
-    if (s->spool)
-        spool_figures(s->spool, &figures);
-    out->spool = s->totals.spool;
+    if (keeper->spool)
+        spool_figures(keeper->spool, &figures);
+    out->spool = keeper->totals->spool;
     outcome_add(&out->spool, &figures.settled);
     out->spooled_now = figures.spans;
     out->spool_bytes = figures.bytes;
@@ -254,40 +245,40 @@ void source_spool_figures(const struct source *s, struct stats_snapshot *out)
     outcome_add(&out->outcome, &out->spool);
 }
 
-/* ---- start ---- */
+/* ---- start and end ---- */
 
 static void on_read(void *user, struct spool_record *record, struct buf *request, int err)
 {
-    struct source *s = user;
-    replay_read(&s->replay, record, request, err);
+    struct keeper *keeper = user;
+    replay_read(keeper->replay, record, request, err);
 }
 
 static int on_claim(void *user, struct spool_record *record, const struct spool_claim *claim)
 {
-    struct source *s = user;
-    return restore_claim(&s->restore, record, claim);
+    struct keeper *keeper = user;
+    return restore_claim(keeper->restore, record, claim);
 }
 
 static void on_committed(void *user, struct spool_record *record)
 {
-    const struct source *s = user;
-    if (s->env.phase < SOURCE_CLOSES) /* else the record is gone */
+    const struct keeper *keeper = user;
+    if (keeper->env->phase < SOURCE_CLOSES) /* else the record is gone */
         spool_claim_committed(record);
 }
 
-static void tell_start(struct source *s, const struct spool_place *place)
+static void tell_start(struct keeper *keeper, const struct spool_place *place)
 {
     struct spool_figures figures;
-    spool_figures(s->spool, &figures);
+    spool_figures(keeper->spool, &figures);
     if (figures.spans > 0)
-        log_line(s->env.log, LOG_INFO, "spool %s: %" PRIu64 " spans of an earlier run are sent, oldest first",
+        log_line(keeper->env->log, LOG_INFO, "spool %s: %" PRIu64 " spans of an earlier run are sent, oldest first",
                  place->path, figures.spans);
     if (place->max_bytes > 0)
-        log_line(s->env.log, LOG_INFO, "spool %s: at most %.1f MiB%s", place->path,
+        log_line(keeper->env->log, LOG_INFO, "spool %s: at most %.1f MiB%s", place->path,
                  (double)place->max_bytes / (1 << 20), place->in_memory ? ", in memory" : "");
 }
 
-static int open_spool(struct source *s, const struct spool_place *place)
+static int open_spool(struct keeper *keeper, const struct spool_place *place)
 {
     static const struct spool_callbacks callbacks = {
         .written_cb = on_written,
@@ -300,47 +291,58 @@ static int open_spool(struct source *s, const struct spool_place *place)
     struct spool_options options = {
         .path = place->path,
         .max_bytes = place->max_bytes,
-        .sync = s->env.config->spool_sync == CONFIG_SYNC_ALWAYS && !place->in_memory,
-        .request_max_bytes = s->env.config->max_batch_bytes,
+        .sync = keeper->env->config->spool_sync == CONFIG_SYNC_ALWAYS && !place->in_memory,
+        .request_max_bytes = keeper->env->config->max_batch_bytes,
         .create = place->named,
         .transient = place->in_memory,
     };
-    int err = spool_open(s->env.loop, &options, &callbacks, s, s->env.log, &s->spool);
+    int err = spool_open(keeper->env->loop, &options, &callbacks, keeper, keeper->env->log, &keeper->spool);
     if (err)
         return err;
-    s->spool_takes = place->max_bytes > 0;
-    s->totals.retired_count = s->retired_seen;
-    batch_pool_watch(s->env.pool, on_committed, s);
-    tell_start(s, place);
+    keeper->spool_takes = place->max_bytes > 0;
+    totals_keep_retired(keeper->totals);
+    batch_pool_watch(keeper->env->pool, on_committed, keeper);
+    tell_start(keeper, place);
     return 0;
 }
 
-static int start_spool(struct source *s)
+static int start_spool(struct keeper *keeper)
 {
     struct spool_place place;
-    int err = spool_place_find(s->env.config, getenv("STATE_DIRECTORY"), &place);
+    int err = spool_place_find(keeper->env->config, getenv("STATE_DIRECTORY"), &place);
     if (err)
         return err;
     if (place.max_bytes > 0 && place.max_bytes < LEAST_BYTES) {
-        log_line(s->env.log, LOG_WARN, "no spool: %s has no room for one; aistraced.spool.dir names another place",
-                 place.path);
+        log_line(keeper->env->log, LOG_WARN,
+                 "no spool: %s has no room for one; aistraced.spool.dir names another place", place.path);
         place.max_bytes = 0;
     }
     place.named = place.named && place.max_bytes > 0;
-    err = open_spool(s, &place);
+    err = open_spool(keeper, &place);
     if (err && !place.named) {
-        log_line(s->env.log, LOG_ERROR, "no spool: %s cannot be used: %s; aistraced.spool.dir names another place",
-                 place.path, strerror(-err));
+        log_line(keeper->env->log, LOG_ERROR,
+                 "no spool: %s cannot be used: %s; aistraced.spool.dir names another place", place.path,
+                 strerror(-err));
         err = 0;
     }
     free(place.path);
     return err;
 }
 
-int source_spool_start(struct source *s)
+int keeper_start(struct keeper *keeper)
 {
-    int err = s->env.config->spool_dir ? start_spool(s) : 0;
-    restore_opened(&s->restore, s->spool);
-    replay_init(&s->replay, &s->env, s->spool);
+    int err = keeper->env->config->spool_dir ? start_spool(keeper) : 0;
+    restore_opened(keeper->restore, keeper->spool);
+    replay_init(keeper->replay, keeper->env, keeper->spool);
     return err;
+}
+
+void keeper_close(struct keeper *keeper, void (*closed_cb)(void *user), void *user)
+{
+    struct spool *spool = keeper->spool;
+    keeper->spool = NULL;
+    if (spool)
+        spool_close(spool, closed_cb, user);
+    else
+        closed_cb(user);
 }

@@ -4,7 +4,6 @@
  * behind it: 1 % of answers UNAVAILABLE, with 5 s of backoff, would cost 37 % of the spans (simulated).
  */
 #include "batch/delivery.h"
-#include "keeper.h"
 #include "source_state.h"
 
 enum { OVERTAKEN_FACTOR = 2 }; /* x max_in_flight younger batches that have finished: the batch is late */
@@ -15,12 +14,6 @@ static bool held_up(const struct source *s, struct batch *batch)
     bool outage = s->env.stats->outage_began_ms > 0 && s->env.stats->outage_ended_ms == 0;
     enum delivery_state state = batch_delivery(batch)->state;
     return state == DELIVERY_WAITING || (state == DELIVERY_QUEUED && outage);
-}
-
-void source_pressure_overtaken(struct source *s, const struct batch *by)
-{
-    for (struct batch *batch = s->oldest; batch && batch != by; batch = batch_stay(batch)->younger)
-        batch_stay(batch)->overtaken++;
 }
 
 static uint64_t ring_bytes(const struct segment *segment)
@@ -39,7 +32,7 @@ static void relieve_slot(struct source *s, struct segment *segment, uint32_t slo
     bool all = unreleased > ring_bytes(segment) / 2;
     for (struct claim *claim = segment->slots[slot].claims.head; claim; claim = claim->next)
         if (!claim->settled && claim->batch != s->open && (all || held_up(s, claim->batch)))
-            source_spool_put(s, claim->batch);
+            keeper_put(&s->keeper, claim->batch);
 }
 
 /* How full the fullest ring is that has something to read, in quarters. */
@@ -64,13 +57,13 @@ static uint64_t fullest(const struct source *s)
 static void make_room(struct source *s)
 {
     uint64_t quarters = fullest(s);
-    for (struct batch *batch = quarters > 0 ? s->oldest : NULL; batch; batch = batch_stay(batch)->younger) {
+    for (struct batch *batch = quarters > 0 ? s->keeper.oldest : NULL; batch; batch = batch_stay(batch)->younger) {
         if (exporter_has_room(s->env.exporter))
             return;
         s->poll_ms = POLL_PACE_MIN_MS; /* there is something to read, and soon room for it */
         bool queued = batch_delivery(batch)->state == DELIVERY_QUEUED;
         if (held_up(s, batch) || (queued && quarters >= 2))
-            source_spool_put(s, batch);
+            keeper_put(&s->keeper, batch);
     }
 }
 
@@ -89,14 +82,14 @@ static void relieve_rings(struct source *s)
 
 void source_pressure_relieve(struct source *s)
 {
-    if (!s->spool || !s->env.exporter)
+    if (!s->keeper.spool || !s->env.exporter)
         return;
-    s->spool_refuses = false;
+    keeper_ask_again(&s->keeper);
     relieve_rings(s);
-    for (struct batch *batch = s->oldest; batch; batch = batch_stay(batch)->younger) {
+    for (struct batch *batch = s->keeper.oldest; batch; batch = batch_stay(batch)->younger) {
         if (s->env.phase >= SOURCE_RESTS ||
             (batch_stay(batch)->overtaken > OVERTAKEN_FACTOR * s->env.config->max_in_flight && held_up(s, batch)))
-            source_spool_put(s, batch);
+            keeper_put(&s->keeper, batch);
     }
     if (s->stalled)
         make_room(s);

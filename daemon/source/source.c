@@ -26,7 +26,7 @@ static void turn(struct source *s)
     source_pressure_relieve(s);
     segments_release(s->env.pool);
     segments_dismiss(&s->segments);
-    source_spool_tidy(s);
+    keeper_tidy(&s->keeper);
     replay_send(&s->replay);
 
     s->poll_ms = poll_pace_next(s->poll_ms, &look);
@@ -77,7 +77,21 @@ static void free_source(struct source *s)
     free(s);
 }
 
-/* ---- what the segments tell ---- */
+/* ---- what others tell ---- */
+
+static void on_released(void *user)
+{
+    struct source *s = user;
+    segments_release(s->env.pool);
+    if (s->stalled)
+        source_schedule(s, 0);
+}
+
+void source_batch_finished(void *user, struct batch *batch, const struct batch_outcome *outcome)
+{
+    struct source *s = user;
+    keeper_settle(&s->keeper, batch, outcome);
+}
 
 static int on_attach(void *user, struct segment *segment)
 {
@@ -151,6 +165,13 @@ int source_open(uv_loop_t *loop, const struct config *config, struct stats *stat
     s->env = (struct source_env){.loop = loop, .config = config, .stats = stats, .log = log};
     s->poll_ms = POLL_PACE_MIN_MS;
     s->restore = (struct restore){.env = &s->env, .segments = &s->segments};
+    s->keeper = (struct keeper){.env = &s->env,
+                                .dir = &s->dir,
+                                .totals = &s->totals,
+                                .restore = &s->restore,
+                                .replay = &s->replay,
+                                .released_cb = on_released,
+                                .user = s};
     s->segments = (struct segments){.loop = loop,
                                     .stats = stats,
                                     .log = log,
@@ -181,7 +202,7 @@ int source_open(uv_loop_t *loop, const struct config *config, struct stats *stat
 
 int source_start(struct source *s)
 {
-    int err = source_spool_start(s);
+    int err = keeper_start(&s->keeper);
     if (err)
         return err;
     segments_scan(&s->segments);
@@ -202,20 +223,20 @@ void source_reconfigure(struct source *s, const struct config *fresh)
     struct segments_settings settings = settings_of(fresh);
     segments_publish(&s->segments, &settings);
     if (!fresh->enabled)
-        source_stop_replay(s);
+        keeper_stop_replay(&s->keeper);
     source_schedule(s, 0);
 }
 
 bool source_sending(const struct source *s)
 {
-    return s->oldest || (s->open && batch_span_count(s->open) > 0);
+    return s->keeper.count > 0 || (s->open && batch_span_count(s->open) > 0);
 }
 
 void source_drain(struct source *s)
 {
     s->env.phase = SOURCE_DRAINS;
     segments_set_drain_targets(&s->segments);
-    source_stop_replay(s);
+    keeper_stop_replay(&s->keeper);
     source_schedule(s, 0);
 }
 
@@ -234,7 +255,7 @@ void source_snapshot(const struct source *s, struct stats_snapshot *out)
 {
     *out = (struct stats_snapshot){.now_ms = uv_now(s->env.loop), .stats = s->env.stats};
     segments_snapshot(&s->segments, out);
-    source_spool_figures(s, out);
+    keeper_snapshot(&s->keeper, out);
 }
 
 static void on_segments_closed(void *user)
@@ -247,20 +268,16 @@ static void on_segments_closed(void *user)
         closed_cb(closed_user);
 }
 
-static void on_spool_closed(void *user)
+static void on_keeper_closed(void *user)
 {
     struct source *s = user;
-    s->spool = NULL;
     segments_close(&s->segments, on_segments_closed, s);
 }
 
 static void on_idle_closed(uv_handle_t *handle)
 {
     struct source *s = handle->data;
-    if (s->spool)
-        spool_close(s->spool, on_spool_closed, s);
-    else
-        on_spool_closed(s);
+    keeper_close(&s->keeper, on_keeper_closed, s);
 }
 
 static void on_timer_closed(uv_handle_t *handle)

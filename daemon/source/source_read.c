@@ -23,17 +23,12 @@ void source_read_seal(struct source *s)
     }
     s->open = NULL;
     if (batch_span_count(batch) > 0) {
-        source_spool_send(s, batch);
+        keeper_send(&s->keeper, batch);
         return;
     }
     struct batch_outcome nothing_sent = {.exported = true};
     batch_finish(batch, &nothing_sent);
     segments_release(s->env.pool);
-}
-
-void source_batch_finished(void *user, struct batch *batch, const struct batch_outcome *outcome)
-{
-    source_spool_settle(user, batch, outcome);
 }
 
 /* A span waits for its batch from when it was written, which is after the slot was last looked at: the pass before. */
@@ -127,7 +122,7 @@ static bool has_room(const struct source *s)
 {
     if (!s->env.config->enabled || !s->env.exporter)
         return true;
-    return s->env.phase >= SOURCE_RESTS ? s->stays < EXPORTER_NEW_FACTOR * s->env.config->max_in_flight
+    return s->env.phase >= SOURCE_RESTS ? s->keeper.count < EXPORTER_NEW_FACTOR * s->env.config->max_in_flight
                                         : exporter_has_room(s->env.exporter);
 }
 

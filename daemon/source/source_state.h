@@ -31,18 +31,12 @@ struct source {
     struct segments segments;
     struct restore restore;
     struct replay replay;
+    struct keeper keeper;
     struct shmring_window *window;
     struct batch *open;
     struct totals totals;
     struct losses losses;
 
-    struct spool *spool;             /* NULL: none */
-    struct batch *oldest, *youngest; /* sealed, and their spans nowhere else yet */
-    size_t stays;                    /* their number */
-    bool spool_takes;                /* more: it is not only emptied */
-    bool spool_refuses;              /* in this pass, whatever it is asked to take */
-    bool spooling;                   /* there are spans in the spool, and the log says so */
-    size_t retired_seen;             /* first of totals.retired whose files are there */
     void (*closed_cb)(void *user);
     void *closed_user;
 };
@@ -51,6 +45,10 @@ struct source {
 
 /* Makes the next pass come within ms. */
 void source_schedule(struct source *source, uint64_t ms);
+
+/* ---- pressure.c ---- */
+
+void source_pressure_relieve(struct source *source); /* after a pass */
 
 /* ---- source_read.c ---- */
 
