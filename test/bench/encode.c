@@ -50,7 +50,7 @@ static ProtobufCBinaryData binary(struct arena *arena, const uint8_t *data, size
 }
 
 #define MAKE(arena, type, init, name)                                                                                  \
-    type *name = take(arena, sizeof *name);                                                                            \
+    type *name = take(arena, sizeof(*name));                                                                           \
     init(name)
 
 static Opentelemetry__Proto__Trace__V1__Span *build_span(struct arena *arena, const struct span_view *view)
@@ -64,11 +64,11 @@ static Opentelemetry__Proto__Trace__V1__Span *build_span(struct arena *arena, co
     span->start_time_unix_nano = fixed->start_unix_ns;
     span->end_time_unix_nano = fixed->start_unix_ns + fixed->duration_ns;
     span->flags = fixed->trace_flags | 0x100u;
-    span->attributes = take(arena, 8 * sizeof *span->attributes);
+    span->attributes = take(arena, 8 * sizeof(*span->attributes));
     for (const uint8_t *at = view->items, *end = at + view->items_bytes; at < end;) {
         struct aistrace_item item;
-        memcpy(&item, at, sizeof item);
-        const uint8_t *key = at + sizeof item, *value = key + item.key_bytes;
+        memcpy(&item, at, sizeof(item));
+        const uint8_t *key = at + sizeof(item), *value = key + item.key_bytes;
         at = value + item.value_bytes;
         if (item.tag == AISTRACE_ITEM_NAME) {
             span->name = text(arena, value, item.value_bytes);
@@ -100,12 +100,12 @@ static size_t by_protobuf_c(struct arena *arena, uint8_t *out)
     MAKE(arena, Opentelemetry__Proto__Trace__V1__ScopeSpans, opentelemetry__proto__trace__v1__scope_spans__init,
          scope_spans);
     request->n_resource_spans = resource_spans->n_scope_spans = 1;
-    request->resource_spans = take(arena, sizeof *request->resource_spans);
+    request->resource_spans = take(arena, sizeof(*request->resource_spans));
     request->resource_spans[0] = resource_spans;
-    resource_spans->scope_spans = take(arena, sizeof *resource_spans->scope_spans);
+    resource_spans->scope_spans = take(arena, sizeof(*resource_spans->scope_spans));
     resource_spans->scope_spans[0] = scope_spans;
     scope_spans->n_spans = SPANS;
-    scope_spans->spans = take(arena, SPANS * sizeof *scope_spans->spans);
+    scope_spans->spans = take(arena, SPANS * sizeof(*scope_spans->spans));
     for (size_t i = 0; i < SPANS; i++)
         scope_spans->spans[i] = build_span(arena, &views[i]);
     size_t bytes = opentelemetry__proto__collector__trace__v1__export_trace_service_request__pack(request, out);

@@ -49,7 +49,7 @@ static long long now_ns(void)
 static void tell(void)
 {
     char text[96];
-    int n = snprintf(text, sizeof text, "calls %ld eligible %ld failed %ld\n", plan.calls, plan.calls, plan.failed);
+    int n = snprintf(text, sizeof(text), "calls %ld eligible %ld failed %ld\n", plan.calls, plan.calls, plan.failed);
     int fd = open(plan.out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0 || write(fd, text, (size_t)n) != n)
         abort();

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static int file = -1;
     char path[64];
-    struct buf text = {.data = NULL}, errors = {.data = NULL};
+    struct buf text = {0}, errors = {0};
     struct config *config = NULL;
     if (file < 0)
         fuzz_check(clearenv() == 0 && (file = memfd_create("config", MFD_CLOEXEC)) >= 0);

@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     /* a copy of the exact size, so that reading past its end is seen */
     char *text = malloc(size + 1);
-    fuzz_check(text != NULL);
+    fuzz_check(text);
     memcpy(text, data, size);
     text[size] = '\0';
     const char *at = text, *parent, *state, *baggage;

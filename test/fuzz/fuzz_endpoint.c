@@ -59,13 +59,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t frame[16 + FUZZ_FRAME_MAX];
     struct store *store;
     struct grpc_server *server;
-    struct buf out = {.data = NULL};
+    struct buf out = {0};
 
     fuzz_check(store_new(STORE_MIN_BYTES, 1, &store) == 0);
     settings.user = store;
     fuzz_check(grpc_server_new(&settings, &server) == 0);
     int err = grpc_server_receive(server, (const uint8_t *)preface, sizeof(preface));
-    while (err == 0 && size > 0) {
+    while (!err && size > 0) {
         uint8_t type = *data;
         size_t n = fuzz_frame(&data, &size, frame);
         if (type == 0xe0 && n > 0)

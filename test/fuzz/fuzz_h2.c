@@ -24,7 +24,7 @@ static void on_goaway(void *user)
 
 static int pump(struct h2 *h2, const uint8_t *bytes, size_t count)
 {
-    struct buf out = {.data = NULL};
+    struct buf out = {0};
     int err = h2_receive(h2, bytes, count);
     if (h2_send(h2, &out, 1 << 16) != 0)
         err = -1;
@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int err = pump(h2, server_settings, sizeof(server_settings));
     for (size_t i = 0; i < CALLS && h2_ready(h2); i++)
         fuzz_check(h2_submit(h2, &results[i], &request) == 0);
-    for (size_t n; err == 0 && (n = fuzz_frame(&data, &size, frame)) > 0;)
+    for (size_t n; !err && (n = fuzz_frame(&data, &size, frame)) > 0;)
         err = pump(h2, frame, n);
     if (results[0] == 0)
         h2_cancel(h2, &results[0]);

@@ -15,7 +15,7 @@ static void try_span(const uint8_t *data, size_t size, struct buf *out)
     if (record_decode(data, size, AISTRACE_RECORD_SPAN, 0, &span, &problem) == 0)
         fuzz_check(otlp_encode_span(out, &span, &invalid_text) == 0 && out->len > 0);
     else
-        fuzz_check(problem != NULL);
+        fuzz_check(problem);
 }
 
 static void try_resource(const uint8_t *data, size_t size, struct buf *out)
@@ -27,17 +27,17 @@ static void try_resource(const uint8_t *data, size_t size, struct buf *out)
     if (record_check_resource(data, size, &problem) == 0)
         fuzz_check(otlp_encode_resource(out, data, size, &settings, &invalid_text) == 0 && out->len > 0);
     else
-        fuzz_check(problem != NULL);
+        fuzz_check(problem);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct buf out = {.data = NULL};
+    struct buf out = {0};
     if (size < 1)
         return 0;
     /* a copy of the exact size, so that reading past its end is seen */
     uint8_t *exact = malloc(size > 1 ? size - 1 : 1);
-    fuzz_check(exact != NULL);
+    fuzz_check(exact);
     memcpy(exact, data + 1, size - 1);
     if (*data & 1)
         try_resource(exact, size - 1, &out);

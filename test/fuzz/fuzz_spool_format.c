@@ -25,7 +25,7 @@ static void make_sound(uint8_t *file)
     uint64_t at = SPOOL_FIRST;
     spool_encode_file_head(file, 1, ID);
     for (uint32_t i = 0; i < RECORDS; i++) {
-        struct buf out = {.data = NULL};
+        struct buf out = {0};
         struct spool_head head = {
             .file_id = ID, .offset = at, .claim_count = i + 1, .span_count = 5, .request_bytes = 100 * i};
         fuzz_check(spool_encode_record(&out, &head, claims) == 0);
@@ -39,7 +39,7 @@ static void make_sound(uint8_t *file)
 static void find_all(const struct spool_input *input)
 {
     struct spool_found found;
-    struct buf claims = {.data = NULL};
+    struct buf claims = {0};
     uint64_t offset = SPOOL_FIRST, before = SPOOL_FIRST;
     int result;
     while ((result = spool_find_record(input, &offset, &claims, &found)) == 1) {
@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 1)
         memcpy(file + from, data + 1, size - 1 < sizeof(file) - from ? size - 1 : sizeof(file) - from);
     int err = spool_decode_file_head(file, &head);
-    fuzz_check(err == 0 || err == -EBADMSG || err == -EPROTONOSUPPORT);
+    fuzz_check(!err || err == -EBADMSG || err == -EPROTONOSUPPORT);
     find_all(&(struct spool_input){read_cb, file, FILE_BYTES, head.id});
     return 0;
 }

@@ -50,7 +50,7 @@ static bool take_word(struct issue *issue, const char *word)
                  {"cn", &issue->wish.common_name, NULL},
                  {"from", NULL, &issue->wish.from_s},
                  {"until", NULL, &issue->wish.until_s}};
-    for (size_t i = 0; length && i < sizeof words / sizeof *words; i++) {
+    for (size_t i = 0; length && i < sizeof(words) / sizeof(*words); i++) {
         if (strlen(words[i].name) != length || strncmp(words[i].name, word, length) != 0)
             continue;
         if (words[i].text)

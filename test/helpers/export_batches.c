@@ -42,7 +42,7 @@ static void must(int err, const char *what)
 static void put_item(struct buf *out, uint8_t tag, uint8_t type, const char *key, const void *value, size_t bytes)
 {
     const struct aistrace_item item = {tag, type, (uint16_t)strlen(key), (uint32_t)bytes};
-    must(buf_append(out, &item, sizeof item), "memory");
+    must(buf_append(out, &item, sizeof(item)), "memory");
     must(buf_append(out, key, strlen(key)), "memory");
     must(buf_append(out, value, bytes), "memory");
 }
@@ -56,7 +56,7 @@ static void make_record(struct run *run, size_t value_bytes)
                                                .duration_ns = 1000,
                                                .kind = 1};
     char *value = calloc(1, value_bytes + 1);
-    must(value ? buf_append(&run->record, &fixed, sizeof fixed) : -1, "memory");
+    must(value ? buf_append(&run->record, &fixed, sizeof(fixed)) : -1, "memory");
     memset(value, 'v', value_bytes);
     put_item(&run->record, AISTRACE_ITEM_NAME, AISTRACE_VALUE_NONE, "", "sent by the exporter", 20);
     put_item(&run->record, AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, "filler", value, value_bytes);
@@ -80,7 +80,7 @@ static struct batch *make_batch(struct run *run)
          "record_decode");
     for (uint64_t i = 0; i < run->spans_per_batch; i++) {
         run->span_id++;
-        memcpy(span.fixed.span_id, &run->span_id, sizeof span.fixed.span_id);
+        memcpy(span.fixed.span_id, &run->span_id, sizeof(span.fixed.span_id));
         if (batch_add(batch, run, &run->resource, &span, &invalid) != BATCH_ADDED)
             must(-1, "batch_add");
     }

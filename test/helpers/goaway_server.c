@@ -34,8 +34,8 @@ static void on_act(void *user, const struct script_request *request)
     uint32_t length = (uint32_t)(request->body.len - PREFIX_BYTES);
     uint64_t arrival_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
     struct iovec parts[] = {
-        {&length, sizeof length}, {&arrival_ns, sizeof arrival_ns}, {request->body.data + PREFIX_BYTES, length}};
-    if (writev(run.file, parts, 3) != (ssize_t)(sizeof length + sizeof arrival_ns + length))
+        {&length, sizeof(length)}, {&arrival_ns, sizeof(arrival_ns)}, {request->body.data + PREFIX_BYTES, length}};
+    if (writev(run.file, parts, 3) != (ssize_t)(sizeof(length) + sizeof(arrival_ns) + length))
         abort();
 }
 

@@ -157,7 +157,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     (void)suggested;
     struct connection *c = handle->data;
-    *out = uv_buf_init(c->input, sizeof c->input);
+    *out = uv_buf_init(c->input, sizeof(c->input));
 }
 
 static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
@@ -207,7 +207,7 @@ static char *next_script(const char **name)
 
 static void on_connection(uv_stream_t *listener, int status)
 {
-    struct connection *c = status ? NULL : calloc(1, sizeof *c);
+    struct connection *c = status ? NULL : calloc(1, sizeof(*c));
     if (!c)
         abort();
     c->script = next_script(&c->name);
@@ -247,7 +247,7 @@ static void choose(char **arguments)
 int main(int argc, char **argv)
 {
     struct sockaddr_in address;
-    int bytes = sizeof address;
+    int bytes = sizeof(address);
     if (argc < 3) {
         fprintf(stderr, "usage: hostile_server PORT cases FIRST STEP | hostile_server PORT always NAME | "
                         "hostile_server PORT sound\n");

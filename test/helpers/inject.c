@@ -42,7 +42,7 @@ enum { STACK_WORDS = 512, CODE_RANGES = 64, THREADS = 64, STOP_AT_SYSCALL = SIGT
 /* What a call can fail with on a machine in trouble; `on_socket`: also where libuv makes it, on a socket. */
 static const struct failure {
     long number;
-    int error;
+    int err;
     bool on_socket;
     const char *name;
 } failures[] = {
@@ -103,7 +103,7 @@ struct range {
 /* A thread whose call has been replaced by none, and shall return this. */
 struct pending {
     pid_t thread;
-    int error;
+    int err;
 };
 
 struct tracer {
@@ -113,7 +113,7 @@ struct tracer {
     enum action action;
     uint64_t main_offset, offset;
     const char *call; /* of ERROR */
-    int error;
+    int err;
     long number, steps, ms; /* number: which call, or hit */
     uint64_t base;          /* of the program's file in memory */
     struct range code[CODE_RANGES];
@@ -146,13 +146,13 @@ static uint64_t now_ns(void)
 static void read_maps(struct tracer *t)
 {
     char path[64], line[PATH_MAX + 128];
-    snprintf(path, sizeof path, "/proc/%d/maps", (int)t->pid);
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)t->pid);
     FILE *maps = fopen(path, "re");
     if (!maps)
         return;
     t->code_ranges = 0;
     t->base = 0;
-    while (fgets(line, sizeof line, maps)) {
+    while (fgets(line, sizeof(line), maps)) {
         struct range range;
         char rights[8], file[PATH_MAX] = "";
         if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %*s %*s %*s %4095s", &range.begin, &range.end, rights, file) < 3)
@@ -171,9 +171,9 @@ static void read_maps(struct tracer *t)
 static bool called_by_us(const struct tracer *t, uint64_t stack)
 {
     uint64_t words[STACK_WORDS];
-    struct iovec here = {words, sizeof words}, there = {(void *)(uintptr_t)stack, sizeof words};
+    struct iovec here = {words, sizeof(words)}, there = {(void *)(uintptr_t)stack, sizeof(words)};
     ssize_t n = process_vm_readv(t->pid, &here, 1, &there, 1, 0);
-    for (ssize_t i = 0; i < n / (ssize_t)sizeof words[0]; i++)
+    for (ssize_t i = 0; i < n / (ssize_t)sizeof(words[0]); i++)
         for (size_t r = 0; r < t->code_ranges; r++)
             if (words[i] >= t->code[r].begin && words[i] < t->code[r].end)
                 return t->code[r].ours;
@@ -183,8 +183,8 @@ static bool called_by_us(const struct tracer *t, uint64_t stack)
 static bool is_socket(const struct tracer *t, int fd)
 {
     char path[64], target[64];
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)t->pid, fd);
-    ssize_t n = readlink(path, target, sizeof target);
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)t->pid, fd);
+    ssize_t n = readlink(path, target, sizeof(target));
     return n > 7 && memcmp(target, "socket:", 7) == 0;
 }
 
@@ -251,7 +251,7 @@ static void on_breakpoint(struct tracer *t)
 
 static const struct failure *eligible(const struct tracer *t, const struct user_regs_struct *regs)
 {
-    for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+    for (size_t i = 0; i < sizeof(failures) / sizeof(*failures); i++) {
         if (failures[i].number != (long)regs->orig_rax)
             continue;
         if (t->action == ERROR)
@@ -291,7 +291,7 @@ static void on_entry(struct tracer *t, struct user_regs_struct *regs)
     for (size_t i = 0; i < THREADS; i++) {
         if (t->pending[i].thread)
             continue;
-        t->pending[i] = (struct pending){t->thread, t->action == ERROR ? t->error : failure->error};
+        t->pending[i] = (struct pending){t->thread, t->action == ERROR ? t->err : failure->err};
         break;
     }
     regs->orig_rax = (unsigned long long)-1;
@@ -303,7 +303,7 @@ static void on_exit_of_call(struct tracer *t, struct user_regs_struct *regs)
     for (size_t i = 0; i < THREADS; i++) {
         if (t->pending[i].thread != t->thread)
             continue;
-        regs->rax = (unsigned long long)-t->pending[i].error;
+        regs->rax = (unsigned long long)-t->pending[i].err;
         t->pending[i].thread = 0;
         ptrace(PTRACE_SETREGS, t->thread, NULL, regs);
     }
@@ -314,7 +314,7 @@ static void on_syscall(struct tracer *t)
     struct __ptrace_syscall_info info;
     struct user_regs_struct regs;
     if (!t->in_main || ptrace(PTRACE_GETREGS, t->thread, NULL, &regs) < 0 ||
-        ptrace(PTRACE_GET_SYSCALL_INFO, t->thread, (void *)sizeof info, &info) < 0)
+        ptrace(PTRACE_GET_SYSCALL_INFO, t->thread, (void *)sizeof(info), &info) < 0)
         return;
     if (info.op == PTRACE_SYSCALL_INFO_ENTRY)
         on_entry(t, &regs);
@@ -328,7 +328,7 @@ static void write_out(const struct tracer *t)
 {
     char text[128];
     int fd = open(t->out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int n = snprintf(text, sizeof text, "calls %ld eligible %ld failed %ld%s%s\n", t->calls, t->eligible, t->failed,
+    int n = snprintf(text, sizeof(text), "calls %ld eligible %ld failed %ld%s%s\n", t->calls, t->eligible, t->failed,
                      t->last ? " last " : "", t->last ? t->last : "");
     if (fd < 0 || write(fd, text, (size_t)n) != n)
         die(t->out);
@@ -437,7 +437,7 @@ int main(int argc, char **argv)
     } else if (strcmp(action, "error") == 0 && left > 4) {
         t.action = ERROR;
         t.call = argv[i++];
-        t.error = atoi(argv[i++]);
+        t.err = atoi(argv[i++]);
         t.number = atol(argv[i++]);
         t.ms = atol(argv[i++]);
     } else if (strcmp(action, "fail") == 0 && left > 2) {

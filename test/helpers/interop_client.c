@@ -79,7 +79,7 @@ static void end_child(struct client *client)
     told_end(client->child, client->out);
 }
 
-/* ---- the fixed list */
+/* ---- the fixed list ---- */
 
 static void kinds(struct client *client)
 {
@@ -284,7 +284,7 @@ static void threads(struct client *client)
         die("no thread");
 }
 
-/* ---- the random list */
+/* ---- the random list ---- */
 
 static void random_span(struct client *client)
 {
@@ -324,12 +324,12 @@ static void random_span(struct client *client)
     end(client);
 }
 
-/* ---- */
+/* ---- the program ---- */
 
 static void print_resource(struct client *client, const struct aistrace_options *options)
 {
     char host[256] = "";
-    gethostname(host, sizeof host - 1);
+    gethostname(host, sizeof(host) - 1);
     fprintf(client->out, "{\"role\":\"%s\",\"service\":\"%s\",\"pid\":%d,\"host\":\"%s\",\"version\":\"%s\",",
             options->role ? options->role : "", options->service_name ? options->service_name : "", (int)getpid(), host,
             options->version);
@@ -375,9 +375,9 @@ int main(int argc, char **argv)
         die("no memory, or no OUT");
     memset(client.long_text, 'l', LONG_TEXT_BYTES);
     client.long_text[LONG_TEXT_BYTES] = '\0';
-    int error = aistrace_start(&options);
-    if (error)
-        die(strerror(-error));
+    int err = aistrace_start(&options);
+    if (err)
+        die(strerror(-err));
     print_resource(&client, &options);
     for (size_t i = 0; i < COUNT_OF(fixed); i++)
         fixed[i](&client);

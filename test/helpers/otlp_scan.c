@@ -172,7 +172,7 @@ static int scan_file(struct bytes in, bool print_spans)
     uint64_t number = 0;
     while (in.end - in.at >= FRAME_BYTES) {
         uint32_t length;
-        memcpy(&length, in.at, sizeof length);
+        memcpy(&length, in.at, sizeof(length));
         in.at += FRAME_BYTES;
         struct bytes request = {in.at, in.at + length};
         if (!skip(&in, length))

@@ -32,7 +32,7 @@
 #include "shmring_format.h"
 #include "span_format.h"
 
-enum { NAME_BYTES = 32 + sizeof SHMRING_SUFFIX };
+enum { NAME_BYTES = 32 + sizeof(SHMRING_SUFFIX) };
 
 struct segment {
     char name[NAME_BYTES];
@@ -70,15 +70,15 @@ static int walk(const struct segment *segment, uint32_t slot, uint64_t from, uin
         if (record.length & SHMRING_PAD)
             continue;
         struct aistrace_span_record span;
-        memcpy(&record, ring + offset, sizeof record);
-        if (length < sizeof record + sizeof span || record.ordinal != *ordinal)
+        memcpy(&record, ring + offset, sizeof(record));
+        if (length < sizeof(record) + sizeof(span) || record.ordinal != *ordinal)
             return complain(segment, slot, "a record out of order");
         (*ordinal)++;
         if (!print)
             continue;
-        memcpy(&span, ring + offset + sizeof record, sizeof span);
+        memcpy(&span, ring + offset + sizeof(record), sizeof(span));
         printf("record %s %u %" PRIu64 " ", segment->name, slot, record.pos);
-        for (unsigned i = 0; i < sizeof span.span_id; i++)
+        for (unsigned i = 0; i < sizeof(span.span_id); i++)
             printf("%02x", span.span_id[i]);
         putchar('\n');
     }
@@ -141,9 +141,9 @@ static int print_slots(const struct segment *segment)
 
 static void take_name(struct segment *segment)
 {
-    for (unsigned i = 0; i < sizeof segment->header->instance; i++)
+    for (unsigned i = 0; i < sizeof(segment->header->instance); i++)
         snprintf(segment->name + 2 * (size_t)i, 3, "%02x", segment->header->instance[i]);
-    memcpy(segment->name + NAME_BYTES - sizeof SHMRING_SUFFIX, SHMRING_SUFFIX, sizeof SHMRING_SUFFIX);
+    memcpy(segment->name + NAME_BYTES - sizeof(SHMRING_SUFFIX), SHMRING_SUFFIX, sizeof(SHMRING_SUFFIX));
 }
 
 static int print_segment(const char *path)
@@ -165,7 +165,7 @@ static int print_segment(const char *path)
     segment.data = data;
     segment.header = data;
     int result = 1;
-    if (memcmp(segment.header->magic, SHMRING_MAGIC, sizeof segment.header->magic) != 0 ||
+    if (memcmp(segment.header->magic, SHMRING_MAGIC, sizeof(segment.header->magic)) != 0 ||
         segment.header->file_bytes != bytes) {
         complain(&segment, 0, "is no segment");
     } else {

@@ -74,7 +74,7 @@ static void continue_root(const char *line, FILE *log)
     if (strcmp(parent, "-") != 0)
         return;
     struct aistrace_context context;
-    snprintf(traceparent, sizeof traceparent, "00-%s-%s-%02x", trace_id, span_id, sampled ? 1u : 0u);
+    snprintf(traceparent, sizeof(traceparent), "00-%s-%s-%02x", trace_id, span_id, sampled ? 1u : 0u);
     if (aistrace_context_parse(&context, traceparent, strlen(traceparent), NULL, 0, trace_state))
         die("a traceparent that is none");
     struct aistrace_span span;
@@ -102,7 +102,7 @@ int main(int argc, char **argv)
             make_root(log);
     } else {
         char line[256];
-        while (fgets(line, sizeof line, other))
+        while (fgets(line, sizeof(line), other))
             continue_root(line, log);
         fclose(other);
     }

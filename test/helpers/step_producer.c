@@ -177,7 +177,7 @@ static long step_of(const struct course *course, const char *point)
                   {"middle", (course->begun + course->published) / 2},
                   {"filled", course->published - 1},
                   {"published", course->published}};
-    for (size_t i = 0; i < sizeof points / sizeof *points; i++)
+    for (size_t i = 0; i < sizeof(points) / sizeof(*points); i++)
         if (strcmp(points[i].name, point) == 0)
             return points[i].step;
     errno = EINVAL;

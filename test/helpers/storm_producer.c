@@ -48,7 +48,7 @@ static void start_tracer(struct storm *storm)
 {
     int err = aistrace_start(&(struct aistrace_options){
         .service_name = "storm", .ring_dir = storm->ring_dir, .ring_bytes = storm->ring_bytes, .thread_slots = SLOTS});
-    if (err < 0) {
+    if (err) {
         errno = -err;
         die("aistrace_start");
     }
@@ -148,7 +148,7 @@ static void run_exec(struct storm *storm)
     write_spans(storm, storm->spans);
     if (storm->count == 0)
         return;
-    snprintf(left, sizeof left, "%ld", storm->count - 1);
+    snprintf(left, sizeof(left), "%ld", storm->count - 1);
     storm->argv[5] = left;
     execv("/proc/self/exe", storm->argv);
     die("exec");
@@ -166,7 +166,7 @@ static void *write_in_thread(void *user)
 
 static void run_threads(struct storm *storm)
 {
-    pthread_t *threads = calloc((size_t)storm->count, sizeof *threads);
+    pthread_t *threads = calloc((size_t)storm->count, sizeof(*threads));
     pthread_barrier_init(&storm->together, NULL, (unsigned)storm->count);
     start_tracer(storm);
     hold(storm);
@@ -195,7 +195,7 @@ static void run_short(struct storm *storm)
 static void run_reuse(struct storm *storm)
 {
     char last[24];
-    int length = snprintf(last, sizeof last, "%d", REUSED_PID - 1);
+    int length = snprintf(last, sizeof(last), "%d", REUSED_PID - 1);
     for (long i = 0; i < storm->count; i++) {
         int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
         if (fd < 0 || write(fd, last, (size_t)length) != length)
@@ -231,7 +231,7 @@ int main(int argc, char **argv)
         storm.log = attempt_log_open(storm.log_path);
         if (storm.log < 0)
             die(storm.log_path);
-        for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
             if (strcmp(argv[4], modes[i].name) != 0)
                 continue;
             modes[i].run(&storm);

@@ -47,7 +47,7 @@ int __wrap_shmring_create(const struct shmring_options *options, struct shmring 
 int __wrap_shmring_attach(struct shmring *ring, struct shmring_writer **out)
 {
     int err = __real_shmring_attach(ring, out);
-    if (err < 0)
+    if (err)
         return err;
     struct shmring_writer *writer = *out;
     writer->ordinal = wrap.records;

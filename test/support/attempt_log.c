@@ -30,8 +30,8 @@ int attempt_log_write(int log, pid_t pid, const struct aistrace_span *span)
     line[PID_DIGITS] = ' ';
     for (unsigned i = 0; i < ID_DIGITS; i++)
         line[PID_DIGITS + 1 + i] = digits[id[i / 2] >> (i % 2 ? 0 : 4) & 15];
-    line[sizeof line - 1] = '\n';
-    return write(log, line, sizeof line) == (ssize_t)sizeof line ? 0 : -errno;
+    line[sizeof(line) - 1] = '\n';
+    return write(log, line, sizeof(line)) == (ssize_t)sizeof(line) ? 0 : -errno;
 }
 
 static const uint8_t *map_segment(int dir_fd, const char *name)

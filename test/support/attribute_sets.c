@@ -16,7 +16,7 @@ size_t every_attribute(const char *long_text, struct aistrace_attribute out[EVER
 {
     static char every_byte[256];
     static const char *const words[] = {"one", "", "drei", "四"};
-    for (size_t i = 0; i < sizeof every_byte; i++)
+    for (size_t i = 0; i < sizeof(every_byte); i++)
         every_byte[i] = (char)i;
     const struct aistrace_attribute all[] = {
         aistrace_attr_int("int.zero", 0),
@@ -38,12 +38,12 @@ size_t every_attribute(const char *long_text, struct aistrace_attribute out[EVER
         aistrace_attr_string("schlüssel.键", "unicode key"),
         aistrace_attr_string("string.long", long_text),
         aistrace_attr_bytes("bytes.empty", "", 0),
-        aistrace_attr_bytes("bytes.every", every_byte, sizeof every_byte),
+        aistrace_attr_bytes("bytes.every", every_byte, sizeof(every_byte)),
         aistrace_attr_strings("strings", words, COUNT_OF(words)),
         aistrace_attr_strings("strings.empty", words, 0),
         aistrace_attr_strings("strings.one.empty", words + 1, 1),
     };
-    memcpy(out, all, sizeof all);
+    memcpy(out, all, sizeof(all));
     return COUNT_OF(all);
 }
 

@@ -119,7 +119,7 @@ static int choose_h2(SSL *ssl, const unsigned char **out, unsigned char *out_byt
     (void)user;
     static const unsigned char h2[] = "\x02h2";
     unsigned char *chosen;
-    int got = SSL_select_next_proto(&chosen, out_bytes, h2, sizeof h2 - 1, in, in_bytes);
+    int got = SSL_select_next_proto(&chosen, out_bytes, h2, sizeof(h2) - 1, in, in_bytes);
     *out = chosen;
     return got == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }

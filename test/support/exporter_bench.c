@@ -27,12 +27,12 @@ static uint32_t unpack_id(const struct buf *body)
     static uint8_t message[BATCH_BYTES + 1];
     uint32_t id;
     z_stream stream = {.next_in = body->data + 5, .avail_in = (uInt)(body->len - 5), .next_out = message};
-    stream.avail_out = sizeof message;
+    stream.avail_out = sizeof(message);
     ck_assert_int_eq(inflateInit2(&stream, 15 + 16), Z_OK);
     ck_assert_int_eq(inflate(&stream, Z_FINISH), Z_STREAM_END);
     ck_assert_uint_eq(stream.total_out, BATCH_BYTES);
     inflateEnd(&stream);
-    memcpy(&id, message, sizeof id);
+    memcpy(&id, message, sizeof(id));
     bench.gzipped++;
     return id;
 }
@@ -41,13 +41,13 @@ static void on_act(void *user, const struct script_request *request)
 {
     (void)user;
     uint32_t id;
-    snprintf(bench.last_headers, sizeof bench.last_headers, "%s", (const char *)request->headers.data);
-    if (request->body.len < 5 + sizeof id)
+    snprintf(bench.last_headers, sizeof(bench.last_headers), "%s", (const char *)request->headers.data);
+    if (request->body.len < 5 + sizeof(id))
         return;
     if (request->body.data[0] == 1)
         id = unpack_id(&request->body);
     else
-        memcpy(&id, request->body.data + 5, sizeof id);
+        memcpy(&id, request->body.data + 5, sizeof(id));
     ck_assert_uint_lt(id, BATCHES_MAX);
     bench.batches[id].sent++;
     if (request->step.kind == SCRIPT_ANSWER && request->step.status == 0)
@@ -61,7 +61,7 @@ void bench_serve(const struct script_server_options *given)
     options.on_act_cb = on_act;
     options.port = atoi(bench.port);
     ck_assert_int_eq(script_server_start(&bench.loop, &options, &bench.server), 0);
-    snprintf(bench.port, sizeof bench.port, "%d", script_server_port(bench.server));
+    snprintf(bench.port, sizeof(bench.port), "%d", script_server_port(bench.server));
 }
 
 void bench_export(void)
@@ -112,8 +112,8 @@ void bench_submit(unsigned count)
     while (count--) {
         struct batch *batch = &bench.batches[bench.submitted];
         batch->id = bench.submitted++;
-        batch->parts[0] = (struct iovec){&batch->id, sizeof batch->id};
-        batch->parts[1] = (struct iovec){filler, sizeof filler};
+        batch->parts[0] = (struct iovec){&batch->id, sizeof(batch->id)};
+        batch->parts[1] = (struct iovec){filler, sizeof(filler)};
         exporter_submit(bench.exporter, batch);
     }
 }
@@ -178,7 +178,7 @@ void bench_answer_from_now_on(void)
 
 const char *bench_log(void)
 {
-    ssize_t bytes = pread(bench.log_fd, bench.log_text, sizeof bench.log_text - 1, 0);
+    ssize_t bytes = pread(bench.log_fd, bench.log_text, sizeof(bench.log_text) - 1, 0);
     bench.log_text[bytes > 0 ? bytes : 0] = '\0';
     return bench.log_text;
 }

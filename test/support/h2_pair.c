@@ -21,7 +21,7 @@ static void on_result(void *user, void *call, const struct grpc_result *result)
     seen->results++;
     seen->code = result->code;
     seen->unprocessed = result->unprocessed;
-    snprintf(seen->message, sizeof seen->message, "%s", result->message);
+    snprintf(seen->message, sizeof(seen->message), "%s", result->message);
     buf_append(&seen->body, result->body, result->body_bytes);
     buf_append(&seen->details, result->details, result->details_bytes);
 }
@@ -54,7 +54,7 @@ struct pair *pair_new(const struct script_limits *limits, const struct script_st
 {
     static const struct h2_callbacks client = {on_result, on_goaway};
     static const struct script_peer_callbacks server = {on_request, on_reset};
-    struct pair *pair = calloc(1, sizeof *pair);
+    struct pair *pair = calloc(1, sizeof(*pair));
     ck_assert_ptr_nonnull(pair);
     pair->script = (struct script){.steps = steps, .count = count};
     pair->chunk_max = SIZE_MAX;

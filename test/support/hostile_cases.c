@@ -13,7 +13,7 @@ const char HOSTILE_PRELUDE[] = "settings:4=1000000 window:0:100000000 settings_a
 /* A connection, frame by frame: what is below is put between any two of them. */
 static const char *const FRAMES[] = {"settings", "settings_ack", "request",
                                      H200,       "message",      "headers+end:grpc-status=0"};
-enum { FRAME_COUNT = sizeof FRAMES / sizeof FRAMES[0], PRELUDE_FRAMES = 2 };
+enum { FRAME_COUNT = sizeof(FRAMES) / sizeof(FRAMES[0]), PRELUDE_FRAMES = 2 };
 
 static const struct {
     const char *name;
@@ -130,10 +130,10 @@ static void *must(void *memory)
 
 static void add(struct list *list, const char *name, const char *value, char *script, bool whole)
 {
-    list->cases = must(realloc(list->cases, (list->count + 1) * sizeof *list->cases));
+    list->cases = must(realloc(list->cases, (list->count + 1) * sizeof(*list->cases)));
     struct hostile_case *new = &list->cases[list->count++];
     *new = (struct hostile_case){.script = script, .whole = whole};
-    snprintf(new->name, sizeof new->name, "%s%s%.60s", name, *value ? ": " : "", value);
+    snprintf(new->name, sizeof(new->name), "%s%s%.60s", name, *value ? ": " : "", value);
 }
 
 /* -> script with # replaced */
@@ -166,7 +166,7 @@ static void add_between_frames(struct list *list, size_t row)
             if (i < FRAME_COUNT)
                 strcat(strcat(script, FRAMES[i]), " ");
         }
-        snprintf(name, sizeof name, "%s after %zu frames", BETWEEN_FRAMES[row].name, place);
+        snprintf(name, sizeof(name), "%s after %zu frames", BETWEEN_FRAMES[row].name, place);
         add_each(list, name, script, BETWEEN_FRAMES[row].values, whole);
     }
 }
@@ -174,11 +174,11 @@ static void add_between_frames(struct list *list, size_t row)
 size_t hostile_cases_new(struct hostile_case **out)
 {
     struct list list = {0};
-    for (size_t i = 0; i < sizeof BETWEEN_FRAMES / sizeof BETWEEN_FRAMES[0]; i++)
+    for (size_t i = 0; i < sizeof(BETWEEN_FRAMES) / sizeof(BETWEEN_FRAMES[0]); i++)
         add_between_frames(&list, i);
-    for (size_t i = 0; i < sizeof WHOLE / sizeof WHOLE[0]; i++)
+    for (size_t i = 0; i < sizeof(WHOLE) / sizeof(WHOLE[0]); i++)
         add_each(&list, WHOLE[i].name, WHOLE[i].script, WHOLE[i].values, true);
-    for (size_t i = 0; i < sizeof LATER / sizeof LATER[0]; i++)
+    for (size_t i = 0; i < sizeof(LATER) / sizeof(LATER[0]); i++)
         add_each(&list, LATER[i].name, LATER[i].script, LATER[i].values, false);
     *out = list.cases;
     return list.count;

@@ -30,7 +30,7 @@ struct hostile_peer {
 
 int hostile_peer_new(const char *script, struct hostile_peer **out)
 {
-    struct hostile_peer *peer = calloc(1, sizeof *peer);
+    struct hostile_peer *peer = calloc(1, sizeof(*peer));
     if (!peer)
         return -ENOMEM;
     peer->script = script;
@@ -82,7 +82,7 @@ void hostile_peer_receive(struct hostile_peer *peer, const uint8_t *data, size_t
     }
 }
 
-/* ---- words to bytes */
+/* ---- words to bytes ---- */
 
 static void put(struct buf *out, const void *data, size_t bytes)
 {
@@ -228,7 +228,7 @@ static const struct {
 
 static bool put_simple_frame(const struct hostile_peer *peer, const char *word, struct buf *out)
 {
-    for (size_t i = 0; i < sizeof FRAMES / sizeof FRAMES[0]; i++) {
+    for (size_t i = 0; i < sizeof(FRAMES) / sizeof(FRAMES[0]); i++) {
         if (!is(word, FRAMES[i].name))
             continue;
         struct buf payload = {0};
@@ -298,7 +298,7 @@ static void put_word(const struct hostile_peer *peer, const char *word, struct b
     buf_done(&payload);
 }
 
-/* ---- the script */
+/* ---- the script ---- */
 
 static bool take_word(struct hostile_peer *peer)
 {
@@ -307,7 +307,7 @@ static bool take_word(struct hostile_peer *peer)
         size_t bytes = strcspn(peer->script, " ");
         if (!bytes)
             return false;
-        snprintf(peer->word, sizeof peer->word, "%.*s", (int)bytes, peer->script);
+        snprintf(peer->word, sizeof(peer->word), "%.*s", (int)bytes, peer->script);
         peer->script += bytes;
         char *star = strchr(peer->word, '*');
         peer->repeat = star ? (unsigned)strtoul(star + 1, NULL, 0) : 1;
@@ -364,7 +364,7 @@ enum hostile_act hostile_peer_next(struct hostile_peer *peer, struct buf *out, u
             peer->drip_ms = (unsigned)number(&at);
             continue;
         }
-        for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++)
+        for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
             if (is(peer->word, acts[i].word))
                 return acts[i].act;
         put_word(peer, peer->word, peer->drip_ms ? &peer->dripping : out);

@@ -25,9 +25,9 @@ void ring_fixture_done(struct ring_fixture *fixture)
     DIR *dir = opendir(fixture->dir);
     struct dirent *entry;
 
-    while (dir != NULL && (entry = readdir(dir)) != NULL)
+    while (dir && (entry = readdir(dir)))
         unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir != NULL)
+    if (dir)
         closedir(dir);
     rmdir(fixture->dir);
     close(fixture->dir_fd);
@@ -80,7 +80,7 @@ void ring_fixture_await_segment(const struct ring_fixture *fixture, char name[64
         struct dirent *entry;
         bool found = false;
         ck_assert_ptr_nonnull(dir);
-        while (!found && (entry = readdir(dir)) != NULL) {
+        while (!found && (entry = readdir(dir))) {
             size_t bytes = strlen(entry->d_name);
             found = entry->d_name[0] != '.' && bytes < 64 && bytes > 5 &&
                     strcmp(entry->d_name + bytes - 5, SHMRING_SUFFIX) == 0;
@@ -136,7 +136,7 @@ bool ring_write(struct shmring_writer *writer, uint64_t seed, uint32_t payload_b
 {
     void *payload = shmring_reserve(writer, payload_bytes, 7, (uint16_t)seed);
 
-    if (payload == NULL)
+    if (!payload)
         return false;
     ring_fill_pattern(payload, payload_bytes, seed);
     shmring_commit(writer);

@@ -136,7 +136,7 @@ static void put_response(struct buf *out, const struct script_step *step)
     }
     const uint8_t prefix[5] = {0, (uint8_t)(message.len >> 24), (uint8_t)(message.len >> 16),
                                (uint8_t)(message.len >> 8), (uint8_t)message.len};
-    buf_append(out, prefix, sizeof prefix);
+    buf_append(out, prefix, sizeof(prefix));
     buf_append(out, message.data, message.len);
     buf_done(&partial);
     buf_done(&message);
@@ -160,9 +160,9 @@ static void respond(struct script_peer *peer, struct stream *stream, const struc
 {
     struct answer *answer = &stream->answer;
     char http_status[16];
-    snprintf(http_status, sizeof http_status, "%d", step->http_status ? step->http_status : 200);
+    snprintf(http_status, sizeof(http_status), "%d", step->http_status ? step->http_status : 200);
     if (step->status != SCRIPT_NO_STATUS)
-        snprintf(answer->status, sizeof answer->status, "%d", step->status);
+        snprintf(answer->status, sizeof(answer->status), "%d", step->status);
     answer->message = step->message ? strdup(step->message) : NULL;
     answer->details = step->details ? strdup(step->details) : NULL;
 
@@ -220,7 +220,7 @@ static void request_there(struct script_peer *peer, struct stream *stream)
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct script_peer *peer = user;
-    struct stream *stream = calloc(1, sizeof *stream);
+    struct stream *stream = calloc(1, sizeof(*stream));
     if (!stream)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     stream->request.stream = frame->hd.stream_id;
@@ -311,7 +311,7 @@ int script_peer_new(const struct script_limits *limits, struct script *script,
                     const struct script_peer_callbacks *callbacks, void *user, struct script_peer **out)
 {
     nghttp2_session_callbacks *table;
-    struct script_peer *peer = calloc(1, sizeof *peer);
+    struct script_peer *peer = calloc(1, sizeof(*peer));
     if (!peer || nghttp2_session_callbacks_new(&table)) {
         free(peer);
         return -ENOMEM;

@@ -86,7 +86,7 @@ static void written(uv_write_t *request, int status)
 
 static void connection_write(struct connection *connection, struct buf bytes)
 {
-    struct output *output = calloc(1, sizeof *output);
+    struct output *output = calloc(1, sizeof(*output));
     uv_buf_t buffer = uv_buf_init((char *)bytes.data, (unsigned)bytes.len);
     if (output)
         output->bytes = bytes;
@@ -134,7 +134,7 @@ static void on_request(void *user, struct script_peer *peer, struct script_reque
 {
     (void)peer;
     struct connection *connection = user;
-    struct late *late = request->step.delay_ms ? calloc(1, sizeof *late) : NULL;
+    struct late *late = request->step.delay_ms ? calloc(1, sizeof(*late)) : NULL;
     if (!late) {
         act(connection, request);
         return;
@@ -163,7 +163,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     (void)suggested;
     struct connection *connection = handle->data;
-    *out = uv_buf_init(connection->read_buffer, sizeof connection->read_buffer);
+    *out = uv_buf_init(connection->read_buffer, sizeof(connection->read_buffer));
 }
 
 static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
@@ -188,7 +188,7 @@ static void on_connection(uv_stream_t *listener, int status)
 {
     static const struct script_peer_callbacks callbacks = {on_request, on_reset};
     struct script_server *server = listener->data;
-    struct connection *connection = status ? NULL : calloc(1, sizeof *connection);
+    struct connection *connection = status ? NULL : calloc(1, sizeof(*connection));
     if (!connection)
         return;
     connection->server = server;
@@ -218,7 +218,7 @@ static void listener_closed(uv_handle_t *handle)
 
 int script_server_start(uv_loop_t *loop, const struct script_server_options *options, struct script_server **out)
 {
-    struct script_server *server = calloc(1, sizeof *server);
+    struct script_server *server = calloc(1, sizeof(*server));
     if (!server)
         return UV_ENOMEM;
     server->loop = loop;
@@ -241,7 +241,7 @@ int script_server_start(uv_loop_t *loop, const struct script_server_options *opt
 int script_server_port(const struct script_server *server)
 {
     struct sockaddr_in address;
-    int bytes = sizeof address;
+    int bytes = sizeof(address);
     uv_tcp_getsockname(&server->listener, (struct sockaddr *)&address, &bytes);
     return ntohs(address.sin_port);
 }

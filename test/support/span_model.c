@@ -27,7 +27,7 @@ static const struct {
     {"\xed\xa0\x80", "\ufffd\ufffd\ufffd"},
     {"\xf4\x90\x80\x80", "\ufffd\ufffd\ufffd\ufffd"},
 };
-enum { PIECES = sizeof pieces / sizeof pieces[0], GOOD_PIECES = 8, ASCII_PIECES = 3 };
+enum { PIECES = sizeof(pieces) / sizeof(pieces[0]), GOOD_PIECES = 8, ASCII_PIECES = 3 };
 
 uint64_t model_next(struct model_random *random)
 {
@@ -69,7 +69,7 @@ static void text_random(struct model_text *text, struct model_random *random, si
     for (size_t i = 0; i < count; i++)
         text_add(text, model_below(random, kinds));
     char digits[24];
-    for (int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)model_next(random)) - 1;
+    for (int n = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)model_next(random)) - 1;
          n >= 0 && model_below(random, 8); n--) {
         must(buf_append(&text->raw, &digits[n], 1));
         must(buf_append(&text->want, &digits[n], 1));
@@ -104,7 +104,7 @@ static void attribute_random(struct model_attribute *attribute, struct model_ran
 /* One in eight has the key of one before it. */
 static void attributes_random(struct model_attributes *attributes, struct model_random *random, size_t count, int size)
 {
-    attributes->list = calloc(count ? count : 1, sizeof *attributes->list);
+    attributes->list = calloc(count ? count : 1, sizeof(*attributes->list));
     if (!attributes->list)
         abort();
     attributes->count = count;
@@ -151,10 +151,10 @@ void model_span_random(struct model_span *span, struct model_random *random, int
     static const size_t nested_bounds[] = {1, 4, 12};
     *span = (struct model_span){0};
     struct aistrace_span_record *fixed = &span->fixed;
-    id_random(fixed->trace_id, sizeof fixed->trace_id, random);
-    id_random(fixed->span_id, sizeof fixed->span_id, random);
+    id_random(fixed->trace_id, sizeof(fixed->trace_id), random);
+    id_random(fixed->span_id, sizeof(fixed->span_id), random);
     if (model_below(random, 2))
-        id_random(fixed->parent_span_id, sizeof fixed->parent_span_id, random);
+        id_random(fixed->parent_span_id, sizeof(fixed->parent_span_id), random);
     fixed->start_unix_ns = model_below(random, 16) ? model_next(random) : UINT64_MAX - model_below(random, 10);
     fixed->duration_ns = model_next(random) >> model_below(random, 64);
     fixed->kind = (uint8_t)(1 + model_below(random, 5));
@@ -174,8 +174,8 @@ void model_span_random(struct model_span *span, struct model_random *random, int
 
     span->event_count = model_below(random, nested_bounds[size]);
     span->link_count = model_below(random, nested_bounds[size]);
-    span->events = calloc(span->event_count + 1, sizeof *span->events);
-    span->links = calloc(span->link_count + 1, sizeof *span->links);
+    span->events = calloc(span->event_count + 1, sizeof(*span->events));
+    span->links = calloc(span->link_count + 1, sizeof(*span->links));
     if (!span->events || !span->links)
         abort();
     for (size_t i = 0; i < span->event_count; i++) {
@@ -187,8 +187,8 @@ void model_span_random(struct model_span *span, struct model_random *random, int
     }
     for (size_t i = 0; i < span->link_count; i++) {
         struct model_link *link = &span->links[i];
-        id_random(link->fixed.trace_id, sizeof link->fixed.trace_id, random);
-        id_random(link->fixed.span_id, sizeof link->fixed.span_id, random);
+        id_random(link->fixed.trace_id, sizeof(link->fixed.trace_id), random);
+        id_random(link->fixed.span_id, sizeof(link->fixed.span_id), random);
         link->fixed.trace_flags = (uint8_t)model_next(random);
         link->fixed.remote = (uint8_t)model_below(random, 2);
         link->fixed.reserved0 = (uint16_t)model_next(random);
@@ -208,16 +208,16 @@ void model_span_usual(struct model_span *span, uint64_t number)
     };
     struct model_random random = {.state = number};
     *span = (struct model_span){0};
-    id_random(span->fixed.trace_id, sizeof span->fixed.trace_id, &random);
-    id_random(span->fixed.span_id, sizeof span->fixed.span_id, &random);
-    id_random(span->fixed.parent_span_id, sizeof span->fixed.parent_span_id, &random);
+    id_random(span->fixed.trace_id, sizeof(span->fixed.trace_id), &random);
+    id_random(span->fixed.span_id, sizeof(span->fixed.span_id), &random);
+    id_random(span->fixed.parent_span_id, sizeof(span->fixed.parent_span_id), &random);
     span->fixed.start_unix_ns = UINT64_C(1700000000000000000) + number;
     span->fixed.duration_ns = 12345;
     span->fixed.kind = 2;
     span->fixed.trace_flags = 1;
     span->flags = AISTRACE_SAMPLED;
     model_text_set(&span->name, "GET /v1/objects");
-    span->attributes.list = calloc(6, sizeof *span->attributes.list);
+    span->attributes.list = calloc(6, sizeof(*span->attributes.list));
     if (!span->attributes.list)
         abort();
     span->attributes.count = 6;
@@ -257,7 +257,7 @@ void model_item(struct buf *out, uint8_t tag, uint8_t type, const void *key, siz
                 size_t value_bytes)
 {
     struct aistrace_item item = {tag, type, (uint16_t)key_bytes, (uint32_t)value_bytes};
-    must(buf_append(out, &item, sizeof item));
+    must(buf_append(out, &item, sizeof(item)));
     must(buf_append(out, key, key_bytes));
     must(buf_append(out, value, value_bytes));
 }
@@ -284,7 +284,7 @@ void model_attribute_item(const struct model_attribute *attribute, struct buf *o
     case AISTRACE_VALUE_STRING_ARRAY:
         for (size_t i = 0; i < attribute->string_count; i++) {
             uint32_t string_bytes = (uint32_t)attribute->strings[i].raw.len;
-            must(buf_append(&array, &string_bytes, sizeof string_bytes));
+            must(buf_append(&array, &string_bytes, sizeof(string_bytes)));
             must(buf_append(&array, attribute->strings[i].raw.data, string_bytes));
         }
         value = array.data;
@@ -317,7 +317,7 @@ static void text_item(struct buf *out, uint8_t tag, const struct model_text *tex
 /* A name that is set late is an item after others; one replaced by it comes first. */
 void model_span_record(const struct model_span *span, struct buf *out)
 {
-    must(buf_append(out, &span->fixed, sizeof span->fixed));
+    must(buf_append(out, &span->fixed, sizeof(span->fixed)));
     bool renamed = span->fixed.start_unix_ns % 4 == 0;
     if (renamed)
         model_item(out, AISTRACE_ITEM_NAME, AISTRACE_VALUE_NONE, NULL, 0, "first name", 10);
@@ -331,11 +331,11 @@ void model_span_record(const struct model_span *span, struct buf *out)
         if (i < span->event_count) {
             const struct model_event *event = &span->events[i];
             struct aistrace_event_value fixed = {event->time_unix_ns, event->dropped_attributes, UINT32_MAX};
-            nested_item(out, AISTRACE_ITEM_EVENT, &event->name, &fixed, sizeof fixed, &event->attributes);
+            nested_item(out, AISTRACE_ITEM_EVENT, &event->name, &fixed, sizeof(fixed), &event->attributes);
         }
         if (i < span->link_count) {
             const struct model_link *link = &span->links[i];
-            nested_item(out, AISTRACE_ITEM_LINK, &link->trace_state, &link->fixed, sizeof link->fixed,
+            nested_item(out, AISTRACE_ITEM_LINK, &link->trace_state, &link->fixed, sizeof(link->fixed),
                         &link->attributes);
         }
     }

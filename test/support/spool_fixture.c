@@ -19,7 +19,7 @@ static void on_written(void *user, struct batch *batch, struct spool_record *rec
     (void)user;
     if (err) {
         f->failed_count++;
-        f->error = err;
+        f->err = err;
         batch_finish(batch, &(struct batch_outcome){.reason = DROP_REFUSED});
         return;
     }

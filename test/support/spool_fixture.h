@@ -24,7 +24,7 @@ struct spool_fixture {
 
     struct spool_record *written[SPOOL_FIXTURE_EVENTS];
     size_t written_count, failed_count;
-    int error; /* of the last that failed */
+    int err; /* of the last that failed */
     struct buf read;
     int read_error;
     size_t read_count;

@@ -74,7 +74,7 @@ static void written(uv_write_t *request, int status)
 
 static void send_bytes(uv_tcp_t *to, const void *data, size_t bytes)
 {
-    struct output *output = calloc(1, sizeof *output);
+    struct output *output = calloc(1, sizeof(*output));
     if (!bytes || !output || buf_append(&output->bytes, data, bytes)) {
         free(output);
         return;
@@ -96,7 +96,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     (void)suggested;
     struct pipe *pipe = handle->data;
-    *out = uv_buf_init(pipe->data, sizeof pipe->data);
+    *out = uv_buf_init(pipe->data, sizeof(pipe->data));
 }
 
 static void on_server(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
@@ -120,7 +120,7 @@ static bool decrypt(struct pipe *pipe)
         uv_read_start((uv_stream_t *)&pipe->server, on_alloc, on_server);
     }
     int got;
-    while ((got = SSL_read(pipe->ssl, data, sizeof data)) > 0) {
+    while ((got = SSL_read(pipe->ssl, data, sizeof(data))) > 0) {
         pipe->front->bytes += (size_t)got;
         send_bytes(&pipe->server, data, (size_t)got);
     }
@@ -161,7 +161,7 @@ static void on_passed_on(uv_connect_t *request, int status)
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct tls_front *front = listener->data;
-    struct pipe *pipe = status ? NULL : calloc(1, sizeof *pipe);
+    struct pipe *pipe = status ? NULL : calloc(1, sizeof(*pipe));
     if (!pipe)
         return;
     pipe->front = front;
@@ -189,7 +189,7 @@ static void listener_closed(uv_handle_t *handle)
 
 int tls_front_start(uv_loop_t *loop, SSL_CTX *context, int port, int to_port, struct tls_front **out)
 {
-    struct tls_front *front = calloc(1, sizeof *front);
+    struct tls_front *front = calloc(1, sizeof(*front));
     if (!front)
         return UV_ENOMEM;
     front->loop = loop;
@@ -213,7 +213,7 @@ int tls_front_start(uv_loop_t *loop, SSL_CTX *context, int port, int to_port, st
 int tls_front_port(const struct tls_front *front)
 {
     struct sockaddr_in address;
-    int bytes = sizeof address;
+    int bytes = sizeof(address);
     uv_tcp_getsockname(&front->listener, (struct sockaddr *)&address, &bytes);
     return ntohs(address.sin_port);
 }

@@ -47,7 +47,7 @@ static void print_hex(FILE *out, const char *key, const void *data, size_t bytes
     free(text);
 }
 
-/* ---- attributes */
+/* ---- attributes ---- */
 
 static void print_value(FILE *out, const struct aistrace_attribute *attribute)
 {
@@ -67,7 +67,7 @@ static void print_value(FILE *out, const struct aistrace_attribute *attribute)
         fprintf(out, "[\"int\",\"%" PRId64 "\"]", attribute->value.integer);
         break;
     case AISTRACE_DOUBLE:
-        memcpy(&bits, &attribute->value.real, sizeof bits);
+        memcpy(&bits, &attribute->value.real, sizeof(bits));
         fprintf(out, "[\"double\",\"%016" PRIx64 "\"]", bits);
         break;
     case AISTRACE_STRING_ARRAY:
@@ -133,19 +133,19 @@ static void free_attributes(struct told_attributes *attributes)
 
 void told_print_attributes(FILE *out, const struct aistrace_attribute *attributes, size_t count)
 {
-    struct told_attributes *told = obtain(calloc(1, sizeof *told));
+    struct told_attributes *told = obtain(calloc(1, sizeof(*told)));
     keep_attributes(told, attributes, count);
     print_attributes(out, told);
     free_attributes(told);
     free(told);
 }
 
-/* ---- spans */
+/* ---- spans ---- */
 
 void told_start(struct told_span *told, const char *note, const char *name, const struct aistrace_span_options *options,
                 const struct aistrace_context *parent, bool remote)
 {
-    memset(told, 0, sizeof *told);
+    memset(told, 0, sizeof(*told));
     told->note = note;
     told->name = hex_text(name);
     told->message = hex_text("");
@@ -153,7 +153,7 @@ void told_start(struct told_span *told, const char *note, const char *name, cons
     told->sampled = !parent || (parent->trace_flags & 1);
     told->remote_parent = parent && remote;
     if (parent)
-        memcpy(told->parent_span_id, parent->span_id, sizeof parent->span_id);
+        memcpy(told->parent_span_id, parent->span_id, sizeof(parent->span_id));
     told->trace_state = parent ? hex(parent->trace_state, parent->trace_state_bytes) : hex_text("");
     told->outer_ns = now_ns(CLOCK_MONOTONIC);
     told->start_not_before_ns = now_ns(CLOCK_REALTIME);
@@ -194,7 +194,7 @@ void told_event(struct told_span *told, const char *name, const struct aistrace_
         told->dropped_events++;
         return;
     }
-    struct told_event *event = obtain(calloc(1, sizeof *event));
+    struct told_event *event = obtain(calloc(1, sizeof(*event)));
     event->name = hex_text(name);
     event->not_before_ns = before;
     event->not_after_ns = after;
@@ -213,7 +213,7 @@ void told_link(struct told_span *told, const struct aistrace_context *context, b
         told->dropped_links++;
         return;
     }
-    struct told_link *link = obtain(calloc(1, sizeof *link));
+    struct told_link *link = obtain(calloc(1, sizeof(*link)));
     memcpy(link->trace_id, context->trace_id, 16);
     memcpy(link->span_id, context->span_id, 8);
     link->flags = context->trace_flags | 0x100u | (remote ? 0x200u : 0);

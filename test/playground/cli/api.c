@@ -269,7 +269,7 @@ int api_do(struct api *api, const struct api_call *call, struct api_answer *answ
     char url[API_URL_BYTES];
     unsigned redirects = 0;
 
-    *answer = (struct api_answer){.status = 0};
+    *answer = (struct api_answer){0};
     if (snprintf(url, sizeof(url), "%s%s", api->endpoint, call->path) >= (int)sizeof(url)) {
         snprintf(answer->error, sizeof(answer->error), "AIS_ENDPOINT is too long");
         return -1;

@@ -101,7 +101,7 @@ static int operate(struct client *client, enum bench_operation operation, unsign
     trace_command_start(&trace, span);
     trace_command_names(&trace, uri.bucket, uri.object);
     err = api_do(&client->api, &call, &answer);
-    if (err < 0) {
+    if (err) {
         trace_command_fail(&trace, answer.error);
         note_error(client->bench, answer.error);
     }
@@ -194,7 +194,7 @@ static int prepare_bucket(struct api *api, const char *bucket, char error[512])
     trace_command_start(&trace, "bench bucket");
     trace_command_names(&trace, bucket, "");
     err = api_do(api, &(struct api_call){.method = "GET", .path = path, .route = URI_BUCKETS_ROUTE}, &answer);
-    if (err == 0 && !lists_bucket(answer.text, bucket)) {
+    if (!err && !lists_bucket(answer.text, bucket)) {
         free(answer.text);
         uri_bucket_path(&uri, path);
         err = api_do(
@@ -204,7 +204,7 @@ static int prepare_bucket(struct api *api, const char *bucket, char error[512])
             &answer);
     }
     free(answer.text);
-    if (err < 0) {
+    if (err) {
         trace_command_fail(&trace, answer.error);
         snprintf(error, 512, "%s", answer.error);
     }
@@ -303,7 +303,7 @@ int bench_run(const struct bench_options *options, FILE *progress, struct bench_
     while (ready < options->clients) {
         int err = client_init(&clients[ready], &bench, ready);
         ready++;
-        if (err < 0) {
+        if (err) {
             snprintf(report->error, sizeof(report->error), "out of memory");
             goto out;
         }

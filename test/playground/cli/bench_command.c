@@ -122,7 +122,7 @@ static void print_row(const char *name, const struct bench_result *result, doubl
 static void print_report(const struct bench_options *options, const struct bench_report *report)
 {
     static const char *const names[] = {[BENCH_PUT] = "put", [BENCH_GET] = "get"};
-    struct bench_result all = {.operations = 0};
+    struct bench_result all = {0};
 
     printf("%u clients, %u objects of %" PRIu64 " bytes in ais://%s, %u%% put, %.1f s\n\n", options->clients,
            options->objects, options->size_bytes, options->bucket, options->put_percent, report->seconds);

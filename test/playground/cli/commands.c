@@ -75,7 +75,7 @@ int command_bucket_create(struct ais *ais, int argc, char **argv)
                 .method = "POST", .path = path, .route = URI_BUCKET_ROUTE, .text = "{\"action\":\"create-bck\"}"},
             &answer);
         free(answer.text);
-        if (err < 0)
+        if (err)
             return command_fail(ais, argv[i], answer.error);
         printf("\"ais://%s\" created\n", uri.bucket);
     }
@@ -127,10 +127,10 @@ int command_list(struct ais *ais, int argc, char **argv)
                  &(struct api_call){
                      .method = "GET", .path = path, .route = uri.bucket[0] ? URI_BUCKET_ROUTE : URI_BUCKETS_ROUTE},
                  &answer);
-    json = err == 0 ? json_loadb(answer.text ? answer.text : "", answer.text_bytes, 0, NULL) : NULL;
+    json = err ? NULL : json_loadb(answer.text ? answer.text : "", answer.text_bytes, 0, NULL);
     free(answer.text);
     if (!json)
-        return command_fail(ais, what, err < 0 ? answer.error : "the answer is not JSON");
+        return command_fail(ais, what, err ? answer.error : "the answer is not JSON");
     if (uri.bucket[0])
         print_objects(json_object_get(json, "entries"), uri.object);
     else
@@ -185,12 +185,12 @@ int command_cluster(struct ais *ais, int argc, char **argv)
     (void)argc, (void)argv;
     err =
         api_do(&ais->api, &(struct api_call){.method = "GET", .path = "/v1/cluster", .route = "/v1/cluster"}, &answer);
-    json = err == 0 ? json_loadb(answer.text ? answer.text : "", answer.text_bytes, 0, NULL) : NULL;
+    json = err ? NULL : json_loadb(answer.text ? answer.text : "", answer.text_bytes, 0, NULL);
     free(answer.text);
     nodes = json_object_get(json, "nodes");
     if (!json_is_array(nodes)) {
         json_decref(json);
-        return command_fail(ais, "cluster", err < 0 ? answer.error : "the answer has no nodes");
+        return command_fail(ais, "cluster", err ? answer.error : "the answer has no nodes");
     }
     printf("%-8s %-8s %-22s %-8s %-9s %s\n", "NODE", "ROLE", "ADDRESS", "PID", "OBJECTS", "UPTIME");
     json_array_foreach(nodes, i, item)
@@ -243,7 +243,7 @@ int command_put(struct ais *ais, int argc, char **argv)
     free(answer.text);
     if (!from_stdin)
         fclose(file);
-    if (err < 0)
+    if (err)
         return command_fail(ais, argv[0], answer.error);
     printf("PUT \"%s\" => ais://%s%s%s\n", from_stdin ? uri.object : argv[0], uri.bucket,
            strcmp(uri.object, base_name(argv[0])) == 0 ? "" : "/",
@@ -280,11 +280,11 @@ static int output_close(struct output *out, bool keep)
 {
     int err = out->file == stdout ? fflush(stdout) : fclose(out->file);
 
-    if (err == 0 && keep && out->temporary[0])
+    if (!err && keep && out->temporary[0])
         err = rename(out->temporary, out->path);
     if ((err != 0 || !keep) && out->temporary[0])
         unlink(out->temporary);
-    return err == 0 ? 0 : -errno;
+    return err ? -errno : 0;
 }
 
 int command_get(struct ais *ais, int argc, char **argv)
@@ -302,22 +302,22 @@ int command_get(struct ais *ais, int argc, char **argv)
     uri_bucket_path(&uri, path);
     err = api_do(&ais->api, &(struct api_call){.method = "HEAD", .path = path, .route = URI_BUCKET_ROUTE}, &answer);
     free(answer.text);
-    if (err < 0)
+    if (err)
         return command_fail(ais, argv[0], answer.error);
     err = output_open(&out, argc > 1 ? argv[1] : NULL, uri.object);
-    if (err < 0)
+    if (err)
         return command_fail(ais, out.path, strerror(-err));
     uri_object_path(&uri, path);
     err = api_do(&ais->api,
                  &(struct api_call){.method = "GET", .path = path, .route = URI_OBJECT_ROUTE, .receive = out.file},
                  &answer);
     free(answer.text);
-    if (err < 0) {
+    if (err) {
         output_close(&out, false);
         return command_fail(ais, argv[0], answer.error);
     }
     err = output_close(&out, true);
-    if (err < 0)
+    if (err)
         return command_fail(ais, out.path, strerror(-err));
     size_text(answer.body_bytes, size);
     discard = strcmp(out.path, "/dev/null") == 0;
@@ -340,7 +340,7 @@ int command_show(struct ais *ais, int argc, char **argv)
     uri_object_path(&uri, path);
     err = api_do(&ais->api, &(struct api_call){.method = "HEAD", .path = path, .route = URI_OBJECT_ROUTE}, &answer);
     free(answer.text);
-    if (err < 0)
+    if (err)
         return command_fail(ais, argv[0], answer.error);
     printf("name      ais://%s/%s\nsize      %" PRIu64 "\nchecksum  %s[%s]\n", uri.bucket, uri.object,
            answer.length_bytes, answer.checksum_type, answer.checksum_value);
@@ -359,7 +359,7 @@ int command_remove(struct ais *ais, int argc, char **argv)
         int err =
             api_do(&ais->api, &(struct api_call){.method = "DELETE", .path = path, .route = URI_OBJECT_ROUTE}, &answer);
         free(answer.text);
-        if (err < 0)
+        if (err)
             return command_fail(ais, argv[i], answer.error);
         printf("deleted \"%s\" from ais://%s\n", uri.object, uri.bucket);
     }

@@ -79,7 +79,7 @@ static json_t *load_playground(void)
 static bool is_playground(json_t *playground, const char *endpoint)
 {
     static const char *const loopback[] = {"127.0.0.1", "localhost", "[::1]"};
-    struct place place = {.host = NULL};
+    struct place place = {0};
     bool here = false;
 
     if (place_of(endpoint, &place))
@@ -200,7 +200,7 @@ void trace_request_start(struct trace_request *request, const char *method, cons
         .buffer = request->body,
         .buffer_bytes = sizeof(request->body),
     };
-    struct place place = {.host = NULL};
+    struct place place = {0};
     char name[SPAN_NAME_BYTES];
 
     snprintf(name, sizeof(name), "%s %s", method, route);

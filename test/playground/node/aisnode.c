@@ -103,7 +103,7 @@ static int configure(struct node *node, const struct arguments *arguments)
     if (!node->is_target)
         return -1;
     err = store_open(arguments->data, &node->store);
-    if (err < 0) {
+    if (err) {
         fprintf(stderr, "aisnode: %s: %s\n", arguments->data, strerror(-err));
         return EXIT_FAILURE;
     }
@@ -113,7 +113,7 @@ static int configure(struct node *node, const struct arguments *arguments)
 int main(int argc, char **argv)
 {
     static struct node node; /* the cluster map is too big for the stack */
-    struct arguments arguments = {.config = NULL};
+    struct arguments arguments = {0};
     struct MHD_Daemon *daemon;
     sigset_t stop;
     int signal_number;

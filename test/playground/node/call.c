@@ -79,7 +79,7 @@ void call_peer(const struct request *request, const struct cluster_peer *peer, c
     CURLcode code = CURLE_OUT_OF_MEMORY;
     CURL *curl = curl_easy_init();
 
-    *answer = (struct call_answer){.status = 0};
+    *answer = (struct call_answer){0};
     trace_call_start(&trace, request, peer, method, path, route, &headers);
     if (curl) {
         snprintf(url, sizeof(url), "http://%s:%u%s?provider=ais", peer->host, peer->port, path);

@@ -41,7 +41,7 @@ static int load_peers(json_t *map, const char *key, struct cluster_peer *peers, 
 
 int cluster_load(const char *file, struct cluster *out, char *error, size_t error_bytes)
 {
-    struct cluster cluster = {.proxy_count = 0};
+    struct cluster cluster = {0};
     json_error_t where;
     json_t *root = json_load_file(file, 0, &where);
     json_t *map = json_object_get(root, "cluster_map");
@@ -52,10 +52,10 @@ int cluster_load(const char *file, struct cluster *out, char *error, size_t erro
         return -EINVAL;
     }
     err = load_peers(map, "proxies", cluster.proxies, &cluster.proxy_count, error, error_bytes);
-    if (err == 0)
+    if (!err)
         err = load_peers(map, "targets", cluster.targets, &cluster.target_count, error, error_bytes);
     json_decref(root);
-    if (err == 0)
+    if (!err)
         *out = cluster;
     return err;
 }

@@ -160,7 +160,7 @@ int store_buckets(struct store *store, store_bucket_cb *cb, void *arg)
 
     if (!dir)
         return -errno;
-    while (err == 0 && (entry = readdir(dir)))
+    while (!err && (entry = readdir(dir)))
         if (names_bucket_valid(entry->d_name))
             err = cb(arg, entry->d_name);
     closedir(dir);
@@ -205,7 +205,7 @@ static int walk_file(struct walk *walk, int dir, const char *file, size_t length
         return 0; /* deleted meanwhile */
     err = read_footer(fd, &info);
     close(fd);
-    if (err < 0 || names_decode(walk->encoded, length, object, sizeof(object)) <= 0)
+    if (err || names_decode(walk->encoded, length, object, sizeof(object)) <= 0)
         return 0;
     return walk->cb(walk->arg, object, &info);
 }
@@ -218,7 +218,7 @@ static int walk_dir(struct walk *walk, int at, const char *name, size_t length)
 
     if (!dir)
         return errno == ENOENT ? 0 : -errno;
-    while (err == 0 && (entry = readdir(dir))) {
+    while (!err && (entry = readdir(dir))) {
         size_t bytes = strlen(entry->d_name);
         if (entry->d_name[0] == '.' || length + bytes >= sizeof(walk->encoded))
             continue;
@@ -240,7 +240,7 @@ int store_objects(struct store *store, const char *bucket, store_object_cb *cb, 
     struct walk walk = {.cb = cb, .arg = arg};
     int err = store_bucket_check(store, bucket);
 
-    return err < 0 ? err : walk_dir(&walk, store->dir, bucket, 0);
+    return err ? err : walk_dir(&walk, store->dir, bucket, 0);
 }
 
 struct counting {
@@ -252,7 +252,7 @@ struct counting {
 static int count_bucket(void *arg, const char *bucket)
 {
     struct counting *counting = arg;
-    struct walk walk = {.cb = NULL};
+    struct walk walk = {0};
     int err = walk_dir(&walk, counting->store->dir, bucket, 0);
 
     counting->objects += walk.files;
@@ -264,7 +264,7 @@ int store_count(struct store *store, uint64_t *objects)
     struct counting counting = {.store = store};
     int err = store_buckets(store, count_bucket, &counting);
 
-    if (err == 0)
+    if (!err)
         *objects = counting.objects;
     return err;
 }
@@ -303,7 +303,7 @@ static int verify(int fd, uint64_t bytes, uint32_t expected, uint32_t *found)
     uint32_t sum = 0;
     int err = sum_file(fd, bytes, &sum);
 
-    if (err < 0 || sum == expected)
+    if (err || sum == expected)
         return err;
     *found = sum;
     return -EBADMSG;
@@ -346,7 +346,7 @@ int store_put_begin(struct store *store, const char *bucket, const char *object,
     if (!put)
         return -ENOMEM;
     err = object_path(object, put->path);
-    put->bucket = err < 0 ? err : open_bucket(store, bucket);
+    put->bucket = err ? err : open_bucket(store, bucket);
     if (put->bucket < 0) {
         err = put->bucket;
         free(put);
@@ -385,7 +385,7 @@ int store_put_write(struct store_put *put, const void *data, size_t bytes)
 {
     int err = write_all(put->file, data, bytes);
 
-    if (err < 0)
+    if (err)
         return err;
     put->checksum = checksum_update(put->checksum, data, bytes);
     put->bytes += bytes;
@@ -407,13 +407,13 @@ int store_put_commit(struct store_put *put, struct store_object *info)
 
     footer.check = checksum_update(0, &footer, offsetof(struct footer, check));
     err = write_all(put->file, &footer, sizeof(footer));
-    if (err == 0)
+    if (!err)
         err = make_parents(put->bucket, put->path);
-    if (err == 0)
+    if (!err)
         err = read_footer(put->file, &committed);
-    if (err == 0 && renameat(put->bucket, put->temporary, put->bucket, put->path) < 0)
+    if (!err && renameat(put->bucket, put->temporary, put->bucket, put->path) < 0)
         err = -errno;
-    if (err < 0) {
+    if (err) {
         store_put_abort(put);
         return err;
     }
@@ -437,7 +437,7 @@ int store_get(struct store *store, const char *bucket, const char *object, struc
     int dir, fd;
     int err = object_path(object, path);
 
-    if (err < 0)
+    if (err)
         return err;
     dir = open_bucket(store, bucket);
     if (dir < 0)
@@ -445,7 +445,7 @@ int store_get(struct store *store, const char *bucket, const char *object, struc
     fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     err = fd < 0 ? -errno : read_footer(fd, &found);
     close(dir);
-    if (err < 0) {
+    if (err) {
         if (fd >= 0)
             close(fd);
         return err;
@@ -460,7 +460,7 @@ int store_delete(struct store *store, const char *bucket, const char *object)
     int err = object_path(object, path);
     int dir;
 
-    if (err < 0)
+    if (err)
         return err;
     dir = open_bucket(store, bucket);
     if (dir < 0)
@@ -477,7 +477,7 @@ int store_evict(struct store *store, const char *bucket, const char *object, int
     int err = object_path(object, path);
     int dir;
 
-    if (err < 0)
+    if (err)
         return err;
     dir = open_bucket(store, bucket);
     if (dir < 0)

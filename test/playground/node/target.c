@@ -33,7 +33,7 @@ static enum MHD_Result bucket_create(struct request *request)
         return MHD_NO;
     }
     err = store_bucket_create(request->node->store, request->bucket);
-    if (err < 0) {
+    if (err) {
         http_fail_errno(request, err, true);
         return MHD_NO;
     }
@@ -46,7 +46,7 @@ static enum MHD_Result bucket_head(struct request *request)
     struct MHD_Response *response;
     int err = store_bucket_check(request->node->store, request->bucket);
 
-    if (err < 0) {
+    if (err) {
         http_fail_errno(request, err, true);
         return MHD_NO;
     }
@@ -76,7 +76,7 @@ static enum MHD_Result buckets_list(struct request *request)
     char *text;
     int err = store_buckets(request->node->store, list_bucket, list);
 
-    if (err < 0) {
+    if (err) {
         json_decref(list);
         http_fail_errno(request, err, true);
         return MHD_NO;
@@ -92,7 +92,7 @@ static enum MHD_Result objects_list(struct request *request)
     char *text;
     int err = store_objects(request->node->store, request->bucket, list_object, list);
 
-    if (err < 0) {
+    if (err) {
         json_decref(list);
         http_fail_errno(request, err, true);
         return MHD_NO;
@@ -121,10 +121,10 @@ static void put_begin(struct request *request)
 
     trace_step_start(&open, request, "object.open");
     err = store_put_begin(request->node->store, request->bucket, request->object, &request->put);
-    if (err < 0)
+    if (err)
         http_fail_errno(request, err, err == -ENOENT);
     trace_step_end(&open, request);
-    if (err == 0)
+    if (!err)
         trace_transfer_start(request);
 }
 
@@ -132,7 +132,7 @@ static void put_body(struct request *request, const char *data, size_t bytes)
 {
     int err = store_put_write(request->put, data, bytes);
 
-    if (err < 0)
+    if (err)
         http_fail_errno(request, err, false);
 }
 
@@ -161,7 +161,7 @@ static void put_verify(struct request *request)
     err = store_put_verify(request->put, &found);
     if (err == -EBADMSG)
         note_mismatch(request, MHD_HTTP_INTERNAL_SERVER_ERROR, received, found);
-    else if (err < 0)
+    else if (err)
         http_fail_errno(request, err, false);
     else if (type && value && strcmp(type, CHECKSUM_TYPE) == 0 && strcasecmp(value, received) != 0)
         note_mismatch(request, MHD_HTTP_BAD_REQUEST, value, store_put_checksum(request->put));
@@ -176,14 +176,14 @@ static void put_commit(struct request *request, struct store_object *info)
     trace_step_start(&step, request, "object.commit");
     err = store_put_commit(request->put, info);
     request->put = NULL;
-    if (err < 0)
+    if (err)
         http_fail_errno(request, err, err == -ENOENT);
     trace_step_end(&step, request);
 }
 
 static enum MHD_Result put_finish(struct request *request)
 {
-    struct store_object info = {.bytes = 0};
+    struct store_object info = {0};
     struct MHD_Response *response;
 
     trace_transfer_end(request);
@@ -229,7 +229,7 @@ static void get_verify(struct request *request, int fd, const struct store_objec
         note_mismatch(request, MHD_HTTP_INTERNAL_SERVER_ERROR, expected, found);
         if (store_evict(request->node->store, request->bucket, request->object, fd) == 0)
             trace_evicted(request);
-    } else if (err < 0) {
+    } else if (err) {
         http_fail_errno(request, err, false);
     }
     trace_step_end(&step, request);
@@ -269,7 +269,7 @@ static enum MHD_Result object_delete(struct request *request)
 {
     int err = store_delete(request->node->store, request->bucket, request->object);
 
-    if (err < 0) {
+    if (err) {
         http_fail_errno(request, err, false);
         return MHD_NO;
     }

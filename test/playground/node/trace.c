@@ -21,7 +21,7 @@ void trace_start(const struct node *node)
     };
     int err = aistrace_start(&options);
 
-    if (err < 0)
+    if (err)
         fprintf(stderr, "%s: no tracing: %s\n", node->self.id, strerror(-err));
 }
 
@@ -62,7 +62,7 @@ static bool parse_parent(struct request *request, struct aistrace_context *paren
 {
     const char *traceparent = http_header(request, "traceparent");
     const char *encoded;
-    struct joined state = {.bytes = 0};
+    struct joined state = {0};
     int bytes;
 
     if (traceparent) {

@@ -285,16 +285,16 @@ TEST(each_form_of_listen_is_understood)
 {
     static const char *const forms[] = {":0", "localhost:0", "[::1]:0", "0.0.0.0:0"};
     static const char *const wrong[] = {"", "x", "1:2:3", "[::1]", "127.0.0.1:99999"};
-    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+    for (size_t i = 0; i < COUNT(forms); i++) {
         struct admin *other = NULL;
         int err = admin_start(&loop, forms[i], &callbacks, &loop, sink, &other);
         if (err == -EADDRNOTAVAIL && forms[i][0] == '[')
             continue; /* a machine without IPv6 */
-        ck_assert_msg(err == 0, "%s: %s", forms[i], strerror(-err));
+        ck_assert_msg(!err, "%s: %s", forms[i], strerror(-err));
         ck_assert_uint_gt(admin_port(other), 0);
         admin_close(other, NULL, NULL);
     }
-    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+    for (size_t i = 0; i < COUNT(wrong); i++) {
         struct admin *other = NULL;
         ck_assert_int_eq(admin_start(&loop, wrong[i], &callbacks, &loop, sink, &other), -EINVAL);
     }

@@ -46,7 +46,7 @@ TEST(impossible_sizes_leave_it_unchanged)
     ck_assert_int_eq(buf_reserve(&buf, SIZE_MAX), -ENOMEM);
     ck_assert_int_eq(buf_reserve(&buf, SIZE_MAX / 2), -ENOMEM);
     ck_assert_int_eq(buf_reserve(&buf, SIZE_MAX / 2 - 3), -ENOMEM);
-    ck_assert_mem_eq(&buf, &before, sizeof buf);
+    ck_assert_mem_eq(&buf, &before, sizeof(buf));
     ck_assert_mem_eq(buf.data, "abc", 3);
     buf_done(&buf);
 }

@@ -27,7 +27,7 @@ TEST(base64_is_padded)
     static const struct {
         const char *data, *text;
     } table[] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"\xff\xef", "/+8="}};
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+    for (size_t i = 0; i < COUNT(table); i++) {
         char text[16];
         size_t bytes = strlen(table[i].data);
         char *end = base64_encode(text, table[i].data, bytes);
@@ -45,7 +45,7 @@ TEST(percent_escapes_are_decoded_and_bad_ones_kept_and_counted)
     } table[] = {{"", "", 0},       {"plain", "plain", 0}, {"a%20b", "a b", 0},      {"%41%4a%4A", "AJJ", 0},
                  {"%", "%", 1},     {"%4", "%4", 1},       {"%zz", "%zz", 1},        {"%4z%41", "%4zA", 1},
                  {"%%%", "%%%", 3}, {"%%41", "%A", 1},     {"%C3%A9", "\xc3\xa9", 0}};
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+    for (size_t i = 0; i < COUNT(table); i++) {
         char text[64], other[64];
         size_t bad = 9, bytes = strlen(table[i].text);
         memcpy(text, table[i].text, bytes);

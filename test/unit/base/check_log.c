@@ -153,7 +153,7 @@ TEST(json_is_one_object_per_line_whatever_the_message)
         "",
     };
     log_configure(sink, LOG_INFO, LOG_JSON);
-    for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
+    for (size_t i = 0; i < COUNT(messages); i++)
         log_line(sink, LOG_INFO, "%s", messages[i]);
     log_cause(sink, LOG_ERROR, "endpoint", "x");
     log_cause(sink, LOG_ERROR, "endpoint", "x");
@@ -163,7 +163,7 @@ TEST(json_is_one_object_per_line_whatever_the_message)
     for (char *save, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save), count++) {
         json_error_t error;
         json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, &error);
-        ck_assert_msg(object != NULL, "%s: %s", error.text, line);
+        ck_assert_msg(object, "%s: %s", error.text, line);
         ck_assert_uint_eq(strlen(json_string_value(json_object_get(object, "time"))), 24);
         if (count < 3)
             ck_assert_str_eq(json_string_value(json_object_get(object, "message")), messages[count]);

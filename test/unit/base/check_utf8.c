@@ -28,7 +28,7 @@ TEST(good_text_stays)
                                         "\U00010000\U0010ffff",
                                         "eight by\u00e4",
                                         "\u20ac a \u20ac b \u20ac"};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    for (size_t i = 0; i < COUNT(texts); i++)
         mends(texts[i], strlen(texts[i]), texts[i], 0);
 }
 
@@ -51,7 +51,7 @@ TEST(each_bad_part_becomes_one_replacement)
         {"12345678\xc3", "12345678\ufffd", 1},
         {"\xc3(", "\ufffd(", 1},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    for (size_t i = 0; i < COUNT(cases); i++)
         mends(cases[i].text, strlen(cases[i].text), cases[i].want, cases[i].bad);
 }
 
@@ -103,10 +103,10 @@ TEST(good_and_bad_are_told_apart_by_the_definition)
     static const uint8_t lasts[] = {0x41, 0x7f, 0x80, 0xbf, 0xc0};
     size_t wrong = 0;
     for (unsigned i = 0x80 << 8; i < 1 << 16; i++)
-        for (size_t j = 0; j < sizeof lasts * sizeof lasts; j++) {
+        for (size_t j = 0; j < sizeof(lasts) * sizeof(lasts); j++) {
             const uint8_t text[] = {
-                (uint8_t)(i >> 8), (uint8_t)i, lasts[j / sizeof lasts], lasts[j % sizeof lasts], 'a', 'b', 'c'};
-            for (size_t bytes = 2; bytes <= sizeof text; bytes++) {
+                (uint8_t)(i >> 8), (uint8_t)i, lasts[j / sizeof(lasts)], lasts[j % sizeof(lasts)], 'a', 'b', 'c'};
+            for (size_t bytes = 2; bytes <= sizeof(text); bytes++) {
                 size_t bad, mended = utf8_mended_bytes(text, bytes, &bad);
                 wrong += is_good(text, bytes) ? bad != 0 || mended != bytes : bad == 0;
             }
@@ -130,7 +130,7 @@ TEST(next_takes_a_character_or_a_bad_part)
         {"\xf0\x9f\xa6 ", 4, 3, UTF8_BAD},
         {"\ufffd", 3, 3, 0xfffd},
     };
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+    for (size_t i = 0; i < COUNT(table); i++) {
         uint32_t character = 1;
         ck_assert_uint_eq(utf8_next((const uint8_t *)table[i].text, table[i].bytes, &character), table[i].taken);
         ck_assert_uint_eq(character, table[i].character);

@@ -353,7 +353,7 @@ TEST(partial_success_rejects_the_first_in_claim_order)
     } cases[] = {{0, {0, 0, 0}}, {1, {1, 0, 0}},  {3, {3, 0, 0}}, {4, {3, 1, 0}},
                  {9, {3, 5, 1}}, {10, {3, 5, 2}}, {99, {3, 5, 2}}};
     static const uint64_t spans[3] = {3, 5, 2};
-    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+    for (size_t c = 0; c < COUNT(cases); c++) {
         struct claim_queue queues[3] = {0};
         struct batch *batch = open_batch(&roomy);
         for (size_t i = 0; i < 3; i++)

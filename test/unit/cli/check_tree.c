@@ -140,7 +140,7 @@ TEST(what_is_no_trace_is_refused)
                                       "{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[]}]}]}",
                                       "{\"resourceSpans\":{\"a\":1}}"};
     struct tree tree;
-    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+    for (size_t i = 0; i < COUNT(bad); i++)
         ck_assert_int_eq(tree_parse(bad[i], strlen(bad[i]), &tree), -EBADMSG);
     /* odd, but spans: every member may be of any type */
     static const char odd[] = "{\"resourceSpans\":[7,{\"resource\":[],\"scopeSpans\":[{\"spans\":[1,{\"spanId\":2,"

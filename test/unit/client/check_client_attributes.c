@@ -74,7 +74,7 @@ TEST(attribute_structs_write_what_the_setters_write)
     uint8_t *copy;
 
     aistrace_span_start(&one, "same", NULL);
-    for (size_t i = 0; i < sizeof(attributes) / sizeof(*attributes); i++)
+    for (size_t i = 0; i < COUNT(attributes); i++)
         aistrace_span_set(&one, &attributes[i]);
     seen = client_fixture_end(&one);
     bytes = seen->items_bytes;

@@ -75,11 +75,11 @@ TEST(appended_values_come_back)
     char header[512] = "", key[16], value[64];
     const char *cursor = header;
 
-    for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+    for (size_t i = 0; i < COUNT(values); i++) {
         sprintf(key, "k%zu", i);
         ck_assert_int_eq(aistrace_baggage_append(header, sizeof(header), key, values[i]), 0);
     }
-    for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+    for (size_t i = 0; i < COUNT(values); i++) {
         ck_assert(aistrace_baggage_next(&cursor, header + strlen(header), key, sizeof(key), value, sizeof(value)));
         ck_assert_str_eq(value, values[i]);
     }
@@ -91,7 +91,7 @@ TEST(a_key_must_be_a_token)
     static const char *keys[] = {"", "a b", "a,b", "a=b", "a;b", "\xc3\xa9", "a\"", "(x)"};
     char header[64] = "k=v";
 
-    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+    for (size_t i = 0; i < COUNT(keys); i++)
         ck_assert_int_eq(aistrace_baggage_append(header, sizeof(header), keys[i], "1"), -EINVAL);
     ck_assert_int_eq(aistrace_baggage_append(header, sizeof(header), NULL, "1"), -EINVAL);
     ck_assert_str_eq(header, "k=v");

@@ -60,7 +60,7 @@ static pid_t raw_clone(void)
 }
 
 static pid_t (*const ways[])(void) = {plain_fork, raw_clone};
-enum { WAYS = sizeof(ways) / sizeof(*ways) };
+enum { WAYS = COUNT(ways) };
 
 static size_t of_instance(const uint8_t instance[16])
 {

@@ -42,7 +42,7 @@ TEST(every_kind_is_kept_and_others_are_internal)
 {
     static const int kinds[][2] = {{0, 1}, {1, 1}, {2, 2}, {3, 3}, {4, 4}, {5, 5}, {6, 1}, {-1, 1}};
 
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+    for (size_t i = 0; i < COUNT(kinds); i++) {
         struct aistrace_span_options options = {.kind = (enum aistrace_kind)kinds[i][0]};
         struct aistrace_span span;
         aistrace_span_start(&span, "kind", &options);

@@ -207,8 +207,7 @@ TEST(threads_that_outlive_stop_join_the_next_start)
     ck_assert_uint_eq(counted().attempted, 2);
 }
 
-/* ---- ids -----------------------------------------------------------------------------------------------------------
- */
+/* ---- ids ---- */
 
 TEST(ids_are_unique_over_threads_and_forks)
 {

@@ -81,7 +81,7 @@ static void run(struct machine *m, size_t readings, double most_apart_ns)
 }
 
 static const double clocks_ghz[] = {1.0, 2.1, 2.596, 5.7};
-enum { CLOCKS = sizeof(clocks_ghz) / sizeof(*clocks_ghz) };
+enum { CLOCKS = COUNT(clocks_ghz) };
 
 LOOP_TEST(a_steady_machine_is_read_by_the_line_and_right, CLOCKS)
 {

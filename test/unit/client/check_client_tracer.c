@@ -372,8 +372,7 @@ TEST(resource_attributes_that_do_not_fit_are_left_out)
     aistrace_stop();
 }
 
-/* ---- what it prints ------------------------------------------------------------------------------------------------
- */
+/* ---- what it prints ---- */
 
 static void provoke(const char *debug, char *printed, size_t capacity)
 {
@@ -419,8 +418,7 @@ TEST(asked_it_prints_one_line_per_cause)
     ck_assert_ptr_nonnull(strstr(printed, "Not a directory"));
 }
 
-/* ---- time ----------------------------------------------------------------------------------------------------------
- */
+/* ---- time ---- */
 
 static int64_t wall_shift_ns, monotonic_shift_ns;
 

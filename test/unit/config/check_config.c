@@ -48,7 +48,7 @@ static struct config *load_with(const char *text, struct config_flags flags)
 static struct config *loaded(const char *text, struct config_flags flags)
 {
     struct config *config = load_with(text, flags);
-    ck_assert_msg(config != NULL, "%s", (char *)errors.data);
+    ck_assert_msg(config, "%s", (char *)errors.data);
     return config;
 }
 
@@ -240,7 +240,7 @@ TEST(endpoint_and_skip_verify_say_how_to_connect)
         {"\"exporter_endpoint\": \"127.0.0.1:4317\", \"skip_verify\": true", "127.0.0.1", CONFIG_TLS_OR_PLAINTEXT,
          false},
     };
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+    for (size_t i = 0; i < COUNT(table); i++) {
         char text[512];
         snprintf(text, sizeof(text),
                  ENABLED("%s, \"exporter_auth\": {\"token_file\": \"" TOKEN "\", \"token_header\": \"x\"}"),
@@ -270,7 +270,7 @@ TEST(a_socket_of_the_host_is_its_path)
     longest[sizeof(longest) - 2] = '\0';
     ck_assert_int_eq(config_parse_endpoint(longest, &scheme, &address, &problem), 0);
     static const char *const bad[] = {"unix:", "unix:/", "unix:c.sock", "unix://host/c.sock"};
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < COUNT(bad); i++)
         ck_assert_int_eq(config_parse_endpoint(bad[i], &scheme, &address, &problem), -EINVAL);
 }
 
@@ -300,7 +300,7 @@ TEST(all_files_that_cannot_be_used_are_named_at_once)
                         "\"token_file\": \"/nowhere/token\"}},\n\"aistraced\": {\"timeout\": \"1\",\n"
                         "\"ca_file\": \"/\",\n\"cert_file\": \"" TOKEN "\",\n\"key_file\": \"" TOKEN "\""),
                 no_flags);
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+    for (size_t i = 0; i < COUNT(lines); i++)
         ck_assert_msg(strstr(told, lines[i]), "%s not in\n%s", lines[i], told);
 }
 
@@ -328,7 +328,7 @@ TEST(the_endpoint_flag_alone_is_enough)
         const char *file;
         const char *endpoint;
     } verified[] = {{NULL, "far:4317"}, {kept, "localhost:4317"}, {NULL, "https://localhost:4317"}};
-    for (size_t i = 0; i < sizeof(verified) / sizeof(verified[0]); i++) {
+    for (size_t i = 0; i < COUNT(verified); i++) {
         c = loaded(verified[i].file, (struct config_flags){.endpoint = verified[i].endpoint});
         ck_assert(c->enabled && c->transport == CONFIG_TLS && !c->skip_verify);
         config_unref(c);
@@ -416,8 +416,8 @@ TEST(print_says_where_each_value_came_from)
         "aistraced.spool.sync = \"always\"  (default)\n",
         "aistraced.log.level = \"info\"  (default)\n",
     };
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
-        ck_assert_msg(strstr((char *)out.data, lines[i]) != NULL, "%s not in\n%s", lines[i], (char *)out.data);
+    for (size_t i = 0; i < COUNT(lines); i++)
+        ck_assert_msg(strstr((char *)out.data, lines[i]), "%s not in\n%s", lines[i], (char *)out.data);
     config_unref(c);
     buf_done(&out);
 }
@@ -430,12 +430,12 @@ TEST(durations_and_sizes_print_as_they_are_read)
     static const char *const sizes[] = {"0B", "1B", "1025B", "1KiB", "64MiB", "3GiB"};
     uint64_t value;
     char text[CONFIG_VALUE_TEXT];
-    for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
+    for (size_t i = 0; i < COUNT(durations); i++) {
         ck_assert_int_eq(config_parse_duration_ms(durations[i], &value), 0);
         config_format_duration_ms(value, text);
         ck_assert_str_eq(text, durations[i]);
     }
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    for (size_t i = 0; i < COUNT(sizes); i++) {
         ck_assert_int_eq(config_parse_size_bytes(sizes[i], &value), 0);
         config_format_size_bytes(value, text);
         ck_assert_str_eq(text, sizes[i]);
@@ -454,8 +454,8 @@ TEST(loopback_is_recognised)
                                       "127.9.9.9", "::1",       "::ffff:127.0.0.1"};
     static const char *const no[] = {"localhost.example.com", "10.0.0.1", "::",         "::2",
                                      "127.example.com",       "",         "xlocalhost", ".localhost"};
-    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+    for (size_t i = 0; i < COUNT(yes); i++)
         ck_assert_msg(config_is_loopback(yes[i]), "%s", yes[i]);
-    for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+    for (size_t i = 0; i < COUNT(no); i++)
         ck_assert_msg(!config_is_loopback(no[i]), "%s", no[i]);
 }

@@ -13,7 +13,7 @@
 static char *text_of(const char *path)
 {
     FILE *file = fopen(path, "r");
-    ck_assert_msg(file != NULL, "%s", path);
+    ck_assert_msg(file, "%s", path);
     char *text = calloc(1, 1 << 16);
     ck_assert_uint_lt(fread(text, 1, (1 << 16) - 1, file), (1 << 16) - 1);
     fclose(file);
@@ -48,7 +48,7 @@ static void documented(const char *text, const char *path, char out[128])
     snprintf(heading, sizeof(heading), "\n## `%.*s`", (int)strcspn(path, "."), path);
     snprintf(row, sizeof(row), "\n| `%s` | `", strchr(path, '.') + 1);
     const char *begin = strstr(text, heading);
-    ck_assert_msg(begin != NULL, "no section %s", heading);
+    ck_assert_msg(begin, "no section %s", heading);
     const char *end = strstr(begin + 1, "\n## ");
     const char *at = strstr(begin, row);
     ck_assert_msg(at && at < end, "%s is not documented in its section", path);
@@ -63,7 +63,7 @@ TEST(every_key_is_in_the_reference_and_in_the_documentation_at_its_default)
     ck_assert_ptr_nonnull(root);
     for (size_t row = 0; row < config_key_count; row++) {
         const json_t *value = value_at(root, config_keys[row].path);
-        ck_assert_msg(value != NULL, "%s is not in the reference", config_keys[row].path);
+        ck_assert_msg(value, "%s is not in the reference", config_keys[row].path);
         char *dumped = json_dumps(value, JSON_ENCODE_ANY), told[128];
         documented(text, config_keys[row].path, told);
         ck_assert_msg(strcmp(dumped, told) == 0, "%s: %s in the reference, %s in the documentation",

@@ -45,7 +45,7 @@ static struct config *load(const char *file)
 static struct config *loaded(const char *file)
 {
     struct config *config = load(file);
-    ck_assert_msg(config != NULL, "%s", (char *)errors.data);
+    ck_assert_msg(config, "%s", (char *)errors.data);
     return config;
 }
 
@@ -88,7 +88,7 @@ TEST(insecure_matters_for_an_endpoint_without_scheme_only)
     } table[] = {{"far:1", "true", CONFIG_PLAINTEXT},   {"far:1", "TRUE", CONFIG_PLAINTEXT},
                  {"far:1", "false", CONFIG_TLS},        {"far:1", "", CONFIG_TLS},
                  {"https://far:1", "true", CONFIG_TLS}, {"http://far:1", "false", CONFIG_PLAINTEXT}};
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+    for (size_t i = 0; i < COUNT(table); i++) {
         both("ENDPOINT", table[i].endpoint, NULL);
         both("INSECURE", table[i].insecure, NULL);
         struct config *c = loaded(NULL);
@@ -162,7 +162,7 @@ TEST(a_bad_header_is_refused_and_not_repeated)
         {"trace-bin=s3cret", "belongs to HTTP or gRPC"},
         {"a=s3cret,A=s3cret", "header 2: a header of this name is there already"},
     };
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+    for (size_t i = 0; i < COUNT(table); i++) {
         both("HEADERS", table[i].value, NULL);
         const char *words = refused(NULL);
         ck_assert_msg(strstr(words, table[i].words) && strstr(words, "environment OTEL_EXPORTER_OTLP_HEADERS: "),
@@ -256,7 +256,7 @@ TEST(a_bad_value_names_its_variable)
         {"OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "aistraced.compression: \"zstd\" is not one of"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://far", "tracing.exporter_endpoint: the scheme is http://"},
     };
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+    for (size_t i = 0; i < COUNT(table); i++) {
         setenv(table[i].name, table[i].value, 1);
         const char *words = refused(NULL);
         ck_assert_msg(strstr(words, table[i].name) && strstr(words, table[i].words), "%s", words);

@@ -128,7 +128,7 @@ static void check_code(size_t index, enum grpc_code code)
 TEST(calls_are_answered_however_the_bytes_are_cut)
 {
     static const size_t pieces[] = {1, 2, 7, 9, 100, 65536};
-    for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
+    for (size_t i = 0; i < COUNT(pieces); i++) {
         submit(&outcomes[i], "hello world", 11);
         exchange(pieces[i]);
         check_code(i, GRPC_OK);

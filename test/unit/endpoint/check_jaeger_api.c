@@ -33,7 +33,7 @@ static void tear_down(void)
 
 FIXTURE(set_up, tear_down);
 
-/* ---- spans */
+/* ---- spans ---- */
 
 typedef Opentelemetry__Proto__Common__V1__KeyValue Pair;
 typedef Opentelemetry__Proto__Common__V1__AnyValue Value;
@@ -87,7 +87,7 @@ static size_t pack(uint8_t *out, const struct written *written)
     Opentelemetry__Proto__Resource__V1__Resource resource = OPENTELEMETRY__PROTO__RESOURCE__V1__RESOURCE__INIT;
     Opentelemetry__Proto__Common__V1__ArrayValue array = OPENTELEMETRY__PROTO__COMMON__V1__ARRAY_VALUE__INIT;
     Value one = OPENTELEMETRY__PROTO__COMMON__V1__ANY_VALUE__INIT, *elements[] = {&one, &one};
-    struct pairs of_resource = {.count = 0}, of_span = {.count = 0}, of_event = {.count = 0};
+    struct pairs of_resource = {0}, of_span = {0}, of_event = {0};
     uint8_t trace_id[16] = {[0] = 0xab, [15] = written->trace},
             span_id[8] = {[6] = (uint8_t)(written->span >> 8), [7] = (uint8_t)written->span};
     uint8_t parent_id[8] = {[7] = (uint8_t)written->parent}, bytes[] = {1, 2, 3};
@@ -180,7 +180,7 @@ static void add_usual(void)
                           .status = 1});
 }
 
-/* ---- requests */
+/* ---- requests ---- */
 
 static struct wire_bytes text(const char *from)
 {
@@ -208,7 +208,7 @@ static json_t *get_in_pieces(size_t want, unsigned status, const char *path, con
     jaeger_answer_free(answer);
     json_error_t problem;
     json_t *json = json_loadb((const char *)out.data, out.len, 0, &problem);
-    ck_assert_msg(json != NULL, "not JSON: %s: %.*s", problem.text, (int)out.len, out.data);
+    ck_assert_msg(json, "not JSON: %s: %.*s", problem.text, (int)out.len, out.data);
     buf_done(&out);
     return json;
 }
@@ -220,7 +220,7 @@ static void assert_json(const json_t *json, const char *expected)
     json_error_t problem;
     json_t *want = json_loads(expected, JSON_DECODE_ANY, &problem);
     char *is = json_dumps(json, JSON_ENCODE_ANY | JSON_INDENT(1));
-    ck_assert_msg(want != NULL, "expected: %s", problem.text);
+    ck_assert_msg(want, "expected: %s", problem.text);
     ck_assert_msg(json_equal((json_t *)json, want), "is %s", is);
     json_decref(want);
     free(is);
@@ -250,7 +250,7 @@ static void assert_problem(const char *path, const char *const *parameters, unsi
 }
 #define refused(parameter, part) assert_problem("/api/traces", (const char *const[]){parameter, NULL}, 400, part)
 
-/* ---- shapes */
+/* ---- shapes ---- */
 
 #define ENVELOPE(total) ",\"total\":" total ",\"limit\":0,\"offset\":0,\"errors\":null}"
 
@@ -285,7 +285,7 @@ TEST(a_service_may_be_called_anything)
 TEST(an_empty_store_has_empty_lists)
 {
     static const char *const paths[] = {"/api/services", "/api/traces", "/api/services/x/operations"};
-    for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+    for (size_t i = 0; i < COUNT(paths); i++) {
         json_t *json = get(200, paths[i], NULL);
         assert_json(json, "{\"data\":[]" ENVELOPE("0"));
         json_decref(json);
@@ -371,14 +371,14 @@ TEST(errors_have_jaegers_form)
     json_decref(json);
     static const char *const wrong[] = {"/api/traces/", "/api/traces/xyz", "/api/traces/1/2",
                                         "/api/traces/000000000000000000000000000000001"};
-    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+    for (size_t i = 0; i < COUNT(wrong); i++)
         assert_problem(wrong[i], NULL, 400, "hexadecimal");
     assert_problem("/api/nothing", NULL, 404, "no such path");
     assert_problem("/api/", NULL, 404, "no such path");
     assert_problem("/api/operations", NULL, 400, "'service' is required");
 }
 
-/* ---- parameters */
+/* ---- parameters ---- */
 
 TEST(every_parameter_chooses)
 {
@@ -439,11 +439,11 @@ TEST(tags_are_looked_for_wherever_jaeger_shows_them)
                                        "{\"yes\":\"false\"}"};
     char parameter[256];
     add_usual();
-    for (size_t i = 0; i < sizeof(one_trace) / sizeof(*one_trace); i++) {
+    for (size_t i = 0; i < COUNT(one_trace); i++) {
         snprintf(parameter, sizeof(parameter), "tags=%s", one_trace[i]);
         ck_assert_msg(traces(parameter) == 1, "%s", parameter);
     }
-    for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++) {
+    for (size_t i = 0; i < COUNT(none); i++) {
         snprintf(parameter, sizeof(parameter), "tags=%s", none[i]);
         ck_assert_msg(traces(parameter) == 0, "%s", parameter);
     }
@@ -484,12 +484,12 @@ TEST(durations_are_read_as_go_writes_them)
                                       "999999999999999999999999s",
                                       "99999999999h",
                                       "\xff"};
-    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+    for (size_t i = 0; i < COUNT(good); i++) {
         uint64_t ns = 99;
         ck_assert_msg(parameter_duration(text(good[i].text), &ns) && ns == good[i].ns, "%s: %llu", good[i].text,
                       (unsigned long long)ns);
     }
-    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+    for (size_t i = 0; i < COUNT(bad); i++) {
         uint64_t ns = 99;
         ck_assert_msg(!parameter_duration(text(bad[i]), &ns) && ns == 99, "%s", bad[i]);
     }
@@ -529,7 +529,7 @@ TEST(more_tags_than_sense_are_refused)
     assert_problem("/api/traces", many, 400, "at most 32");
 }
 
-/* ---- strangers, and spans that come meanwhile */
+/* ---- strangers, and spans that come meanwhile ---- */
 
 TEST(any_bytes_as_parameters_are_answered)
 {
@@ -548,13 +548,13 @@ TEST(any_bytes_as_parameters_are_answered)
             state = state * 6364136223846793005 + 1442695040888963407;
             value[i] = state >> 63 ? (uint8_t)(state >> 40) : (uint8_t)likely[(state >> 33) % (sizeof(likely) - 1)];
         }
-        struct trace_query_parameter parameter = {text(keys[round % (sizeof(keys) / sizeof(*keys))]),
+        struct trace_query_parameter parameter = {text(keys[round % (COUNT(keys))]),
                                                   {value, (state >> 35) % (sizeof(value) + 1)}};
         ck_assert_int_eq(jaeger_api_get(store, paths[round % 4], &parameter, 1, now_ns, &answer), 0);
         while (jaeger_answer_next(answer, &out, 1000) > 0)
             ;
         json_t *json = json_loadb((const char *)out.data, out.len, 0, NULL);
-        ck_assert_msg(json != NULL, "not JSON: %.*s", (int)out.len, out.data);
+        ck_assert_msg(json, "not JSON: %.*s", (int)out.len, out.data);
         json_decref(json);
         jaeger_answer_free(answer);
         buf_done(&out);
@@ -670,7 +670,7 @@ TEST(field_numbers_are_those_of_the_protocol)
         {value, ATTRIBUTE_MAP, "kvlist_value"},
         {value, ATTRIBUTE_BYTES, "bytes_value"},
     };
-    for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+    for (size_t i = 0; i < COUNT(fields); i++) {
         const ProtobufCFieldDescriptor *field =
             protobuf_c_message_descriptor_get_field(fields[i].message, fields[i].number);
         ck_assert_ptr_nonnull(field);

@@ -207,7 +207,7 @@ TEST(what_is_not_protobuf_is_refused)
         BYTES("\x08\x01"),                                         /* a string as varint */
         BYTES("\x2a\x01\x0a"),                                     /* broken inside */
     };
-    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+    for (size_t i = 0; i < COUNT(bad); i++) {
         uint8_t *exact = malloc(bad[i].len); /* so that the address sanitizer sees reading past it */
         memcpy(exact, bad[i].data, bad[i].len);
         ck_assert_msg(wire_check(ANY, (struct wire_bytes){exact, bad[i].len}) == -EBADMSG, "number %zu is taken", i);

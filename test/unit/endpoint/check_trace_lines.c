@@ -93,7 +93,7 @@ static size_t read_all(struct trace_lines *lines, size_t want, struct buf *out)
         ck_assert_ptr_nonnull(end);
         size_t bytes = (size_t)(end - out->data) - at;
         json_t *line = json_loadb((const char *)out->data + at, bytes, 0, NULL);
-        ck_assert_msg(line != NULL, "not JSON: %.*s", (int)bytes, out->data + at);
+        ck_assert_msg(line, "not JSON: %.*s", (int)bytes, out->data + at);
         json_decref(line);
         at += bytes + 1;
     }
@@ -183,7 +183,7 @@ TEST(a_filter_comes_from_parameters)
         ck_assert_uint_eq(filter.trace_id[i], i);
     ck_assert_uint_eq(filter.limit, 7);
     ck_assert_uint_eq(filter.min_duration_ns, 10000000);
-    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+    for (size_t i = 0; i < COUNT(wrong); i++) {
         const char *problem = trace_filter_set(&filter, wrong[i].key, wrong[i].value);
         ck_assert_ptr_nonnull(problem);
         ck_assert_msg(strncmp(problem, wrong[i].key, strlen(wrong[i].key)) == 0, "%s", problem);
@@ -278,7 +278,7 @@ TEST(any_byte_may_be_wrong)
             memcpy(wrong, bytes, size);
             wrong[at] ^= (uint8_t)(1u << bit);
             int err = ingest(store, (struct wire_bytes){wrong, size}, 0, &result);
-            ck_assert(err == 0 || err == -EBADMSG);
+            ck_assert(!err || err == -EBADMSG);
             free(wrong);
         }
     }

@@ -41,7 +41,7 @@ TEST(retryable_answers_are_retried_until_acknowledged_once)
         {.status = SCRIPT_NO_STATUS, .http_status = 503},
         {.status = 14, .early = true},
     };
-    bench_begin(steps, sizeof(steps) / sizeof(steps[0]));
+    bench_begin(steps, COUNT(steps));
     bench_serve(NULL);
     bench_export();
     bench_submit(6);

@@ -73,7 +73,7 @@ TEST(retries_and_new_batches_take_turns)
         take(i);
     for (size_t i = 4; i < 7; i++)
         wait_ms(i, 0);
-    for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++)
+    for (size_t i = 0; i < COUNT(turns); i++)
         ck_assert_uint_eq(send_next(), turns[i]);
     ck_assert_ptr_null(exporter_queue_next(&bench.exporter));
 }

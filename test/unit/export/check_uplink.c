@@ -82,7 +82,7 @@ static void on_act(void *user, const struct script_request *request)
              (const char *)request->headers.data);
 }
 
-/* ---- files */
+/* ---- files ---- */
 
 static void write_file(const char *path, const char *format, ...)
 {
@@ -122,7 +122,7 @@ static void remove_files(void)
     ck_assert_int_eq(system(command), 0);
 }
 
-/* ---- the course of a test */
+/* ---- the course of a test ---- */
 
 static void server_begin(const struct script_step *steps, size_t count)
 {
@@ -238,7 +238,7 @@ static void expect_header(unsigned request, const char *line)
     ck_assert_msg(strstr(bench.headers[request], line), "%s", bench.headers[request]);
 }
 
-/* ---- the transport */
+/* ---- the transport ---- */
 
 static const struct script_step lose_the_second[] = {{.kind = SCRIPT_ANSWER}, {.kind = SCRIPT_GOAWAY_AFTER}};
 
@@ -322,7 +322,7 @@ TEST(plaintext_is_what_http_asks_for)
     end();
 }
 
-/* ---- how long connections live */
+/* ---- how long connections live ---- */
 
 TEST(an_old_connection_gives_way_and_finishes_its_calls)
 {
@@ -358,7 +358,7 @@ TEST(too_many_pings_make_them_fewer)
     end();
 }
 
-/* ---- certificates */
+/* ---- certificates ---- */
 
 TEST(a_client_certificate_is_read_again_when_it_changes)
 {
@@ -428,7 +428,7 @@ TEST(another_authority_is_trusted_when_its_file_changes)
     end();
 }
 
-/* ---- the token */
+/* ---- the token ---- */
 
 TEST(a_token_is_read_again_when_its_file_changes)
 {

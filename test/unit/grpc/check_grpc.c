@@ -25,15 +25,15 @@ static size_t put_details(uint8_t *out, const char *type, uint8_t seconds, uint8
     out[n++] = 0x08;
     out[n++] = 8;
     out[n++] = 0x1a;
-    out[n++] = (uint8_t)(2 + type_bytes + 2 + sizeof info);
+    out[n++] = (uint8_t)(2 + type_bytes + 2 + sizeof(info));
     out[n++] = 0x0a;
     out[n++] = (uint8_t)type_bytes;
     memcpy(out + n, type, type_bytes);
     n += type_bytes;
     out[n++] = 0x12;
-    out[n++] = sizeof info;
-    memcpy(out + n, info, sizeof info);
-    return n + sizeof info;
+    out[n++] = sizeof(info);
+    memcpy(out + n, info, sizeof(info));
+    return n + sizeof(info);
 }
 
 static const char RETRY_INFO[] = "type.googleapis.com/google.rpc.RetryInfo";
@@ -64,8 +64,8 @@ TEST(each_code_has_its_verdict)
         {GRPC_UNAUTHENTICATED, GRPC_REFUSED, "UNAUTHENTICATED"},
         {(enum grpc_code)99, GRPC_REFUSED, "UNKNOWN"},
     };
-    ck_assert_uint_eq(sizeof table / sizeof table[0], GRPC_CODES + 1);
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+    ck_assert_uint_eq(COUNT(table), GRPC_CODES + 1);
+    for (size_t i = 0; i < COUNT(table); i++) {
         struct grpc_decision decision = decide((struct grpc_result){.code = table[i].code, .message = "why"});
         ck_assert_msg(decision.verdict == table[i].verdict, "%s", table[i].name);
         ck_assert_str_eq(grpc_code_name(table[i].code), table[i].name);
@@ -113,8 +113,8 @@ TEST(a_retry_delay_beyond_reason_is_bounded)
     static const uint8_t huge[] = "\x1a\x37\x0a\x28"
                                   "type.googleapis.com/google.rpc.RetryInfo"
                                   "\x12\x0b\x0a\x09\x08\x80\x80\x80\x80\x80\x80\x80\x40";
-    uint8_t details[sizeof huge + 8];
-    size_t bytes = sizeof huge - 1;
+    uint8_t details[sizeof(huge) + 8];
+    size_t bytes = sizeof(huge) - 1;
     memcpy(details, huge, bytes);
     details[1] = (uint8_t)(bytes - 2);
     details[45] = (uint8_t)(bytes - 46);
@@ -138,7 +138,7 @@ TEST(partial_success_is_exported_with_its_rejected_count)
     static const uint8_t partial[] = "\x0a\x07\x08\x07\x12\x03"
                                      "bad";
     result.body = partial;
-    result.body_bytes = sizeof partial - 1;
+    result.body_bytes = sizeof(partial) - 1;
     struct grpc_decision decision = decide(result);
     ck_assert_int_eq(decision.verdict, GRPC_EXPORTED);
     ck_assert_uint_eq(decision.rejected, 7);
@@ -146,12 +146,12 @@ TEST(partial_success_is_exported_with_its_rejected_count)
 
     static const uint8_t negative[] = "\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
     result.body = negative;
-    result.body_bytes = sizeof negative - 1;
+    result.body_bytes = sizeof(negative) - 1;
     ck_assert_uint_eq(decide(result).rejected, 0);
 
     static const uint8_t garbage[] = "\xff\xff\xff";
     result.body = garbage;
-    result.body_bytes = sizeof garbage - 1;
+    result.body_bytes = sizeof(garbage) - 1;
     decision = decide(result);
     ck_assert_int_eq(decision.verdict, GRPC_EXPORTED);
     ck_assert_uint_eq(decision.rejected, 0);
@@ -163,8 +163,8 @@ TEST(a_message_is_printable_and_cut)
     struct grpc_result result = {.code = GRPC_INTERNAL, .message = "a\nb\x1b[31m\xff"};
     ck_assert_str_eq(decide(result).message, "a?b?[31m?");
     char text[1000];
-    memset(text, 'x', sizeof text - 1);
-    text[sizeof text - 1] = '\0';
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
     result.message = text;
     ck_assert_uint_eq(strlen(decide(result).message), sizeof(((struct grpc_decision *)0)->message) - 1);
 }
@@ -178,7 +178,7 @@ TEST(http_status_and_h2_errors_map_to_codes)
                 {404, GRPC_UNIMPLEMENTED}, {429, GRPC_UNAVAILABLE},     {431, GRPC_INTERNAL},
                 {502, GRPC_UNAVAILABLE},   {503, GRPC_UNAVAILABLE},     {504, GRPC_UNAVAILABLE},
                 {200, GRPC_UNKNOWN},       {500, GRPC_UNKNOWN},         {0, GRPC_UNKNOWN}};
-    for (size_t i = 0; i < sizeof http / sizeof http[0]; i++)
+    for (size_t i = 0; i < COUNT(http); i++)
         ck_assert_int_eq(grpc_code_from_http(http[i].status), http[i].code);
     static const struct {
         uint32_t error;
@@ -187,7 +187,7 @@ TEST(http_status_and_h2_errors_map_to_codes)
     } h2[] = {{0, GRPC_INTERNAL, false},   {1, GRPC_INTERNAL, false},         {2, GRPC_INTERNAL, false},
               {7, GRPC_UNAVAILABLE, true}, {8, GRPC_CANCELLED, false},        {0xb, GRPC_RESOURCE_EXHAUSTED, false},
               {0xc, GRPC_INTERNAL, false}, {0xffffffff, GRPC_INTERNAL, false}};
-    for (size_t i = 0; i < sizeof h2 / sizeof h2[0]; i++) {
+    for (size_t i = 0; i < COUNT(h2); i++) {
         bool unprocessed;
         ck_assert_int_eq(grpc_code_from_h2_error(h2[i].error, &unprocessed), h2[i].code);
         ck_assert_int_eq(unprocessed, h2[i].unprocessed);
@@ -202,7 +202,7 @@ TEST(status_text_is_a_known_number_or_unknown)
     } table[] = {{"0", GRPC_OK},       {"14", GRPC_UNAVAILABLE}, {"16", GRPC_UNAUTHENTICATED},  {"17", GRPC_UNKNOWN},
                  {"", GRPC_UNKNOWN},   {"-1", GRPC_UNKNOWN},     {"014", GRPC_UNKNOWN},         {"1x", GRPC_UNKNOWN},
                  {" 0", GRPC_UNKNOWN}, {"00", GRPC_OK},          {"999999999999", GRPC_UNKNOWN}};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+    for (size_t i = 0; i < COUNT(table); i++)
         ck_assert_msg(grpc_code_parse(table[i].text, strlen(table[i].text)) == table[i].code, "'%s'", table[i].text);
 }
 
@@ -215,7 +215,7 @@ TEST(base64_is_decoded_padded_or_not)
                  {"Zg==,Zm8=", "f"}, {"Zm9v,x", "foo"}, {"_-8", "\xff\xef"}, {"/+8=", "\xff\xef"},
                  {"Z", NULL},        {"Zg=", NULL},     {"Zg===", NULL},     {"Zm 9v", NULL},
                  {"Zm9v\n", NULL},   {"====", NULL},    {"Zm9vY", NULL}};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+    for (size_t i = 0; i < COUNT(table); i++) {
         uint8_t text[64];
         size_t decoded = 99;
         memcpy(text, table[i].text, strlen(table[i].text));
@@ -237,7 +237,7 @@ TEST(a_timeout_has_at_most_eight_digits)
         const char *text;
     } table[] = {
         {0, "0m"}, {10000, "10000m"}, {99999999, "99999999m"}, {100000000, "100000S"}, {UINT64_MAX, "99999999S"}};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+    for (size_t i = 0; i < COUNT(table); i++) {
         char text[GRPC_TIMEOUT_MAX];
         grpc_format_timeout(table[i].ms, text);
         ck_assert_str_eq(text, table[i].text);

@@ -43,7 +43,7 @@ LOOP_TEST(parts_of_any_size_come_back_as_one, 2)
     struct buf packed = {0};
     ck_assert_int_eq(gzip_new(&gzip), 0);
     fill(bytes, BYTES_MAX, _i == 1);
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    for (size_t i = 0; i < COUNT(sizes); i++) {
         size_t third = sizes[i] / 3;
         const struct iovec parts[] = {
             {bytes, third}, {NULL, 0}, {bytes + third, third}, {bytes + 2 * third, sizes[i] - 2 * third}};

@@ -192,7 +192,7 @@ TEST(an_answer_before_the_requests_end_is_the_answer)
 {
     /* The window lets only part of the request through. */
     static uint8_t bytes[100000];
-    struct iovec part = {bytes, sizeof bytes};
+    struct iovec part = {bytes, sizeof(bytes)};
     struct script_step step = {.status = 14, .trailers_only = true, .early = true};
     struct pair *pair = pair_new(&(struct script_limits){.initial_window_bytes = 1000}, &step, 1);
     ck_assert_int_eq(pair_talk(pair), 0);
@@ -345,7 +345,7 @@ TEST(whoever_does_not_speak_http2_is_named)
         {"SSH-2.0-OpenSSH_9.2\r\n", 21, "HTTP/2"},
         {"\0\0\0\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 18, ""}, /* frames, but not SETTINGS first */
     };
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+    for (size_t i = 0; i < COUNT(table); i++) {
         struct pair *pair = pair_new(&(struct script_limits){0}, NULL, 0);
         ck_assert_ptr_nonnull(h2_problem(pair->h2));
         struct buf out = {0};

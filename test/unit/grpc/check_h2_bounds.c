@@ -11,7 +11,7 @@
 TEST(output_is_bounded_by_what_was_asked_for)
 {
     static uint8_t bytes[1 << 20];
-    struct iovec part = {bytes, sizeof bytes};
+    struct iovec part = {bytes, sizeof(bytes)};
     struct pair *pair = pair_new(&(struct script_limits){.initial_window_bytes = 1 << 30}, NULL, 0);
     ck_assert_int_eq(pair_talk(pair), 0);
     ck_assert_int_eq(pair_submit(pair, 0, &part, 1), 0);
@@ -33,12 +33,12 @@ TEST(every_frame_is_counted_and_a_large_one_as_several)
     struct pair *pair = pair_one_call(&step);
     ck_assert_ptr_null(h2_problem(pair->h2));
     uint64_t before = h2_frames_received(pair->h2);
-    pair_receive(pair, pings, sizeof pings - 1);
+    pair_receive(pair, pings, sizeof(pings) - 1);
     ck_assert_uint_eq(h2_frames_received(pair->h2), before + 2);
-    for (size_t i = 0; i < sizeof unknown - 1; i++)
+    for (size_t i = 0; i < sizeof(unknown) - 1; i++)
         pair_receive(pair, unknown + i, 1);
     ck_assert_uint_eq(h2_frames_received(pair->h2), before + 3);
-    pair_receive(pair, late_data, sizeof late_data);
+    pair_receive(pair, late_data, sizeof(late_data));
     ck_assert_uint_eq(h2_frames_received(pair->h2), before + 6);
     pair_free(pair);
 }
@@ -89,8 +89,8 @@ TEST(what_informational_headers_say_besides_is_no_answer)
     static const uint8_t final[] = "\0\0\1\1\4\0\0\0\1\x88\0\0\0\0\1\0\0\0\1";
     struct script_step step = {.kind = SCRIPT_HOLD};
     struct pair *pair = pair_one_call(&step);
-    pair_receive(pair, early, sizeof early - 1);
-    pair_receive(pair, final, sizeof final - 1);
+    pair_receive(pair, early, sizeof(early) - 1);
+    pair_receive(pair, final, sizeof(final) - 1);
     ck_assert_uint_eq(pair->calls[0].results, 1);
     ck_assert_int_eq(pair->calls[0].code, GRPC_UNKNOWN);
     ck_assert_str_eq(pair->calls[0].message, "HTTP status 200 without grpc-status");
@@ -108,10 +108,10 @@ TEST(headers_are_summed_over_all_there_are)
     struct pair *pair = pair_one_call(&step);
     for (int i = 0; i < H2_HEADERS_MAX_COUNT / 2; i++) {
         ck_assert_uint_eq(pair->calls[0].results, 0);
-        pair_receive(pair, early, sizeof early - 1);
+        pair_receive(pair, early, sizeof(early) - 1);
     }
     static const uint8_t final[] = "\0\0\1\1\4\0\0\0\1\x88";
-    pair_receive(pair, final, sizeof final - 1);
+    pair_receive(pair, final, sizeof(final) - 1);
     ck_assert_uint_eq(pair->calls[0].results, 1);
     ck_assert_int_eq(pair->calls[0].code, GRPC_RESOURCE_EXHAUSTED);
     ck_assert_str_eq(pair->calls[0].message, "the response has too many headers");
@@ -130,7 +130,7 @@ TEST(a_response_may_come_in_frames_of_any_size)
                                     "0";
     struct script_step step = {.kind = SCRIPT_HOLD};
     struct pair *pair = pair_one_call(&step);
-    pair_receive(pair, frames, sizeof frames - 1);
+    pair_receive(pair, frames, sizeof(frames) - 1);
     ck_assert_uint_eq(pair->calls[0].results, 1);
     ck_assert_int_eq(pair->calls[0].code, GRPC_OK);
     ck_assert_uint_eq(pair->calls[0].body.len, 2);
@@ -141,12 +141,12 @@ TEST(a_response_may_come_in_frames_of_any_size)
 LOOP_TEST(long_words_of_the_server_are_cut_or_left_out, 2)
 {
     static char message[H2_MESSAGE_MAX_BYTES + 2], details[H2_DETAILS_MAX_BYTES + 5];
-    memset(message, 'm', sizeof message - 1);
+    memset(message, 'm', sizeof(message) - 1);
     memset(details, 'A', H2_DETAILS_MAX_BYTES + (_i ? 4 : 0));
     struct script_step step = {.status = 8, .message = message, .details = details};
     struct pair *pair = pair_one_call(&step);
     ck_assert_int_eq(pair->calls[0].code, GRPC_RESOURCE_EXHAUSTED);
-    ck_assert_uint_eq(strlen(pair->calls[0].message), sizeof pair->calls[0].message - 1);
+    ck_assert_uint_eq(strlen(pair->calls[0].message), sizeof(pair->calls[0].message) - 1);
     ck_assert_uint_eq(pair->calls[0].details.len, _i ? 0 : H2_DETAILS_MAX_BYTES / 4 * 3);
     pair_free(pair);
 }

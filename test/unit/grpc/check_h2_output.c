@@ -24,12 +24,12 @@ TEST(long_ones_stay_where_they_are_and_short_ones_join)
     struct h2_output out = {0};
     ck_assert_int_eq(h2_output_copy(&out, "head", 4), 0);
     ck_assert_int_eq(h2_output_borrow(&out, "short", 5), 0);
-    ck_assert_int_eq(h2_output_borrow(&out, LONG, sizeof LONG), 0);
+    ck_assert_int_eq(h2_output_borrow(&out, LONG, sizeof(LONG)), 0);
     ck_assert_int_eq(h2_output_copy(&out, NULL, 0), 0);
     ck_assert_int_eq(h2_output_copy(&out, "tail", 4), 0);
     h2_output_finish(&out);
     ck_assert_uint_eq(out.count, 3);
-    ck_assert_uint_eq(out.bytes, 9 + sizeof LONG + 4);
+    ck_assert_uint_eq(out.bytes, 9 + sizeof(LONG) + 4);
     ck_assert_mem_eq(out.parts[0].iov_base, "headshort", 9);
     ck_assert_ptr_eq(out.parts[1].iov_base, LONG);
     ck_assert_mem_eq(out.parts[2].iov_base, "tail", 4);
@@ -47,9 +47,9 @@ TEST(gathers_what_was_appended_from_any_byte_on)
     struct buf expected = {0}, gathered = {0};
     for (unsigned i = 0; i < PARTS; i++) {
         uint8_t head[40];
-        fill(head, sizeof head, (uint8_t)i);
-        ck_assert_int_eq(h2_output_copy(&out, head, 1 + i % sizeof head), 0);
-        ck_assert_int_eq(buf_append(&expected, head, 1 + i % sizeof head), 0);
+        fill(head, sizeof(head), (uint8_t)i);
+        ck_assert_int_eq(h2_output_copy(&out, head, 1 + i % sizeof(head)), 0);
+        ck_assert_int_eq(buf_append(&expected, head, 1 + i % sizeof(head)), 0);
         size_t bytes = 400 + 17 * (i % 20); /* around the limit of what is borrowed */
         ck_assert_int_eq(h2_output_borrow(&out, LONG + i, bytes), 0);
         ck_assert_int_eq(buf_append(&expected, LONG + i, bytes), 0);

@@ -41,14 +41,14 @@ TEST(a_secret_is_a_literal_that_is_never_indexed)
     struct buf out = {0};
     struct h2 *h2;
     ck_assert_int_eq(h2_new(&settings, &callbacks, NULL, &h2), 0);
-    ck_assert_int_eq(h2_receive(h2, no_settings, sizeof no_settings), 0);
+    ck_assert_int_eq(h2_receive(h2, no_settings, sizeof(no_settings)), 0);
     for (size_t calls = 1; calls <= 3; calls++) {
         ck_assert_int_eq(h2_submit(h2, &out, &request), 0);
         ck_assert_int_eq(h2_send(h2, &out, 1 << 20), 0);
-        ck_assert_uint_eq(count(&out, never_indexed, sizeof never_indexed - 1), calls);
+        ck_assert_uint_eq(count(&out, never_indexed, sizeof(never_indexed) - 1), calls);
         ck_assert_uint_eq(count(&out, "~~~~~~", 6), calls);
         /* What is no secret is there once, and then a number: so the bytes above mean what they seem to. */
-        ck_assert_uint_eq(count(&out, indexed, sizeof indexed - 1), 1);
+        ck_assert_uint_eq(count(&out, indexed, sizeof(indexed) - 1), 1);
         ck_assert_uint_eq(count(&out, "^^^^^^", 6), 1);
     }
     h2_free(h2);

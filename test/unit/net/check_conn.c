@@ -308,7 +308,7 @@ LOOP_TEST(closing_is_possible_at_any_moment, 4)
     ck_assert_uint_eq(bench.downs, 0);
 }
 
-/* ---- keepalive */
+/* ---- keepalive ---- */
 
 TEST(a_peer_that_answers_no_ping_is_given_up)
 {
@@ -334,7 +334,7 @@ LOOP_TEST(a_server_that_has_had_too_many_pings_is_heard, 2)
     end();
 }
 
-/* ---- TLS */
+/* ---- TLS ---- */
 
 /* Our side, which trusts no authority but the one that signed the front's certificate, made for alt_names. */
 static void tls_begin(const char *alt_names, bool verify)
@@ -640,7 +640,7 @@ TEST(loopback_is_told_from_the_address)
                  {"2001:db8::127", false}};
     struct sockaddr_in v4 = {.sin_family = AF_INET};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+    for (size_t i = 0; i < COUNT(table); i++) {
         bool colon = strchr(table[i].text, ':') != NULL;
         ck_assert_int_eq(
             inet_pton(colon ? AF_INET6 : AF_INET, table[i].text, colon ? (void *)&v6.sin6_addr : (void *)&v4.sin_addr),

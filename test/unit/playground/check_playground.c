@@ -40,7 +40,7 @@ TEST(names_bad_escapes_and_overlong_are_refused)
     static const char *const bad[] = {"%", "%4", "%zz", "%4g", "a%00b", "abc%"};
     char out[4];
 
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < COUNT(bad); i++)
         ck_assert_int_eq(names_decode(bad[i], strlen(bad[i]), (char[64]){0}, 64), -EINVAL);
     ck_assert_int_eq(names_decode("%41", 2, out, sizeof(out)), -EINVAL); /* its end is outside */
     ck_assert_int_eq(names_decode("abc", 3, out, sizeof(out)), 3);
@@ -56,9 +56,9 @@ TEST(bucket_names_are_narrow)
     static const char *const bad[] = {"", ".", "..", ".a", "a/b", "a b", "a~", "\xc3\xa4", "a%"};
     char longest[66];
 
-    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+    for (size_t i = 0; i < COUNT(good); i++)
         ck_assert(names_bucket_valid(good[i]));
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < COUNT(bad); i++)
         ck_assert(!names_bucket_valid(bad[i]));
     memset(longest, 'x', 65);
     longest[65] = '\0';
@@ -110,7 +110,7 @@ TEST(latency_quantiles_are_within_a_thirty_second)
         latency_add(ns % 2 ? &latency : &other, ns * 1000);
     latency_merge(&latency, &other);
     ck_assert_uint_eq(latency.count, 100000);
-    for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
+    for (size_t i = 0; i < COUNT(shares); i++) {
         double exact = shares[i] * 1e8 > 1000 ? shares[i] * 1e8 : 1000;
         double told = (double)latency_quantile_ns(&latency, shares[i]);
         ck_assert(told >= exact && told <= exact * (1 + 1.0 / 32) + 1);
@@ -125,7 +125,7 @@ TEST(latency_buckets_follow_each_other)
         ck_assert_uint_eq(bucket_of(end_of(i)), i);
         ck_assert_uint_eq(bucket_of(end_of(i) + 1), i + 1);
     }
-    for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
+    for (size_t i = 0; i < COUNT(edges); i++) {
         ck_assert_uint_lt(bucket_of(edges[i]), LATENCY_BUCKETS);
         ck_assert_uint_ge(end_of(bucket_of(edges[i])), edges[i]);
     }
@@ -165,7 +165,7 @@ TEST(cluster_map_errors_name_the_place)
     char error[512];
 
     close(mkstemp(file));
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < COUNT(cases); i++) {
         FILE *out = fopen(file, "w");
         fputs(cases[i].text, out);
         fclose(out);
@@ -255,7 +255,7 @@ TEST(store_shows_the_old_object_until_commit)
 TEST(store_keeps_every_name_apart)
 {
     static const char *const names[] = {"a", "a/b", "a/b/", "a+", "a%2Fb", ".", "..", "../x", "+/", "a\nb", "%"};
-    enum { NAMES = sizeof(names) / sizeof(names[0]) };
+    enum { NAMES = COUNT(names) };
     char longest[NAMES_OBJECT_BYTES];
     struct store_object info;
 

@@ -137,7 +137,7 @@ LOOP_TEST(truncated_segment_is_quarantined_whoever_notices, COUNT(touches))
     touches[_i]();
     ck_assert_str_eq(shmring_reader_problem(reader), problem);
     ck_assert_str_eq(shmring_reader_slot(reader, 0)->problem, problem);
-    for (size_t i = 0; i < sizeof(touches) / sizeof(touches[0]); i++) /* nor does anything later */
+    for (size_t i = 0; i < COUNT(touches); i++) /* nor does anything later */
         if (touches[i] != commit_to_it)
             touches[i]();
     expect_sound_neighbour();
@@ -242,7 +242,7 @@ static void jump_back(int number)
 
 static void jump_back_with(int number, siginfo_t *info, void *context)
 {
-    siglongjmp(back, info != NULL && context != NULL ? number : -1);
+    siglongjmp(back, info && context ? number : -1);
 }
 
 LOOP_TEST(earlier_handler_gets_what_is_not_ours, 2)
@@ -268,7 +268,7 @@ TEST(more_segments_than_can_be_guarded_are_refused)
     struct shmring_reader *more = NULL;
     struct shmring__guarded *last = NULL, *one;
 
-    while ((one = shmring__guard_add((void *)16, 16)) != NULL)
+    while ((one = shmring__guard_add((void *)16, 16)))
         last = one;
     ck_assert_int_eq(shmring_reader_open(fixture.dir_fd, shmring_name(ring), &more), -ENFILE);
     shmring__guard_remove(last);

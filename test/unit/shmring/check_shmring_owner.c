@@ -199,9 +199,9 @@ static void look_for_mappings_in_a_child(struct shmring *ring)
         char line[512];
         bool found = false;
         FILE *maps = fopen("/proc/self/maps", "re");
-        while (maps != NULL && fgets(line, sizeof(line), maps) != NULL)
-            found = found || strstr(line, shmring_name(ring)) != NULL;
-        _exit(maps == NULL || found);
+        while (maps && fgets(line, sizeof(line), maps))
+            found = found || strstr(line, shmring_name(ring));
+        _exit(!maps || found);
     }
     waitpid(child, &status, 0);
     if (status != 0)

@@ -46,7 +46,7 @@ static int files_in(const char *path)
     int count = 0;
 
     ck_assert_ptr_nonnull(dir);
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+    for (struct dirent *entry; (entry = readdir(dir));)
         count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
     closedir(dir);
     return count;
@@ -153,7 +153,7 @@ TEST(ring_size_is_rounded_and_clamped)
         {UINT64_MAX, SHMRING_RING_MAX},
     };
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < COUNT(cases); i++) {
         struct shmring *ring = ring_fixture_create(&fixture, 1, cases[i].asked, 0);
         struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
         ck_assert_uint_eq(shmring_reader_header(reader)->ring_bytes, cases[i].given);
@@ -397,7 +397,7 @@ TEST(small_tmpfs_gets_small_rings)
         uint64_t tmpfs, ring;
     } cases[] = {{256 << 20, 1 << 20}, {100 << 20, 512 << 10}, {40 << 20, 256 << 10}, {2 << 20, 64 << 10}};
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < COUNT(cases); i++) {
         struct shmring_options options = options_of(fixture.dir);
         struct shmring *ring;
         if (!small_tmpfs(cases[i].tmpfs))

@@ -51,7 +51,7 @@ static bool attempt_write(struct shmring_writer *writer, uint64_t attempt)
     uint32_t bytes = size_of(attempt);
     uint8_t *payload = shmring_reserve(writer, bytes, 7, 0);
 
-    if (payload == NULL)
+    if (!payload)
         return false;
     memcpy(payload, &attempt, 8);
     ring_fill_pattern(payload + 8, bytes - 8, attempt);

@@ -10,7 +10,7 @@ TEST(idle_sleeps_double_up_to_the_longest)
     static const uint64_t expected[] = {2, 4, 8, 16, 32, 64, 100, 100};
     const struct poll_look nothing = {.elapsed_ns = MS, .flush_ms = 1000};
     uint64_t ms = POLL_PACE_MIN_MS;
-    for (size_t i = 0; i < sizeof(expected) / sizeof(*expected); i++) {
+    for (size_t i = 0; i < COUNT(expected); i++) {
         ms = poll_pace_next(ms, &nothing);
         ck_assert_uint_eq(ms, expected[i]);
     }
@@ -31,7 +31,7 @@ TEST(a_ring_fills_by_a_sixteenth_between_two_looks)
         {{.bytes = 1, .filled = 3 * POLL_PACE_RING, .elapsed_ns = 40 * MS, .flush_ms = 1000}, 2},
         {{.bytes = 1, .filled = POLL_PACE_RING / 64, .elapsed_ns = 2 * MS, .flush_ms = 1000}, 8},
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+    for (size_t i = 0; i < COUNT(rows); i++)
         ck_assert_uint_eq(poll_pace_next(100, &rows[i].look), rows[i].ms);
 }
 

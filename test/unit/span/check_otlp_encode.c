@@ -56,7 +56,7 @@ static REQUEST(encode(const struct span_view *view, uint64_t *invalid_text))
     ck_assert_uint_eq(request.len, otlp_group_head_bytes(0, spans.len));
     ck_assert_int_eq(buf_append(&request, spans.data, spans.len), 0);
     REQUEST(unpacked) = REQUEST_UNPACK(NULL, request.len, request.data);
-    ck_assert_msg(unpacked != NULL, "protobuf-c does not unpack it");
+    ck_assert_msg(unpacked, "protobuf-c does not unpack it");
     ck_assert_uint_eq(unpacked->n_resource_spans, 1);
     ck_assert_uint_eq(unpacked->resource_spans[0]->n_scope_spans, 1);
     ck_assert_str_eq(unpacked->resource_spans[0]->scope_spans[0]->scope->name, "aistrace");
@@ -76,7 +76,7 @@ static void decode(const struct buf *record, uint16_t flags, struct span_view *v
 {
     const char *problem = "none";
     int err = record_decode(record->data, record->len, AISTRACE_RECORD_SPAN, flags, view, &problem);
-    ck_assert_msg(err == 0, "record_decode: %s", problem);
+    ck_assert_msg(!err, "record_decode: %s", problem);
 }
 
 static void same_text(const char *got, const struct model_text *want)
@@ -111,7 +111,7 @@ static void same_value(const ANY_VALUE *got, const struct model_attribute *want)
         break;
     case AISTRACE_VALUE_DOUBLE:
         ck_assert_int_eq(got->value_case, ANY_IS(DOUBLE_VALUE));
-        ck_assert_mem_eq(&got->double_value, &want->real, sizeof want->real);
+        ck_assert_mem_eq(&got->double_value, &want->real, sizeof(want->real));
         break;
     case AISTRACE_VALUE_BYTES:
         ck_assert_int_eq(got->value_case, ANY_IS(BYTES_VALUE));
@@ -221,7 +221,7 @@ static uint64_t same_span(const SPAN *got, const struct model_span *want)
     same_bytes(got->trace_id, fixed->trace_id, 16);
     same_bytes(got->span_id, fixed->span_id, 8);
     same_bytes(got->parent_span_id, fixed->parent_span_id,
-               memcmp(fixed->parent_span_id, no_parent, sizeof no_parent) ? 8 : 0);
+               memcmp(fixed->parent_span_id, no_parent, sizeof(no_parent)) ? 8 : 0);
     if (want->name.raw.len)
         same_text(got->name, &want->name);
     else
@@ -298,7 +298,7 @@ TEST(lengths_at_every_step_of_their_encoding)
     char *text = malloc(2097152 + 40);
     ck_assert_ptr_nonnull(text);
     memset(text, 'x', 2097152 + 40);
-    for (size_t s = 0; s < sizeof steps / sizeof steps[0]; s++) {
+    for (size_t s = 0; s < COUNT(steps); s++) {
         size_t around = steps[s] < 40 ? steps[s] : 40;
         for (size_t bytes = steps[s] - around; bytes <= steps[s] + (steps[s] > 20000 ? 2 : 20); bytes++) {
             struct model_span span;
@@ -315,7 +315,7 @@ TEST(lengths_at_every_step_of_their_encoding)
             model_text_set(&span.status_message, text);
             span.fixed.status = 2;
             text[bytes] = kept;
-            span.events = malloc(sizeof event);
+            span.events = malloc(sizeof(event));
             ck_assert_ptr_nonnull(span.events);
             span.events[0] = event;
             span.events[0].attributes.list = calloc(1, 1);
@@ -333,7 +333,7 @@ TEST(the_barest_record_is_a_span)
     struct buf record = {0};
     struct span_view view;
     uint64_t invalid_text = 0;
-    ck_assert_int_eq(buf_append(&record, &span.fixed, sizeof span.fixed), 0);
+    ck_assert_int_eq(buf_append(&record, &span.fixed, sizeof(span.fixed)), 0);
     decode(&record, 0, &view);
     REQUEST(request) = encode(&view, &invalid_text);
     same_span(request->resource_spans[0]->scope_spans[0]->spans[0], &span);
@@ -369,7 +369,7 @@ TEST(mended_texts_are_counted_once_beside_repeated_keys)
     struct span_view view;
     uint64_t invalid_text = 0;
     struct aistrace_span_record fixed = {.trace_id = {1}, .span_id = {1}, .kind = 1};
-    ck_assert_int_eq(buf_append(&record, &fixed, sizeof fixed), 0);
+    ck_assert_int_eq(buf_append(&record, &fixed, sizeof(fixed)), 0);
     model_item(&record, AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, "a", 1, "\xff", 1);
     model_item(&record, AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, "b", 1, "1", 1);
     model_item(&record, AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, "b", 1, "2", 1);

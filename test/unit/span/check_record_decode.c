@@ -26,13 +26,13 @@ static int verdict(const struct buf *record)
 {
     struct span_view view, before;
     uint8_t *exact;
-    memset(&view, 0xa5, sizeof view);
-    memcpy(&before, &view, sizeof view);
+    memset(&view, 0xa5, sizeof(view));
+    memcpy(&before, &view, sizeof(view));
     int err = decode(record, &view, &exact);
     if (err) {
         ck_assert_int_eq(err, -EBADMSG);
         ck_assert_str_ne(problem, "untouched");
-        ck_assert_mem_eq(&view, &before, sizeof view);
+        ck_assert_mem_eq(&view, &before, sizeof(view));
     } else {
         ck_assert_str_eq(problem, "untouched");
         ck_assert_uint_eq(view.flags, 5);
@@ -94,7 +94,7 @@ TEST(the_fixed_part_is_checked)
         {0, 16, 0, "trace id"}, {16, 8, 0, "span id"}, {48, 1, 0, "kind"},
         {48, 1, 6, "kind"},     {48, 1, 255, "kind"},  {49, 1, 3, "status"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < COUNT(cases); i++) {
         struct buf record = usual();
         memset(record.data + cases[i].offset, cases[i].value, cases[i].bytes);
         refuses(&record, cases[i].why);
@@ -127,8 +127,8 @@ TEST(a_record_cut_within_an_item_is_refused)
         size_t at = 64;
         while (at < bytes) {
             struct aistrace_item item;
-            memcpy(&item, record.data + at, sizeof item);
-            at += sizeof item + item.key_bytes + item.value_bytes;
+            memcpy(&item, record.data + at, sizeof(item));
+            at += sizeof(item) + item.key_bytes + item.value_bytes;
         }
         ck_assert_int_eq(buf_append(&cut, record.data, bytes), 0);
         if (at == bytes)
@@ -189,10 +189,10 @@ TEST(items_are_checked)
         {18, AISTRACE_VALUE_NONE, "", 0, 0, "belong"},
         {255, AISTRACE_VALUE_NONE, "", 0, 0, "belong"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < COUNT(cases); i++) {
         struct buf record = usual();
         uint8_t value[64];
-        memset(value, cases[i].fill, sizeof value);
+        memset(value, cases[i].fill, sizeof(value));
         model_item(&record, cases[i].tag, cases[i].type, cases[i].key, strlen(cases[i].key), value,
                    cases[i].value_bytes);
         if (cases[i].why)
@@ -206,7 +206,7 @@ TEST(interned_keys_are_refused)
 {
     struct buf record = usual();
     struct aistrace_item item = {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, AISTRACE_KEY_INTERNED | 1, 0};
-    ck_assert_int_eq(buf_append(&record, &item, sizeof item), 0);
+    ck_assert_int_eq(buf_append(&record, &item, sizeof(item)), 0);
     ck_assert_int_eq(buf_append(&record, zeros, 64), 0);
     refuses(&record, "interned");
 }
@@ -217,7 +217,7 @@ TEST(lengths_that_wrap_are_refused)
     for (size_t i = 0; i < 4; i++) {
         struct buf record = usual();
         struct aistrace_item item = {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_BYTES, 8, lengths[i]};
-        ck_assert_int_eq(buf_append(&record, &item, sizeof item), 0);
+        ck_assert_int_eq(buf_append(&record, &item, sizeof(item)), 0);
         ck_assert_int_eq(buf_append(&record, zeros, 64), 0);
         refuses(&record, "end");
     }
@@ -241,7 +241,7 @@ static void add_attributes(struct buf *out, unsigned first, unsigned count)
     for (unsigned i = first; i < first + count; i++) {
         char key[16];
         model_item(out, AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, key,
-                   (size_t)snprintf(key, sizeof key, "key %u", i), "v", 1);
+                   (size_t)snprintf(key, sizeof(key), "key %u", i), "v", 1);
     }
 }
 
@@ -250,7 +250,7 @@ TEST(limits_count_keys_not_items)
     struct aistrace_span_record fixed = {.trace_id = {1}, .span_id = {1}, .kind = 1};
     for (unsigned extra = 0; extra < 2; extra++) {
         struct buf record = {0}, event = {0};
-        ck_assert_int_eq(buf_append(&record, &fixed, sizeof fixed), 0);
+        ck_assert_int_eq(buf_append(&record, &fixed, sizeof(fixed)), 0);
         add_attributes(&record, 0, 128);
         add_attributes(&record, 0, 128);
         add_attributes(&record, 60, 5);
@@ -260,7 +260,7 @@ TEST(limits_count_keys_not_items)
         else
             accepts(&record);
 
-        ck_assert_int_eq(buf_append(&record, &fixed, sizeof fixed), 0);
+        ck_assert_int_eq(buf_append(&record, &fixed, sizeof(fixed)), 0);
         ck_assert_int_eq(buf_append(&event, zeros, 16), 0);
         add_attributes(&event, 0, 128);
         add_attributes(&event, 1, 127 + extra);
@@ -280,7 +280,7 @@ TEST(events_and_links_have_their_limit)
         struct buf events = usual(), links = usual();
         for (unsigned i = 0; i < count; i++) {
             model_item(&events, AISTRACE_ITEM_EVENT, AISTRACE_VALUE_NONE, "e", 1, zeros, 16);
-            model_item(&links, AISTRACE_ITEM_LINK, AISTRACE_VALUE_NONE, NULL, 0, &link, sizeof link);
+            model_item(&links, AISTRACE_ITEM_LINK, AISTRACE_VALUE_NONE, NULL, 0, &link, sizeof(link));
         }
         if (count > 128) {
             refuses(&events, "events");
@@ -354,9 +354,9 @@ static void damage(struct buf *record, struct model_random *random)
     size_t heads[512], count = 0;
     for (size_t at = 64; at + 8 <= record->len && count < 512;) {
         struct aistrace_item item;
-        memcpy(&item, record->data + at, sizeof item);
+        memcpy(&item, record->data + at, sizeof(item));
         heads[count++] = at;
-        at += sizeof item + item.key_bytes + item.value_bytes;
+        at += sizeof(item) + item.key_bytes + item.value_bytes;
     }
     for (size_t changes = 1 + model_below(random, 3); changes > 0 && record->len > 0; changes--) {
         size_t at = model_below(random, record->len);

@@ -22,7 +22,7 @@ static bool formula_keeps(const uint8_t trace_id[16], double p)
 static bool threshold_keeps(const uint8_t trace_id[16], uint64_t threshold)
 {
     uint64_t low;
-    memcpy(&low, trace_id + 8, sizeof low);
+    memcpy(&low, trace_id + 8, sizeof(low));
     return __builtin_bswap64(low) >> 1 < threshold;
 }
 
@@ -55,7 +55,7 @@ TEST(ids_beside_the_threshold)
         for (uint64_t step = 0; step < 6; step++) {
             uint64_t low = __builtin_bswap64(2 * threshold - 3 + step);
             uint8_t id[16] = {0};
-            memcpy(id + 8, &low, sizeof low);
+            memcpy(id + 8, &low, sizeof(low));
             ck_assert_int_eq(threshold_keeps(id, threshold), step < 3);
             ck_assert_int_eq(formula_keeps(id, probabilities[p]), step < 3);
         }

@@ -528,7 +528,7 @@ LOOP_TEST(a_failed_write_is_not_found_later, 3)
         write_error = EIO, writes_until_error = (size_t)_i - 1;
     ck_assert_int_eq(spool_fixture_write('b', 1000, 1), 0);
     spool_fixture_await_failed(1);
-    ck_assert_int_eq(f->error, -EIO);
+    ck_assert_int_eq(f->err, -EIO);
     ck_assert_int_eq(spool_fixture_write('c', 1000, 1), -EAGAIN); /* a moment's rest */
     sync_error = write_error = 0;
     spool_fixture_close();
@@ -552,7 +552,7 @@ LOOP_TEST(a_vanished_directory_is_made_anew, 3)
     ck_assert_int_eq(system(command), 0);
     ck_assert_int_eq(spool_fixture_write('b', 3000, 1), 0);
     spool_fixture_await_failed(1);
-    ck_assert_int_eq(f->error, -ENOENT);
+    ck_assert_int_eq(f->err, -ENOENT);
     uint64_t until = uv_hrtime() + 5000000000ull;
     while (spool_fixture_write('c', 3000, 1) != 0 && uv_hrtime() < until)
         uv_run(&f->loop, UV_RUN_NOWAIT);
@@ -583,7 +583,7 @@ TEST(a_full_disk_is_told_before_anything_is_written)
     ck_assert_int_eq(spool_fixture_write('b', 60000, 1), 0);
     ck_assert_int_eq(spool_fixture_write('c', 60000, 1), 0);
     spool_fixture_await_failed(2);
-    ck_assert_int_eq(f->error, -ENOSPC);
+    ck_assert_int_eq(f->err, -ENOSPC);
     spool_fixture_export('a');
     spool_fixture_close();
     ck_assert_int_eq(umount2(small, MNT_DETACH), 0);

@@ -53,7 +53,7 @@ static void remove_certificates(void)
 {
     struct certificate *all[] = {&made.root,        &made.stranger,          &made.intermediate, &made.no_authority,
                                  &made.constrained, &made.expired_authority, &made.rsa_root};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+    for (size_t i = 0; i < COUNT(all); i++)
         certificate_done(all[i]);
     unlink(made.ca_file);
     unlink(made.cert_file);
@@ -83,7 +83,7 @@ static void pair_begin(struct pair *pair, const struct tls_settings *settings, c
     struct buf why = {0};
     *pair = (struct pair){.server_context = server};
     int err = tls_context_new(settings, &pair->context, &why);
-    ck_assert_msg(err == 0, "%.*s", (int)why.len, (const char *)why.data);
+    ck_assert_msg(!err, "%.*s", (int)why.len, (const char *)why.data);
     ck_assert_int_eq(tls_new(pair->context, host, &pair->client), 0);
     if (!server)
         return;
