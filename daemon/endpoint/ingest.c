@@ -5,15 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/otlp.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
-
-/* Field numbers of the messages walked here; the tests hold them against the generated descriptors' names. */
-enum { REQUEST_RESOURCE_SPANS = 1 };
-enum { RESOURCE_SPANS_RESOURCE = 1, RESOURCE_SPANS_SCOPE_SPANS = 2, RESOURCE_SPANS_SCHEMA_URL = 3 };
-enum { SCOPE_SPANS_SCOPE = 1, SCOPE_SPANS_SPANS = 2, SCOPE_SPANS_SCHEMA_URL = 3 };
-enum { RESOURCE_ATTRIBUTES = 1, KEY_VALUE_KEY = 1, KEY_VALUE_VALUE = 2, ANY_VALUE_STRING = 1 };
-enum { SPAN_TRACE_ID = 1, SPAN_SPAN_ID = 2, SPAN_PARENT_ID = 4, SPAN_NAME = 5, SPAN_KIND = 6, SPAN_START = 7 };
-enum { SPAN_END = 8, SPAN_STATUS = 15, STATUS_CODE = 3 };
 
 struct walk {
     struct store *store;
@@ -25,9 +18,9 @@ static struct wire_bytes find_service(struct wire_bytes resource)
 {
     struct wire_bytes service = {0};
     struct wire_field field;
-    while (wire_next_of(&resource, RESOURCE_ATTRIBUTES, &field)) {
-        if (wire_is(wire_last_of(field.bytes, KEY_VALUE_KEY).bytes, "service.name"))
-            service = wire_last_of(wire_last_of(field.bytes, KEY_VALUE_VALUE).bytes, ANY_VALUE_STRING).bytes;
+    while (wire_next_of(&resource, OTLP_RESOURCE_ATTRIBUTES, &field)) {
+        if (wire_is(wire_last_of(field.bytes, OTLP_KEY_VALUE_KEY).bytes, "service.name"))
+            service = wire_last_of(wire_last_of(field.bytes, OTLP_KEY_VALUE_VALUE).bytes, OTLP_ANY_VALUE_STRING).bytes;
     }
     return service;
 }
@@ -57,29 +50,29 @@ static const char *read_span(struct wire_bytes message, struct store_span *out)
     bool trace_ok = false, span_ok = false, parent_ok = true;
     for (struct wire_bytes rest = message; wire_next(&rest, &field) > 0;) {
         switch (field.number) {
-        case SPAN_TRACE_ID:
+        case OTLP_SPAN_TRACE_ID:
             trace_ok = read_id(field.bytes, span.trace_id, sizeof(span.trace_id));
             break;
-        case SPAN_SPAN_ID:
+        case OTLP_SPAN_SPAN_ID:
             span_ok = read_id(field.bytes, span.span_id, sizeof(span.span_id));
             break;
-        case SPAN_PARENT_ID:
+        case OTLP_SPAN_PARENT_SPAN_ID:
             parent_ok = field.bytes.len == 0 || read_id(field.bytes, span.parent_id, sizeof(span.parent_id));
             break;
-        case SPAN_NAME:
+        case OTLP_SPAN_NAME:
             span.name = field.bytes;
             break;
-        case SPAN_KIND:
+        case OTLP_SPAN_KIND:
             span.kind = (uint8_t)(field.value <= UINT8_MAX ? field.value : 0);
             break;
-        case SPAN_START:
+        case OTLP_SPAN_START_TIME:
             span.start_ns = field.value;
             break;
-        case SPAN_END:
+        case OTLP_SPAN_END_TIME:
             span.end_ns = field.value;
             break;
-        case SPAN_STATUS:
-            for (struct wire_bytes status = field.bytes; wire_next_of(&status, STATUS_CODE, &status_field);)
+        case OTLP_SPAN_STATUS:
+            for (struct wire_bytes status = field.bytes; wire_next_of(&status, OTLP_STATUS_CODE, &status_field);)
                 span.status = (uint8_t)(status_field.value <= UINT8_MAX ? status_field.value : 0);
             break;
         default:
@@ -102,12 +95,12 @@ static int add_scope_spans(struct walk *walk, struct store_origin *origin, struc
 {
     struct store_group *group;
     struct wire_field field;
-    origin->scope = wire_last_of(scope_spans, SCOPE_SPANS_SCOPE).bytes;
-    origin->scope_schema_url = wire_last_of(scope_spans, SCOPE_SPANS_SCHEMA_URL).bytes;
+    origin->scope = wire_last_of(scope_spans, OTLP_SCOPE_SPANS_SCOPE).bytes;
+    origin->scope_schema_url = wire_last_of(scope_spans, OTLP_SCOPE_SPANS_SCHEMA_URL).bytes;
     int err = store_hold_group(walk->store, origin, &group);
     if (err)
         return err;
-    while (!err && wire_next_of(&scope_spans, SCOPE_SPANS_SPANS, &field)) {
+    while (!err && wire_next_of(&scope_spans, OTLP_SCOPE_SPANS_SPANS, &field)) {
         struct store_span span;
         const char *problem = read_span(field.bytes, &span);
         if (problem) {
@@ -127,13 +120,13 @@ static int add_scope_spans(struct walk *walk, struct store_origin *origin, struc
 static int add_resource_spans(struct walk *walk, struct wire_bytes resource_spans)
 {
     struct store_origin origin = {
-        .resource = wire_last_of(resource_spans, RESOURCE_SPANS_RESOURCE).bytes,
-        .resource_schema_url = wire_last_of(resource_spans, RESOURCE_SPANS_SCHEMA_URL).bytes,
+        .resource = wire_last_of(resource_spans, OTLP_RESOURCE_SPANS_RESOURCE).bytes,
+        .resource_schema_url = wire_last_of(resource_spans, OTLP_RESOURCE_SPANS_SCHEMA_URL).bytes,
     };
     struct wire_field field;
     int err = 0;
     origin.service = find_service(origin.resource);
-    while (!err && wire_next_of(&resource_spans, RESOURCE_SPANS_SCOPE_SPANS, &field))
+    while (!err && wire_next_of(&resource_spans, OTLP_RESOURCE_SPANS_SCOPE_SPANS, &field))
         err = add_scope_spans(walk, &origin, field.bytes);
     return err;
 }
@@ -144,7 +137,7 @@ int ingest(struct store *store, struct wire_bytes request, uint64_t now_ms, stru
     struct wire_field field;
     int err =
         wire_check(&opentelemetry__proto__collector__trace__v1__export_trace_service_request__descriptor, request);
-    while (!err && wire_next_of(&request, REQUEST_RESOURCE_SPANS, &field))
+    while (!err && wire_next_of(&request, OTLP_REQUEST_RESOURCE_SPANS, &field))
         err = add_resource_spans(&walk, field.bytes);
     if (!err)
         *out = walk.result;

@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/otlp.h"
 #include "grpc_server.h"
 #include "ingest.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
-
-static const char method_path[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 enum { READ_BYTES = 256 << 10, WRITE_BYTES = 64 << 10, MAX_UNWRITTEN_BYTES = 256 << 10 };
 
@@ -232,7 +231,7 @@ static void on_connection(uv_stream_t *listener, int status)
     if (!peer)
         return;
     struct grpc_server_settings settings = {
-        .path = method_path,
+        .path = OTLP_EXPORT_PATH,
         .on_call_cb = on_call,
         .user = receiver,
         .buffered = &receiver->buffered,

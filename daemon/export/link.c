@@ -4,12 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/otlp.h"
+
 enum {
     CONNECT_TIMEOUT_MS = 20 * 1000,
     KEEPALIVE_ANSWER_MS = 20 * 1000,
     PROVEN_MS = 10 * 1000, /* a link that came up so long ago has proven itself */
 };
-static const char EXPORT_PATH[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 static enum link_state state_of(const struct link *link)
 {
@@ -100,7 +101,7 @@ int link_open(uv_loop_t *loop, const struct link_settings *settings, const struc
         .stay_on_host = route->transport == CONFIG_TLS_OR_PLAINTEXT && route->metadata_count,
         .h2 = {.scheme = tls ? "https" : "http",
                .authority = route->authority,
-               .path = EXPORT_PATH,
+               .path = OTLP_EXPORT_PATH,
                .metadata = route->metadata,
                .metadata_count = route->metadata_count},
     };

@@ -1,45 +1,47 @@
 /* SPDX-License-Identifier: MIT */
 #include "otlp_encode.h"
 
+#include "base/otlp.h"
 #include "key_set.h"
 #include "otlp_wire.h"
 
-enum { SCOPE_SPANS_SPANS = OTLP_TAG(2, OTLP_BYTES) };
-enum span_field {
-    SPAN_TRACE_ID = OTLP_TAG(1, OTLP_BYTES),
-    SPAN_SPAN_ID = OTLP_TAG(2, OTLP_BYTES),
-    SPAN_TRACE_STATE = OTLP_TAG(3, OTLP_BYTES),
-    SPAN_PARENT_SPAN_ID = OTLP_TAG(4, OTLP_BYTES),
-    SPAN_NAME = OTLP_TAG(5, OTLP_BYTES),
-    SPAN_KIND = OTLP_TAG(6, OTLP_VARINT),
-    SPAN_START_TIME = OTLP_TAG(7, OTLP_FIXED64),
-    SPAN_END_TIME = OTLP_TAG(8, OTLP_FIXED64),
-    SPAN_ATTRIBUTES = OTLP_TAG(9, OTLP_BYTES),
-    SPAN_DROPPED_ATTRIBUTES = OTLP_TAG(10, OTLP_VARINT),
-    SPAN_EVENTS = OTLP_TAG(11, OTLP_BYTES),
-    SPAN_DROPPED_EVENTS = OTLP_TAG(12, OTLP_VARINT),
-    SPAN_LINKS = OTLP_TAG(13, OTLP_BYTES),
-    SPAN_DROPPED_LINKS = OTLP_TAG(14, OTLP_VARINT),
-    SPAN_STATUS = OTLP_TAG(15, OTLP_BYTES),
-    SPAN_FLAGS = 0x0185, /* 16, fixed32: two bytes */
+enum { SCOPE_SPANS_SPANS = OTLP_TAG(OTLP_SCOPE_SPANS_SPANS, OTLP_BYTES) };
+enum span_tag {
+    SPAN_TRACE_ID = OTLP_TAG(OTLP_SPAN_TRACE_ID, OTLP_BYTES),
+    SPAN_SPAN_ID = OTLP_TAG(OTLP_SPAN_SPAN_ID, OTLP_BYTES),
+    SPAN_TRACE_STATE = OTLP_TAG(OTLP_SPAN_TRACE_STATE, OTLP_BYTES),
+    SPAN_PARENT_SPAN_ID = OTLP_TAG(OTLP_SPAN_PARENT_SPAN_ID, OTLP_BYTES),
+    SPAN_NAME = OTLP_TAG(OTLP_SPAN_NAME, OTLP_BYTES),
+    SPAN_KIND = OTLP_TAG(OTLP_SPAN_KIND, OTLP_VARINT),
+    SPAN_START_TIME = OTLP_TAG(OTLP_SPAN_START_TIME, OTLP_FIXED64),
+    SPAN_END_TIME = OTLP_TAG(OTLP_SPAN_END_TIME, OTLP_FIXED64),
+    SPAN_ATTRIBUTES = OTLP_TAG(OTLP_SPAN_ATTRIBUTES, OTLP_BYTES),
+    SPAN_DROPPED_ATTRIBUTES = OTLP_TAG(OTLP_SPAN_DROPPED_ATTRIBUTES, OTLP_VARINT),
+    SPAN_EVENTS = OTLP_TAG(OTLP_SPAN_EVENTS, OTLP_BYTES),
+    SPAN_DROPPED_EVENTS = OTLP_TAG(OTLP_SPAN_DROPPED_EVENTS, OTLP_VARINT),
+    SPAN_LINKS = OTLP_TAG(OTLP_SPAN_LINKS, OTLP_BYTES),
+    SPAN_DROPPED_LINKS = OTLP_TAG(OTLP_SPAN_DROPPED_LINKS, OTLP_VARINT),
+    SPAN_STATUS = OTLP_TAG(OTLP_SPAN_STATUS, OTLP_BYTES),
+    SPAN_FLAGS = OTLP_LONG_TAG(OTLP_SPAN_FLAGS, OTLP_FIXED32),
 };
-enum event_field {
-    EVENT_TIME = OTLP_TAG(1, OTLP_FIXED64),
-    EVENT_NAME = OTLP_TAG(2, OTLP_BYTES),
-    EVENT_ATTRIBUTES = OTLP_TAG(3, OTLP_BYTES),
-    EVENT_DROPPED_ATTRIBUTES = OTLP_TAG(4, OTLP_VARINT),
+enum event_tag {
+    EVENT_TIME = OTLP_TAG(OTLP_EVENT_TIME, OTLP_FIXED64),
+    EVENT_NAME = OTLP_TAG(OTLP_EVENT_NAME, OTLP_BYTES),
+    EVENT_ATTRIBUTES = OTLP_TAG(OTLP_EVENT_ATTRIBUTES, OTLP_BYTES),
+    EVENT_DROPPED_ATTRIBUTES = OTLP_TAG(OTLP_EVENT_DROPPED_ATTRIBUTES, OTLP_VARINT),
 };
-enum link_field {
-    LINK_TRACE_ID = OTLP_TAG(1, OTLP_BYTES),
-    LINK_SPAN_ID = OTLP_TAG(2, OTLP_BYTES),
-    LINK_TRACE_STATE = OTLP_TAG(3, OTLP_BYTES),
-    LINK_ATTRIBUTES = OTLP_TAG(4, OTLP_BYTES),
-    LINK_DROPPED_ATTRIBUTES = OTLP_TAG(5, OTLP_VARINT),
-    LINK_FLAGS = OTLP_TAG(6, OTLP_FIXED32),
+enum link_tag {
+    LINK_TRACE_ID = OTLP_TAG(OTLP_LINK_TRACE_ID, OTLP_BYTES),
+    LINK_SPAN_ID = OTLP_TAG(OTLP_LINK_SPAN_ID, OTLP_BYTES),
+    LINK_TRACE_STATE = OTLP_TAG(OTLP_LINK_TRACE_STATE, OTLP_BYTES),
+    LINK_ATTRIBUTES = OTLP_TAG(OTLP_LINK_ATTRIBUTES, OTLP_BYTES),
+    LINK_DROPPED_ATTRIBUTES = OTLP_TAG(OTLP_LINK_DROPPED_ATTRIBUTES, OTLP_VARINT),
+    LINK_FLAGS = OTLP_TAG(OTLP_LINK_FLAGS, OTLP_FIXED32),
 };
-enum status_field { STATUS_MESSAGE = OTLP_TAG(2, OTLP_BYTES), STATUS_CODE = OTLP_TAG(3, OTLP_VARINT) };
-enum { STATUS_UNSET = 0, STATUS_ERROR = 2 };
-enum { FLAGS_HAS_IS_REMOTE = 1u << 8, FLAGS_IS_REMOTE = 1u << 9 };
+enum status_tag {
+    STATUS_MESSAGE = OTLP_TAG(OTLP_STATUS_MESSAGE, OTLP_BYTES),
+    STATUS_CODE = OTLP_TAG(OTLP_STATUS_CODE, OTLP_VARINT),
+};
 
 /* Room for a span. Every head in the record, of an item (8 bytes) or of a string in an array (4), is at most three
  * times its size on the wire, every byte of text becomes at most three; the rest is the fixed part with its tags. */
@@ -170,7 +172,8 @@ static uint8_t *put_link(uint8_t *out, const struct item_at *item, struct otlp_s
     out = put_attributes(out, LINK_ATTRIBUTES, item->value + sizeof link, item->value + item->head.value_bytes, source);
     out = put_count(out, LINK_DROPPED_ATTRIBUTES, link.dropped_attributes);
     *out++ = LINK_FLAGS;
-    out = otlp_put_fixed32(out, link.trace_flags | FLAGS_HAS_IS_REMOTE | (link.remote ? FLAGS_IS_REMOTE : 0u));
+    out =
+        otlp_put_fixed32(out, link.trace_flags | OTLP_FLAGS_HAS_IS_REMOTE | (link.remote ? OTLP_FLAGS_IS_REMOTE : 0u));
     return otlp_close(begin, predicted, out);
 }
 
@@ -203,7 +206,7 @@ static inline uint8_t *put_fixed_part(uint8_t *out, const struct span_view *span
     uint16_t tag = SPAN_FLAGS;
     out = memcpy(out, &tag, sizeof tag) + sizeof tag;
     bool remote = span->flags & AISTRACE_REMOTE_PARENT;
-    return otlp_put_fixed32(out, fixed->trace_flags | FLAGS_HAS_IS_REMOTE | (remote ? FLAGS_IS_REMOTE : 0u));
+    return otlp_put_fixed32(out, fixed->trace_flags | OTLP_FLAGS_HAS_IS_REMOTE | (remote ? OTLP_FLAGS_IS_REMOTE : 0u));
 }
 
 struct text_item {
@@ -213,11 +216,11 @@ struct text_item {
 
 static uint8_t *put_status(uint8_t *out, uint8_t code, const struct text_item *message, struct otlp_source *source)
 {
-    if (code == STATUS_UNSET)
+    if (code == OTLP_STATUS_UNSET)
         return out;
-    size_t predicted = code == STATUS_ERROR ? 5 + message->bytes : 2;
+    size_t predicted = code == OTLP_STATUS_ERROR ? 5 + message->bytes : 2;
     uint8_t *begin = out = otlp_open(out, SPAN_STATUS, predicted);
-    if (code == STATUS_ERROR && message->bytes > 0)
+    if (code == OTLP_STATUS_ERROR && message->bytes > 0)
         out = otlp_wire_text(out, STATUS_MESSAGE, message->data, message->bytes, source);
     *out++ = STATUS_CODE;
     *out++ = code;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/otlp.h"
 #include "otlp_encode.h"
 #include "otlp_wire.h"
 
 enum {
-    REQUEST_RESOURCE_SPANS = OTLP_TAG(1, OTLP_BYTES),
-    RESOURCE_SPANS_RESOURCE = OTLP_TAG(1, OTLP_BYTES),
-    RESOURCE_SPANS_SCOPE_SPANS = OTLP_TAG(2, OTLP_BYTES),
-    SCOPE_SPANS_SCOPE = OTLP_TAG(1, OTLP_BYTES),
-    RESOURCE_ATTRIBUTES = OTLP_TAG(1, OTLP_BYTES),
+    REQUEST_RESOURCE_SPANS = OTLP_TAG(OTLP_REQUEST_RESOURCE_SPANS, OTLP_BYTES),
+    RESOURCE_SPANS_RESOURCE = OTLP_TAG(OTLP_RESOURCE_SPANS_RESOURCE, OTLP_BYTES),
+    RESOURCE_SPANS_SCOPE_SPANS = OTLP_TAG(OTLP_RESOURCE_SPANS_SCOPE_SPANS, OTLP_BYTES),
+    SCOPE_SPANS_SCOPE = OTLP_TAG(OTLP_SCOPE_SPANS_SCOPE, OTLP_BYTES),
+    RESOURCE_ATTRIBUTES = OTLP_TAG(OTLP_RESOURCE_ATTRIBUTES, OTLP_BYTES),
 };
 
 #define SCOPE_NAME   "aistrace"
@@ -24,8 +25,12 @@ static const struct {
     uint8_t version_tag, version_bytes;
     char version[sizeof AISTRACE_BUILD_VERSION - 1];
 } scope = {
-    OTLP_TAG(1, OTLP_BYTES),           sizeof SCOPE_NAME - 1,  SCOPE_NAME, OTLP_TAG(2, OTLP_BYTES),
-    sizeof AISTRACE_BUILD_VERSION - 1, AISTRACE_BUILD_VERSION,
+    .name_tag = OTLP_TAG(OTLP_SCOPE_NAME, OTLP_BYTES),
+    .name_bytes = sizeof(SCOPE_NAME) - 1,
+    .name = SCOPE_NAME,
+    .version_tag = OTLP_TAG(OTLP_SCOPE_VERSION, OTLP_BYTES),
+    .version_bytes = sizeof(AISTRACE_BUILD_VERSION) - 1,
+    .version = AISTRACE_BUILD_VERSION,
 };
 static_assert(sizeof scope < 128, "its length is one byte");
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Protobuf wire format for the encoder. Everything writes to a pointer into reserved memory and returns the end of what
- * it wrote; up to OTLP_WIRE_SLACK bytes beyond it may be overwritten. Little-endian machines.
+ * Protobuf's wire format for the encoder. Each function writes to a pointer into reserved memory and returns the end of
+ * what it wrote; up to OTLP_WIRE_SLACK bytes beyond that end may be overwritten. Little-endian machines.
+ *
+ * The bodies stand in the header because they run for each attribute of each span: inlined, the constants of a call (tag,
+ * type) fall away. As calls they cost measurably more; test/unit/client/check_instructions.py counts the instructions.
  */
 #ifndef OTLP_WIRE_H
 #define OTLP_WIRE_H
@@ -11,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/otlp.h"
 #include "span_format.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are stored as they are");
@@ -19,17 +23,21 @@ enum { OTLP_WIRE_SLACK = 16, OTLP_WIRE_VARINT_MAX = 10 };
 enum { OTLP_VARINT = 0, OTLP_FIXED64 = 1, OTLP_BYTES = 2, OTLP_FIXED32 = 5 };
 #define OTLP_TAG(field, wire_type) ((uint8_t)((field) << 3 | (wire_type))) /* fields up to 15 */
 
-/* AnyValue's, KeyValue's, ArrayValue's fields. */
+/* The same for fields from 16 on: two bytes, to be stored as a little-endian word. */
+#define OTLP_LONG_TAG(field, wire_type)                                                                                \
+    ((((field) << 3 | (wire_type)) & 0x7f) | 0x80 | ((field) << 3 | (wire_type)) >> 7 << 8)
+
+/* Tags of AnyValue, KeyValue and ArrayValue. */
 enum {
-    OTLP_ANY_STRING = OTLP_TAG(1, OTLP_BYTES),
-    OTLP_ANY_BOOL = OTLP_TAG(2, OTLP_VARINT),
-    OTLP_ANY_INT = OTLP_TAG(3, OTLP_VARINT),
-    OTLP_ANY_DOUBLE = OTLP_TAG(4, OTLP_FIXED64),
-    OTLP_ANY_ARRAY = OTLP_TAG(5, OTLP_BYTES),
-    OTLP_ANY_BYTES = OTLP_TAG(7, OTLP_BYTES),
-    OTLP_KEY = OTLP_TAG(1, OTLP_BYTES),
-    OTLP_VALUE = OTLP_TAG(2, OTLP_BYTES),
-    OTLP_ARRAY_VALUES = OTLP_TAG(1, OTLP_BYTES),
+    OTLP_ANY_STRING = OTLP_TAG(OTLP_ANY_VALUE_STRING, OTLP_BYTES),
+    OTLP_ANY_BOOL = OTLP_TAG(OTLP_ANY_VALUE_BOOL, OTLP_VARINT),
+    OTLP_ANY_INT = OTLP_TAG(OTLP_ANY_VALUE_INT, OTLP_VARINT),
+    OTLP_ANY_DOUBLE = OTLP_TAG(OTLP_ANY_VALUE_DOUBLE, OTLP_FIXED64),
+    OTLP_ANY_ARRAY = OTLP_TAG(OTLP_ANY_VALUE_ARRAY, OTLP_BYTES),
+    OTLP_ANY_BYTES = OTLP_TAG(OTLP_ANY_VALUE_BYTES, OTLP_BYTES),
+    OTLP_KEY = OTLP_TAG(OTLP_KEY_VALUE_KEY, OTLP_BYTES),
+    OTLP_VALUE = OTLP_TAG(OTLP_KEY_VALUE_VALUE, OTLP_BYTES),
+    OTLP_ARRAY_VALUES = OTLP_TAG(OTLP_ARRAY_VALUE_VALUES, OTLP_BYTES),
 };
 
 /* With texts up to this every length around them takes one byte. */
@@ -56,7 +64,8 @@ uint8_t *otlp_wire_mended_attribute(uint8_t *out, uint8_t tag, struct aistrace_i
 /* A string field, mended where it is not UTF-8. */
 uint8_t *otlp_wire_text(uint8_t *out, uint8_t tag, const uint8_t *text, size_t bytes, struct otlp_source *source);
 
-/* Copies a text shorter than 16 bytes, reading nothing beyond it. -> its bytes, or'ed somehow */
+/* Copies a text shorter than 16 bytes, reading nothing beyond it. -> a word
+ * that has a bit 7 set (one of 0x8080808080808080) just when a byte of the text has */
 uint64_t otlp_wire_copy_last(uint8_t *out, const uint8_t *text, size_t bytes);
 
 static inline uint64_t otlp_load(const uint8_t *from)

@@ -7,8 +7,6 @@
 #include "otlp_json.h"
 #include "text.h"
 
-enum { KEY_VALUE_KEY = 1, KEY_VALUE_VALUE = 2, ARRAY_VALUES = 1, MAP_VALUES = 1 };
-
 static void read_value(struct wire_bytes message, struct attribute *out)
 {
     struct wire_field field;
@@ -29,9 +27,9 @@ bool attribute_next(struct wire_bytes *rest, uint32_t number, struct attribute *
     struct attribute attribute = {0};
     struct wire_bytes value = {0};
     while (wire_next(&field.bytes, &part) > 0) {
-        if (part.number == KEY_VALUE_KEY)
+        if (part.number == OTLP_KEY_VALUE_KEY)
             attribute.key = part.bytes;
-        else if (part.number == KEY_VALUE_VALUE)
+        else if (part.number == OTLP_KEY_VALUE_VALUE)
             value = part.bytes;
     }
     read_value(value, &attribute);
@@ -43,7 +41,7 @@ static int append_array(struct buf *out, struct wire_bytes rest)
 {
     struct wire_field field;
     int err = buf_append(out, "[", 1);
-    for (bool first = true; !err && wire_next_of(&rest, ARRAY_VALUES, &field); first = false) {
+    for (bool first = true; !err && wire_next_of(&rest, OTLP_ARRAY_VALUE_VALUES, &field); first = false) {
         struct attribute element = {0};
         read_value(field.bytes, &element);
         err = buf_append(out, ",", first ? 0 : 1);
@@ -57,7 +55,7 @@ static int append_map(struct buf *out, struct wire_bytes rest)
 {
     struct attribute member;
     int err = buf_append(out, "{", 1);
-    for (bool first = true; !err && attribute_next(&rest, MAP_VALUES, &member); first = false) {
+    for (bool first = true; !err && attribute_next(&rest, OTLP_MAP_VALUES, &member); first = false) {
         err = buf_append(out, ",", first ? 0 : 1);
         if (!err)
             err = text_append_json(out, member.key.data, member.key.len);
