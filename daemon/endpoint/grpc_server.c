@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREFIX_BYTES = 5, MESSAGE_TEXT_MAX = 256 };
+enum { MESSAGE_TEXT_MAX = 256 };
 enum { STREAM_WINDOW_BYTES = GRPC_SERVER_MAX_MESSAGE_BYTES + 65536, CONNECTION_WINDOW_BYTES = 16 << 20 };
 enum { MAX_FRAME_BYTES = 128 << 10 };
 
@@ -16,7 +16,7 @@ struct call {
     int32_t stream_id;
     bool is_post, is_path, is_grpc, answered;
     size_t header_bytes;
-    uint8_t prefix[PREFIX_BYTES];
+    uint8_t prefix[GRPC_PREFIX_BYTES];
     size_t prefix_len;
     size_t expected; /* valid once the prefix is complete */
     struct buf message;
@@ -99,8 +99,8 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *d
 
 static int answer_ok(struct grpc_server *server, struct call *call, const struct buf *body)
 {
-    uint8_t prefix[PREFIX_BYTES] = {0, (uint8_t)(body->len >> 24), (uint8_t)(body->len >> 16),
-                                    (uint8_t)(body->len >> 8), (uint8_t)body->len};
+    uint8_t prefix[GRPC_PREFIX_BYTES];
+    grpc_put_prefix(prefix, false, (uint32_t)body->len);
     nghttp2_nv headers[] = {
         header(":status", "200"),
         header("content-type", "application/grpc"),
@@ -119,7 +119,7 @@ static int finish_call(struct grpc_server *server, struct call *call)
 {
     if (call->answered)
         return 0;
-    if (call->prefix_len < PREFIX_BYTES || call->message.len < call->expected)
+    if (call->prefix_len < GRPC_PREFIX_BYTES || call->message.len < call->expected)
         return answer_error(server, call, GRPC_INVALID_ARGUMENT, "the request ended before its message did");
     struct grpc_server_answer answer = {.code = GRPC_OK, .message = ""};
     server->settings.on_call_cb(server->settings.user, call->message.data, call->message.len, &answer);
@@ -214,11 +214,11 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 /* The prefix is complete. -> 0 or what the call is answered with. */
 static int begin_message(struct grpc_server *server, struct call *call)
 {
-    const uint8_t *p = call->prefix;
-    call->expected = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
-    if (p[0] & 1)
+    uint8_t flags = call->prefix[0];
+    call->expected = grpc_prefix_length(call->prefix);
+    if (flags & 1)
         return answer_error(server, call, GRPC_UNIMPLEMENTED, "compressed messages are not understood here");
-    if (p[0] != 0)
+    if (flags != 0)
         return answer_error(server, call, GRPC_INVALID_ARGUMENT, "the message's flags are unknown");
     if (call->expected > GRPC_SERVER_MAX_MESSAGE_BYTES)
         return answer_error(server, call, GRPC_RESOURCE_EXHAUSTED, "the message is larger than 4 MiB");
@@ -229,10 +229,10 @@ static int begin_message(struct grpc_server *server, struct call *call)
 
 static int append_data(struct grpc_server *server, struct call *call, const uint8_t *data, size_t bytes)
 {
-    while (bytes > 0 && call->prefix_len < PREFIX_BYTES) {
+    while (bytes > 0 && call->prefix_len < GRPC_PREFIX_BYTES) {
         call->prefix[call->prefix_len++] = *data++;
         bytes--;
-        if (call->prefix_len == PREFIX_BYTES) {
+        if (call->prefix_len == GRPC_PREFIX_BYTES) {
             int err = begin_message(server, call);
             if (err || call->answered)
                 return err;

@@ -59,6 +59,11 @@ enum { GRPC_RETRY_AFTER_MAX_MS = 60 * 60 * 1000 };
 enum grpc_code grpc_code_from_http(int status);
 enum grpc_code grpc_code_from_h2_error(uint32_t error, bool *unprocessed);
 
+/* The prefix of a message: a flag, and the length (big-endian). */
+enum { GRPC_PREFIX_BYTES = 5 };
+void grpc_put_prefix(uint8_t out[GRPC_PREFIX_BYTES], bool gzipped, uint32_t bytes);
+uint32_t grpc_prefix_length(const uint8_t prefix[GRPC_PREFIX_BYTES]);
+
 /* The value of grpc-status. Not a known number: GRPC_UNKNOWN. */
 enum grpc_code grpc_code_parse(const char *text, size_t bytes);
 

@@ -5,6 +5,18 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+void grpc_put_prefix(uint8_t out[GRPC_PREFIX_BYTES], bool gzipped, uint32_t bytes)
+{
+    out[0] = gzipped;
+    for (unsigned i = 1; i < GRPC_PREFIX_BYTES; i++)
+        out[i] = (uint8_t)(bytes >> (8 * (GRPC_PREFIX_BYTES - 1 - i)));
+}
+
+uint32_t grpc_prefix_length(const uint8_t prefix[GRPC_PREFIX_BYTES])
+{
+    return (uint32_t)prefix[1] << 24 | (uint32_t)prefix[2] << 16 | (uint32_t)prefix[3] << 8 | prefix[4];
+}
+
 enum grpc_code grpc_code_parse(const char *text, size_t bytes)
 {
     if (bytes == 0 || bytes > 2)

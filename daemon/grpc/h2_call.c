@@ -54,13 +54,12 @@ void h2_call_exhaust(struct h2 *h2, struct h2_call *call, const char *message)
 /* The message within the body's framing. -> false when it is not one whole uncompressed message. */
 static bool unframe(const struct buf *body, const uint8_t **message, size_t *bytes)
 {
-    if (body->len < H2_PREFIX_BYTES || body->data[0] != 0)
+    if (body->len < GRPC_PREFIX_BYTES || body->data[0] != 0)
         return false;
-    size_t length =
-        (size_t)body->data[1] << 24 | (size_t)body->data[2] << 16 | (size_t)body->data[3] << 8 | (size_t)body->data[4];
-    if (length != body->len - H2_PREFIX_BYTES)
+    size_t length = grpc_prefix_length(body->data);
+    if (length != body->len - GRPC_PREFIX_BYTES)
         return false;
-    *message = body->data + H2_PREFIX_BYTES;
+    *message = body->data + GRPC_PREFIX_BYTES;
     *bytes = length;
     return true;
 }

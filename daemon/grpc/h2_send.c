@@ -73,7 +73,7 @@ static ssize_t read_data(nghttp2_session *session, int32_t stream, uint8_t *data
 /* The next bytes of the request, from where they are. */
 static int put_request(struct h2_call *call, struct h2_output *out, size_t bytes)
 {
-    size_t prefix = H2_PREFIX_BYTES - call->prefix_offset;
+    size_t prefix = GRPC_PREFIX_BYTES - call->prefix_offset;
     if (prefix > bytes)
         prefix = bytes;
     int err = h2_output_copy(out, call->prefix + call->prefix_offset, prefix);
@@ -181,10 +181,8 @@ int h2_submit(struct h2 *h2, void *owner, const struct h2_request *request)
         return -ENOMEM;
     call->owner = owner;
     call->parts = request->parts;
-    call->remaining = H2_PREFIX_BYTES + bytes;
-    call->prefix[0] = request->gzipped;
-    for (size_t i = 1; i < H2_PREFIX_BYTES; i++)
-        call->prefix[i] = (uint8_t)(bytes >> (8 * (H2_PREFIX_BYTES - 1 - i)));
+    call->remaining = GRPC_PREFIX_BYTES + bytes;
+    grpc_put_prefix(call->prefix, request->gzipped, (uint32_t)bytes);
 
     char timeout[GRPC_TIMEOUT_MAX];
     grpc_format_timeout(request->timeout_ms, timeout);

@@ -11,10 +11,7 @@
 #include "h2.h"
 #include "h2_output.h"
 
-enum {
-    H2_PREFIX_BYTES = 5, /* of gRPC's message framing: a flag, and the length */
-    H2_FRAME_HEADER_BYTES = 9,
-};
+enum { H2_FRAME_HEADER_BYTES = 9 };
 
 struct h2_call {
     struct h2_call *previous;
@@ -26,7 +23,7 @@ struct h2_call {
     const struct iovec *parts;
     size_t part; /* the read position: in this part, after so many of its bytes */
     size_t part_offset;
-    uint8_t prefix[H2_PREFIX_BYTES];
+    uint8_t prefix[GRPC_PREFIX_BYTES];
     size_t prefix_offset;
     size_t remaining; /* bytes of the request not yet framed, prefix included */
 

@@ -243,3 +243,14 @@ TEST(a_timeout_has_at_most_eight_digits)
         ck_assert_str_eq(text, table[i].text);
     }
 }
+
+TEST(a_prefix_is_a_flag_and_a_big_endian_length)
+{
+    uint8_t prefix[GRPC_PREFIX_BYTES];
+    grpc_put_prefix(prefix, true, 0x01a2b3f4);
+    ck_assert_mem_eq(prefix, "\x01\x01\xa2\xb3\xf4", 5);
+    ck_assert_uint_eq(grpc_prefix_length(prefix), 0x01a2b3f4);
+    grpc_put_prefix(prefix, false, UINT32_MAX);
+    ck_assert_mem_eq(prefix, "\0\xff\xff\xff\xff", 5);
+    ck_assert_uint_eq(grpc_prefix_length(prefix), UINT32_MAX);
+}
