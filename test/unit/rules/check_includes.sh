@@ -21,7 +21,8 @@ batch     daemon/batch/*                          batch span base               
 grpc      daemon/grpc/*                           grpc base                                                                                    nghttp2|protobuf-c|zlib                                $io
 tls       daemon/tls/*                            tls base                                                                                     openssl                                                -
 config    daemon/config/*                         config span base                                                                             jansson                                                -
-net       daemon/net/*                            net tls grpc base                                                                            uv                                                     -
+proxy     daemon/net/proxy*                       proxy base                                                                                   -                                                      $io
+net       daemon/net/*                            net proxy tls grpc base                                                                      uv                                                     -
 ring      daemon/ring/*                           ring batch span record shmring base                                                          uv                                                     -
 format    daemon/spool/spool_format*              format batch shmring base                                                                    -                                                      $io
 spool     daemon/spool/*                          spool format batch config shmring base                                                       uv                                                     -
@@ -29,7 +30,7 @@ http      daemon/admin/admin_http*                http base                     
 metrics   daemon/admin/metrics*                   metrics grpc base                                                                            -                                                      $io
 admin     daemon/admin/*                          admin metrics http config base                                                               uv                                                     -
 backoff   daemon/export/backoff*                  backoff base                                                                                 -                                                      $io
-export    daemon/export/*                         export backoff net tls grpc config batch base                                                uv                                                     -
+export    daemon/export/*                         export backoff net proxy tls grpc config batch base                                          uv                                                     -
 pace      daemon/source/poll_pace*                pace base                                                                                    -                                                      $io
 source    daemon/source/*                         source pace export spool ring config batch span record shmring base                          uv                                                     -
 process   daemon/process/*                        process export spool config shmring base                                                     seccomp                                                -
