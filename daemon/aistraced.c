@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The program aistraced: its command line, its limits, its exit codes. What runs is in daemon.c.
+ */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -136,8 +139,7 @@ static void allow_descriptors(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Why there is no configuration: in the log of who would have run, so that the journal knows an error from other lines.
- */
+/* Tells why there is no configuration. A daemon that was to run tells it in its log, so that the journal sees an error. */
 static enum daemon_exit refuse(const struct command_line *command, const struct buf *errors, int err, struct log *log)
 {
     if (command->action == RUN)

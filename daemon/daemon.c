@@ -23,12 +23,13 @@
 
 enum {
     DRAIN_POLL_MS = 10,
-    REST_MS = 2000, /* before the deadline, though not before half of it: the spool gets the rest */
+    REST_MS = 2000, /* before the drain's deadline, but not before half of it, the spool gets what is left */
 };
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 enum { SIGNALS = sizeof(signals) / sizeof(signals[0]) };
 
+/* d in this file. */
 struct daemon {
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
@@ -60,7 +61,7 @@ static void on_metrics(void *user, struct buf *out)
     metrics_render(out, &snapshot);
 }
 
-/* An invalid configuration on disk is told, but hinders no delivery. */
+/* An invalid configuration on disk is told, but the daemon is ready: it delivers with the old one. */
 static bool on_ready(void *user, struct buf *out)
 {
     struct daemon *d = user;
@@ -72,7 +73,7 @@ static bool on_ready(void *user, struct buf *out)
 
 static const struct admin_callbacks admin_callbacks = {on_metrics, on_ready};
 
-/* ---- the end: exporter, source, admin, then our own handles ---- */
+/* ---- the end: exporter, source, admin close in this order, then the handles of this file ---- */
 
 static void close_handle(uv_handle_t *handle)
 {
@@ -87,7 +88,7 @@ static void on_admin_closed(void *user)
         close_handle((uv_handle_t *)&d->signals[i]);
     close_handle((uv_handle_t *)&d->drain_timer);
     close_handle((uv_handle_t *)&d->watch_timer);
-    uv_stop(&d->loop); /* what is left is no handle of ours: a look-up of a host name that cannot be called off */
+    uv_stop(&d->loop); /* only a look-up of a host name may still run, which cannot be cancelled */
 }
 
 static void on_source_closed(void *user)
@@ -103,10 +104,7 @@ static void on_source_closed(void *user)
 static void on_export_closed(void *user)
 {
     struct daemon *d = user;
-    if (d->source)
-        source_close(d->source, on_source_closed, d);
-    else
-        on_source_closed(d);
+    source_close(d->source, on_source_closed, d);
 }
 
 static void close_all(struct daemon *d)
@@ -114,7 +112,10 @@ static void close_all(struct daemon *d)
     if (d->closing)
         return;
     d->closing = true;
-    daemon_export_close(&d->export, on_export_closed, d);
+    if (d->source)
+        daemon_export_close(&d->export, on_export_closed, d);
+    else
+        on_source_closed(d);
 }
 
 /* "invalid 3, refused 5", or "". */
@@ -175,7 +176,7 @@ static void drain(struct daemon *d, int signal_number)
     uv_timer_start(&d->drain_timer, on_drain_timer, 0, DRAIN_POLL_MS);
 }
 
-/* ---- reload: what can fail first, then the swap, which cannot ---- */
+/* ---- reload: first what can fail, then the exchange, which cannot ---- */
 
 static int start_admin(struct daemon *d, const struct config *config, struct admin **out)
 {
@@ -185,7 +186,7 @@ static int start_admin(struct daemon *d, const struct config *config, struct adm
     return admin_start(&d->loop, config->metrics_listen, &admin_callbacks, d, d->log, out);
 }
 
-/* -> 0 and *out: the admin for fresh, which is the one there is when its address is the same */
+/* -> 0 and *out: the admin for fresh; when the address is the same, the present one */
 static int admin_for(struct daemon *d, const struct config *fresh, struct admin **out)
 {
     *out = d->admin;
@@ -309,10 +310,10 @@ static enum daemon_exit start(struct daemon *d)
     int err = source_open(&d->loop, c, &d->stats, d->log, &d->source);
     if (err)
         return explain(d, DAEMON_RING_DIR, err);
+    daemon_export_init(&d->export, &d->loop, d->source, &d->stats, d->log);
     err = source_start(d->source);
     if (err)
         return explain(d, DAEMON_SPOOL_DIR, err);
-    d->export.source = d->source;
     if (daemon_export_apply(&d->export, d->config) != 0)
         return DAEMON_EXIT_SYSTEM;
     err = start_admin(d, c, &d->admin);
@@ -328,9 +329,7 @@ static enum daemon_exit start(struct daemon *d)
 
 static int init_handles(struct daemon *d)
 {
-    int err = daemon_export_init(&d->export, &d->loop, &d->stats, d->log);
-    if (!err)
-        err = uv_timer_init(&d->loop, &d->drain_timer);
+    int err = uv_timer_init(&d->loop, &d->drain_timer);
     if (!err)
         err = uv_timer_init(&d->loop, &d->watch_timer);
     d->drain_timer.data = d->watch_timer.data = d;
@@ -360,7 +359,7 @@ enum daemon_exit daemon_run(const struct config_flags *flags, struct config *con
         log_set_clock(log, loop_now_ms, &d.loop);
         err = init_handles(&d);
     }
-    if (err) { /* the process ends: its handles need no care */
+    if (err) { /* the handles end with the process */
         log_set_clock(log, NULL, NULL);
         log_line(log, LOG_ERROR, "cannot start: %s", uv_strerror(err));
         config_unref(config);
@@ -372,8 +371,7 @@ enum daemon_exit daemon_run(const struct config_flags *flags, struct config *con
     uv_run(&d.loop, UV_RUN_DEFAULT);
     uv_run(&d.loop, UV_RUN_NOWAIT); /* the last handles close */
     if (uv_loop_close(&d.loop) == UV_EBUSY)
-        _exit((int)d.result); /* exit() would wait for the look-up, and the name servers may be silent for long */
-    config_unref(d.export.config);
+        _exit((int)d.result); /* exit() would wait for the look-up, and name servers may not answer for long */
     config_unref(d.config);
     log_set_clock(log, NULL, NULL);
     return d.result;

@@ -14,27 +14,30 @@
 
 struct daemon_export {
     uv_loop_t *loop;
+    struct source *source;
     struct stats *stats;
     struct log *log;
-    struct source *source;
     struct exporter *exporter; /* NULL: tracing is disabled, and nothing is left to deliver */
-    struct config *config;     /* what the exporter borrows; shared */
-    uv_timer_t timer;          /* runs while an exporter delivers its last */
+    struct config *config;     /* what the exporter borrows; NULL without one */
+    uv_timer_t timer;          /* runs while an exporter delivers its last batches */
+    void (*closed_cb)(void *user);
+    void *closed_user;
 };
 
-/* Borrows all but the configurations. -> 0 or -errno */
-int daemon_export_init(struct daemon_export *e, uv_loop_t *loop, struct stats *stats, struct log *log);
+/* Borrows all. daemon_export_close is owed. */
+void daemon_export_init(struct daemon_export *export, uv_loop_t *loop, struct source *source, struct stats *stats,
+                        struct log *log);
 
-/* Brings the exporter into line with config, and shares it. When it is no longer enabled, the source must have read
- * under it (source_reconfigure) before daemon_export_retire is called. -> 0 or -errno with a line in the log: then all
- * is as before. */
-int daemon_export_apply(struct daemon_export *e, struct config *config);
-void daemon_export_retire(struct daemon_export *e);
+/* Brings the exporter into line with config, and becomes an owner of it. When tracing is no longer enabled, the source
+ * must have read under config (source_reconfigure) before daemon_export_retire is called. -> 0; or -errno with a line in
+ * the log, and all is as before. */
+int daemon_export_apply(struct daemon_export *export, struct config *config);
+void daemon_export_retire(struct daemon_export *export);
 
-size_t daemon_export_held(const struct daemon_export *e);         /* batches not yet delivered */
-const char *daemon_export_trouble(const struct daemon_export *e); /* as exporter_trouble */
+size_t daemon_export_held(const struct daemon_export *export);         /* batches not yet delivered */
+const char *daemon_export_trouble(const struct daemon_export *export); /* as exporter_trouble */
 
-/* Gives up what is held. */
-void daemon_export_close(struct daemon_export *e, void (*closed_cb)(void *user), void *user);
+/* Gives up what is held. The struct has to stay until the loop has closed. */
+void daemon_export_close(struct daemon_export *export, void (*closed_cb)(void *user), void *user);
 
 #endif

@@ -271,6 +271,14 @@ def test_a_ring_directory_that_cannot_be_used_is_explained(scene):
         check(path in sidecar.stderr() and words in sidecar.stderr(), f"{words!r} not in {sidecar.stderr()}")
 
 
+def test_a_spool_directory_that_cannot_be_used_is_explained(scene):
+    plain = write(scene, "plain", "")
+    sidecar = scene.sidecar(dead_port(scene), aistraced={"spool": {"dir": plain}}, up=False)
+    check_equal(sidecar.wait(5), 78, f"exit: {sidecar.stderr()}")
+    for part in (f'aistraced.spool.dir "{plain}" (the file): ', "not a directory"):
+        check(part in sidecar.stderr(), f"{part!r} not in {sidecar.stderr()}")
+
+
 def test_what_programs_drop_is_told(scene):
     sidecar = scene.sidecar(dead_port(scene), aistraced={"drain_deadline": "0s"})
     generator = scene.gen(log=False, count=5000, ring_size="64KiB")
