@@ -165,7 +165,7 @@ $(B)/test/unit/%: $(O)/test/unit/%.o $(LIB)/libsupport.a $(LIB)/libcli.a $(LIB)/
 $(B)/test/%: $(O)/test/helpers/%.o $(LIB)/libsupport.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
 	$(call link,$(LIBS_DAEMON))
 $(B)/test/fuzz_%: LINK += -fsanitize=fuzzer
-$(B)/test/fuzz_%: $(O)/test/fuzz/fuzz_%.o $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
+$(B)/test/fuzz_%: $(O)/test/fuzz/fuzz_%.o $(LIB)/libcli.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
 	$(call link,$(LIBS_DAEMON))
 # The daemon with allocations that fail (test/faults/failing_alloc.c): those of its own code.
 FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf __asprintf_chk

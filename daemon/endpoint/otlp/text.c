@@ -34,7 +34,7 @@ int text_append_json(struct buf *out, const uint8_t *text, size_t bytes)
         }
         at += taken;
     }
-    if (!err)
+    if (!err && plain < bytes)
         err = buf_append(out, text + plain, bytes - plain);
     return err ? err : buf_append(out, "\"", 1);
 }

@@ -99,6 +99,7 @@ static void check_text(struct wire_bytes text, const char *expected)
 
 TEST(text_is_escaped)
 {
+    check_text((struct wire_bytes){0}, "\"\"");
     check_text(BYTES(""), "\"\"");
     check_text(BYTES("a\0b"), "\"a\\u0000b\"");
     check_text(BYTES("\"\\/\b\f\n\r\t"), "\"\\\"\\\\/\\b\\f\\n\\r\\t\"");
