@@ -23,7 +23,7 @@ static size_t on_data(char *data, size_t size, size_t count, void *user)
     return answer->len + bytes <= ANSWER_BYTES_MAX && !buf_append(answer, data, bytes) ? bytes : 0;
 }
 
-/* No word of it is that it has none. */
+/* Whether the endpoint says that it has no span; false when it does not answer. */
 static bool has_none(CURL *http, struct buf *answer)
 {
     answer->len = 0;

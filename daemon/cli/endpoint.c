@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * aistrace endpoint: receiver, store and query on one loop.
+ * aistrace endpoint: the embedded endpoint as a program: receiver, store and query on one loop.
  */
 #include <errno.h>
 #include <signal.h>
@@ -96,7 +96,7 @@ static const struct option_row rows[] = {
      .member = offsetof(struct settings, memory_bytes),
      .argument = "SIZE",
      .min = STORE_MIN_BYTES,
-     .help = "for traces; the oldest go when it is full (64MiB)"},
+     .help = "memory for traces; when it is full the oldest are evicted (64MiB)"},
 };
 
 static const struct option_table table = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * aistrace gen: spans through the public client, and what became of them.
+ * aistrace gen: generates spans through the public client library, and prints what became of them.
  */
 #include <aistrace.h>
 #include <errno.h>
@@ -281,7 +281,7 @@ static const struct option_row rows[] = {
      .type = OPTION_DURATION,
      .member = offsetof(struct gen, duration_ns),
      .argument = "TIME",
-     .help = "how long, such as 10s"},
+     .help = "how long to generate, such as 10s"},
     {.name = "rate",
      .type = OPTION_COUNT,
      .member = offsetof(struct gen, rate),
@@ -300,23 +300,23 @@ static const struct option_row rows[] = {
      .member = offsetof(struct gen, children),
      .argument = "N",
      .max = 1000000,
-     .help = "of each root (3)"},
+     .help = "children of each root span (3)"},
     {.name = "attributes",
      .type = OPTION_COUNT,
      .member = offsetof(struct gen, attributes),
      .argument = "N",
      .max = MAX_ATTRIBUTES,
-     .help = "of each span, of all types in turn (6)"},
+     .help = "attributes of each span, of all types in turn (6)"},
     {.name = "service",
      .type = OPTION_TEXT,
      .member = offsetof(struct gen, service),
      .argument = "NAME",
-     .help = "service.name (aistrace-gen)"},
+     .help = "the service.name (aistrace-gen)"},
     {.name = "name",
      .type = OPTION_TEXT,
      .member = offsetof(struct gen, name),
      .argument = "NAME",
-     .help = "of the roots (work)"},
+     .help = "name of the root spans (work)"},
     {.name = "ring-dir",
      .type = OPTION_TEXT,
      .member = offsetof(struct gen, ring_dir),
@@ -326,7 +326,7 @@ static const struct option_row rows[] = {
      .type = OPTION_BYTES,
      .member = offsetof(struct gen, ring_bytes),
      .argument = "SIZE",
-     .help = "of each thread's ring (AIS_TRACING_RING_SIZE, else 1MiB)"},
+     .help = "size of each thread's ring (AIS_TRACING_RING_SIZE, else 1MiB)"},
     {.name = "log",
      .type = OPTION_TEXT,
      .member = offsetof(struct gen, log_path),
@@ -346,8 +346,8 @@ static const struct option_table table = {
                "Its last line is JSON: attempted, committed, dropped by reason.",
     .epilogue =
         "--log FILE: a line per span, `trace_id span_id parent_span_id sampled`; a root's parent is zeros, sampled\n"
-        "is 0 or 1. If gen is killed by SIGKILL every attempted span is there all the same; the file then has gaps\n"
-        "of NUL bytes: take it in pieces of 69 bytes and skip those that do not end in a newline.",
+        "is 0 or 1. When gen is killed by SIGKILL the file still has every attempted span, but gaps of NUL bytes:\n"
+        "read it in records of 69 bytes and skip those that do not end in a newline.",
     .rows = rows,
     .count = sizeof(rows) / sizeof(*rows),
 };

@@ -22,7 +22,7 @@ static void append(struct line *line, const void *data, size_t bytes)
         line->err = buf_append(line->out, data, bytes);
 }
 
-/* The next character as it is shown. -> bytes of text taken; *columns it takes. */
+/* The next character as it is shown, and its width in columns. -> bytes of text taken */
 static size_t show(const char *text, size_t bytes, char shown[CHARACTER_MAX], size_t *columns)
 {
     static const char shorts[] = {['\t'] = 't', ['\n'] = 'n', ['\r'] = 'r'};
@@ -94,7 +94,7 @@ void line_pad(struct line *line, size_t column)
         append(line, " ", 1);
 }
 
-/* Trailing blanks go: they are of no use, and in the way of who copies from the terminal. */
+/* Removes trailing blanks, which would be copied from the terminal with the text. */
 void line_end(struct line *line)
 {
     while (!line->err && line->out->len > 0 && line->out->data[line->out->len - 1] == ' ')

@@ -26,7 +26,7 @@ size_t line_columns(const char *text, size_t bytes);
 void line_put(struct line *line, enum line_style style, const char *text, size_t bytes, size_t max);
 void line_puts(struct line *line, enum line_style style, const char *text);
 
-/* Spaces up to a column (none when it is passed). */
+/* Spaces up to a column; none when the line is already wider. */
 void line_pad(struct line *line, size_t column);
 void line_end(struct line *line);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * aistrace: the command beside aistraced.
+ * aistrace: the command beside the daemon aistraced.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,8 +20,8 @@ static int version(int argc, char **argv);
 
 static const struct command commands[] = {
     {"endpoint", cli_endpoint, "receive spans over OTLP/gRPC and keep the latest traces in memory"},
-    {"traces", cli_traces, "show the traces of such an endpoint as trees"},
-    {"gen", cli_gen, "generate spans and say what became of each"},
+    {"traces", cli_traces, "show the traces of an endpoint as trees"},
+    {"gen", cli_gen, "generate spans and print what became of them"},
     {"help", help, "this text; help COMMAND for a command's options"},
     {"version", version, "print the version"},
 };

@@ -139,7 +139,7 @@ bool options_parse(const struct option_table *table, int argc, char **argv, void
         if (!value && ++i < argc)
             value = argv[i];
         if (!value) {
-            fprintf(stderr, "%s: --%s wants a value: %s\n", table->command, row->name, row->argument);
+            fprintf(stderr, "%s: --%s needs a value: %s\n", table->command, row->name, row->argument);
             return fail(table, exit_code);
         }
         if (!store(table, row, value, filled, exit_code))

@@ -168,7 +168,7 @@ static void begin_line(struct beneath *beneath)
     beneath->lines++;
 }
 
-/* A piece that is not torn unless it is wider than a line. */
+/* Puts a piece on the line, or on a new line where it does not fit; only a piece wider than a line is cut. */
 static void put_piece(struct beneath *beneath, enum line_style style, const char *text, size_t bytes)
 {
     struct render *render = beneath->render;

@@ -23,7 +23,7 @@ int span_log_open(struct span_log *log, const char *path)
     return 0;
 }
 
-/* Allocated before it is mapped: a full file system is an error here, not a SIGBUS later. */
+/* Allocates the chunk before it is mapped: a full file system is an error here, not a SIGBUS later. */
 static int next_chunk(struct span_log *log, struct span_log_writer *writer)
 {
     span_log_writer_done(writer);
@@ -58,9 +58,9 @@ int span_log_write(struct span_log *log, struct span_log_writer *writer, const s
     at = hex_encode(at, parent_id, 8);
     *at++ = ' ';
     *at++ = span->trace_flags & 1 ? '1' : '0';
-    atomic_signal_fence(memory_order_release); /* after a kill, memory is as of one instruction: the newline is last */
+    atomic_signal_fence(memory_order_release); /* a kill falls between two instructions: the newline is stored last */
     *(volatile char *)at = '\n';
-    atomic_signal_fence(memory_order_seq_cst); /* and what the span does comes after it */
+    atomic_signal_fence(memory_order_seq_cst); /* and the span is attempted only after that */
     return 0;
 }
 

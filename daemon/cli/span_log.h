@@ -33,7 +33,7 @@ struct span_log_writer {
 /* Creates or empties the file. -> 0 or -errno. */
 int span_log_open(struct span_log *log, const char *path);
 
-/* -> 0, or why there is no room for more. */
+/* Stores a span's record. -> 0 or -errno: no room for the next chunk. */
 int span_log_write(struct span_log *log, struct span_log_writer *writer, const struct aistrace_context *span,
                    const uint8_t parent_id[8]);
 void span_log_writer_done(struct span_log_writer *writer);

@@ -26,7 +26,7 @@ struct traces {
     bool json;
     struct render_settings render;
     CURL *http;
-    struct buf line; /* received of a line that is not yet whole */
+    struct buf line; /* the received part of a line */
     struct buf rendered;
     size_t shown;
     size_t unreadable;
@@ -121,7 +121,7 @@ static int make_url(struct traces *traces, struct buf *url)
     return err ? err : buf_append(url, "", 1);
 }
 
-/* The endpoint's own words out of its JSON error. */
+/* Prints the message of the endpoint's JSON error. */
 static void print_refusal(const struct traces *traces, long status)
 {
     json_t *answer = json_loadb((const char *)traces->problem.data, traces->problem.len, 0, NULL);
@@ -163,7 +163,7 @@ static int finish(struct traces *traces, CURLcode code, const char *why)
     }
     if (traces->shown == 0 && !traces->json)
         printf(is_filtered(traces)
-                   ? "no trace at %s is like that\n"
+                   ? "no trace at %s matches\n"
                    : "no traces at %s yet; make one with `ais put FILE ais://BUCKET` in the playground, or "
                      "`aistrace gen --count 4` and a sidecar\n",
                traces->endpoint);
@@ -251,7 +251,7 @@ static const struct option_row rows[] = {
      .type = OPTION_COUNT,
      .member = offsetof(struct traces, limit),
      .argument = "N",
-     .help = "the newest so many (20); 0: all"},
+     .help = "at most N traces, the newest (20); 0: all"},
     {.name = "wait",
      .letter = 'w',
      .type = OPTION_DURATION,
@@ -272,7 +272,7 @@ static const struct option_row rows[] = {
 static const struct option_table table = {
     .command = "aistrace traces",
     .summary = "Shows an endpoint's traces as trees, the newest last.",
-    .epilogue = "Marks: ✗ error, ✓ explicitly ok, ? the span's parent is not (yet) there.\n"
+    .epilogue = "Marks: ✗ error, ✓ explicitly ok, ? the span's parent is not (yet) in the trace.\n"
                 "The bar says when in its trace a span ran. COLUMNS and NO_COLOR are honoured.",
     .rows = rows,
     .count = sizeof(rows) / sizeof(*rows),

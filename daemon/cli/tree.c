@@ -155,8 +155,8 @@ static void find_parents(struct tree *tree, const struct id_entry *ids)
     }
 }
 
-/* Follows the parents up from every span; where that leads back to where it came from, the ring is cut open.
- * on_path[i] is the span from which i was first reached, counted from 1. */
+/* Spans that are each other's ancestors form a ring: follows the parents up from every span, and cuts a ring at the
+ * span whose parent was passed before. on_path[i] is the span from which i was first reached, counted from 1. */
 static int cut_rings(struct tree *tree)
 {
     size_t *on_path = calloc(tree->count + 1, sizeof(*on_path));
@@ -181,7 +181,7 @@ static int cut_rings(struct tree *tree)
 static void link_siblings(struct tree *tree)
 {
     tree->first_root = TREE_NONE;
-    for (size_t i = tree->count; i-- > 0;) { /* backwards: each goes in front, so they end up by start */
+    for (size_t i = tree->count; i-- > 0;) { /* backwards, each to the head: siblings end up by start */
         struct tree_span *span = &tree->spans[i];
         ptrdiff_t *head = span->parent == TREE_NONE ? &tree->first_root : &tree->spans[span->parent].first_child;
         span->next_sibling = *head;

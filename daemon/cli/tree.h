@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * One trace, from a line of OTLP/JSON to a tree of spans. Everything in the line is a stranger's.
+ * One trace, from a line of OTLP/JSON to a tree of spans. Nothing in the line is trusted.
  */
 #ifndef TREE_H
 #define TREE_H
@@ -24,7 +24,7 @@ struct tree_span {
     struct tree_text id, parent_id, service, name;
     uint64_t start_ns, end_ns;                   /* end_ns >= start_ns */
     int kind, status;                            /* OTLP numbers */
-    bool orphan;                                 /* its parent is not in the trace, or below it */
+    bool orphan;                                 /* its parent is not in the trace, or its own descendant */
     ptrdiff_t parent, first_child, next_sibling; /* indexes into spans, or TREE_NONE; siblings by start */
     size_t depth;
 };

@@ -211,7 +211,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     return !err || err == NGHTTP2_ERR_STREAM_CLOSED ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
-/* The prefix is complete. -> 0 or what the call is answered with. */
+/* The prefix is complete; a call that cannot be taken is answered. -> 0 or nghttp2's error. */
 static int begin_message(struct grpc_server *server, struct call *call)
 {
     uint8_t flags = call->prefix[0];
@@ -259,7 +259,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
     return append_data(server, call, data, bytes) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-/* A call answered before its request ended: the rest of the request is of no use. */
+/* A call is answered before its request has ended: resets the stream, so that the client stops sending. */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     (void)user;

@@ -24,15 +24,15 @@ struct grpc_server;
 struct grpc_server_answer {
     enum grpc_code code;
     const char *message; /* why, when code is not OK; static text */
-    struct buf body;     /* OK: the response message; the callback appends, the caller of it frees */
+    struct buf body;     /* when code is OK: the response, appended by the callback, freed by the server */
 };
 
 struct grpc_server_settings {
-    const char *path; /* of the one method there is */
+    const char *path; /* of the only method */
     void (*on_call_cb)(void *user, const uint8_t *message, size_t bytes, struct grpc_server_answer *answer);
     void *user;
-    /* Bytes of unfinished messages, of all connections that share it, and how many there may be. Over it calls end
-     * with UNAVAILABLE. */
+    /* The bytes of unfinished messages, of all connections that share this counter, and their maximum. A call that
+     * would exceed it ends with UNAVAILABLE. */
     size_t *buffered;
     size_t max_buffered;
 };
@@ -41,17 +41,17 @@ struct grpc_server_settings {
 int grpc_server_new(const struct grpc_server_settings *settings, struct grpc_server **out);
 void grpc_server_free(struct grpc_server *server);
 
-/* Bytes from the peer; answers calls. -> 0, or -EPROTO: not HTTP/2, or beyond use; what grpc_server_send still has is
- * worth sending before the connection is closed. */
+/* Takes bytes from the peer; answers calls. -> 0, or -EPROTO: the peer breaks HTTP/2's rules; send what
+ * grpc_server_send still has, then close the connection. */
 int grpc_server_receive(struct grpc_server *server, const uint8_t *data, size_t bytes);
 
 /* Appends the next bytes for the peer, at most about max. -> 0 or -errno. Nothing appended: nothing to send. */
 int grpc_server_send(struct grpc_server *server, struct buf *out, size_t max);
 
-/* Says goodbye: GOAWAY, with what is to send. */
+/* Queues GOAWAY for grpc_server_send. */
 void grpc_server_shutdown(struct grpc_server *server);
 
-/* True once the connection has nothing more to say or hear. */
+/* True once there is nothing more to send or to receive. */
 bool grpc_server_done(const struct grpc_server *server);
 
 #endif

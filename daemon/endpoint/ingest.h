@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * An ExportTraceServiceRequest's bytes into the store. Pure.
+ * Reads the bytes of an ExportTraceServiceRequest into the store. Pure.
  */
 #ifndef INGEST_H
 #define INGEST_H

@@ -11,7 +11,7 @@
 
 enum { HOST_MAX = 256, BACKLOG = 128 };
 
-/* Splits at the last colon; brackets around an IPv6 address go. */
+/* Splits at the last colon, and takes the brackets off an IPv6 address. */
 static int split(const char *address, char host[HOST_MAX], const char **port)
 {
     const char *colon = strrchr(address, ':');
@@ -74,7 +74,7 @@ int listen_tcp(const char *address, char bound[LISTEN_ADDRESS_MAX])
         return -ENOENT;
     int fd = -ENOENT;
     for (const struct addrinfo *at = found; at && fd < 0; at = at->ai_next) {
-        /* localhost is 127.0.0.1 wherever there is one: that is where clients end up. */
+        /* IPv4 first: for "localhost" most clients connect to 127.0.0.1. */
         if (at->ai_family == AF_INET)
             fd = try_listen(at);
     }

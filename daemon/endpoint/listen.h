@@ -10,8 +10,8 @@
 enum { LISTEN_ADDRESS_MAX = 80 };
 
 /* Resolves, binds, listens; non-blocking, close-on-exec. Port 0: the kernel chooses. address: "HOST:PORT", "[V6]:PORT".
- * -> a descriptor, and in bound (NULL: not wanted) the address it has, as text; -EINVAL: not an address; -ENOENT: no
- * such host; or what bind said. */
+ * -> a descriptor, and in bound (may be NULL) its address as text; -EINVAL: not an address; -ENOENT: no such host; or
+ * the error of bind. */
 int listen_tcp(const char *address, char bound[LISTEN_ADDRESS_MAX]);
 
 #endif

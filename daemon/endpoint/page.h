@@ -25,7 +25,7 @@ extern const size_t page_file_count;
 /* /, /search and /trace/ID are views of the one page; /page/NAME its parts. NULL: not of the page. */
 const struct page_file *page_find(const char *path);
 
-/* Its media type. */
+/* The media type of a file. */
 const char *page_type(const struct page_file *file);
 
 #endif

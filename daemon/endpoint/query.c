@@ -65,7 +65,8 @@ static enum MHD_Result reply_error(struct MHD_Connection *connection, unsigned s
 
 /* ---- answers that come in pieces ---- */
 
-struct stream { /* of lines or an answer; the other is NULL */
+/* Of lines or of an answer; the other is NULL. */
+struct stream {
     struct trace_lines *lines;
     struct jaeger_answer *answer;
     struct buf pending;
@@ -82,7 +83,7 @@ static void free_stream(void *user)
     free(stream);
 }
 
-/* One bounded piece a call: 0 bytes when there is nothing to say yet, so that the loop turns in between. */
+/* At most one piece a call. 0 bytes: nothing is found yet, and the loop handles other events before the next call. */
 static ssize_t read_stream(void *user, uint64_t position, char *out, size_t max)
 {
     struct stream *stream = user;
@@ -103,7 +104,7 @@ static ssize_t read_stream(void *user, uint64_t position, char *out, size_t max)
     return (ssize_t)take;
 }
 
-/* Takes the stream. */
+/* Takes ownership of the stream. */
 static enum MHD_Result reply_stream(struct MHD_Connection *connection, unsigned status, const char *type,
                                     struct stream *stream)
 {

@@ -22,7 +22,7 @@ struct query;
 int query_start(uv_loop_t *loop, int listen_fd, struct store *store, const struct receiver *receiver,
                 struct query **out);
 
-/* Ends all connections. Memory is free again once the loop has run out of handles. Accepts NULL. */
+/* Ends all connections; the memory is freed once the loop has closed all handles. Accepts NULL. */
 void query_close(struct query *query);
 
 #endif

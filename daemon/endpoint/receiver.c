@@ -28,7 +28,7 @@ struct receiver {
     size_t buffered;
     bool closing, listener_closed;
     struct receiver_stats stats;
-    char input[READ_BYTES]; /* shared: what is read is parsed before the next read */
+    char input[READ_BYTES]; /* of all peers: what is read is parsed before the next read */
 };
 
 struct write {
@@ -170,7 +170,7 @@ static int send_bytes(struct peer *peer, struct buf *bytes)
     return err;
 }
 
-/* A peer that does not read its answers is not read from either. */
+/* Requests of a peer that does not read its answers wait in the socket. */
 static int set_reading(struct peer *peer, bool wanted)
 {
     if (wanted == peer->reading)
@@ -206,7 +206,7 @@ static void on_refused_closed(uv_handle_t *handle)
     free(handle);
 }
 
-/* Takes the connection off the queue only to close it: left there, it would wake the loop for ever. */
+/* Accepts the connection and closes it: in the listener's queue it would wake the loop again and again. */
 static void refuse(struct receiver *receiver)
 {
     uv_tcp_t *tcp = calloc(1, sizeof(*tcp));

@@ -16,7 +16,7 @@ struct receiver;
 struct receiver_stats {
     uint64_t requests;
     uint64_t refused_requests;    /* malformed, or no memory */
-    uint64_t rejected_spans;      /* told so by partial success */
+    uint64_t rejected_spans;      /* reported as partial success */
     uint64_t refused_connections; /* over RECEIVER_MAX_CONNECTIONS */
     uint64_t connections;         /* open now */
 };
@@ -26,7 +26,7 @@ int receiver_start(uv_loop_t *loop, int listen_fd, struct store *store, struct r
 
 void receiver_get_stats(const struct receiver *receiver, struct receiver_stats *out);
 
-/* Says goodbye to the peers and closes; memory is free again once the loop has run out of handles. Accepts NULL. */
+/* Sends GOAWAY to the peers and closes; the memory is freed once the loop has closed all handles. Accepts NULL. */
 void receiver_close(struct receiver *receiver);
 
 #endif

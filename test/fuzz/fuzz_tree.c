@@ -9,9 +9,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const char *locale;
     struct render_settings settings = {.width = RENDER_MIN_WIDTH};
     struct tree tree;
-    fuzz_check(setlocale(LC_CTYPE, "C.UTF-8") != NULL);
+    if (!locale)
+        locale = setlocale(LC_CTYPE, "C.UTF-8");
+    fuzz_check(locale != NULL);
     if (tree_parse((const char *)data, size, &tree) != 0)
         return 0;
     for (int everything = 0; everything < 2; everything++) {

@@ -14,9 +14,9 @@
 
 struct jaeger_answer {
     unsigned status;
-    struct buf ready; /* what can be said at once */
+    struct buf ready; /* the part that is known at once */
     size_t taken;
-    int (*next)(struct jaeger_answer *answer, struct buf *out, size_t want); /* what comes behind it, or NULL */
+    int (*next)(struct jaeger_answer *answer, struct buf *out, size_t want); /* appends what follows, or NULL */
     struct store *store;
     struct trace_query *query;
     struct trace_search *search;
@@ -247,7 +247,7 @@ static int get_dependencies(struct jaeger_answer *answer, struct wire_bytes argu
 /* ---- routes ---- */
 
 static const struct route {
-    const char *before, *behind; /* of the argument; NULL: there is none, before is all of the path */
+    const char *before, *behind; /* the argument; behind NULL: no argument, before is the whole path */
     int (*get)(struct jaeger_answer *answer, struct wire_bytes argument);
 } routes[] = {
     {"/api/services", NULL, get_services},     {"/api/services/", "/operations", get_operation_names},

@@ -23,19 +23,19 @@ enum { JAEGER_API_MAX_OPERATIONS = 10000, JAEGER_API_MAX_NAMES_BYTES = 1 << 20 }
 
 struct jaeger_answer;
 
-/* Whether the path is one of these, or would be answered with a 404 in Jaeger's form. */
+/* Whether the path is answered here: one of these, or another below /api/, which gets a 404 in Jaeger's form. */
 bool jaeger_api_owns(const char *path);
 
-/* -> 0 or -ENOMEM. Errors of the caller of the API are answers. */
+/* -> 0 or -ENOMEM. A wrong path or parameter is no error here: the answer's status tells it. */
 int jaeger_api_get(struct store *store, const char *path, const struct trace_query_parameter *parameters, size_t count,
                    uint64_t now_ns, struct jaeger_answer **out);
 
 unsigned jaeger_answer_status(const struct jaeger_answer *answer);
 
-/* Appends about want bytes; perhaps none, when that would take long. -> 1 there is more, 0 that was all, -ENOMEM. */
+/* Appends about want bytes, or none while a search goes on. -> 1: there is more; 0: that was all; -ENOMEM. */
 int jaeger_answer_next(struct jaeger_answer *answer, struct buf *out, size_t want);
 
-/* Before the store is freed. Accepts NULL. */
+/* Must be called before the store is freed. Accepts NULL. */
 void jaeger_answer_free(struct jaeger_answer *answer);
 
 #endif

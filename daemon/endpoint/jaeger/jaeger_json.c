@@ -18,7 +18,7 @@ struct jaeger_trace {
     const struct store_trace *trace; /* pinned */
     const struct store_entry *entry; /* the next one to write */
     bool begun;
-    size_t spans_left;                 /* those that were there when it began */
+    size_t spans_left;                 /* of those in the trace when its JSON began */
     const struct store_group **groups; /* sorted by address; p1 is the first */
     size_t group_count, next_group;
 };
@@ -100,7 +100,7 @@ static const char *type_name(const struct attribute *attribute)
     switch (attribute->type) {
     case ATTRIBUTE_BOOL:
         return "bool";
-    case ATTRIBUTE_INT: /* as Jaeger: text, where JavaScript would round */
+    case ATTRIBUTE_INT: /* as Jaeger does: text where JavaScript would round */
         return is_safe_integer((int64_t)attribute->bits) ? "int64" : "string";
     case ATTRIBUTE_DOUBLE:
         return "float64";
@@ -285,7 +285,7 @@ static int append_span(struct jaeger_trace *trace, struct buf *out)
         err = buf_append(out, ",", 1);
     if (!err)
         err = append_id(out, "spanID", span->span_id, sizeof(span->span_id));
-    if (!err) /* without flags: what arrives was sampled */
+    if (!err) /* no flags: only sampled spans arrive */
         err = buf_printf(out, ",\"flags\":%u", flags.number ? (unsigned)(flags.value & 0xff) : 1);
     if (!err)
         err = append_bytes(out, ",\"operationName\":", span->name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A sorted set of names with kinds: services, operations. Bounded; over the bound it stays as it is. Pure.
+ * A sorted set of names with kinds: services, operations. Bounded: beyond max_count or max_bytes no name is added.
+ * Pure.
  */
 #ifndef JAEGER_NAMES_H
 #define JAEGER_NAMES_H

@@ -14,7 +14,7 @@
 
 enum { NUMBER_MAX = 32 };
 
-/* A quote before and behind what lies between them. */
+/* The encoded bytes between quotes. room: their number. */
 static int append_encoded(struct buf *out, struct wire_bytes bytes, size_t room,
                           char *(*encode)(char *out, const void *data, size_t bytes))
 {
@@ -97,7 +97,7 @@ static int append_value(struct buf *out, const ProtobufCFieldDescriptor *known, 
     }
 }
 
-/* ,"lowerCamel": */
+/* Appends ,"lowerCamel": for a field called lower_camel. */
 static int append_name(struct buf *out, const char *name, bool first)
 {
     if (buf_reserve(out, strlen(name) + 4))
@@ -133,7 +133,7 @@ static int append_array(struct buf *out, const ProtobufCMessageDescriptor *messa
     return err ? err : buf_append_text(out, "]");
 }
 
-/* The last field of each number, by the descriptor's index; of a oneof's members only the very last. */
+/* The last field of each number, by the descriptor's index; of all members of a oneof only the last. */
 struct present {
     struct wire_field last[24];
     bool set[24];

@@ -116,7 +116,7 @@ bool wire_is(struct wire_bytes bytes, const char *text)
     return wire_same(bytes, (struct wire_bytes){(const uint8_t *)text, strlen(text)});
 }
 
-/* By ProtobufCType; what is not here is a varint. */
+/* By ProtobufCType; the types that are not listed are varints. */
 static const uint8_t wire_types[] = {
     [PROTOBUF_C_TYPE_FIXED64] = PROTOBUF_C_WIRE_TYPE_64BIT,
     [PROTOBUF_C_TYPE_SFIXED64] = PROTOBUF_C_WIRE_TYPE_64BIT,
@@ -126,7 +126,7 @@ static const uint8_t wire_types[] = {
     [PROTOBUF_C_TYPE_FLOAT] = PROTOBUF_C_WIRE_TYPE_32BIT,
     [PROTOBUF_C_TYPE_STRING] = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
     [PROTOBUF_C_TYPE_BYTES] = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
-    [PROTOBUF_C_TYPE_MESSAGE] = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, /* the last type there is */
+    [PROTOBUF_C_TYPE_MESSAGE] = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, /* the highest ProtobufCType */
 };
 
 static const ProtobufCFieldDescriptor *by_number(const ProtobufCMessageDescriptor *message, uint32_t number)

@@ -19,7 +19,7 @@ struct hash_table {
     size_t used;
 };
 
-/* Keyed, so that who chooses the keys cannot choose the buckets. */
+/* key: secret, so that a sender who chooses the data cannot choose the bucket. */
 uint64_t hash_bytes(uint64_t key, const void *data, size_t bytes);
 
 /* First of the chain that may hold the hash; go on with link->next, comparing hash and key. NULL: none. */

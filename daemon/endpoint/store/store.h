@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Spans in bounded memory, grouped by trace. Knows bytes, ids and times, nothing of protobuf; no I/O; time is an
- * argument. Over the bound the trace whose latest span came in longest ago goes first. One thread.
+ * argument. When memory is full, the trace whose latest span arrived longest ago is evicted first. One thread.
  */
 #ifndef STORE_H
 #define STORE_H
@@ -69,7 +69,7 @@ struct store_stats {
 int store_new(uint64_t max_bytes, uint64_t key, struct store **out);
 void store_free(struct store *store);
 
-/* The group of an origin, made when it is not there. It stays until released, and as long as spans of it are kept. */
+/* The group of an origin, made if it is missing. It stays until released, and as long as spans of it are kept. */
 int store_hold_group(struct store *store, const struct store_origin *origin, struct store_group **out);
 void store_release_group(struct store *store, struct store_group *group);
 const struct store_origin *store_group_origin(const struct store_group *group);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Values of query parameters as strangers write them: ids, whole numbers, durations. Pure. Each says whether the text is
- * such a value; *out is untouched when it is not.
+ * Values of query parameters as strangers write them: ids, whole numbers, durations. Each function returns whether the
+ * text is such a value; when it is not, the output is untouched. Pure.
  */
 #ifndef PARAMETER_H
 #define PARAMETER_H

@@ -26,14 +26,14 @@ static const char *set_trace(struct trace_filter *filter, const char *value)
 {
     struct wire_bytes text = bytes_of(value);
     filter->by_id = text.len == 2 * sizeof(filter->trace_id) && parameter_id(text, filter->trace_id);
-    return filter->by_id ? NULL : "trace: 32 hexadecimal digits are wanted";
+    return filter->by_id ? NULL : "trace: 32 hexadecimal digits are expected";
 }
 
 static const char *set_limit(struct trace_filter *filter, const char *value)
 {
     uint64_t limit;
     if (!parameter_number(bytes_of(value), &limit))
-        return "limit: a whole number is wanted";
+        return "limit: a whole number is expected";
     filter->limit = limit;
     return NULL;
 }
@@ -42,7 +42,7 @@ static const char *set_min_duration(struct trace_filter *filter, const char *val
 {
     return parameter_duration(bytes_of(value), &filter->min_duration_ns)
                ? NULL
-               : "min_duration: a number with its unit is wanted, such as 10ms";
+               : "min_duration: a number with its unit is expected, such as 10ms";
 }
 
 const char *trace_filter_set(struct trace_filter *filter, const char *key, const char *value)

@@ -9,14 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Zero-initialised is all traces. A trace matches when one of its spans has the service and the name, and so on. */
+/* Zero-initialised is all traces. A trace matches when one of its spans has both service and name. */
 struct trace_filter {
     const char *service; /* NULL: any */
     const char *name;    /* NULL: any */
     bool by_id;
     uint8_t trace_id[16];
     uint64_t min_duration_ns; /* of the whole trace */
-    size_t limit;             /* the newest so many; 0: all */
+    size_t limit;             /* at most so many traces, the newest; 0: all */
 };
 
 /* Takes one decoded parameter: service, name, trace, limit or min_duration. Borrows value.

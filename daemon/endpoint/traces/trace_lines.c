@@ -18,7 +18,7 @@ struct trace_lines {
     struct id *ids; /* oldest first */
     size_t id_count, next_id;
     const struct store_trace *trace;  /* pinned while its line is being written, else NULL */
-    const struct store_entry **spans; /* of trace, those of a group together */
+    const struct store_entry **spans; /* of trace, sorted by group */
     size_t span_count, next_span;
 };
 
@@ -106,7 +106,7 @@ void trace_lines_free(struct trace_lines *lines)
 
 struct order {
     const struct store_entry *entry;
-    size_t group; /* how many groups the trace had before this one */
+    size_t group; /* the arrival of the group's first span */
     size_t arrival;
 };
 
@@ -124,7 +124,7 @@ static int by_group(const void *a, const void *b)
     return one != two ? (one < two ? -1 : 1) : (left->arrival < right->arrival ? -1 : 1);
 }
 
-/* Groups in the order of their first span's arrival, and their spans in that order too. */
+/* Sorts groups by the arrival of their first span, and the spans of a group by arrival. */
 static void sort_spans(struct order *order, size_t count)
 {
     qsort(order, count, sizeof(*order), by_group_address);
@@ -167,7 +167,7 @@ static int append_schema_url(struct buf *out, struct wire_bytes url)
     return err ? err : text_append_json(out, url.data, url.len);
 }
 
-/* The origin's part in front of its spans, and behind them. */
+/* What stands in front of a group's spans. */
 static int open_group(struct buf *out, const struct store_origin *origin)
 {
     int err = buf_append_text(out, "{\"resource\":");

@@ -13,7 +13,7 @@ struct parsing {
     struct trace_query *query;
     uint64_t lookback_ns;
     bool has_start, has_lookback;
-    const char *problem; /* what is wanted */
+    const char *problem; /* what is wrong; static text */
 };
 
 /* ---- values ---- */
@@ -62,7 +62,7 @@ static int add_tag(struct parsing *parsing, struct wire_bytes key, struct wire_b
 static int parse_tag(struct parsing *parsing, struct wire_bytes value)
 {
     const uint8_t *colon = value.len ? memchr(value.data, ':', value.len) : NULL;
-    parsing->problem = "key:value is wanted";
+    parsing->problem = "key:value is expected";
     if (!colon || colon == value.data)
         return -EINVAL;
     size_t key = (size_t)(colon - value.data);
@@ -87,14 +87,14 @@ static int add_json_tag(struct parsing *parsing, const char *key, const json_t *
 
 static int parse_tags(struct parsing *parsing, struct wire_bytes value)
 {
-    static const char wanted[] = "a JSON object is wanted, such as {\"error\":\"true\"}";
+    static const char expected[] = "a JSON object is expected, such as {\"error\":\"true\"}";
     const char *key;
     json_t *member;
     int err = 0;
     if (value.len == 0)
         return 0;
     json_t *tags = json_loadb((const char *)value.data, value.len, JSON_REJECT_DUPLICATES, NULL);
-    parsing->problem = wanted;
+    parsing->problem = expected;
     if (!json_is_object(tags))
         err = -EINVAL;
     else
@@ -111,7 +111,7 @@ static int parse_tags(struct parsing *parsing, struct wire_bytes value)
 
 static int parse_duration(struct parsing *parsing, struct wire_bytes value, uint64_t *out)
 {
-    parsing->problem = "a duration is wanted, such as 1.2s, 100ms, 500us";
+    parsing->problem = "a duration is expected, such as 1.2s, 100ms, 500us";
     return value.len == 0 || parameter_duration(value, out) ? 0 : -EINVAL;
 }
 
@@ -128,7 +128,7 @@ static int parse_max_duration(struct parsing *parsing, struct wire_bytes value)
 static int parse_us(struct parsing *parsing, struct wire_bytes value, uint64_t *out)
 {
     uint64_t us;
-    parsing->problem = "a whole number of microseconds since 1970 is wanted";
+    parsing->problem = "a whole number of microseconds since 1970 is expected";
     if (!parameter_number(value, &us))
         return -EINVAL;
     if (__builtin_mul_overflow(us, (uint64_t)1000, out))
@@ -162,7 +162,7 @@ static int parse_lookback(struct parsing *parsing, struct wire_bytes value)
 static int parse_limit(struct parsing *parsing, struct wire_bytes value)
 {
     uint64_t limit;
-    parsing->problem = "a whole number is wanted";
+    parsing->problem = "a whole number is expected";
     if (!parameter_number(value, &limit))
         return -EINVAL;
     parsing->query->limit = limit;
@@ -172,7 +172,7 @@ static int parse_limit(struct parsing *parsing, struct wire_bytes value)
 static int parse_trace_id(struct parsing *parsing, struct wire_bytes value)
 {
     struct trace_query *query = parsing->query;
-    parsing->problem = "up to 32 hexadecimal digits are wanted, at most 100 times";
+    parsing->problem = "up to 32 hexadecimal digits are expected, at most 100 times";
     if (query->id_count == TRACE_QUERY_MAX_IDS || !parameter_id(value, query->ids[query->id_count]))
         return -EINVAL;
     query->id_count++;

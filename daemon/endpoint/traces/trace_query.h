@@ -18,21 +18,21 @@ struct trace_query_tag {
     struct wire_bytes key, value; /* the value as text */
 };
 
-/* A trace matches when one of its spans does in everything. */
+/* A trace matches when one of its spans has everything that is asked for. */
 struct trace_query {
     struct wire_bytes service, operation; /* empty: any */
-    struct wire_bytes span_kind;          /* only operations are asked for by it */
+    struct wire_bytes span_kind;          /* used for operations alone */
     struct trace_query_tag tags[TRACE_QUERY_MAX_TAGS];
     size_t tag_count;
     uint64_t min_duration_ns, max_duration_ns;
-    uint64_t start_ns, end_ns; /* the span starts in between, both included */
+    uint64_t start_ns, end_ns; /* the span starts between these, both included */
     uint8_t ids[TRACE_QUERY_MAX_IDS][16];
     size_t id_count; /* 0: all */
-    size_t limit;    /* the newest so many; 0: all */
+    size_t limit;    /* at most so many traces, the newest; 0: all */
 };
 
 struct trace_query_parameter {
-    struct wire_bytes key, value; /* decoded; anything may be in it */
+    struct wire_bytes key, value; /* decoded; any bytes */
 };
 
 /* Parameters: service, operation, spanKind, tags (a JSON object), tag (key:value, repeated), minDuration, maxDuration,

@@ -7,7 +7,7 @@
 
 #include "endpoint/otlp/attribute.h"
 
-enum { ENTRY_BYTES = 64 }; /* what a look at an entry counts, besides its message when that is read */
+enum { ENTRY_BYTES = 64 }; /* of the budget, for an entry; its message counts besides when it is read */
 
 struct id {
     uint8_t bytes[16];
@@ -114,7 +114,7 @@ static int has_event(struct wire_bytes span, const struct trace_query_tag *tag, 
     return found;
 }
 
-/* What Jaeger shows as tags though OTLP has fields for it. */
+/* The fields of OTLP that Jaeger shows as tags. */
 static bool has_field(const struct store_entry *entry, const struct trace_query_tag *tag)
 {
     const struct store_span *span = &entry->span;
@@ -139,7 +139,7 @@ static bool has_field(const struct store_entry *entry, const struct trace_query_
     return false;
 }
 
-/* Keys stand in a message as they are: most messages need not be taken apart. */
+/* A message holds its keys byte for byte: where these bytes are missing, the message need not be parsed. */
 static bool contains(struct wire_bytes message, struct wire_bytes part)
 {
     return part.len == 0 || (message.len && memmem(message.data, message.len, part.data, part.len));
@@ -179,7 +179,7 @@ int trace_search_matches(const struct trace_query *query, const struct store_ent
 
 /* ---- looking ---- */
 
-/* -> 1 found, 0 looked at all or at enough (entry is then not NULL), -ENOMEM */
+/* -> 1: found; 0: not found yet, either at the trace's end (entry is NULL) or out of budget; -ENOMEM */
 static int look_at_trace(struct trace_search *search, size_t budget, size_t *used)
 {
     const struct trace_query *query = search->query;

@@ -3,7 +3,7 @@
  * A trace as one small JSON object, for lists:
  *   {"traceID","start_ns" (text),"duration_ns","spans","errors","root":{"service","name"},"complete",
  *    "services":[{"name","spans","errors"}]}
- * complete: false when the root span is not there; root is then the span that starts first. Pure.
+ * complete is false while the root span is missing; root is then the span that starts first. Pure.
  */
 #ifndef TRACE_SUMMARY_H
 #define TRACE_SUMMARY_H
@@ -13,7 +13,7 @@
 
 enum { TRACE_SUMMARY_MAX_SERVICES = 16, TRACE_SUMMARY_MAX_TEXT = 200 };
 
-/* -> 0 or -ENOMEM */
+/* Appends the object. -> 0 or -ENOMEM. */
 int trace_summary_append(struct buf *out, const struct store_trace *trace);
 
 #endif
