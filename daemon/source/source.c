@@ -23,7 +23,8 @@ static void turn(struct source *s)
     segments_probe_suspects(&s->segments);
     if (s->open && (uv_hrtime() >= batch_deadline_ns(s->open) || (s->env.phase >= SOURCE_DRAINS && !more)))
         source_read_seal(s);
-    source_pressure_relieve(s);
+    if (pressure_relieve(&s->pressure, s->open, s->stalled))
+        s->poll_ms = POLL_PACE_MIN_MS;
     segments_release(s->env.pool);
     segments_dismiss(&s->segments);
     keeper_tidy(&s->keeper);
@@ -172,6 +173,7 @@ int source_open(uv_loop_t *loop, const struct config *config, struct stats *stat
                                 .replay = &s->replay,
                                 .released_cb = on_released,
                                 .user = s};
+    s->pressure = (struct pressure){.env = &s->env, .segments = &s->segments, .keeper = &s->keeper};
     s->segments = (struct segments){.loop = loop,
                                     .stats = stats,
                                     .log = log,

@@ -99,15 +99,14 @@ static int take_record(struct source *s, struct segment *segment, uint32_t slot,
 /* Bounds what of one ring waits in the open batch, so that its producer keeps room to write. Only what the ring itself
  * has in the batch is held against it: a ring that waits for an acknowledgement must not cut the batches of others, nor
  * its own into crumbs, of which the exporter could hold only a few. */
-static void relieve_pressure(struct source *s, struct segment *segment, uint32_t slot)
+static void seal_early(struct source *s, struct segment *segment, uint32_t slot)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
     const struct claim *claim = segment->slots[slot].claims.tail;
     uint64_t ring_bytes = shmring_reader_header(segment->reader)->ring_bytes;
-    if (status->read - status->ledger.cpos <= ring_bytes / 4)
+    if (!pressure_note(&s->pressure, status->read - status->ledger.cpos, ring_bytes))
         return;
-    s->pressed = true;
-    if (s->open && claim && claim->batch == s->open && status->read - claim->begin > ring_bytes / 8)
+    if (s->open && claim && claim->batch == s->open && status->read - claim->begin > ring_bytes / PRESSURE_SEAL)
         source_read_seal(s);
 }
 
@@ -167,7 +166,7 @@ static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t s
     }
     if (next == -EBADMSG)
         segments_note_quarantine(&s->segments, segment, slot);
-    relieve_pressure(s, segment, slot);
+    seal_early(s, segment, slot);
     note_filling(s, segment, status->read - begin);
     return status->read - begin;
 }

@@ -9,6 +9,7 @@
 #include "keeper.h"
 #include "losses.h"
 #include "poll_pace.h"
+#include "pressure.h"
 #include "replay.h"
 #include "restore.h"
 #include "ring/ring_dir.h"
@@ -26,12 +27,12 @@ struct source {
     uint64_t poll_ms;
     uint64_t last_pass_ns;
     uint64_t filled; /* in the pass under way: see struct poll_look */
-    bool pressed;    /* more than a quarter of some ring has been read and is not released */
     bool stalled;    /* the last pass left data behind because the exporter had no room */
     struct segments segments;
     struct restore restore;
     struct replay replay;
     struct keeper keeper;
+    struct pressure pressure;
     struct shmring_window *window;
     struct batch *open;
     struct totals totals;
@@ -45,10 +46,6 @@ struct source {
 
 /* Makes the next pass come within ms. */
 void source_schedule(struct source *source, uint64_t ms);
-
-/* ---- pressure.c ---- */
-
-void source_pressure_relieve(struct source *source); /* after a pass */
 
 /* ---- source_read.c ---- */
 
