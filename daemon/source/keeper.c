@@ -337,12 +337,18 @@ int keeper_start(struct keeper *keeper)
     return err;
 }
 
+static void on_spool_closed(void *user)
+{
+    struct keeper *keeper = user;
+    keeper->spool = NULL;
+    ending_tell(&keeper->ending);
+}
+
 void keeper_close(struct keeper *keeper, void (*closed_cb)(void *user), void *user)
 {
-    struct spool *spool = keeper->spool;
-    keeper->spool = NULL;
-    if (spool)
-        spool_close(spool, closed_cb, user);
+    ending_begin(&keeper->ending, closed_cb, user);
+    if (keeper->spool)
+        spool_close(keeper->spool, on_spool_closed, keeper);
     else
-        closed_cb(user);
+        on_spool_closed(keeper);
 }

@@ -6,6 +6,7 @@
 #ifndef KEEPER_H
 #define KEEPER_H
 
+#include "base/ending.h"
 #include "replay.h"
 #include "restore.h"
 #include "ring/ring_dir.h"
@@ -29,6 +30,7 @@ struct keeper {
     bool spool_takes;                /* more: it is not only emptied */
     bool spool_refuses;              /* whatever it is asked to take, until keeper_ask_again */
     bool spooling;                   /* there are spans in the spool, and the log says so */
+    struct ending ending;
 };
 
 /* Opens the spool, if there is to be one. Before segments are looked for. -> 0, also when there is none; -errno: the

@@ -1,79 +1,82 @@
 /* SPDX-License-Identifier: MIT */
+#include "source_read.h"
+
 #include <errno.h>
 #include <inttypes.h>
 
-#include "source_state.h"
 #include "span/sampler.h"
 
 enum {
-    PASS_BYTES = 4 << 20, /* read in one pass before the loop gets its turn */
-    SLOTS_AHEAD = 4,      /* of the one that is read, in order of turns */
+    WINDOW_BYTES = 256 << 10, /* copied from one slot at a time */
+    PASS_BYTES = 4 << 20,     /* read in one pass before the loop gets its turn */
+    SLOTS_AHEAD = 4,          /* of the one that is read, in order of turns */
 };
 
 /* ---- batches ---- */
 
-void source_read_seal(struct source *s)
+void source_read_seal(struct source_read *reading)
 {
-    struct batch *batch = s->open;
+    struct batch *batch = reading->open;
     if (!batch)
         return;
     if (batch_seal(batch) != 0) {
-        log_cause(s->env.log, LOG_ERROR, "no_memory", "no memory to seal a batch; trying again");
+        log_cause(reading->env->log, LOG_ERROR, "no_memory", "no memory to seal a batch; trying again");
         return;
     }
-    s->open = NULL;
+    reading->open = NULL;
     if (batch_span_count(batch) > 0) {
-        keeper_send(&s->keeper, batch);
+        keeper_send(reading->keeper, batch);
         return;
     }
     struct batch_outcome nothing_sent = {.exported = true};
     batch_finish(batch, &nothing_sent);
-    segments_release(s->env.pool);
+    segments_release(reading->env->pool);
 }
 
 /* A span waits for its batch from when it was written, which is after the slot was last looked at: the pass before. */
-static struct batch *open_batch(struct source *s)
+static struct batch *open_batch(struct source_read *reading)
 {
-    if (!s->open) {
-        struct batch_limits limits = {.max_spans = s->env.config->max_batch_spans,
-                                      .max_bytes = s->env.config->max_batch_bytes};
-        uint64_t deadline = s->last_pass_ns + s->env.config->flush_interval_ms * 1000000;
-        if (batch_open(s->env.pool, &limits, deadline, &s->open) != 0)
+    if (!reading->open) {
+        struct batch_limits limits = {.max_spans = reading->env->config->max_batch_spans,
+                                      .max_bytes = reading->env->config->max_batch_bytes};
+        uint64_t deadline = reading->last_pass_ns + reading->env->config->flush_interval_ms * 1000000;
+        if (batch_open(reading->env->pool, &limits, deadline, &reading->open) != 0)
             return NULL;
     }
-    return s->open;
+    return reading->open;
 }
 
 /* ---- draining ---- */
 
 /* -> 0, or -ENOMEM: nothing was done with the record. */
-static int take_record(struct source *s, struct segment *segment, uint32_t slot, const struct shmring_view *view)
+static int take_record(struct source_read *reading, struct segment *segment, uint32_t slot,
+                       const struct shmring_view *view)
 {
     struct claim_queue *queue = &segment->slots[slot].claims;
     struct span_view span;
     const char *problem;
     bool valid = record_decode(view->payload, view->payload_bytes, view->type, view->flags, &span, &problem) == 0;
-    bool send = valid && s->env.config->enabled && s->env.exporter && sampler_keep(view->flags);
+    bool send = valid && reading->env->config->enabled && reading->env->exporter && sampler_keep(view->flags);
     for (;;) {
-        struct batch *batch = open_batch(s);
+        struct batch *batch = open_batch(reading);
         struct claim *claim = batch ? batch_claim(batch, queue, view->begin) : NULL;
         if (!claim)
             return -ENOMEM;
         if (!send) {
             if (!valid)
                 claim->outcome.dropped[DROP_INVALID]++;
-            else if (!s->env.config->enabled || !s->env.exporter)
+            else if (!reading->env->config->enabled || !reading->env->exporter)
                 claim->outcome.dropped[DROP_DISABLED]++;
             else
                 claim->outcome.sampled_out++;
             if (!valid)
-                log_cause(s->env.log, LOG_WARN, "invalid_record",
+                log_cause(reading->env->log, LOG_WARN, "invalid_record",
                           "segment %s slot %" PRIu32 " position %" PRIu64 ": %s; span dropped", segment->name, slot,
                           view->begin, problem);
             claim->end = view->end;
             return 0;
         }
-        switch (batch_add(batch, segment, &segment->resource, &span, &s->env.stats->invalid_text)) {
+        switch (batch_add(batch, segment, &segment->resource, &span, &reading->env->stats->invalid_text)) {
         case BATCH_ADDED:
             claim->spans++;
             claim->end = view->end;
@@ -81,13 +84,13 @@ static int take_record(struct source *s, struct segment *segment, uint32_t slot,
         case BATCH_OVERSIZE:
             claim->outcome.dropped[DROP_OVERSIZE]++;
             claim->end = view->end;
-            log_cause(s->env.log, LOG_WARN, "oversize",
+            log_cause(reading->env->log, LOG_WARN, "oversize",
                       "segment %s: a span is larger than aistraced.max_batch_bytes (%" PRIu64 "); dropped",
-                      segment->name, s->env.config->max_batch_bytes);
+                      segment->name, reading->env->config->max_batch_bytes);
             return 0;
         case BATCH_FULL:
-            source_read_seal(s);
-            if (s->open == batch)
+            source_read_seal(reading);
+            if (reading->open == batch)
                 return -ENOMEM;
             break;
         case BATCH_NO_MEMORY:
@@ -99,30 +102,32 @@ static int take_record(struct source *s, struct segment *segment, uint32_t slot,
 /* Bounds what of one ring waits in the open batch, so that its producer keeps room to write. Only what the ring itself
  * has in the batch is held against it: a ring that waits for an acknowledgement must not cut the batches of others, nor
  * its own into crumbs, of which the exporter could hold only a few. */
-static void seal_early(struct source *s, struct segment *segment, uint32_t slot)
+static void seal_early(struct source_read *reading, struct segment *segment, uint32_t slot)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
     const struct claim *claim = segment->slots[slot].claims.tail;
     uint64_t ring_bytes = shmring_reader_header(segment->reader)->ring_bytes;
-    if (!pressure_note(&s->pressure, status->read - status->ledger.cpos, ring_bytes))
+    if (!pressure_note(reading->pressure, status->read - status->ledger.cpos, ring_bytes))
         return;
-    if (s->open && claim && claim->batch == s->open && status->read - claim->begin > ring_bytes / PRESSURE_SEAL)
-        source_read_seal(s);
+    if (reading->open && claim && claim->batch == reading->open &&
+        status->read - claim->begin > ring_bytes / PRESSURE_SEAL)
+        source_read_seal(reading);
 }
 
-static void note_filling(struct source *s, const struct segment *segment, uint64_t bytes)
+static void note_filling(struct source_read *reading, const struct segment *segment, uint64_t bytes)
 {
     uint64_t filled = bytes * POLL_PACE_RING / shmring_reader_header(segment->reader)->ring_bytes;
-    if (filled > s->filled)
-        s->filled = filled;
+    if (filled > reading->filled)
+        reading->filled = filled;
 }
 
-static bool has_room(const struct source *s)
+static bool has_room(const struct source_read *reading)
 {
-    if (!s->env.config->enabled || !s->env.exporter)
+    if (!reading->env->config->enabled || !reading->env->exporter)
         return true;
-    return s->env.phase >= SOURCE_RESTS ? s->keeper.count < EXPORTER_NEW_FACTOR * s->env.config->max_in_flight
-                                        : exporter_has_room(s->env.exporter);
+    return reading->env->phase >= SOURCE_RESTS
+               ? reading->keeper->count < EXPORTER_NEW_FACTOR * reading->env->config->max_in_flight
+               : exporter_has_room(reading->env->exporter);
 }
 
 /* Reading has come to what the spool has already. */
@@ -132,77 +137,78 @@ static bool at_skip(const struct segment_slot *slot, const struct shmring_view *
 }
 
 /* -> bytes taken from the slot */
-static uint64_t drain_slot(struct source *s, struct segment *segment, uint32_t slot)
+static uint64_t drain_slot(struct source_read *reading, struct segment *segment, uint32_t slot)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
     if (status->health != SHMRING_SLOT_SOUND) {
-        segments_note_quarantine(&s->segments, segment, slot);
+        segments_note_quarantine(reading->segments, segment, slot);
         return 0;
     }
-    if (s->env.phase >= SOURCE_DRAINS && status->read >= segment->slots[slot].drain_target)
+    if (reading->env->phase >= SOURCE_DRAINS && status->read >= segment->slots[slot].drain_target)
         return 0;
-    if (!has_room(s)) {
-        s->stalled = true;
+    if (!has_room(reading)) {
+        reading->stalled = true;
         return 0;
     }
     uint64_t begin = status->read;
-    if (!restore_skip(&s->restore, segment, slot)) {
-        s->stalled = true;
+    if (!restore_skip(reading->restore, segment, slot)) {
+        reading->stalled = true;
         return 0;
     }
-    ssize_t filled = shmring_reader_fill(segment->reader, slot, s->window);
+    ssize_t filled = shmring_reader_fill(segment->reader, slot, reading->window);
     struct shmring_view view;
     int next = filled == -EBADMSG ? -EBADMSG : 0;
-    while (filled > 0 && has_room(s) && (next = shmring_reader_next(s->window, &view)) == 1) {
-        if (take_record(s, segment, slot, &view) == 0) {
+    while (filled > 0 && has_room(reading) && (next = shmring_reader_next(reading->window, &view)) == 1) {
+        if (take_record(reading, segment, slot, &view) == 0) {
             if (at_skip(&segment->slots[slot], &view))
                 break;
             continue;
         }
         shmring_reader_unread(segment->reader, slot, &view);
-        log_cause(s->env.log, LOG_ERROR, "no_memory", "no memory for spans; they wait in their rings");
-        s->stalled = true;
+        log_cause(reading->env->log, LOG_ERROR, "no_memory", "no memory for spans; they wait in their rings");
+        reading->stalled = true;
         break;
     }
     if (next == -EBADMSG)
-        segments_note_quarantine(&s->segments, segment, slot);
-    seal_early(s, segment, slot);
-    note_filling(s, segment, status->read - begin);
+        segments_note_quarantine(reading->segments, segment, slot);
+    seal_early(reading, segment, slot);
+    note_filling(reading, segment, status->read - begin);
     return status->read - begin;
 }
 
 /* What is read after this slot, a few slots on, so that it is in the caches by then. Where one has data, more have. */
-static void prefetch_ahead(const struct source *s, const struct segment *segment, uint32_t slot, uint32_t slots)
+static void prefetch_ahead(const struct source_read *reading, const struct segment *segment, uint32_t slot,
+                           uint32_t slots)
 {
     if (slot + SLOTS_AHEAD < slots)
-        shmring_reader_prefetch(segment->reader, slot + SLOTS_AHEAD, s->filled > 0);
+        shmring_reader_prefetch(segment->reader, slot + SLOTS_AHEAD, reading->filled > 0);
     else if (segment->turn_next)
-        shmring_reader_prefetch(segment->turn_next->reader, slot + SLOTS_AHEAD - slots, s->filled > 0);
+        shmring_reader_prefetch(segment->turn_next->reader, slot + SLOTS_AHEAD - slots, reading->filled > 0);
 }
 
 /* -> bytes read, about most at most */
-static uint64_t read_segment(struct source *s, struct segment *segment, uint64_t most, bool *more)
+static uint64_t read_segment(struct source_read *reading, struct segment *segment, uint64_t most, bool *more)
 {
     uint32_t slots = shmring_reader_slots(segment->reader);
     uint64_t total = 0;
-    for (uint32_t i = 0; i < slots && !s->stalled && total < most; i++) {
+    for (uint32_t i = 0; i < slots && !reading->stalled && total < most; i++) {
         uint32_t slot = segment->next_slot < slots ? segment->next_slot : 0;
-        prefetch_ahead(s, segment, slot, slots);
-        uint64_t bytes = drain_slot(s, segment, slot);
-        if (!s->stalled || bytes > 0)
+        prefetch_ahead(reading, segment, slot, slots);
+        uint64_t bytes = drain_slot(reading, segment, slot);
+        if (!reading->stalled || bytes > 0)
             segment->next_slot = slot + 1;
         total += bytes;
-        *more |= bytes >= SOURCE_WINDOW_BYTES / 2;
+        *more |= bytes >= WINDOW_BYTES / 2;
     }
     return total;
 }
 
-static uint64_t read_tenant(struct source *s, struct tenant *tenant, uint64_t most, bool *more)
+static uint64_t read_tenant(struct source_read *reading, struct tenant *tenant, uint64_t most, bool *more)
 {
     uint64_t total = 0;
-    for (size_t n = tenant->segment_count; n > 0 && !s->stalled && total < most; n--) {
-        uint64_t bytes = read_segment(s, tenant->segments, most - total, more);
-        if (!s->stalled || bytes > 0)
+    for (size_t n = tenant->segment_count; n > 0 && !reading->stalled && total < most; n--) {
+        uint64_t bytes = read_segment(reading, tenant->segments, most - total, more);
+        if (!reading->stalled || bytes > 0)
             tenant_rotate(tenant);
         total += bytes;
     }
@@ -210,21 +216,43 @@ static uint64_t read_tenant(struct source *s, struct tenant *tenant, uint64_t mo
     return total;
 }
 
-/* For fairness users take turns, and share what is read in a pass; so do a user's segments, and within a segment the
- * slot after the last one read is the next one's first. A pass that runs out of its budget, or of the exporter's room,
- * is gone on with where it stopped. -> bytes read; *more when data was left for the next pass. */
-uint64_t source_read_pass(struct source *s, bool *more)
+static uint64_t read_tenants(struct source_read *reading, bool *more)
 {
-    size_t tenants = s->segments.tenants.count;
-    uint64_t share = PASS_BYTES / (tenants > 0 ? tenants : 1), total = 0;
-    s->stalled = false;
-    s->filled = 0;
-    *more = false;
-    for (size_t n = tenants; n > 0 && !s->stalled; n--) {
-        uint64_t bytes = read_tenant(s, s->segments.tenants.first, share, more);
-        if (!s->stalled || bytes > 0)
-            tenants_rotate(&s->segments.tenants);
+    struct tenants *tenants = &reading->segments->tenants;
+    size_t count = tenants->count;
+    uint64_t share = PASS_BYTES / (count > 0 ? count : 1), total = 0;
+    for (size_t n = count; n > 0 && !reading->stalled; n--) {
+        uint64_t bytes = read_tenant(reading, tenants->first, share, more);
+        if (!reading->stalled || bytes > 0)
+            tenants_rotate(tenants);
         total += bytes;
     }
     return total;
+}
+
+bool source_read_pass(struct source_read *reading, struct poll_look *look)
+{
+    uint64_t began_ns = uv_hrtime();
+    bool more = false;
+    reading->stalled = false;
+    reading->filled = 0;
+    look->bytes = read_tenants(reading, &more);
+    look->filled = reading->filled;
+    look->elapsed_ns = began_ns - reading->last_pass_ns;
+    look->flush_ms = reading->env->config->flush_interval_ms;
+    reading->last_pass_ns = began_ns;
+    return more;
+}
+
+/* ---- start and end ---- */
+
+int source_read_start(struct source_read *reading)
+{
+    reading->last_pass_ns = uv_hrtime();
+    return shmring_window_new(WINDOW_BYTES, &reading->window);
+}
+
+void source_read_done(struct source_read *reading)
+{
+    shmring_window_free(reading->window);
 }
