@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The ring directory: opened by whoever comes first, locked for one consumer.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>

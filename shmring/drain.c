@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Reading a slot: its ring is copied into the window, records are checked there, and the ledger is committed.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,7 +278,7 @@ int shmring_reader_skip(struct shmring_reader *reader, uint32_t index, uint64_t 
     return 0;
 }
 
-/* Only this reader writes these words; whoever else does wants to be counted wrongly after a restart. */
+/* Only this reader may write these words. Anybody else who does forges what is counted after a restart. */
 static bool ledger_untouched(const struct shmring__slot *slot, struct shmring_consumer *consumer)
 {
     struct shmring_ledger ledger = consumer->ledger[slot->selector];
@@ -297,7 +300,7 @@ void shmring_reader_commit(struct shmring_reader *reader, uint32_t index, const 
         return;
     struct shmring_consumer *consumer = shmring__consumer(reader, index);
     bool untouched = ledger_untouched(slot, consumer);
-    status->ledger = *ledger; /* what became of the records is known, wherever it cannot be written */
+    status->ledger = *ledger; /* what became of the records is known, also when it cannot be written */
     if (shmring__still_there(reader) < 0)
         return;
     if (!untouched) {

@@ -8,7 +8,7 @@
 
 #include "shmring.h"
 
-/* What a handler sees has to be static: a signal brings no context along. */
+/* Static, because a signal handler is given no context. */
 static struct shmring__guarded registry[SHMRING_GUARD_MAX];
 static struct sigaction previous;
 
@@ -21,7 +21,7 @@ struct shmring__guarded *shmring__guard_add(void *memory, size_t bytes)
             continue;
         atomic_store(&guarded->poisoned, false);
         atomic_store(&guarded->bytes, bytes);
-        atomic_store(&guarded->begin, (uintptr_t)memory); /* last: the handler goes by it */
+        atomic_store(&guarded->begin, (uintptr_t)memory); /* last: the handler looks at this field */
         return guarded;
     }
     return NULL;
@@ -35,8 +35,8 @@ void shmring__guard_remove(struct shmring__guarded *guarded)
     atomic_store(&guarded->taken, false);
 }
 
-/* The begin is read twice: an entry that changes hands meanwhile is never taken for a mixture of both. The entry the
- * address belongs to does not change, since its user is the one that waits in this handler. */
+/* The begin is read twice, so that an entry that is given to another mapping meanwhile is never read half and half. The
+ * entry that the address belongs to does not change: its user waits in this handler. */
 static bool contains(struct shmring__guarded *guarded, uintptr_t address, uintptr_t *begin, size_t *bytes)
 {
     *begin = atomic_load(&guarded->begin);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * How a segment's file is called.
+ * The name of a segment's file.
  */
 #include <string.h>
 

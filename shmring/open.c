@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Nothing of the file is mapped or believed before all of this holds.
+ * Opening a segment for the consumer: checks the file completely before anything of it is mapped or believed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +67,7 @@ static bool all_zero(const void *memory, size_t bytes)
     return bytes == 0;
 }
 
-/* Of a segment of another major only these words have a known place. */
+/* In a segment of another major version only these fields have a known place. */
 static int check_version(const struct shmring_header *header)
 {
     if (memcmp(header->magic, SHMRING_MAGIC, sizeof(header->magic)) != 0)
@@ -111,7 +111,7 @@ static int read_header(int fd, const char *name, uint64_t file_bytes, struct shm
 {
     int err = file_bytes < SHMRING_PAGE ? -EBADMSG : shmring__read_exactly(fd, header, sizeof(*header), 0);
     bool unwritten = file_bytes < SHMRING_PAGE || (!err && all_zero(header->magic, sizeof(header->magic)));
-    /* a producer links a finished file; another way of making one may still be at it while it holds the lock */
+    /* our producers link finished files; another producer may still be writing the header while it holds the lock */
     if (unwritten)
         return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -EAGAIN : -EBADMSG;
     return err ? err : check_header(header, name, file_bytes);

@@ -13,7 +13,7 @@ static struct shmring_counters *counters(const struct shmring_reader *reader)
     return (struct shmring_counters *)(reader->base + SHMRING_COUNTERS_OFFSET);
 }
 
-/* One mapping, so that the guard has one to cover. */
+/* One mapping for all, so that the guard has only one to replace. */
 static int map_segment(struct shmring_reader *reader)
 {
     uint64_t base_bytes = reader->header.data_offset;
@@ -193,7 +193,7 @@ void shmring_reader_producer(const struct shmring_reader *reader, uint32_t slot,
     if (slot >= reader->used || reader->slots[slot].status.health != SHMRING_SLOT_SOUND)
         return;
     struct shmring_producer *producer = shmring__producer(reader, slot);
-    /* drops first, and acquire, so that none is seen whose begin is not */
+    /* drops first, with acquire: whoever sees a drop then also sees that its record had begun */
     for (uint32_t reason = 0; reason < SHMRING_DROP_REASONS; reason++)
         out->dropped[reason] = atomic_load_explicit(&producer->dropped[reason], memory_order_acquire);
     out->begun = atomic_load_explicit(&producer->begun, memory_order_relaxed);
@@ -212,7 +212,7 @@ void shmring_reader_audit(struct shmring_reader *reader)
         shmring_reader_producer(reader, slot, &producer);
         if (shmring__still_there(reader) < 0)
             return;
-        /* whatever has ended had been counted as begun before */
+        /* a record is counted as begun before it can end */
         if (!__builtin_add_overflow(producer.dropped[SHMRING_DROP_RING_FULL], producer.dropped[SHMRING_DROP_OVERSIZE],
                                     &ended) &&
             !__builtin_add_overflow(ended, status->read_records, &ended) && ended <= producer.begun)

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * A producer's segment: created as a whole, linked into the ring directory, and given up.
+ */
 #include "producer.h"
 
 #include <errno.h>
@@ -91,7 +94,7 @@ static int random_bytes(uint8_t *out, size_t bytes)
     return (size_t)n == bytes ? 0 : -EIO;
 }
 
-/* Zeros where the kernel does not say. */
+/* All zeros when the kernel does not tell. */
 static void read_boot_id(uint8_t out[16])
 {
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);

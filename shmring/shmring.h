@@ -89,9 +89,9 @@ void shmring_writer_count_drop(struct shmring_writer *writer, enum shmring_drop 
 
 struct shmring_reader; /* an attached segment */
 
-/* Locks the directory for one consumer (file "aistraced.lock", mode 0600; one that neither the caller nor root owns is
- * removed: made by a producer, it would keep the consumer out). -> a descriptor to keep open, or -errno; -EWOULDBLOCK:
- * another consumer holds it. */
+/* Locks the directory for one consumer (file "aistraced.lock", mode 0600). A lock file that neither the caller nor root
+ * owns is removed: a producer made it, and it would keep the consumer out. -> a descriptor to keep open, or -errno;
+ * -EWOULDBLOCK: another consumer holds it. */
 int shmring_dir_lock(int dir_fd);
 
 /* Installs a process-wide handler of SIGBUS, for programs with readers: whoever can write a segment's file can truncate
@@ -167,25 +167,25 @@ void shmring_window_free(struct shmring_window *window);
  * quarantined. After the owner's death the answer is final. */
 int shmring_reader_look(struct shmring_reader *reader, uint32_t slot);
 
-/* A hint: the slot is about to be looked at, and read if it has data. Hides what its pages and its first cache lines
- * cost, if there is other work until then. */
+/* A hint that the slot will soon be looked at, and read if it has data: loads its first cache lines, while the caller
+ * does other work. */
 void shmring_reader_prefetch(const struct shmring_reader *reader, uint32_t slot, bool has_data);
 
-/* As shmring_reader_look, and copies what lies between `read` and it into the window, at most
- * the window's size. -> bytes that are now to be had through shmring_reader_next, 0 when there is nothing,
- * -EBADMSG when the slot is or was quarantined. */
+/* As shmring_reader_look, and copies what lies between `read` and it into the window, at most the window's size. ->
+ * bytes that shmring_reader_next can now hand out, 0 when there is nothing, -EBADMSG when the slot is or was
+ * quarantined. */
 ssize_t shmring_reader_fill(struct shmring_reader *reader, uint32_t slot, struct shmring_window *window);
 
 /* Next whole record of the window last filled. -> 1 and *out; 0 when the window is used up (fill again);
  * -EBADMSG: the slot was quarantined at this record. `read` advances with every record. */
 int shmring_reader_next(struct shmring_window *window, struct shmring_view *out);
 
-/* Puts the record just handed out back: `read` is before it again. The window must be filled anew. */
+/* Puts the record just handed out back: `read` is before it again. The window must be filled again. */
 void shmring_reader_unread(struct shmring_reader *reader, uint32_t slot, const struct shmring_view *view);
 
-/* Passes over [begin, end) with this many records, which somebody else answers for already: begin must be where the
- * next record, or the padding before it, is to be handed out. The window must be filled anew. -> 0; -EAGAIN: `read` is
- * elsewhere; -EINVAL: no such interval is possible; -EBADMSG: the slot is quarantined. */
+/* Skips [begin, end) with this many records, which are stored elsewhere already: begin must be where the next record,
+ * or the padding before it, begins. The window must be filled again. -> 0; -EAGAIN: `read` is elsewhere; -EINVAL: no
+ * such interval is possible; -EBADMSG: the slot is quarantined. */
 int shmring_reader_skip(struct shmring_reader *reader, uint32_t slot, uint64_t begin, uint64_t end, uint64_t records);
 
 /* Makes `ledger` the slot's committed state: spare copy, selector, cpos_pub, in this order. ledger->cpos must lie in
@@ -206,8 +206,8 @@ void shmring_reader_quarantine(struct shmring_reader *reader, const char *proble
 /* Why the whole segment is quarantined, a static text; NULL: it is not, though slots of it may be. */
 const char *shmring_reader_problem(const struct shmring_reader *reader);
 
-/* Quarantines the sound slots whose producer's counters contradict the records it has written. For now and then: it
- * reads what producers write all the time. */
+/* Quarantines the sound slots whose producer's counters contradict the records it has written. Call it from time to
+ * time only: it reads cache lines that producers write at every record. */
 void shmring_reader_audit(struct shmring_reader *reader);
 
 /* ---- shared ---- */

@@ -66,7 +66,7 @@ struct shmring_header {
     uint32_t header_bytes;                    /* SHMRING_PAGE */
     uint64_t compat_features;                 /* a reader may ignore unknown bits */
     uint64_t incompat_features;               /* a reader leaves a segment with unknown bits alone */
-    uint8_t instance[SHMRING_INSTANCE_BYTES]; /* random; names the segment for ever */
+    uint8_t instance[SHMRING_INSTANCE_BYTES]; /* random; never changes */
     uint8_t boot_id[16];                      /* of the kernel that ran the producer */
     uint32_t clock;                           /* enum shmring_clock */
     uint32_t mode;                            /* enum shmring_mode */

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The slots of a producer's segment: threads take them and give them back.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,7 +11,7 @@
 
 #include "producer.h"
 
-/* The descriptor was closed at creation: hosts close what they do not know. */
+/* The descriptor was closed at creation, because programs close descriptors that they do not know. */
 static int reopen(const struct shmring *ring)
 {
     int fd = open(ring->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -54,7 +57,7 @@ static int map_data(struct shmring *ring, int fd, uint32_t slot, uint8_t **out)
     return err;
 }
 
-/* Before the consumer knows of the slot, its page is the producer's to initialise. */
+/* The consumer's page, too: until the consumer knows of the slot, the producer initialises it. */
 static void first_state(const struct shmring *ring, struct shmring_writer *writer)
 {
     uint64_t first = ring->first_position;
@@ -146,7 +149,8 @@ void shmring_totals(const struct shmring *ring, struct shmring_totals *out)
         sum.dropped[reason] = atomic_load_explicit(&ring->counters->dropped[reason], memory_order_relaxed);
     for (uint32_t slot = 0; slot < slots; slot++) {
         struct shmring_producer *producer = (struct shmring_producer *)(ring->base + shmring_producer_offset(slot));
-        /* drops before begun: a record begun in between then counts as in progress, never as less than none */
+        /* drops before begun: a record that begins in between counts as in progress, and the number never is
+         * negative */
         for (uint32_t reason = 0; reason < SHMRING_DROP_REASONS; reason++)
             sum.dropped[reason] += atomic_load_explicit(&producer->dropped[reason], memory_order_acquire);
         sum.begun += atomic_load_explicit(&producer->begun, memory_order_relaxed);

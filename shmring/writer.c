@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The rare parts of writing a record: no room, a new lap; and the calls that are not inlined.
+ */
 #include "writer.h"
 
 static bool is_released(struct shmring_writer *writer, uint64_t end)
