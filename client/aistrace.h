@@ -256,8 +256,8 @@ size_t aistrace_traceparent_write(const struct aistrace_context *context, char o
 size_t aistrace_tracestate_write(const struct aistrace_context *context, char *out);
 
 /* Baggage members, one per call: *cursor starts at the header's value and advances; end is past its last byte. Values
- * are percent-decoded into value (NUL-terminated, at most value_bytes with it, longer ones are skipped); keys likewise.
- * Malformed members are skipped. -> true while there was one. */
+ * are percent-decoded into value (NUL-terminated, at most value_bytes with the NUL), keys are copied as they are into
+ * key (the same, key_bytes). Members that are longer or malformed are skipped. -> true while there was one. */
 bool aistrace_baggage_next(const char **cursor, const char *end, char *key, size_t key_bytes, char *value,
                            size_t value_bytes);
 

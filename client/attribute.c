@@ -1,10 +1,13 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Attributes of a span: appended to its body.
+ */
 #define AISTRACE_NO_INLINE
 #include "body.h"
 #include "likely.h"
 #include "span.h"
 
-/* Out of the fast path: -> true and counted on the span, if it is one that counts. */
+/* The slow path. -> true: the attribute is not written; if the span records, it counts the attribute as dropped. */
 static __attribute__((noinline)) bool refused(struct aistrace_span *span, struct aistrace__text key, size_t value_bytes)
 {
     if (!aistrace__recording(span))
@@ -16,7 +19,7 @@ static __attribute__((noinline)) bool refused(struct aistrace_span *span, struct
     return true;
 }
 
-/* -> where the value goes, or NULL. No look at the keys that are there: the last one of a key wins. */
+/* -> where the value goes, or NULL. Does not look for the same key: the last attribute of a key wins. */
 static inline uint8_t *begin(struct aistrace_span *span, enum aistrace_type type, struct aistrace__text key,
                              size_t value_bytes)
 {

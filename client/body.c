@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * A full body: finds room for one more attribute, by removing values that were replaced.
+ */
 #include "body.h"
 
 static uint32_t body_bytes(const struct aistrace_span *span)
@@ -33,8 +36,8 @@ static uint32_t find(const struct aistrace_span *span, uint32_t at, struct aistr
     return at;
 }
 
-/* The trace state, to which the context points, is the first item and is never dropped: what moves lies behind it. The
- * room that comes free was not counted: more attributes would pass the limit than there may be. */
+/* The trace state, to which the context points, is the first item and is never dropped: so only items behind it move.
+ * The limit goes to the end: attributes written into the freed room must be counted again. */
 static void drop_item(struct aistrace_span *span, uint32_t at)
 {
     uint32_t after = next(span, at);

@@ -32,7 +32,7 @@ void aistrace__clock_renew(uint64_t monotonic_ns)
         }
     }
     atomic_store_explicit(&aistrace__clock.offset_ns, offset_ns, memory_order_relaxed);
-    /* Release: who sees the new deadline sees an offset, also the very first time. */
+    /* Release: a thread that sees the new deadline sees an offset, also the first time. */
     atomic_store_explicit(&aistrace__clock.renew_at_ns, monotonic_ns + RENEW_NS, memory_order_release);
 }
 
@@ -51,7 +51,7 @@ uint64_t aistrace__monotonic_renew_ns(void)
     struct aistrace__ticks *line = &aistrace__clock.ticks;
     uint32_t sequence = atomic_load_explicit(&line->sequence, memory_order_relaxed);
     uint64_t ns = aistrace__clock_read(CLOCK_MONOTONIC);
-    /* One renews; the others, and its own signal handlers, do without. */
+    /* One thread renews; the others, and its own signal handlers, go by the clock. */
     if ((sequence & 1) || !aistrace__ticks_is_due(line, ns) ||
         !atomic_compare_exchange_strong(&line->sequence, &sequence, sequence + 1))
         return ns;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * W3C Trace Context. The grammar is strict: what is not valid is not taken over in part.
+ * W3C Trace Context. The grammar is strict: of a header that is not valid nothing is used.
  */
 #include <errno.h>
 
@@ -44,7 +44,7 @@ static bool parse_traceparent(struct aistrace_context *out, const char *text, si
         !parse_hex(out->span_id, text + SPAN_ID_AT, sizeof(out->span_id)) ||
         !parse_hex(&out->trace_flags, text + FLAGS_AT, 1))
         return false;
-    /* Unknown flags are not passed on: what they mean is not known to hold for what this process does. */
+    /* Unknown flags are not passed on: what they promise may not be true of this process. */
     out->trace_flags &= W3C_KNOWN;
     return aistrace__is_context(out);
 }
@@ -116,7 +116,7 @@ static bool is_key(const char *key, size_t bytes)
            system >= 1 && system <= SYSTEM_MAX && is_lower(at[1]) && are_key_chars(at + 1, system);
 }
 
-/* Printable ASCII but "," and "="; a trailing blank was taken for white space around the member. */
+/* Printable ASCII but "," and "="; a trailing blank counts as white space around the member. */
 static bool is_value(const char *value, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Why nothing is recorded, told on stderr where AIS_TRACING_DEBUG=1 asks for it: the library is silent otherwise.
+ * Why nothing is recorded, on stderr. Only with AIS_TRACING_DEBUG=1: the library is silent otherwise.
  */
 #ifndef AISTRACE_DEBUG_H
 #define AISTRACE_DEBUG_H

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Events and links of a span: appended to its body, with as many attributes as fit.
+ */
 #include "body.h"
 #include "clock.h"
 #include "span.h"

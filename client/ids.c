@@ -9,7 +9,7 @@ void aistrace__ids_seed(struct aistrace__ids *ids)
 {
     uint64_t seed[2] = {0};
     if (getrandom(seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed)) {
-        /* Early in boot, or forbidden by a filter: the best that is left. */
+        /* Early in boot, or forbidden by a filter: time, process and thread have to do. */
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         seed[0] ^= ((uint64_t)now.tv_sec << 30) ^ (uint64_t)now.tv_nsec ^ ((uint64_t)gettid() << 44);

@@ -104,8 +104,8 @@ size_t aistrace__utf8_prefix(const char *text, size_t bytes, size_t room)
 {
     if (bytes <= room)
         return bytes;
-    /* Back to the start of the sequence that is cut; no further than one is long, so that bytes that are not UTF-8
-     * do not cost the whole text. */
+    /* Back to the start of the sequence that is cut, but at most the length of one sequence: bytes that are not UTF-8
+     * must not cost the whole text. */
     for (size_t back = 0; back < 4 && back <= room; back++) {
         if (((uint8_t)text[room - back] & 0xc0) != 0x80)
             return room - back;

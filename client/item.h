@@ -47,7 +47,7 @@ static inline __attribute__((always_inline)) void aistrace__copy(uint8_t *to, co
     }
 }
 
-/* Writes header and key; -> where the value goes. Room is the caller's business. */
+/* Writes header and key; -> where the value goes. The caller has made sure of the room. */
 static inline uint8_t *aistrace__item_begin(uint8_t *at, enum aistrace_item_tag tag, enum aistrace_value_type type,
                                             struct aistrace__text key, size_t value_bytes)
 {

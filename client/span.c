@@ -152,7 +152,7 @@ static inline const struct aistrace_context *parent_of(const struct aistrace__th
     return parent && aistrace__is_context(parent) ? parent : NULL;
 }
 
-/* With all that may have to be done first; kept apart, so that the usual way calls nothing. */
+/* The slow path, with all set-up; a function of its own, so that the usual path calls nothing. */
 static __attribute__((noinline)) void begin_slowly(struct aistrace_span *span,
                                                    const struct aistrace_span_options *options,
                                                    const struct aistrace_context *parent)
@@ -187,11 +187,11 @@ void aistrace_span_begin(struct aistrace_span *span, const struct aistrace_span_
         goto slowly;
     const struct shmring_control *control = aistrace__tracer.control;
     uint64_t flags = atomic_load_explicit(&control->flags, memory_order_acquire);
-    /* A root has no other thread's span to come after. */
+    /* Only a child must not seem older than its parent, which another thread may have begun. */
     if (parent)
         aistrace__counter_fence();
-    /* The time before the rest: reading the clock waits for what went before, while what follows here may overlap with
-     * the work that is traced. */
+    /* The clock first: reading it waits for earlier instructions, and the rest of this function may overlap with the
+     * work that is traced. */
     if (unlikely((flags & SHMRING_CONTROL_DISABLED) || !aistrace__monotonic_try(&span->start_monotonic_ns) ||
                  aistrace__wall_is_due(span->start_monotonic_ns)))
         goto slowly;
@@ -227,7 +227,7 @@ static void count_disabled(struct aistrace__thread *thread)
         shmring_count_drop(aistrace__tracer.ring, SHMRING_DROP_DISABLED);
 }
 
-/* No room for late attributes: a buffer of the caller's may be gone. */
+/* Leaves no room for late attributes: the caller's buffer may be gone. */
 static inline void close_span(struct aistrace_span *span)
 {
     span->state = AISTRACE__ENDED;
@@ -244,7 +244,7 @@ static inline __attribute__((always_inline)) void write_record(struct aistrace_s
         return;
     memcpy(record, (const uint8_t *)span + offsetof(struct aistrace_span, trace_id), sizeof(*record));
     memcpy(record + 1, span->body, bytes);
-    /* Not by way of the span: copying what has just been stored waits for the store. */
+    /* Written into the record directly: a copy of a field that was just stored waits for the store. */
     record->duration_ns = aistrace__since_ns(span->start_monotonic_ns, end_ns);
     shmring__writer_commit(writer);
 }
@@ -273,7 +273,7 @@ static __attribute__((noinline)) void end_slowly(struct aistrace_span *span)
     else if (atomic_load_explicit(&control->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED)
         count_disabled(thread);
     else if (span->generation != (uint8_t)thread->generation)
-        aistrace__count_no_segment(); /* of a tracer that is no more, or of the parent process */
+        aistrace__count_no_segment(); /* begun under a tracer that was stopped, or in the parent process */
     else if (!thread->writer)
         aistrace__count_slotless(thread);
     else
@@ -323,7 +323,7 @@ const struct aistrace_context *aistrace_set_current(const struct aistrace_contex
     return before;
 }
 
-/* A text given after the start: takes the place of its predecessors when it does not fit beside them. */
+/* A text given after the start: earlier texts of its kind are removed when there is no room beside them. */
 static void replace_text(struct aistrace_span *span, enum aistrace_item_tag tag, struct aistrace__text text)
 {
     size_t body_bytes_max = span->body_capacity + AISTRACE__TEXT_ROOM;
@@ -346,7 +346,7 @@ void aistrace_span_set_status(struct aistrace_span *span, enum aistrace_status s
         (status != AISTRACE_STATUS_OK && status != AISTRACE_STATUS_ERROR))
         return;
     span->status = (uint8_t)status;
-    /* An empty message takes the place of an earlier error's. */
+    /* An empty message replaces the message of an earlier error. */
     if (text.bytes || had_error)
         replace_text(span, AISTRACE_ITEM_STATUS_MESSAGE, text);
 }

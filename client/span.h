@@ -11,8 +11,8 @@
 enum aistrace__state {
     AISTRACE__ENDED = 0,
     AISTRACE__RECORDING,
-    AISTRACE__DISABLED,   /* counted as such at its end */
-    AISTRACE__NO_SEGMENT, /* likewise */
+    AISTRACE__DISABLED,   /* counted as disabled at its end */
+    AISTRACE__NO_SEGMENT, /* counted as no_segment at its end */
 };
 
 /* Kept from attributes, events and links, so that a new name or a status message still finds room. The body really is

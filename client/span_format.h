@@ -7,8 +7,8 @@
  *   item   := struct aistrace_item, key_bytes of key, value_bytes of value; packed, no alignment
  *   NAME, STATUS_MESSAGE, TRACE_STATE    key empty, value the text; the last of a kind wins
  *   ATTRIBUTE                            key, value by type; a key may come again: the last one wins
- *   EVENT                                key the event's name, value struct aistrace_event_value, then ATTRIBUTE items
- *   LINK                                 key the link's trace state, value struct aistrace_link_value, then ATTRIBUTE items
+ *   EVENT                                key the event's name, value aistrace_event_value, then ATTRIBUTE items
+ *   LINK                                 key the link's trace state, value aistrace_link_value, then ATTRIBUTE items
  *
  * Values by type: INT, DOUBLE 8 bytes; BOOL 1 byte, 0 or 1; STRING, BYTES as they are;
  * STRING_ARRAY a sequence of { uint32_t bytes; text }.
@@ -28,7 +28,7 @@ enum { AISTRACE_RECORD_SPAN = 1 }; /* shmring_record.type */
 enum aistrace_sampling {
     AISTRACE_SAMPLED = 1u << 0,        /* keep. Equals the W3C sampled flag */
     AISTRACE_UNDECIDED = 1u << 1,      /* the root began before a probability was published; kept */
-    AISTRACE_REMOTE_DECIDED = 1u << 2, /* decided by another process: its sampled flag was taken over */
+    AISTRACE_REMOTE_DECIDED = 1u << 2, /* decided by another process: this span has its sampled flag */
     AISTRACE_REMOTE_PARENT = 1u << 3,  /* this span's own parent is in another process */
 };
 

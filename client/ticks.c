@@ -2,7 +2,7 @@
 #include "ticks.h"
 
 #define RATE_ONE         0x1p32
-#define RATE_CHANGE_MAX  500e-6 /* what the kernel grants NTP */
+#define RATE_CHANGE_MAX  500e-6 /* the most that the kernel lets NTP change */
 #define READING_ERROR_NS 500.0  /* of two readings together */
 
 /* Release: after the sequence became odd. */
@@ -48,13 +48,13 @@ static void measure(struct aistrace__ticks *line, const struct aistrace__reading
     line->origin_ns = reading->ns;
 }
 
-/* Threads may overwrite each other's counts: then it takes a few readings more. */
+/* Threads may overwrite each other's counts; then a few more readings are needed. */
 bool aistrace__ticks_is_due(struct aistrace__ticks *line, uint64_t ns)
 {
     uint32_t readings = 1;
     if (ns < GET(renew_at_ns))
         return false;
-    /* Less than nothing: another thread has renewed the line since the reading. */
+    /* The difference is negative when another thread has renewed the line since the reading. */
     if (GET(window_ticks) != 0 && (int64_t)(ns - GET(base_ns)) < AISTRACE__TICKS_WINDOW_NS + AISTRACE__TICKS_LATE_NS)
         return true;
     if (ns - GET(busy_since_ns) < AISTRACE__TICKS_WINDOW_NS)

@@ -4,11 +4,11 @@
  * clock are arguments; clock.c reads them.
  *
  * A reading of both is the base of a straight line, which is used for a window of 100 us and then renewed from a new
- * reading. Nothing is reckoned over a longer time, so the error is at most half a reading's width, plus by how much the
+ * reading. Nothing is computed over a longer time, so the error is at most half a reading's width, plus by how much the
  * rate has changed since it was last measured, for the length of a window: under 0.4 us while the rate changes by no
  * more than the 500 ppm that the kernel allows NTP, and so under 0.8 us for a duration, which has two ends. A reading
  * that lies further off the line is a discontinuity (time slewed by adjtimex's tick, the machine suspended): from there
- * on nothing is reckoned until two measurements of the rate agree again. The steepest slew, 10 %, so spoils one window,
+ * on nothing is computed until two measurements of the rate agree again. The steepest slew, 10 %, so spoils one window,
  * by 10 us. All threads share the line.
  *
  * Renewing costs what five readings save, so it is done only where readings are that close together: when one comes
@@ -64,12 +64,12 @@ static inline bool aistrace__ticks_to_ns(const struct aistrace__ticks *line, uin
     return elapsed < window && atomic_load_explicit(&line->sequence, memory_order_relaxed) == sequence;
 }
 
-/* After a reading of the clock that the line could not spare: whether to renew it now. If not, it is closed, so that
- * the next reading does not look at it in vain. Any thread. */
+/* After a reading of the clock, because the line did not hold: whether to renew it now. If not, it is closed, so that
+ * the next reading does not try it for nothing. Any thread. */
 bool aistrace__ticks_is_due(struct aistrace__ticks *line, uint64_t ns);
 
 /* Renews the line; only while the sequence is odd. -> the time of the reading, or if that is later what the line gave
- * for it before: who read the line meanwhile has not seen the future. */
+ * for it before: no thread has then read a time that is still to come. */
 uint64_t aistrace__ticks_renew(struct aistrace__ticks *line, const struct aistrace__reading *reading);
 
 #endif

@@ -12,13 +12,13 @@
 #include "resource.h"
 
 #define DEFAULT_RING_DIR "/dev/shm/aistrace"
-enum { SPANS_BETWEEN_ATTEMPTS = 1024 }; /* of a thread that found no slot free: another may have ended */
+enum { SPANS_BETWEEN_ATTEMPTS = 1024 }; /* of a thread that found no free slot: another thread may have ended */
 
 _Thread_local struct aistrace__thread aistrace__thread;
 struct aistrace__fork_page aistrace__fork_page;
 struct aistrace__tracer aistrace__tracer;
 
-/* What starting a segment takes, kept for the children of a fork. Under the mutex, but for `started` and `refused`. */
+/* What creating a segment needs, kept for the children of a fork. Under the mutex, except `started` and `refused`. */
 static struct {
     _Atomic bool started;
     _Atomic bool refused; /* this process's segment could not be created; not tried again */
@@ -38,19 +38,19 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* start, stop, attach, detach, fork */
 static sigset_t fork_mask;                                /* of the thread that forks, while it holds the mutex */
 
-/* In the child of a raw clone, of which no fork handler told. */
-static bool is_untold_child(void)
+/* In the child of a raw clone: no fork handler has run. */
+static bool is_raw_clone_child(void)
 {
     return aistrace__generation() == 0 && atomic_load(&aistrace__tracer.ring);
 }
 
-/* Signals wait, so that no handler can find its own thread holding the mutex. */
+/* Signals are blocked, so that no handler runs while its own thread holds the mutex. */
 static void lock(sigset_t *mask)
 {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, mask);
-    if (is_untold_child())
+    if (is_raw_clone_child())
         pthread_mutex_init(&mutex, NULL); /* a thread that does not exist here may have held it */
     pthread_mutex_lock(&mutex);
 }
@@ -144,7 +144,7 @@ static int attach(struct aistrace__thread *thread)
     struct shmring_writer *writer = NULL;
     int err = shmring_attach(aistrace__tracer.ring, &writer);
     if (!err && (err = -pthread_setspecific(tracer.exit_key, thread)) != 0) {
-        /* Nothing would give the slot back. */
+        /* At the thread's end nothing would give the slot back. */
         shmring_detach(aistrace__tracer.ring, writer);
         writer = NULL;
     }
@@ -159,13 +159,13 @@ static int attach(struct aistrace__thread *thread)
     return err;
 }
 
-/* Under the mutex: the segment in force, created if this is a child that has none yet; NULL: none to be had. */
+/* Under the mutex: the segment in force, created if this is a child that has none yet; NULL: it cannot be. */
 static struct shmring *segment(void)
 {
     if (!atomic_load(&tracer.started))
         return NULL;
-    /* The parent's handle is leaked: the allocator's locks may be held for ever by threads that do not exist here. */
-    if (is_untold_child()) {
+    /* The parent's handle is leaked: a thread that does not exist here may hold the allocator's locks. */
+    if (is_raw_clone_child()) {
         tracer.forking = false;
         become_child();
     }
@@ -192,9 +192,9 @@ static int set_up(struct aistrace__thread *thread, bool even_if_disabled)
 
 const struct shmring_control *aistrace__set_up(struct aistrace__thread *thread)
 {
-    /* Handed out in place of the real page: were that enabled in between, the caller would go on without set-up. */
+    /* Stands for the real page, which may be enabled in between: the caller would then go on without set-up. */
     static const struct shmring_control off = {.flags = SHMRING_CONTROL_DISABLED};
-    /* Without the mutex what can be had without it: these may come at every span. */
+    /* As much as possible without the mutex: these cases may come at every span. */
     if (!atomic_load(&tracer.started) || atomic_load(&tracer.refused))
         return NULL;
     if (aistrace__generation() != 0 && disabled(aistrace__tracer.control))
@@ -264,7 +264,7 @@ static uint64_t ring_bytes_of_environment(void)
     return 0;
 }
 
-/* Root's is trusted anyhow: 0 is for nobody else. */
+/* 0, root, is trusted in any case, and so means nobody else. */
 static uid_t ring_uid_of_environment(void)
 {
     const char *text = getenv("AIS_TRACING_RING_UID");
@@ -362,7 +362,7 @@ void aistrace_stop(void)
         last.attempted -= last.no_segment; /* it goes on counting */
         tracer.last = last;
         atomic_store(&tracer.started, false);
-        struct shmring *ring = is_untold_child() ? NULL : atomic_load(&aistrace__tracer.ring);
+        struct shmring *ring = is_raw_clone_child() ? NULL : atomic_load(&aistrace__tracer.ring);
         atomic_store(&aistrace__tracer.ring, NULL);
         atomic_store(&aistrace__fork_page.generation, 0);
         aistrace__tracer.control = NULL;

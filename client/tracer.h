@@ -44,7 +44,7 @@ extern struct aistrace__fork_page aistrace__fork_page;
 /* `ring` is set after `generation` is and cleared before it, so a ring without generation is the parent process's. */
 struct aistrace__tracer {
     const struct shmring_control *control; /* of ring */
-    _Atomic(struct shmring *) ring;        /* NULL: none yet in this process, or none to be had */
+    _Atomic(struct shmring *) ring;        /* NULL: none yet in this process, or it cannot be created */
     _Atomic uint64_t no_segment;
 };
 
