@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The calls of the spool: records change their state, files are retired, and the spool ends.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +9,7 @@
 
 #include "spool_state.h"
 
-enum { RETIRE_AFTER_MS = 1000 }; /* a file that takes more records is retired only when none has come for so long */
+enum { RETIRE_AFTER_MS = 1000 }; /* the current file is retired only when it has had no new record for so long */
 
 /* ---- records ---- */
 
@@ -116,7 +119,7 @@ static struct spool_queued *write_new(struct batch *batch, size_t claim_count)
     write->batch = batch;
     write->record->request_bytes = (uint32_t)batch_bytes(batch);
     write->record->spans = (uint32_t)batch_span_count(batch);
-    write->record->claims = 1; /* all of the batch's, told at once */
+    write->record->claims = 1; /* stands for all of the batch's claims, which are committed together */
     return write;
 }
 
@@ -160,14 +163,14 @@ bool spool_unwrite(struct spool *s, struct batch *batch)
 
 /* ---- upkeep and figures ---- */
 
-static bool done_with(const struct spool *s, const struct spool_file *file)
+static bool is_settled(const struct spool *s, const struct spool_file *file)
 {
     if (file->users > 0 || file->unsettled > 0 || file->claimed > 0)
         return false;
     return file != s->current || (file->records && uv_now(s->loop) - file->written_ms >= RETIRE_AFTER_MS);
 }
 
-/* Its id is noted before it goes: should it be found again, it counts as empty. */
+/* The id is noted before the file goes: if a start finds the file again, it counts as empty. */
 static bool has_id_to_note(const struct spool_file *file)
 {
     return file->records || file->doubtful;
@@ -179,7 +182,7 @@ void spool_tidy(struct spool *s)
         spool_wake(s);
     for (struct spool_file *file = s->files, *next; file; file = next) {
         next = file->next;
-        if (!done_with(s, file) || (has_id_to_note(file) && uv_now(s->loop) < s->retire_retry_ms))
+        if (!is_settled(s, file) || (has_id_to_note(file) && uv_now(s->loop) < s->retire_retry_ms))
             continue;
         int err = has_id_to_note(file) ? s->callbacks->retire_cb(s->user, file->id, &file->settled) : 0;
         if (err) {
@@ -205,7 +208,7 @@ void spool_figures(const struct spool *s, struct spool_figures *out)
 
 /* ---- the end ---- */
 
-/* Files that are done with go at once. Their ids stay noted until the next start, which finds no such files. */
+/* Removes the files that are settled. Their ids stay noted until the next start, which finds no such files. */
 static void remove_files(struct spool *s)
 {
     for (struct spool_file *file = s->files, *next; file; file = next) {

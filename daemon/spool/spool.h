@@ -44,16 +44,16 @@ struct spool_callbacks {
      * is committed, or for good without a ring; -ENOMEM */
     int (*claim_cb)(void *user, struct spool_record *record, const struct spool_claim *claim);
 
-    /* A file is done with: adds the outcome to the totals and notes the id, both at once. -> 0, or -errno: asked again.
+    /* A file is retired: adds the outcome to the totals and notes the id, both at once. -> 0, or -errno: asked again.
      * From then on a file of this id counts as empty, until forget_cb says that there is none. */
     int (*retire_cb)(void *user, uint64_t id, const struct shmring_counts *outcome);
     void (*forget_cb)(void *user, uint64_t id);
     bool (*retired_cb)(void *user, uint64_t id); /* while opening: is it noted? */
 };
 
-/* Opens the directory (0700, no symbolic links), takes its lock, reads which records there are. Files that cannot be
- * made sense of are set aside. -> 0, also when there is no directory yet and options->create is false; -EWOULDBLOCK:
- * another daemon has it; -errno. */
+/* Opens the directory (0700, no symbolic links), takes its lock, reads which records there are. Files that are not
+ * valid are renamed. -> 0, also when there is no directory yet and options->create is false; -EWOULDBLOCK: another
+ * daemon has it; -errno. */
 int spool_open(uv_loop_t *loop, const struct spool_options *options, const struct spool_callbacks *callbacks,
                void *user, struct log *log, struct spool **out);
 
@@ -68,16 +68,16 @@ struct spool_record *spool_take(struct spool *spool);
 void spool_hold(struct spool_record *record);   /* a pending one, now out */
 void spool_return(struct spool_record *record); /* out, now pending */
 void spool_settle(struct spool *spool, struct spool_record *record, const struct batch_outcome *outcome);
-/* Settles one that is damaged and whose spans are elsewhere: it counts for nothing, whatever else is said of it later,
- * also when it is out. */
+/* Settles a damaged record whose spans are elsewhere: it counts for nothing, whatever is told of it later. Also one
+ * that is out. */
 void spool_disown(struct spool *spool, struct spool_record *record);
 
-/* The request of one that is out, one at a time. -> 0: read_cb will come; -ENOMEM */
+/* Reads the request of a record that is out; one read at a time. -> 0: read_cb will be called; -ENOMEM */
 int spool_read(struct spool *spool, struct spool_record *record);
 bool spool_reading(const struct spool *spool);
 
-/* Does the record answer for its spans: settled, or its request whole? Blocking, the first time; once it does it does
- * so for all its claims. -> 0, -EBADMSG or -errno */
+/* Does the record answer for its spans: is it settled, or its request complete? Reads the request, and blocks, until
+ * the answer was yes once. -> 0, -EBADMSG or -errno */
 int spool_check(struct spool_record *record);
 uint32_t spool_record_spans(const struct spool_record *record);
 

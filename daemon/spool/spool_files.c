@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The spool's directory and its files in memory: their order, their records, and where the next record goes.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,7 +22,7 @@ int spool_files_directory(struct spool *s, bool create)
     int dir_fd = shmring_dir_open(s->path, (uid_t)-1);
     if (dir_fd < 0)
         return dir_fd;
-    /* The directory itself, too: the place of one daemon's transient spool may be another's that is named. */
+    /* The directory itself is locked, too: one daemon's transient spool may be the named spool of another. */
     bool taken = flock(dir_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     int lock_fd = taken ? -EWOULDBLOCK : s->transient ? -1 : shmring_dir_lock(dir_fd);
     if (taken || (lock_fd < 0 && !s->transient)) {

@@ -172,7 +172,7 @@ static int find_in(const struct spool_input *input, uint64_t at, const struct bu
     return 0;
 }
 
-/* Where a record should be there is none: the next one that is. As find_in. */
+/* There is no record where one should be: finds the next one. As find_in. */
 static int search(const struct spool_input *input, uint64_t *offset, struct buf *claims, struct spool_found *found)
 {
     struct buf window = {0};

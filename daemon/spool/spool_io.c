@@ -16,7 +16,7 @@ int spool_io_create(int dir_fd, const char *name, uint64_t bytes)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes)
-        return -EFBIG; /* said by a call; beyond the limit a signal says it, and ends the daemon */
+        return -EFBIG; /* beyond the limit a write is a signal, which would end the daemon */
     int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
@@ -95,7 +95,8 @@ int spool_io_write(int fd, uint64_t offset, const void *data, size_t bytes)
     return spool_io_write_parts(fd, offset, &part, 1);
 }
 
-/* One system call for as many parts as it takes, the first of them from `skip` on. -> bytes written, or -errno */
+/* One system call, for as many parts as it takes; of the first part what is behind `skip`. -> bytes written, or
+ * -errno */
 static ssize_t write_some(int fd, uint64_t offset, const struct iovec *parts, size_t count, size_t skip)
 {
     struct iovec some[64];

@@ -11,19 +11,19 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* A new file, mode 0600, with all its bytes allocated: what has no room says -ENOSPC here, not at a later write. On
- * failure nothing is left. */
+/* A new file, mode 0600, with all its bytes allocated: a full disk is -ENOSPC here, and not at a later write. On
+ * failure no file is left. */
 int spool_io_create(int dir_fd, const char *name, uint64_t bytes);
 
-/* A regular file that is there, of this user or root: in a directory where others may write, one of them could have
- * spans of his own sent in our name. Symbolic links are not followed. */
+/* A regular file of this user or root: in a directory where others may write, another user could have spans sent in
+ * this daemon's name. Symbolic links are not followed. -EINVAL: not a regular file; -EPERM: of another user */
 int spool_io_open(int dir_fd, const char *name, uint64_t *bytes);
 
-/* Removes the file; closes *fd unless negative, which then is: giving back the file's blocks takes its time, and
- * happens here. */
+/* Removes the file, and closes *fd unless it is negative; *fd is then -1. Takes its time: the file's blocks are freed
+ * here. */
 int spool_io_remove(int dir_fd, const char *name, int *fd);
 
-/* False when somebody has removed it: what is written to it is gone with the daemon. */
+/* False: somebody has removed the file, and what is written to it is lost when the daemon ends. */
 bool spool_io_has_name(int fd);
 
 /* Makes the file one of this sequence and id, without records. */

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Writing: a job is made up on the loop's thread, done on a worker, and its results are told.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +27,7 @@ void spool_job_note(struct spool *s, const struct spool_record *record, struct s
 {
     struct spool_due_note due = {record->file, record->offset, *note};
     spool_encode_note(&due.note, record->file->id, record->offset);
-    if (buf_append(&s->notes, &due, sizeof(due)) == 0) /* else it is sent again, should the daemon die */
+    if (buf_append(&s->notes, &due, sizeof(due)) == 0) /* else the record is sent again if the daemon dies */
         record->file->users++;
     spool_wake(s);
 }
@@ -79,7 +82,8 @@ static int write_record(const struct spool_job *job, struct spool_queued *write)
     return err ? err : spool_io_write(record->file->fd, record->offset, write->lead.data, write->lead.len);
 }
 
-/* What may lie there whole, although it was reported as failed, must not be found: its spans stay in their rings. */
+/* A record that was reported as failed may still be complete in the file. It must not be found there, because its spans
+ * stay in their rings. */
 static void revoke_record(const struct spool_record *record)
 {
     static const uint8_t nothing[sizeof(struct spool_head)];
@@ -88,7 +92,7 @@ static void revoke_record(const struct spool_record *record)
         file->doubtful = true;
 }
 
-/* Writes of one file are neighbours in the group: each file is synced once, with its last. */
+/* The writes of one file follow each other in the group: each file is synced once, after its last write. */
 static void sync_records(struct spool_queued *first)
 {
     for (struct spool_queued *write = first, *of_file = first; write; write = write->next) {
@@ -135,7 +139,7 @@ static const char *remedy(int err)
     } remedies[] = {
         {-ENOSPC, "its file system is full; free some space, or lower aistraced.spool.max_bytes"},
         {-EDQUOT, "the user's quota is used up; raise the quota, or lower aistraced.spool.max_bytes"},
-        {-ENOENT, "it, or a file in it, was removed; it is made anew where that is possible"},
+        {-ENOENT, "the directory, or a file in it, was removed; it is made again where that is possible"},
         {-EMFILE, "raise the limit of open files (LimitNOFILE)"},
         {-EFBIG, "raise the limit of a file's size (LimitFSIZE)"},
         {-EIO, "look at the disk"},
@@ -209,7 +213,7 @@ static void notes_done(struct spool *s)
                   strerror(-s->job.note_err));
 }
 
-/* The id of one that is still there stays noted. */
+/* The id of a file that is still there stays noted. */
 static void removals_done(struct spool *s)
 {
     for (struct spool_file *file; (file = s->job.removals);) {

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Opening: which files and records a former daemon left.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -13,8 +16,8 @@
 
 #define MIB (1024ull * 1024)
 enum {
-    FILES = 8,                /* that a spool is divided into */
-    FILES_MAX = 256,          /* at most, each costs a descriptor; as long as none is larger than a GiB */
+    FILES = 8,                /* of equal size, together max_bytes */
+    FILES_MAX = 256,          /* at most, since each needs a descriptor; more only when files would be over a GiB */
     CLAIMS_BYTES = 128 << 10, /* of a usual record at most */
 };
 
@@ -102,7 +105,7 @@ static int take_records(struct spool *s, struct spool_file *file)
     return err;
 }
 
-/* A file that was made, and not begun: the daemon died in between. */
+/* A file that was created, but has no head yet: the daemon died in between. */
 static bool is_blank(const uint8_t page[SPOOL_FIRST])
 {
     for (size_t i = 0; i < SPOOL_FIRST; i++)
@@ -115,8 +118,9 @@ static void set_aside(struct spool *s, struct spool_file *file, int err)
 {
     struct stat former;
     s->damaged++;
-    log_line(s->log, LOG_ERROR, "%s/%s makes no sense (%s); set aside as \"%s\", what it held is counted as lost",
-             s->path, file->name, strerror(-err), SPOOL_SET_ASIDE);
+    log_line(s->log, LOG_ERROR,
+             "%s/%s is not a valid spool file (%s); renamed to \"%s\", what it held is counted as lost", s->path,
+             file->name, strerror(-err), SPOOL_SET_ASIDE);
     if (fstatat(s->dir_fd, SPOOL_SET_ASIDE, &former, AT_SYMLINK_NOFOLLOW) == 0)
         s->all_bytes -= (uint64_t)former.st_size < s->all_bytes ? (uint64_t)former.st_size : s->all_bytes;
     if (renameat(s->dir_fd, file->name, s->dir_fd, SPOOL_SET_ASIDE) != 0)
@@ -217,7 +221,7 @@ static int take_files(struct spool *s)
     return err;
 }
 
-/* A former daemon's last file takes more: were it left as it is, a few restarts would use up the spool. */
+/* The last file of a former daemon takes more records: else a few restarts would use up the spool. */
 static void go_on(struct spool *s)
 {
     struct spool_file *last = s->files;

@@ -44,8 +44,8 @@ static bool read_number(const char *mount, const char *folder, const char *group
     return true;
 }
 
-/* group is shortened, up to the root: each level has its limit. In a namespace of its own the group's path is not
- * there, and the root is the group. */
+/* Each level up to the root has its limit; group is shortened on the way. In a cgroup namespace the group's path does
+ * not exist, and the root is the group. */
 static uint64_t left_of(const char *mount, const struct cgroup_version *version, char *group)
 {
     uint64_t least = UINT64_MAX;

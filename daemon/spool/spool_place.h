@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Where the spool is, and how large it may be: aistraced.spool.dir; else `spool` in the first directory of
- * $STATE_DIRECTORY (systemd); else `spool` in the ring directory, which is memory that is charged to this daemon and
- * outlives it, so that a large spool there would turn an outage into one kill for lack of memory after the other.
+ * $STATE_DIRECTORY (systemd); else `spool` in the ring directory. That is memory, which is charged to this daemon and
+ * stays when it ends: a large spool there would have the daemon killed for lack of memory again and again.
  */
 #ifndef SPOOL_PLACE_H
 #define SPOOL_PLACE_H

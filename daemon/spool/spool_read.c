@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Reading a record's request back, on a worker.
+ */
 #include <errno.h>
 #include <stdlib.h>
 

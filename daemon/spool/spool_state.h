@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What spool.c (records), spool_files.c (which file is written to, retiring), spool_open.c (what was there),
- * spool_job.c (writing) and spool_read.c (reading) share. Not for others.
+ * What the sources of this folder share. Not for others.
  */
 #ifndef SPOOL_STATE_H
 #define SPOOL_STATE_H
@@ -15,7 +14,7 @@ enum {
     SPOOL_GROUP_BYTES = 8 << 20, /* of requests that are synced together: bounds the wait of the first */
 };
 #define SPOOL_SUFFIX    ".spool"
-#define SPOOL_SET_ASIDE "damaged" /* the last file that could not be made sense of */
+#define SPOOL_SET_ASIDE "damaged" /* the last file that was not a valid spool file */
 
 enum spool_record_state { SPOOL_RECORD_PENDING, SPOOL_RECORD_OUT, SPOOL_RECORD_SETTLED };
 
@@ -30,7 +29,7 @@ struct spool_record {
     uint32_t claims; /* not yet committed */
     enum spool_record_state state;
     bool disowned; /* settled with nothing */
-    bool sound;    /* its request was found whole, and is answered for from then on */
+    bool sound;    /* its request was found complete once; not checked again */
 };
 
 struct spool_file {
@@ -41,12 +40,12 @@ struct spool_file {
     uint64_t sequence;
     uint64_t id;
     uint64_t former_id;  /* retired under this one, which its head may still say; 0: none */
-    uint64_t end;        /* where the next record goes; bytes: none more */
+    uint64_t end;        /* where the next record goes; equal to bytes: the file takes no more */
     uint64_t written_ms; /* when something was last written to it */
     bool begun;          /* its head says id */
     int err;             /* the same, for the job that has it */
-    int failed;          /* why a write has failed: none more; 0: none has */
-    bool doubtful;       /* may hold a record whole that counts as failed */
+    int failed;          /* why a write failed: the file takes no more; 0: none failed */
+    bool doubtful;       /* may hold a complete record that counts as failed */
     bool stuck;          /* could not be removed */
     unsigned users;      /* jobs that have it */
     struct spool_record *records, **records_end;
@@ -60,8 +59,9 @@ struct spool_file {
 struct spool_queued {
     struct spool_queued *next;
     struct batch *batch;
-    struct spool_record *record; /* made beforehand, so that a written batch cannot fail for memory */
-    struct buf claims;           /* struct spool_claim[] */
+    struct spool_record
+        *record;       /* allocated beforehand: once the batch is written, nothing may fail for lack of memory */
+    struct buf claims; /* struct spool_claim[] */
     struct buf lead;
     int err;
 };
@@ -72,7 +72,7 @@ struct spool_due_note {
     struct spool_note note;
 };
 
-/* What a worker does at a time: begins files, writes records, syncs, writes notes, removes files. */
+/* What a worker does in one go: begins files, writes records, syncs, writes notes, removes files. */
 struct spool_job {
     uv_work_t work;
     bool running;
@@ -98,13 +98,13 @@ struct spool {
     const struct spool_callbacks *callbacks;
     void *user;
     char *path;
-    int dir_fd; /* negative: not there (any more) */
+    int dir_fd; /* negative: the directory does not exist (any more) */
     int lock_fd;
     bool sync;
     bool transient;
     uint64_t max_bytes;
     uint64_t new_file_bytes;
-    uint64_t all_bytes; /* of all files, also the one set aside */
+    uint64_t all_bytes; /* of all files, also SPOOL_SET_ASIDE */
     uint64_t next_sequence;
     uint64_t retry_ms; /* no write before */
     uint64_t retire_retry_ms;
@@ -125,7 +125,7 @@ struct spool {
     struct ending ending; /* without parts: `turn` is the only one, and closes last */
 };
 
-/* What may be done next is looked at in the loop's next turn: a job for the worker, or the end. */
+/* In the loop's next turn spool_on_turn does what is due: a job for the worker, or the end. */
 static inline void spool_wake(struct spool *spool)
 {
     if (!uv_is_closing((uv_handle_t *)&spool->turn))
@@ -146,7 +146,7 @@ struct spool_file *spool_files_new(uint64_t bytes);
 void spool_files_free(struct spool_file *file); /* closes it; accepts NULL */
 void spool_files_insert(struct spool *spool, struct spool_file *file);
 void spool_files_unlink(struct spool *spool, struct spool_file *file); /* from the list */
-void spool_files_rest(struct spool *spool, struct spool_file *file);   /* one without records: the spare, or removed */
+void spool_files_rest(struct spool *spool, struct spool_file *file);   /* of no more use: the spare, or removed */
 
 void spool_count_note(struct shmring_counts *outcome, const struct spool_note *note);
 void spool_add_record(struct spool_file *file, struct spool_record *record); /* behind the file's others */
@@ -158,7 +158,7 @@ int spool_files_place(struct spool *spool, uint64_t bytes, struct spool_file **f
 
 /* ---- spool_job.c ---- */
 
-/* Makes up a job of all that is due, unless that is nothing; while none runs. */
+/* Starts a job of all that is due, if anything is. Only while none runs. */
 void spool_job_start(struct spool *spool);
 void spool_job_note(struct spool *spool, const struct spool_record *record, struct spool_note *note);
 int spool_job_write_notes(const struct buf *notes);
