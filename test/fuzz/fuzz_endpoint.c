@@ -56,15 +56,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t buffered = 0;
     struct grpc_server_settings settings = {
         .path = path, .on_call_cb = on_call, .buffered = &buffered, .max_buffered = 1 << 20};
-    uint8_t frame[16 + FUZZ_FRAME_MAX];
-    struct store *store;
-    struct grpc_server *server;
     struct buf out = {0};
-
+    struct store *store;
     fuzz_check(store_new(STORE_MIN_BYTES, 1, &store) == 0);
     settings.user = store;
+    struct grpc_server *server;
     fuzz_check(grpc_server_new(&settings, &server) == 0);
     int err = grpc_server_receive(server, (const uint8_t *)preface, sizeof(preface));
+    uint8_t frame[16 + FUZZ_FRAME_MAX];
     while (!err && size > 0) {
         uint8_t type = *data;
         size_t n = fuzz_frame(&data, &size, frame);

@@ -40,14 +40,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static char message[100];
     static const struct iovec part = {message, sizeof(message)};
     static const struct h2_request request = {.parts = &part, .part_count = 1, .timeout_ms = 1000};
-    uint8_t frame[9 + FUZZ_FRAME_MAX];
     unsigned results[CALLS] = {0};
     struct h2 *h2;
-
     fuzz_check(h2_new(&settings, &callbacks, NULL, &h2) == 0);
     int err = pump(h2, server_settings, sizeof(server_settings));
     for (size_t i = 0; i < CALLS && h2_ready(h2); i++)
         fuzz_check(h2_submit(h2, &results[i], &request) == 0);
+    uint8_t frame[9 + FUZZ_FRAME_MAX];
     for (size_t n; !err && (n = fuzz_frame(&data, &size, frame)) > 0;)
         err = pump(h2, frame, n);
     if (results[0] == 0)

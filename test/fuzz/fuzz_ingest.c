@@ -20,12 +20,11 @@ static size_t read_kept(const struct store *store)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct store *store;
     struct ingest_result result = {0};
-    struct store_stats stats;
     struct wire_bytes request = {data, size};
-
+    struct store *store;
     fuzz_check(store_new(STORE_MIN_BYTES, 1, &store) == 0);
+    struct store_stats stats;
     if (ingest(store, request, 1, &result) == 0) {
         store_get_stats(store, &stats);
         fuzz_check(read_kept(store) == stats.spans && stats.spans + stats.evicted_spans == result.kept);

@@ -19,9 +19,8 @@ static pthread_barrier_t loaded, unloaded;
 
 static void *traced(void *unused)
 {
-    struct aistrace_span span;
-
     pthread_barrier_wait(&loaded);
+    struct aistrace_span span;
     span_start(&span, "from a plug-in", NULL);
     span_end(&span);
     pthread_barrier_wait(&unloaded); /* main closes the library in between */

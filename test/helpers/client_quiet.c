@@ -96,14 +96,13 @@ static void *traced(void *count)
 int main(int argc, char **argv)
 {
     int count = 50000;
-    pthread_t thread;
-    void *allocated;
-    struct aistrace_counters counters;
-
     if (argc != 2 || aistrace_start(&(struct aistrace_options){.role = "quiet", .ring_dir = argv[1]}) != 0)
         return 2;
+    pthread_t thread;
+    void *allocated;
     if (pthread_create(&thread, NULL, traced, &count) != 0 || pthread_join(thread, &allocated) != 0)
         return 2;
+    struct aistrace_counters counters;
     aistrace_counters_read(&counters);
     printf("allocations %lu attempted %lu committed %lu ring_full %lu\n", (unsigned long)allocated,
            (unsigned long)counters.attempted, (unsigned long)counters.committed, (unsigned long)counters.ring_full);

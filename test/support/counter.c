@@ -12,7 +12,6 @@ bool counter_await(void)
 {
     struct aistrace__ticks *line = &aistrace__clock.ticks;
     uint64_t deadline_ns = aistrace__clock_read(CLOCK_MONOTONIC) + DEADLINE_NS;
-
     while (line->renew_at_ns != UINT64_MAX && line->window_ticks == 0) {
         aistrace__monotonic_ns();
         ck_assert_uint_lt(aistrace__clock_read(CLOCK_MONOTONIC), deadline_ns);

@@ -24,7 +24,6 @@ void ring_fixture_done(struct ring_fixture *fixture)
 {
     DIR *dir = opendir(fixture->dir);
     struct dirent *entry;
-
     while (dir && (entry = readdir(dir)))
         unlinkat(dirfd(dir), entry->d_name, 0);
     if (dir)
@@ -55,17 +54,15 @@ struct shmring *ring_fixture_create(const struct ring_fixture *fixture, uint32_t
 struct shmring_reader *ring_fixture_open(const struct ring_fixture *fixture, const char *name)
 {
     struct shmring_reader *reader = NULL;
-
     ck_assert_int_eq(shmring_reader_open(fixture->dir_fd, name, &reader), 0);
     return reader;
 }
 
 uint8_t *ring_fixture_map(const struct ring_fixture *fixture, const char *name)
 {
-    struct stat st;
     int fd = openat(fixture->dir_fd, name, O_RDWR | O_CLOEXEC);
-
     ck_assert_int_ge(fd, 0);
+    struct stat st;
     ck_assert_int_eq(fstat(fd, &st), 0);
     uint8_t *memory = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     ck_assert_ptr_ne(memory, MAP_FAILED);
@@ -99,7 +96,6 @@ void ring_fixture_await_segment(const struct ring_fixture *fixture, char name[64
 static uint64_t pattern(uint64_t seed, uint32_t word)
 {
     uint64_t z = (seed + 1) * 0x9e3779b97f4a7c15ull + word * 0xbf58476d1ce4e5b9ull;
-
     z = (z ^ z >> 30) * 0x94d049bb133111ebull;
     return z ^ z >> 31;
 }
@@ -107,7 +103,6 @@ static uint64_t pattern(uint64_t seed, uint32_t word)
 void ring_fill_pattern(void *payload, uint32_t bytes, uint64_t seed)
 {
     uint8_t *at = payload;
-
     for (uint32_t word = 0; bytes > 0; word++) {
         uint64_t value = pattern(seed, word);
         uint32_t n = bytes < 8 ? bytes : 8;
@@ -120,7 +115,6 @@ void ring_fill_pattern(void *payload, uint32_t bytes, uint64_t seed)
 bool ring_pattern_intact(const void *payload, uint32_t bytes, uint64_t seed)
 {
     const uint8_t *at = payload;
-
     for (uint32_t word = 0; bytes > 0; word++) {
         uint64_t value = pattern(seed, word);
         uint32_t n = bytes < 8 ? bytes : 8;
@@ -135,7 +129,6 @@ bool ring_pattern_intact(const void *payload, uint32_t bytes, uint64_t seed)
 bool ring_write(struct shmring_writer *writer, uint64_t seed, uint32_t payload_bytes)
 {
     void *payload = shmring_reserve(writer, payload_bytes, 7, (uint16_t)seed);
-
     if (!payload)
         return false;
     ring_fill_pattern(payload, payload_bytes, seed);
@@ -147,7 +140,6 @@ int64_t ring_drain(const struct ring_fixture *fixture, struct shmring_reader *re
                    uint64_t seed_offset)
 {
     int64_t records = 0;
-
     shmring_reader_slots(reader);
     for (;;) {
         struct shmring_view view;
@@ -173,7 +165,6 @@ void ring_release(struct shmring_reader *reader, uint32_t slot)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(reader, slot);
     struct shmring_ledger ledger = status->ledger;
-
     ledger.counts.exported += status->read_records - ledger.counts.exported;
     ledger.cpos = status->read;
     shmring_reader_commit(reader, slot, &ledger);

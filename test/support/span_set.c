@@ -20,7 +20,6 @@
 static void append(struct span_set *set, const struct shmring_view *view, const struct shmring_header *header)
 {
     struct span_set_span *span;
-
     REQUIRE(view->type == AISTRACE_RECORD_SPAN && view->payload_bytes >= sizeof(span->fixed));
     if ((set->count & (set->count - 1)) == 0)
         REQUIRE(set->spans = realloc(set->spans, (set->count ? 2 * set->count : 1) * sizeof(*set->spans)));
@@ -38,11 +37,9 @@ static void drain_slot(struct span_set *set, struct shmring_reader *reader, stru
                        uint32_t slot)
 {
     struct shmring_ledger ledger = shmring_reader_slot(reader, slot)->ledger;
-    struct shmring_producer_status producer;
     struct shmring_view view;
     ssize_t bytes;
     int more;
-
     while ((bytes = shmring_reader_fill(reader, slot, window)) > 0) {
         while ((more = shmring_reader_next(window, &view)) > 0) {
             append(set, &view, shmring_reader_header(reader));
@@ -53,6 +50,7 @@ static void drain_slot(struct span_set *set, struct shmring_reader *reader, stru
     REQUIRE(bytes == 0);
     ledger.cpos = shmring_reader_slot(reader, slot)->read;
     shmring_reader_commit(reader, slot, &ledger);
+    struct shmring_producer_status producer;
     shmring_reader_producer(reader, slot, &producer);
     set->committed +=
         producer.begun - producer.dropped[SHMRING_DROP_RING_FULL] - producer.dropped[SHMRING_DROP_OVERSIZE];
@@ -62,14 +60,12 @@ static void drain_slot(struct span_set *set, struct shmring_reader *reader, stru
 static void drain_segment(struct span_set *set, int dir_fd, const char *name)
 {
     struct shmring_reader *reader;
-    struct shmring_window *window;
-    const uint8_t *resource;
-
     REQUIRE(shmring_reader_open(dir_fd, name, &reader) == 0);
+    struct shmring_window *window;
     REQUIRE(shmring_window_new(1 << 20, &window) == 0);
     for (uint32_t slot = 0; slot < shmring_reader_slots(reader); slot++)
         drain_slot(set, reader, window, slot);
-    resource = shmring_reader_resource(reader, &set->resource_bytes);
+    const uint8_t *resource = shmring_reader_resource(reader, &set->resource_bytes);
     memcpy(set->resource, resource, set->resource_bytes);
     set->segments++;
     shmring_window_free(window);
@@ -79,18 +75,16 @@ static void drain_segment(struct span_set *set, int dir_fd, const char *name)
 static bool is_segment(const char *name)
 {
     size_t bytes = strlen(name);
-
     return bytes > sizeof(SHMRING_SUFFIX) && strcmp(name + bytes - strlen(SHMRING_SUFFIX), SHMRING_SUFFIX) == 0;
 }
 
 void span_set_drain(struct span_set *set, const char *path)
 {
     DIR *dir = opendir(path);
-    struct dirent *entry;
-
     REQUIRE(dir);
     set->segments = 0;
     set->committed = set->ring_full = 0;
+    struct dirent *entry;
     while ((entry = readdir(dir))) {
         if (is_segment(entry->d_name))
             drain_segment(set, dirfd(dir), entry->d_name);
@@ -124,7 +118,6 @@ static int by_id(const void *a, const void *b)
 size_t span_set_duplicates(struct span_set *set)
 {
     size_t duplicates = 0;
-
     if (set->count)
         qsort(set->spans, set->count, sizeof(*set->spans), by_id);
     for (size_t i = 1; i < set->count; i++)
@@ -148,9 +141,8 @@ bool span_set_item_next(const uint8_t **cursor, const uint8_t *end, struct span_
 bool span_set_item(const uint8_t *items, size_t bytes, int tag, const char *key, struct span_set_item *out)
 {
     const uint8_t *cursor = items;
-    struct span_set_item item;
     bool found = false;
-
+    struct span_set_item item;
     while (span_set_item_next(&cursor, items + bytes, &item)) {
         if (item.head.tag != tag)
             continue;
@@ -165,7 +157,6 @@ bool span_set_item(const uint8_t *items, size_t bytes, int tag, const char *key,
 bool span_set_is(const struct span_set_span *span, int tag, const char *key, const void *value, size_t bytes)
 {
     struct span_set_item item;
-
     return span_set_item(span->items, span->items_bytes, tag, key, &item) && item.head.value_bytes == bytes &&
            memcmp(item.value, value, bytes) == 0;
 }
@@ -178,9 +169,8 @@ bool span_set_is_text(const struct span_set_span *span, int tag, const char *key
 size_t span_set_items(const struct span_set_span *span, int tag)
 {
     const uint8_t *cursor = span->items;
-    struct span_set_item item;
     size_t count = 0;
-
+    struct span_set_item item;
     while (span_set_item_next(&cursor, span->items + span->items_bytes, &item))
         count += item.head.tag == tag;
     return count;
@@ -190,9 +180,8 @@ struct shmring_reader *span_set_open(const char *path)
 {
     struct shmring_reader *reader = NULL;
     DIR *dir = opendir(path);
-    struct dirent *entry;
-
     REQUIRE(dir);
+    struct dirent *entry;
     while ((entry = readdir(dir))) {
         if (is_segment(entry->d_name))
             REQUIRE(!reader && shmring_reader_open(dirfd(dir), entry->d_name, &reader) == 0);
@@ -205,7 +194,6 @@ struct shmring_reader *span_set_open(const char *path)
 char *span_set_dir_new(void)
 {
     char *path = strdup("/dev/shm/aistrace-test-XXXXXX");
-
     REQUIRE(path && mkdtemp(path));
     return path;
 }
@@ -213,9 +201,8 @@ char *span_set_dir_new(void)
 void span_set_dir_clear(const char *path)
 {
     DIR *dir = opendir(path);
-    struct dirent *entry;
-
     REQUIRE(dir);
+    struct dirent *entry;
     while ((entry = readdir(dir)))
         unlinkat(dirfd(dir), entry->d_name, 0);
     closedir(dir);

@@ -47,13 +47,11 @@ static void print_usage(FILE *to)
 static int run_traced(size_t index, struct ais *ais, int argc, char **argv)
 {
     char name[64];
-    int code;
-
     snprintf(name, sizeof(name), "ais %s%s%s", commands[index].group ? commands[index].group : "",
              commands[index].group ? " " : "", commands[index].name);
     trace_start(ais->api.endpoint, 1);
     trace_command_start(&ais->trace, name);
-    code = commands[index].run(ais, argc, argv);
+    int code = commands[index].run(ais, argc, argv);
     trace_command_end(&ais->trace);
     trace_stop();
     return code;
@@ -61,10 +59,9 @@ static int run_traced(size_t index, struct ais *ais, int argc, char **argv)
 
 static int run(size_t index, int argc, char **argv)
 {
-    struct ais ais;
     int code = EXIT_FAILURE;
-
     curl_global_init(CURL_GLOBAL_DEFAULT);
+    struct ais ais;
     if (api_init(&ais.api) < 0) {
         fputs("ais: out of memory\n", stderr);
     } else {

@@ -33,7 +33,6 @@ struct transfer {
 static bool header_value(const char *line, size_t bytes, const char *name, char *out, size_t capacity)
 {
     size_t from = strlen(name);
-
     if (bytes <= from || line[from] != ':' || strncasecmp(line, name, from) != 0)
         return false;
     for (from++; from < bytes && line[from] == ' '; from++)
@@ -49,7 +48,6 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
     struct transfer *transfer = arg;
     struct api_answer *answer = transfer->answer;
     size_t bytes = size * count;
-
     if (bytes > 5 && strncmp(line, "HTTP/", 5) == 0) { /* a redirect's headers are not the answer's */
         answer->checksum_type[0] = answer->checksum_value[0] = '\0';
         transfer->header_error[0] = transfer->location[0] = '\0';
@@ -67,8 +65,6 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     struct api_answer *answer = transfer->answer;
     size_t bytes = size * count;
     long status = 0;
-    char *grown;
-
     curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
     if (transfer->call->receive && status < 300) {
         answer->checksum = checksum_update(answer->checksum, data, bytes);
@@ -77,7 +73,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     }
     if (bytes > MAX_TEXT_BYTES - answer->text_bytes)
         return 0;
-    grown = realloc(answer->text, answer->text_bytes + bytes + 1);
+    char *grown = realloc(answer->text, answer->text_bytes + bytes + 1);
     if (!grown)
         return 0;
     memcpy(grown + answer->text_bytes, data, bytes);
@@ -91,7 +87,6 @@ static size_t on_read(char *data, size_t size, size_t count, void *arg)
 {
     struct transfer *transfer = arg;
     size_t bytes = fread(data, 1, size * count, transfer->call->send);
-
     if (bytes == 0 && ferror(transfer->call->send))
         return CURL_READFUNC_ABORT;
     transfer->answer->checksum = checksum_update(transfer->answer->checksum, data, bytes);
@@ -103,7 +98,6 @@ static size_t on_read(char *data, size_t size, size_t count, void *arg)
 static int rewind_body(struct transfer *transfer)
 {
     struct api_answer *answer = transfer->answer;
-
     if (!transfer->call->send || answer->body_bytes == 0)
         return 0;
     if (fseeko(transfer->call->send, 0, SEEK_SET) != 0)
@@ -122,7 +116,6 @@ static void set_options(struct transfer *transfer, const char *url, unsigned red
 {
     const struct api_call *call = transfer->call;
     CURL *curl = transfer->curl;
-
     curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
@@ -167,7 +160,6 @@ static void explain_refusal(struct transfer *transfer)
     const char *text = transfer->header_error[0] ? transfer->header_error : answer->text;
     json_t *json = text ? json_loads(text, 0, NULL) : NULL;
     const char *message = json_string_value(json_object_get(json, "message"));
-
     if (message)
         snprintf(answer->error, sizeof(answer->error), "%s (status %ld)", message, answer->status);
     else
@@ -180,7 +172,6 @@ static void verify(struct transfer *transfer)
 {
     struct api_answer *answer = transfer->answer;
     char checksum[CHECKSUM_TEXT_BYTES];
-
     checksum_text(answer->checksum, checksum);
     if (strcmp(answer->checksum_type, CHECKSUM_TYPE) == 0 && strcmp(answer->checksum_value, checksum) != 0) {
         trace_request_mismatch(&transfer->trace, answer->checksum_value, checksum);
@@ -192,7 +183,6 @@ static void verify(struct transfer *transfer)
 void api_endpoint(char out[API_ENDPOINT_BYTES])
 {
     const char *endpoint = getenv("AIS_ENDPOINT");
-
     snprintf(out, API_ENDPOINT_BYTES, "%s", endpoint && *endpoint ? endpoint : "http://127.0.0.1:8080");
 }
 
@@ -216,7 +206,6 @@ static bool is_redirect(long status)
 static bool follow(struct transfer *transfer, char url[API_URL_BYTES], unsigned redirects)
 {
     struct api_answer *answer = transfer->answer;
-
     if (redirects >= MAX_REDIRECTS)
         snprintf(answer->error, sizeof(answer->error), "more than %d redirects", MAX_REDIRECTS);
     else if (strncmp(transfer->location, "http://", 7) != 0)
@@ -235,12 +224,10 @@ static bool request(struct transfer *transfer, char url[API_URL_BYTES], unsigned
     char detail[CURL_ERROR_SIZE] = "";
     curl_off_t length = 0, received = 0;
     bool redirected = false;
-    CURLcode code;
-
     trace_request_start(&transfer->trace, call->method, call->route, url, redirects, &headers);
     set_options(transfer, url, redirects, &headers);
     curl_easy_setopt(transfer->curl, CURLOPT_ERRORBUFFER, detail);
-    code = curl_easy_perform(transfer->curl);
+    CURLcode code = curl_easy_perform(transfer->curl);
     answer->status = 0;
     curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &answer->status);
     curl_easy_getinfo(transfer->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
@@ -266,10 +253,9 @@ static bool request(struct transfer *transfer, char url[API_URL_BYTES], unsigned
 int api_do(struct api *api, const struct api_call *call, struct api_answer *answer)
 {
     struct transfer transfer = {.call = call, .answer = answer, .curl = api->curl};
-    char url[API_URL_BYTES];
     unsigned redirects = 0;
-
     *answer = (struct api_answer){0};
+    char url[API_URL_BYTES];
     if (snprintf(url, sizeof(url), "%s%s", api->endpoint, call->path) >= (int)sizeof(url)) {
         snprintf(answer->error, sizeof(answer->error), "AIS_ENDPOINT is too long");
         return -1;

@@ -43,7 +43,6 @@ struct client {
 static uint64_t now_ns(void)
 {
     struct timespec now;
-
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
@@ -51,7 +50,6 @@ static uint64_t now_ns(void)
 static uint64_t random_next(uint64_t *state)
 {
     uint64_t value = (*state += 0x9e3779b97f4a7c15u);
-
     value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
     value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
     return value ^ (value >> 31);
@@ -79,14 +77,10 @@ static int operate(struct client *client, enum bench_operation operation, unsign
 {
     const struct bench_options *options = client->bench->options;
     struct api_call call = {.route = URI_OBJECT_ROUTE};
-    struct trace_command trace;
-    struct api_answer answer;
-    char path[URI_PATH_BYTES];
     struct uri uri;
-    int err;
-
     snprintf(uri.bucket, sizeof(uri.bucket), "%s", options->bucket);
     snprintf(uri.object, sizeof(uri.object), "bench/%06u", index);
+    char path[URI_PATH_BYTES];
     uri_object_path(&uri, path);
     call.path = path;
     if (operation == BENCH_PUT) {
@@ -98,9 +92,11 @@ static int operate(struct client *client, enum bench_operation operation, unsign
         call.method = "GET";
         call.receive = client->sink;
     }
+    struct trace_command trace;
     trace_command_start(&trace, span);
     trace_command_names(&trace, uri.bucket, uri.object);
-    err = api_do(&client->api, &call, &answer);
+    struct api_answer answer;
+    int err = api_do(&client->api, &call, &answer);
     if (err) {
         trace_command_fail(&trace, answer.error);
         note_error(client->bench, answer.error);
@@ -114,7 +110,6 @@ static void fill(struct client *client)
 {
     struct bench *bench = client->bench;
     unsigned index;
-
     while (atomic_load(&bench->phase) == PHASE_FILL &&
            (index = atomic_fetch_add(&bench->next, 1)) < bench->options->objects)
         if (operate(client, BENCH_PUT, index, "bench fill") == 0)
@@ -138,7 +133,6 @@ static void *client_main(void *arg)
         unsigned index = (unsigned)(random_next(&client->random) % bench->options->objects);
         struct bench_result *result = &client->results[operation];
         uint64_t start = now_ns();
-
         if (operate(client, operation, index, spans[operation]) < 0) {
             result->errors++;
         } else {
@@ -175,7 +169,6 @@ static void client_done(struct client *client)
 static bool lists_bucket(const char *json, const char *bucket)
 {
     char entry[96];
-
     snprintf(entry, sizeof(entry), "{\"name\":\"%s\",", bucket);
     return json && strstr(json, entry);
 }
@@ -183,17 +176,15 @@ static bool lists_bucket(const char *json, const char *bucket)
 /* Creates the bucket unless it is there. -> 0, or -1 with error */
 static int prepare_bucket(struct api *api, const char *bucket, char error[512])
 {
-    struct trace_command trace;
-    struct api_answer answer;
-    char path[URI_PATH_BYTES];
     struct uri uri = {.bucket = ""};
-    int err;
-
+    char path[URI_PATH_BYTES];
     uri_bucket_path(&uri, path);
     snprintf(uri.bucket, sizeof(uri.bucket), "%s", bucket);
+    struct trace_command trace;
     trace_command_start(&trace, "bench bucket");
     trace_command_names(&trace, bucket, "");
-    err = api_do(api, &(struct api_call){.method = "GET", .path = path, .route = URI_BUCKETS_ROUTE}, &answer);
+    struct api_answer answer;
+    int err = api_do(api, &(struct api_call){.method = "GET", .path = path, .route = URI_BUCKETS_ROUTE}, &answer);
     if (!err && !lists_bucket(answer.text, bucket)) {
         free(answer.text);
         uri_bucket_path(&uri, path);
@@ -218,7 +209,6 @@ static bool interrupted(void)
 {
     struct timespec tick = {.tv_nsec = TICK_MS * 1000000L};
     sigset_t set;
-
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     return sigtimedwait(&set, NULL, &tick) == SIGINT;
@@ -227,7 +217,6 @@ static bool interrupted(void)
 static void show(const struct bench *bench, FILE *progress, double seconds)
 {
     uint64_t operations = atomic_load(&bench->operations);
-
     if (!progress)
         return;
     if (atomic_load(&bench->phase) == PHASE_FILL)
@@ -243,7 +232,6 @@ static void show(const struct bench *bench, FILE *progress, double seconds)
 static bool await_filled(struct bench *bench, FILE *progress)
 {
     unsigned filled;
-
     while ((filled = atomic_load(&bench->filled)) < bench->options->objects) {
         if (atomic_load(&bench->errors) > 0 || interrupted())
             return false;
@@ -256,9 +244,8 @@ static bool await_filled(struct bench *bench, FILE *progress)
 static double run(struct bench *bench, FILE *progress)
 {
     uint64_t start = now_ns();
-    double seconds;
-
     set_phase(bench, PHASE_RUN);
+    double seconds;
     do {
         bool stop = interrupted();
         seconds = (double)(now_ns() - start) / 1e9;
@@ -289,9 +276,7 @@ int bench_run(const struct bench_options *options, FILE *progress, struct bench_
     struct client *clients = calloc(options->clients, sizeof(*clients));
     uint64_t random = now_ns();
     unsigned ready = 0, started = 0;
-    bool filled;
     int result = -1;
-
     memset(report, 0, sizeof(*report));
     bench.data = malloc(options->size_bytes + 1);
     if (!clients || !bench.data) {
@@ -313,7 +298,7 @@ int bench_run(const struct bench_options *options, FILE *progress, struct bench_
     for (; started < options->clients; started++)
         if (pthread_create(&clients[started].thread, NULL, client_main, &clients[started]) != 0)
             break;
-    filled = started == options->clients && await_filled(&bench, progress);
+    bool filled = started == options->clients && await_filled(&bench, progress);
     if (filled)
         report->seconds = run(&bench, progress);
     set_phase(&bench, PHASE_STOP);

@@ -28,13 +28,11 @@ static const struct unit percent[] = {{"", 1}, {"%", 1}, {NULL, 0}};
 /* A whole number with a unit, from min to max. */
 static bool number(const char *text, const struct unit *units, uint64_t min, uint64_t max, uint64_t *out)
 {
-    unsigned long long value;
-    char *end;
-
     if (*text < '0' || *text > '9')
         return false;
     errno = 0;
-    value = strtoull(text, &end, 10);
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
     for (; units->name && strcmp(units->name, end) != 0; units++)
         ;
     if (errno != 0 || !units->name || value > max / units->factor || value * units->factor < min)
@@ -111,7 +109,6 @@ static const char *time_text(uint64_t ns, char out[16])
 static void print_row(const char *name, const struct bench_result *result, double seconds)
 {
     char p50[16], p90[16], p99[16];
-
     printf("%-5s %9" PRIu64 " %7" PRIu64 " %9.1f %9.2f %9s %9s %9s\n", name, result->operations, result->errors,
            (double)result->operations / seconds, (double)result->bytes / seconds / (1 << 20),
            time_text(latency_quantile_ns(&result->latency, 0.5), p50),
@@ -142,17 +139,15 @@ int command_bench(struct ais *ais, int argc, char **argv)
 {
     static struct bench_report report; /* its histograms are too big for the stack */
     struct bench_options options;
-    sigset_t interrupt;
     int code = parse(argc + 1, argv - 1, &options);
-    bool ran;
-
     if (code != 0)
         return code;
+    sigset_t interrupt;
     sigemptyset(&interrupt);
     sigaddset(&interrupt, SIGINT);
     pthread_sigmask(SIG_BLOCK, &interrupt, NULL);
     trace_start(ais->api.endpoint, options.clients + 1);
-    ran = bench_run(&options, isatty(STDERR_FILENO) ? stderr : NULL, &report) == 0;
+    bool ran = bench_run(&options, isatty(STDERR_FILENO) ? stderr : NULL, &report) == 0;
     trace_stop();
     if (ran)
         print_report(&options, &report);

@@ -24,7 +24,6 @@ enum scope { SCOPE_ANY, SCOPE_BUCKET, SCOPE_OBJECT };
 static bool parse(struct ais *ais, const char *text, enum scope scope, struct uri *out)
 {
     char error[1280];
-
     if (uri_parse(text, out, error, sizeof(error)) < 0) {
         fprintf(stderr, "ais: %s\n", error);
         trace_command_fail(&ais->trace, error);
@@ -44,7 +43,6 @@ static bool parse(struct ais *ais, const char *text, enum scope scope, struct ur
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
-
     return slash ? slash + 1 : path;
 }
 
@@ -86,7 +84,6 @@ static void print_buckets(json_t *list)
 {
     json_t *item;
     size_t i;
-
     json_array_foreach(list, i, item) printf("ais://%s\n", json_string_value(json_object_get(item, "name")));
     if (i == 0)
         fprintf(stderr, "no buckets\n");
@@ -94,10 +91,9 @@ static void print_buckets(json_t *list)
 
 static void print_objects(json_t *list, const char *prefix)
 {
-    json_t *item;
     size_t i, count = 0;
+    json_t *item;
     char size[24];
-
     json_array_foreach(list, i, item)
     {
         const char *name = json_string_value(json_object_get(item, "name"));
@@ -114,20 +110,17 @@ static void print_objects(json_t *list, const char *prefix)
 int command_list(struct ais *ais, int argc, char **argv)
 {
     const char *what = argc > 0 ? argv[0] : "ais://";
-    char path[URI_PATH_BYTES];
-    struct api_answer answer;
     struct uri uri;
-    json_t *json;
-    int err;
-
     if (!parse(ais, what, SCOPE_ANY, &uri))
         return EXIT_FAILURE;
+    char path[URI_PATH_BYTES];
     uri_bucket_path(&uri, path);
-    err = api_do(&ais->api,
-                 &(struct api_call){
-                     .method = "GET", .path = path, .route = uri.bucket[0] ? URI_BUCKET_ROUTE : URI_BUCKETS_ROUTE},
-                 &answer);
-    json = err ? NULL : json_loadb(answer.text ? answer.text : "", answer.text_bytes, 0, NULL);
+    struct api_answer answer;
+    int err = api_do(&ais->api,
+                     &(struct api_call){
+                         .method = "GET", .path = path, .route = uri.bucket[0] ? URI_BUCKET_ROUTE : URI_BUCKETS_ROUTE},
+                     &answer);
+    json_t *json = err ? NULL : json_loadb(answer.text ? answer.text : "", answer.text_bytes, 0, NULL);
     free(answer.text);
     if (!json)
         return command_fail(ais, what, err ? answer.error : "the answer is not JSON");
@@ -165,10 +158,10 @@ static void print_node(json_t *node)
     const char *role = json_string_value(json_object_get(node, "role"));
     const char *host = json_string_value(json_object_get(node, "host"));
     const char *error = json_string_value(json_object_get(node, "error"));
-    char address[160], pid[24], objects[24], uptime[24];
-
+    char address[160];
     snprintf(address, sizeof(address), "%s:%d", host ? host : "?",
              (int)json_integer_value(json_object_get(node, "port")));
+    char pid[24], objects[24], uptime[24];
     printf("%-8s %-8s %-22s %-8s %-9s %s\n", id ? id : "?", role ? role : "?", address,
            count_text(json_object_get(node, "pid"), pid), count_text(json_object_get(node, "objects"), objects),
            error ? error : uptime_text(json_integer_value(json_object_get(node, "uptime_seconds")), uptime));
@@ -176,23 +169,21 @@ static void print_node(json_t *node)
 
 int command_cluster(struct ais *ais, int argc, char **argv)
 {
-    struct api_answer answer;
-    json_t *json, *nodes, *item;
     bool whole = true;
-    size_t i;
-    int err;
-
     (void)argc, (void)argv;
-    err =
+    struct api_answer answer;
+    int err =
         api_do(&ais->api, &(struct api_call){.method = "GET", .path = "/v1/cluster", .route = "/v1/cluster"}, &answer);
-    json = err ? NULL : json_loadb(answer.text ? answer.text : "", answer.text_bytes, 0, NULL);
+    json_t *json = err ? NULL : json_loadb(answer.text ? answer.text : "", answer.text_bytes, 0, NULL);
     free(answer.text);
-    nodes = json_object_get(json, "nodes");
+    json_t *nodes = json_object_get(json, "nodes");
     if (!json_is_array(nodes)) {
         json_decref(json);
         return command_fail(ais, "cluster", err ? answer.error : "the answer has no nodes");
     }
     printf("%-8s %-8s %-22s %-8s %-9s %s\n", "NODE", "ROLE", "ADDRESS", "PID", "OBJECTS", "UPTIME");
+    json_t *item;
+    size_t i;
     json_array_foreach(nodes, i, item)
     {
         print_node(item);
@@ -207,19 +198,14 @@ int command_cluster(struct ais *ais, int argc, char **argv)
 int command_put(struct ais *ais, int argc, char **argv)
 {
     bool from_stdin = strcmp(argv[0], "-") == 0;
-    char path[URI_PATH_BYTES];
-    struct api_answer answer;
-    struct stat st;
-    struct uri uri;
-    FILE *file;
-    int err;
-
     (void)argc;
+    struct uri uri;
     if (!parse(ais, argv[1], from_stdin ? SCOPE_OBJECT : SCOPE_ANY, &uri))
         return EXIT_FAILURE;
     if (!uri.bucket[0])
         return command_fail(ais, argv[1], "ais://BUCKET or ais://BUCKET/OBJECT is needed");
-    file = from_stdin ? stdin : fopen(argv[0], "rb");
+    FILE *file = from_stdin ? stdin : fopen(argv[0], "rb");
+    struct stat st;
     if (!file || fstat(fileno(file), &st) < 0)
         return command_fail(ais, argv[0], strerror(errno));
     if (S_ISDIR(st.st_mode)) {
@@ -232,14 +218,16 @@ int command_put(struct ais *ais, int argc, char **argv)
         snprintf(uri.object + used, sizeof(uri.object) - used, "%s", base_name(argv[0]));
     }
     trace_command_names(&ais->trace, uri.bucket, uri.object);
+    char path[URI_PATH_BYTES];
     uri_object_path(&uri, path);
-    err = api_do(&ais->api,
-                 &(struct api_call){.method = "PUT",
-                                    .path = path,
-                                    .route = URI_OBJECT_ROUTE,
-                                    .send = file,
-                                    .send_bytes = S_ISREG(st.st_mode) && !from_stdin ? st.st_size : -1},
-                 &answer);
+    struct api_answer answer;
+    int err = api_do(&ais->api,
+                     &(struct api_call){.method = "PUT",
+                                        .path = path,
+                                        .route = URI_OBJECT_ROUTE,
+                                        .send = file,
+                                        .send_bytes = S_ISREG(st.st_mode) && !from_stdin ? st.st_size : -1},
+                     &answer);
     free(answer.text);
     if (!from_stdin)
         fclose(file);
@@ -259,9 +247,8 @@ struct output {
 
 static int output_open(struct output *out, const char *name, const char *object)
 {
-    struct stat st;
-
     snprintf(out->path, sizeof(out->path), "%s", name ? name : base_name(object));
+    struct stat st;
     if (stat(out->path, &st) == 0 && S_ISDIR(st.st_mode))
         snprintf(out->path, sizeof(out->path), "%s/%s", name ? name : ".", base_name(object));
     out->temporary[0] = '\0';
@@ -279,7 +266,6 @@ static int output_open(struct output *out, const char *name, const char *object)
 static int output_close(struct output *out, bool keep)
 {
     int err = out->file == stdout ? fflush(stdout) : fclose(out->file);
-
     if (!err && keep && out->temporary[0])
         err = rename(out->temporary, out->path);
     if ((err != 0 || !keep) && out->temporary[0])
@@ -289,21 +275,17 @@ static int output_close(struct output *out, bool keep)
 
 int command_get(struct ais *ais, int argc, char **argv)
 {
-    char path[URI_PATH_BYTES];
-    char size[24];
-    struct api_answer answer;
-    struct output out;
     struct uri uri;
-    bool discard;
-    int err;
-
     if (!parse(ais, argv[0], SCOPE_OBJECT, &uri))
         return EXIT_FAILURE;
+    char path[URI_PATH_BYTES];
     uri_bucket_path(&uri, path);
-    err = api_do(&ais->api, &(struct api_call){.method = "HEAD", .path = path, .route = URI_BUCKET_ROUTE}, &answer);
+    struct api_answer answer;
+    int err = api_do(&ais->api, &(struct api_call){.method = "HEAD", .path = path, .route = URI_BUCKET_ROUTE}, &answer);
     free(answer.text);
     if (err)
         return command_fail(ais, argv[0], answer.error);
+    struct output out;
     err = output_open(&out, argc > 1 ? argv[1] : NULL, uri.object);
     if (err)
         return command_fail(ais, out.path, strerror(-err));
@@ -319,8 +301,9 @@ int command_get(struct ais *ais, int argc, char **argv)
     err = output_close(&out, true);
     if (err)
         return command_fail(ais, out.path, strerror(-err));
+    char size[24];
     size_text(answer.body_bytes, size);
-    discard = strcmp(out.path, "/dev/null") == 0;
+    bool discard = strcmp(out.path, "/dev/null") == 0;
     if (out.file != stdout)
         printf("GET%s \"%s\" from ais://%s%s%s (%s)\n", discard ? " (and discard)" : "", uri.object, uri.bucket,
                discard ? "" : " as ", discard ? "" : out.path, size);
@@ -329,16 +312,14 @@ int command_get(struct ais *ais, int argc, char **argv)
 
 int command_show(struct ais *ais, int argc, char **argv)
 {
-    char path[URI_PATH_BYTES];
-    struct api_answer answer;
-    struct uri uri;
-    int err;
-
     (void)argc;
+    struct uri uri;
     if (!parse(ais, argv[0], SCOPE_OBJECT, &uri))
         return EXIT_FAILURE;
+    char path[URI_PATH_BYTES];
     uri_object_path(&uri, path);
-    err = api_do(&ais->api, &(struct api_call){.method = "HEAD", .path = path, .route = URI_OBJECT_ROUTE}, &answer);
+    struct api_answer answer;
+    int err = api_do(&ais->api, &(struct api_call){.method = "HEAD", .path = path, .route = URI_OBJECT_ROUTE}, &answer);
     free(answer.text);
     if (err)
         return command_fail(ais, argv[0], answer.error);

@@ -8,21 +8,17 @@ enum { SUB_BUCKETS = 1 << LATENCY_SUB_BITS };
 /* A group of SUB_BUCKETS per power of two; the first two groups are exact. */
 static size_t bucket_of(uint64_t ns)
 {
-    int shift;
-
     if (ns < SUB_BUCKETS)
         return (size_t)ns;
-    shift = 63 - __builtin_clzll(ns) - LATENCY_SUB_BITS;
+    int shift = 63 - __builtin_clzll(ns) - LATENCY_SUB_BITS;
     return ((size_t)shift << LATENCY_SUB_BITS) + (size_t)(ns >> shift);
 }
 
 static uint64_t end_of(size_t bucket)
 {
-    int shift;
-
     if (bucket < SUB_BUCKETS)
         return bucket;
-    shift = (int)(bucket >> LATENCY_SUB_BITS) - 1;
+    int shift = (int)(bucket >> LATENCY_SUB_BITS) - 1;
     return (((bucket & (SUB_BUCKETS - 1)) + SUB_BUCKETS + 1) << shift) - 1;
 }
 
@@ -43,7 +39,6 @@ uint64_t latency_quantile_ns(const struct latency *latency, double share)
 {
     double wanted = share * (double)latency->count;
     uint64_t seen = 0;
-
     for (size_t i = 0; i < LATENCY_BUCKETS && latency->count > 0; i++) {
         seen += latency->buckets[i];
         if (seen > 0 && (double)seen >= wanted)

@@ -31,7 +31,6 @@ static bool place_of(const char *url, struct place *out)
               curl_url_get(parsed, CURLUPART_HOST, &out->host, 0) == CURLUE_OK &&
               curl_url_get(parsed, CURLUPART_PORT, &out->port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
               curl_url_get(parsed, CURLUPART_PATH, &out->path, 0) == CURLUE_OK;
-
     curl_url_cleanup(parsed);
     return ok;
 }
@@ -49,7 +48,6 @@ static bool lists_port(json_t *ports, const char *port)
 {
     json_t *item;
     size_t i;
-
     json_array_foreach(ports, i, item)
     {
         if (json_integer_value(item) == atoi(port))
@@ -64,12 +62,10 @@ static json_t *load_playground(void)
     static const char beside[] = "/../playground/client.json";
     char path[PATH_BYTES];
     ssize_t bytes = readlink("/proc/self/exe", path, sizeof(path) - sizeof(beside));
-    char *slash;
-
     if (bytes < 0)
         return NULL;
     path[bytes] = '\0';
-    slash = strrchr(path, '/');
+    char *slash = strrchr(path, '/');
     if (!slash)
         return NULL;
     memcpy(slash, beside, sizeof(beside));
@@ -94,7 +90,6 @@ static bool find_ring_dir(const char *endpoint, char out[PATH_BYTES])
 {
     const char *dir = getenv("AIS_TRACING_RING_DIR");
     json_t *playground = NULL;
-
     if (!dir || !*dir) {
         playground = load_playground();
         dir = is_playground(playground, endpoint) ? json_string_value(json_object_get(playground, "ring_dir")) : NULL;
@@ -107,7 +102,6 @@ static bool find_ring_dir(const char *endpoint, char out[PATH_BYTES])
 void trace_start(const char *endpoint, unsigned threads)
 {
     char ring_dir[PATH_BYTES];
-
     if (find_ring_dir(endpoint, ring_dir))
         aistrace_start(&(struct aistrace_options){
             .service_name = "ais",
@@ -171,10 +165,8 @@ void trace_command_end(struct trace_command *command)
 static void append_header(struct curl_slist **headers, const char *name, const char *value)
 {
     char line[AISTRACE_TRACE_STATE_BYTES + 32];
-    struct curl_slist *grown;
-
     snprintf(line, sizeof(line), "%s: %s", name, value);
-    grown = curl_slist_append(*headers, line);
+    struct curl_slist *grown = curl_slist_append(*headers, line);
     if (grown)
         *headers = grown;
 }
@@ -183,7 +175,6 @@ static void propagate(const struct aistrace_context *context, const char *url, s
 {
     const char *query = strchr(url, '?');
     char value[AISTRACE_TRACE_STATE_BYTES + 1];
-
     if ((query && strstr(query, "&traceparent=")) || aistrace_traceparent_write(context, value) == 0)
         return;
     append_header(headers, "traceparent", value);
@@ -238,7 +229,6 @@ void trace_request_end(struct trace_request *request, long status, uint64_t sent
                        const char *error)
 {
     struct aistrace_span *span = &request->span;
-
     aistrace_span_set_int(span, "http.request.body.size", (int64_t)sent_bytes);
     if (status > 0) {
         aistrace_span_set_int(span, "http.response.status_code", status);

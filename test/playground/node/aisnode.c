@@ -80,15 +80,12 @@ static const struct cluster_peer *find(const struct cluster_peer *peers, size_t 
 static int configure(struct node *node, const struct arguments *arguments)
 {
     const struct cluster *cluster = &node->cluster;
-    const struct cluster_peer *self;
     char error[512];
-    int err;
-
     if (cluster_load(arguments->config, &node->cluster, error, sizeof(error)) < 0) {
         fprintf(stderr, "aisnode: %s\n", error);
         return EXIT_CONFIG;
     }
-    self = find(cluster->proxies, cluster->proxy_count, arguments->id);
+    const struct cluster_peer *self = find(cluster->proxies, cluster->proxy_count, arguments->id);
     node->operations = proxy_operations;
     if (!self) {
         self = find(cluster->targets, cluster->target_count, arguments->id);
@@ -102,7 +99,7 @@ static int configure(struct node *node, const struct arguments *arguments)
     node->self = *self;
     if (!node->is_target)
         return -1;
-    err = store_open(arguments->data, &node->store);
+    int err = store_open(arguments->data, &node->store);
     if (err) {
         fprintf(stderr, "aisnode: %s: %s\n", arguments->data, strerror(-err));
         return EXIT_FAILURE;
@@ -114,16 +111,13 @@ int main(int argc, char **argv)
 {
     static struct node node; /* the cluster map is too big for the stack */
     struct arguments arguments = {0};
-    struct MHD_Daemon *daemon;
-    sigset_t stop;
-    int signal_number;
     int code = parse(argc, argv, &arguments);
-
     if (code < 0)
         code = configure(&node, &arguments);
     if (code >= 0)
         return code;
 
+    sigset_t stop;
     sigemptyset(&stop);
     sigaddset(&stop, SIGINT);
     sigaddset(&stop, SIGTERM);
@@ -134,7 +128,8 @@ int main(int argc, char **argv)
     clock_gettime(CLOCK_MONOTONIC, &node.started);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     trace_start(&node);
-    daemon = http_start(&node);
+    struct MHD_Daemon *daemon = http_start(&node);
+    int signal_number;
     if (!daemon) {
         fprintf(stderr, "%s: %s:%u: %s\n", node.self.id, node.self.host, node.self.port, strerror(errno));
         code = EXIT_FAILURE;

@@ -20,11 +20,9 @@ static size_t collect(char *data, size_t size, size_t count, void *arg)
 {
     struct call_answer *answer = arg;
     size_t bytes = size * count;
-    char *grown;
-
     if (bytes > MAX_ANSWER_BYTES - answer->bytes)
         return 0;
-    grown = realloc(answer->body, answer->bytes + bytes + 1);
+    char *grown = realloc(answer->body, answer->bytes + bytes + 1);
     if (!grown)
         return 0;
     memcpy(grown + answer->bytes, data, bytes);
@@ -40,7 +38,6 @@ static size_t keep_properties(char *line, size_t size, size_t count, void *arg)
     struct call_answer *answer = arg;
     size_t bytes = size * count;
     size_t from = sizeof(name) - 1;
-
     if (bytes >= from && strncasecmp(line, name, from) == 0) {
         for (; from < bytes && line[from] == ' '; from++)
             ;
@@ -55,7 +52,6 @@ static void explain(struct call_answer *answer, const struct cluster_peer *peer,
 {
     json_t *json;
     const char *message;
-
     if (answer->status == 0) {
         snprintf(answer->error, sizeof(answer->error), "%s at %s:%u does not answer: %s", peer->id, peer->host,
                  peer->port, *detail ? detail : curl_easy_strerror(code));
@@ -71,16 +67,14 @@ static void explain(struct call_answer *answer, const struct cluster_peer *peer,
 void call_peer(const struct request *request, const struct cluster_peer *peer, const char *method, const char *path,
                const char *route, const char *text, long deadline_ms, struct call_answer *answer)
 {
-    struct trace_call trace;
     struct curl_slist *headers = NULL;
-    char url[URL_BYTES];
-    char caller[64];
     char detail[CURL_ERROR_SIZE] = "";
     CURLcode code = CURLE_OUT_OF_MEMORY;
     CURL *curl = curl_easy_init();
-
     *answer = (struct call_answer){0};
+    struct trace_call trace;
     trace_call_start(&trace, request, peer, method, path, route, &headers);
+    char url[URL_BYTES], caller[64];
     if (curl) {
         snprintf(url, sizeof(url), "http://%s:%u%s?provider=ais", peer->host, peer->port, path);
         snprintf(caller, sizeof(caller), "Ais-Caller-Name: %s", request->node->self.id);

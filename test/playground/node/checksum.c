@@ -39,7 +39,6 @@ __attribute__((target("sse4.2"))) static uint32_t update_by_instruction(uint32_t
                                                                         size_t bytes)
 {
     uint64_t wide = sum;
-
     for (; bytes >= 8; bytes -= 8, at += 8) {
         uint64_t word;
         memcpy(&word, at, sizeof(word));

@@ -12,20 +12,18 @@ static int load_peers(json_t *map, const char *key, struct cluster_peer *peers, 
                       size_t error_bytes)
 {
     json_t *list = json_object_get(map, key);
-    json_t *item;
-    size_t i;
-
     if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > CLUSTER_MAX_NODES) {
         snprintf(error, error_bytes, "cluster_map.%s: a list of 1 to %d nodes is needed", key, CLUSTER_MAX_NODES);
         return -EINVAL;
     }
+    json_t *item;
+    size_t i;
     json_array_foreach(list, i, item)
     {
         const char *id = json_string_value(json_object_get(item, "id"));
         const char *host = json_string_value(json_object_get(item, "host"));
         json_int_t port = json_integer_value(json_object_get(item, "port"));
         struct cluster_peer *peer = &peers[i];
-
         if (!id || !names_bucket_valid(id) || strlen(id) >= sizeof(peer->id) || !host || !*host ||
             strlen(host) >= sizeof(peer->host) || port < 1 || port > 65535) {
             snprintf(error, error_bytes, "cluster_map.%s[%zu]: \"id\", \"host\" and \"port\" are needed", key, i);
@@ -45,13 +43,11 @@ int cluster_load(const char *file, struct cluster *out, char *error, size_t erro
     json_error_t where;
     json_t *root = json_load_file(file, 0, &where);
     json_t *map = json_object_get(root, "cluster_map");
-    int err;
-
     if (!root) {
         snprintf(error, error_bytes, "%s:%d: %s", file, where.line, where.text);
         return -EINVAL;
     }
-    err = load_peers(map, "proxies", cluster.proxies, &cluster.proxy_count, error, error_bytes);
+    int err = load_peers(map, "proxies", cluster.proxies, &cluster.proxy_count, error, error_bytes);
     if (!err)
         err = load_peers(map, "targets", cluster.targets, &cluster.target_count, error, error_bytes);
     json_decref(root);
@@ -80,7 +76,6 @@ const struct cluster_peer *cluster_target(const struct cluster *cluster, const c
     uint64_t name = hash_text(hash_text(0xcbf29ce484222325u, bucket), object);
     const struct cluster_peer *best = NULL;
     uint64_t best_weight = 0;
-
     for (size_t i = 0; i < cluster->target_count; i++) {
         uint64_t weight = spread(hash_text(name, cluster->targets[i].id));
         if (!best || weight > best_weight) {

@@ -34,20 +34,17 @@ void http_peer_address(const struct request *request, char *out, size_t bytes)
     const struct sockaddr *address = info ? info->client_addr : NULL;
     socklen_t size =
         address && address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-
     if (!address || getnameinfo(address, size, out, (socklen_t)bytes, NULL, 0, NI_NUMERICHOST) != 0)
         snprintf(out, bytes, "unknown");
 }
 
 void http_collect(struct request *request, const char *data, size_t bytes)
 {
-    char *grown;
-
     if (bytes > MAX_TEXT_BYTES - request->text_bytes) {
         http_fail(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is over %d bytes", MAX_TEXT_BYTES);
         return;
     }
-    grown = realloc(request->text, request->text_bytes + bytes + 1);
+    char *grown = realloc(request->text, request->text_bytes + bytes + 1);
     if (!grown) {
         http_fail_errno(request, -ENOMEM, false);
         return;
@@ -60,11 +57,10 @@ void http_collect(struct request *request, const char *data, size_t bytes)
 
 void http_fail(struct request *request, unsigned status, const char *format, ...)
 {
-    va_list arguments;
-
     if (request->failure)
         return;
     request->failure = status;
+    va_list arguments;
     va_start(arguments, format);
     vsnprintf(request->failure_text, sizeof(request->failure_text), format, arguments);
     va_end(arguments);
@@ -100,12 +96,10 @@ void http_fail_errno(struct request *request, int err, bool of_bucket)
 
 enum MHD_Result http_reply(struct request *request, unsigned status, struct MHD_Response *response, uint64_t bytes)
 {
-    enum MHD_Result result;
-
     if (!response)
         return MHD_NO;
     MHD_add_response_header(response, MHD_HTTP_HEADER_SERVER, "aisnode");
-    result = MHD_queue_response(request->connection, status, response);
+    enum MHD_Result result = MHD_queue_response(request->connection, status, response);
     MHD_destroy_response(response);
     if (result == MHD_YES) {
         request->status = status;
@@ -123,7 +117,6 @@ static enum MHD_Result reply_json(struct request *request, unsigned status, char
 {
     size_t bytes = text ? strlen(text) : 0;
     struct MHD_Response *response = text ? MHD_create_response_from_buffer_with_free_callback(bytes, text, free) : NULL;
-
     if (!response) {
         free(text);
         return MHD_NO;
@@ -141,17 +134,14 @@ enum MHD_Result http_reply_failure(struct request *request)
 {
     const char *caller = http_header(request, "Ais-Caller-Name");
     char address[64];
-    json_t *json;
-    char *text;
-
     http_peer_address(request, address, sizeof(address));
-    json = json_pack("{s:i, s:s, s:s, s:s*, s:s, s:s*, s:s}", "status", (int)request->failure, "message",
-                     request->failure_text, "method", request->method, "url_path", request->path, "remote_addr",
-                     address, "caller", caller ? caller : "", "node", request->node->self.id);
+    json_t *json = json_pack("{s:i, s:s, s:s, s:s*, s:s, s:s*, s:s}", "status", (int)request->failure, "message",
+                             request->failure_text, "method", request->method, "url_path", request->path, "remote_addr",
+                             address, "caller", caller ? caller : "", "node", request->node->self.id);
     if (!json) /* the path or the caller is not UTF-8 */
         json = json_pack("{s:i, s:s, s:s}", "status", (int)request->failure, "message",
                          "the request is not valid UTF-8", "node", request->node->self.id);
-    text = json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII);
+    char *text = json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII);
     json_decref(json);
     if (strcmp(request->method, "HEAD") == 0 && text) {
         struct MHD_Response *response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
@@ -169,10 +159,7 @@ static void parse_names(struct request *request, const char *names)
 {
     const char *slash = strchr(names, '/');
     size_t bytes = slash ? (size_t)(slash - names) : strlen(names);
-    json_t *probe;
-    int length;
-
-    length = names_decode(names, bytes, request->bucket, sizeof(request->bucket));
+    int length = names_decode(names, bytes, request->bucket, sizeof(request->bucket));
     if (length < 0 || !names_bucket_valid(request->bucket)) {
         request->bucket[0] = '\0';
         http_fail(request, MHD_HTTP_BAD_REQUEST,
@@ -183,7 +170,7 @@ static void parse_names(struct request *request, const char *names)
     if (request->resource != RESOURCE_OBJECT)
         return;
     length = names_decode(slash + 1, strlen(slash + 1), request->object, sizeof(request->object));
-    probe = length > 0 ? json_stringn(request->object, (size_t)length) : NULL; /* NULL when it is not UTF-8 */
+    json_t *probe = length > 0 ? json_stringn(request->object, (size_t)length) : NULL; /* NULL when it is not UTF-8 */
     if (!probe) {
         request->object[0] = '\0';
         http_fail(request, MHD_HTTP_BAD_REQUEST, "invalid object name: 1 to %d bytes of percent-encoded UTF-8",
@@ -228,7 +215,6 @@ static void parse_path(struct request *request)
 static void find_operation(struct request *request)
 {
     bool other_method = false;
-
     for (const struct operation *op = request->node->operations; op->method; op++) {
         if (op->resource != request->resource)
             continue;
@@ -245,7 +231,6 @@ static void find_operation(struct request *request)
 static void check_provider(struct request *request)
 {
     const char *provider = MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, "provider");
-
     if (provider && strcmp(provider, "ais") != 0 && strcmp(provider, "") != 0)
         http_fail(request, MHD_HTTP_NOT_IMPLEMENTED, "only the provider \"ais\" is here");
 }
@@ -254,7 +239,6 @@ static struct request *request_new(struct node *node, struct MHD_Connection *con
                                    const char *method, const char *version)
 {
     struct request *request = calloc(1, sizeof(*request));
-
     if (!request)
         return NULL;
     request->node = node;
@@ -293,7 +277,6 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
                               const char *version, const char *data, size_t *data_bytes, void **state)
 {
     struct request *request = *state;
-
     if (!request) {
         const char *expect;
         *state = request = request_new(arg, connection, path, method, version);
@@ -317,7 +300,6 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 static void completed(void *arg, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode how)
 {
     struct request *request = *state;
-
     (void)arg, (void)connection;
     if (!request)
         return;
@@ -341,22 +323,19 @@ struct MHD_Daemon *http_start(struct node *node)
 {
     struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    struct MHD_Daemon *daemon;
     char port[8];
-    int err;
-
     snprintf(port, sizeof(port), "%u", node->self.port);
     if (getaddrinfo(node->self.host, port, &hints, &found) != 0) {
         errno = EADDRNOTAVAIL;
         return NULL;
     }
-    daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, node->self.port, NULL, NULL, handle, node,
-                              MHD_OPTION_SOCK_ADDR, found->ai_addr, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
-                              MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT,
-                              (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                              (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
-                              MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL, MHD_OPTION_END);
-    err = errno;
+    struct MHD_Daemon *daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD, node->self.port, NULL, NULL, handle, node, MHD_OPTION_SOCK_ADDR, found->ai_addr,
+        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
+        keep_encoded, NULL, MHD_OPTION_END);
+    int err = errno;
     freeaddrinfo(found);
     errno = err;
     return daemon;

@@ -9,7 +9,6 @@ static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst
 bool names_bucket_valid(const char *name)
 {
     size_t bytes = strlen(name);
-
     return bytes > 0 && bytes < NAMES_BUCKET_BYTES && name[0] != '.' && strspn(name, unreserved) == bytes &&
            !strchr(name, '~');
 }
@@ -18,14 +17,12 @@ static int hex_digit(char c)
 {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";
     const char *at = c ? strchr(digits, c) : NULL;
-
     return at ? (int)(at - digits) % 16 : -1;
 }
 
 int names_decode(const char *text, size_t bytes, char *out, size_t capacity)
 {
     size_t length = 0;
-
     for (size_t i = 0; i < bytes; i++) {
         int c = (unsigned char)text[i];
         if (c == '%') {
@@ -50,7 +47,6 @@ int names_encode(const char *text, bool keep_slashes, char *out, size_t capacity
 {
     static const char digits[] = "0123456789ABCDEF";
     size_t length = 0;
-
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
         bool plain = strchr(unreserved, c) || (keep_slashes && c == '/');

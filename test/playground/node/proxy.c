@@ -20,7 +20,6 @@ static enum MHD_Result health(struct request *request)
 static void fail_from(struct request *request, const struct call_answer *answer)
 {
     bool refused = answer->status >= 400 && answer->status < 500;
-
     http_fail(request, refused ? (unsigned)answer->status : MHD_HTTP_BAD_GATEWAY, "%s", answer->error);
 }
 
@@ -32,7 +31,6 @@ static enum MHD_Result bucket_create(struct request *request)
 {
     const struct cluster *cluster = &request->node->cluster;
     char path[sizeof("/v1/buckets/") + NAMES_BUCKET_BYTES];
-
     snprintf(path, sizeof(path), "/v1/buckets/%s", request->bucket);
     for (size_t i = 0; i < cluster->target_count; i++) {
         struct call_answer answer;
@@ -53,10 +51,8 @@ static enum MHD_Result bucket_head(struct request *request)
 {
     const struct cluster_peer *target = cluster_target(&request->node->cluster, request->bucket, "");
     char path[sizeof("/v1/buckets/") + NAMES_BUCKET_BYTES];
-    struct MHD_Response *response;
-    struct call_answer answer;
-
     snprintf(path, sizeof(path), "/v1/buckets/%s", request->bucket);
+    struct call_answer answer;
     call_peer(request, target, "HEAD", path, request->route, NULL, CALL_DEADLINE_MS, &answer);
     free(answer.body);
     if (answer.status != MHD_HTTP_OK) {
@@ -66,7 +62,7 @@ static enum MHD_Result bucket_head(struct request *request)
             fail_from(request, &answer);
         return MHD_NO;
     }
-    response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
     if (response)
         MHD_add_response_header(response, "Ais-Bucket-Props", answer.properties);
     return http_reply(request, MHD_HTTP_OK, response, 0);
@@ -88,7 +84,6 @@ static json_t *merged(json_t *all)
     size_t count = json_array_size(all);
     struct entry *entries = calloc(count + 1, sizeof(*entries));
     json_t *list = json_array();
-
     if (!entries || !list) {
         free(entries);
         json_decref(list);
@@ -112,7 +107,6 @@ static json_t *gather(struct request *request, const char *path, const char *key
 {
     const struct cluster *cluster = &request->node->cluster;
     json_t *all = json_array();
-
     for (size_t i = 0; i < cluster->target_count && !request->failure; i++) {
         struct call_answer answer;
         json_t *json = NULL;
@@ -138,16 +132,13 @@ static json_t *gather(struct request *request, const char *path, const char *key
 static enum MHD_Result list(struct request *request, const char *path, const char *key)
 {
     json_t *all = gather(request, path, key);
-    json_t *list;
-    char *text;
-
     if (!all)
         return MHD_NO;
-    list = merged(all);
+    json_t *list = merged(all);
     json_decref(all);
     if (key)
         list = json_pack("{s:o*}", key, list);
-    text = json_dumps(list, JSON_COMPACT);
+    char *text = json_dumps(list, JSON_COMPACT);
     json_decref(list);
     return http_reply_json(request, text);
 }
@@ -160,7 +151,6 @@ static enum MHD_Result buckets_list(struct request *request)
 static enum MHD_Result objects_list(struct request *request)
 {
     char path[sizeof("/v1/buckets/") + NAMES_BUCKET_BYTES];
-
     snprintf(path, sizeof(path), "/v1/buckets/%s", request->bucket);
     return list(request, path, "entries");
 }
@@ -170,11 +160,10 @@ static enum MHD_Result objects_list(struct request *request)
 /* What a node says of itself; of one that does not answer, what the map says, and why in "error". */
 static json_t *member(struct request *request, const struct cluster_peer *peer, const char *role)
 {
-    struct call_answer answer;
     json_t *json = NULL;
-
     if (strcmp(peer->id, request->node->self.id) == 0)
         return daemon_describe(request->node);
+    struct call_answer answer;
     call_peer(request, peer, "GET", "/v1/daemon", "/v1/daemon", NULL, CALL_PROBE_DEADLINE_MS, &answer);
     if (answer.status == MHD_HTTP_OK)
         json = json_loadb(answer.body ? answer.body : "", answer.bytes, 0, NULL);
@@ -198,13 +187,10 @@ static enum MHD_Result cluster_show(struct request *request)
 {
     const struct cluster *cluster = &request->node->cluster;
     json_t *list = json_array();
-    json_t *json;
-    char *text;
-
     members(request, cluster->proxies, cluster->proxy_count, "proxy", list);
     members(request, cluster->targets, cluster->target_count, "target", list);
-    json = json_pack("{s:o*}", "nodes", list);
-    text = json_dumps(json, JSON_COMPACT);
+    json_t *json = json_pack("{s:o*}", "nodes", list);
+    char *text = json_dumps(json, JSON_COMPACT);
     json_decref(json);
     return http_reply_json(request, text);
 }
@@ -214,9 +200,8 @@ static enum MHD_Result cluster_show(struct request *request)
 /* The time a redirect was made, as AIStore writes it: nanoseconds in base 36. */
 static void base36(uint64_t value, char out[16])
 {
-    char digits[16];
     size_t count = 0;
-
+    char digits[16];
     do {
         digits[count++] = "0123456789abcdefghijklmnopqrstuvwxyz"[value % 36];
         value /= 36;
@@ -231,14 +216,13 @@ static enum MHD_Result redirect(struct request *request)
     const struct cluster_peer *target = cluster_target(&request->node->cluster, request->bucket, request->object);
     unsigned status = strcmp(request->method, "GET") == 0 ? MHD_HTTP_MOVED_PERMANENTLY : MHD_HTTP_TEMPORARY_REDIRECT;
     struct MHD_Response *response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
-    char location[URL_BYTES];
-    char context[TRACE_QUERY_BYTES];
     char object[NAMES_OBJECT_ENCODED_BYTES];
-    char utm[16];
-
     names_encode(request->object, true, object, sizeof(object));
+    char utm[16];
     base36((uint64_t)request->received.tv_sec * 1000000000u + (uint64_t)request->received.tv_nsec, utm);
+    char context[TRACE_QUERY_BYTES];
     trace_redirect(request, target, context);
+    char location[URL_BYTES];
     snprintf(location, sizeof(location), "http://%s:%u/v1/objects/%s/%s?provider=ais&pid=%s&utm=%s%s", target->host,
              target->port, request->bucket, object, request->node->self.id, utm, context);
     if (response)

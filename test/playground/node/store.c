@@ -49,7 +49,6 @@ static int object_path(const char *object, char path[PATH_BYTES])
     char encoded[NAMES_OBJECT_ENCODED_BYTES];
     int bytes = names_encode(object, false, encoded, sizeof(encoded));
     size_t length = 0;
-
     if (bytes <= 0)
         return bytes < 0 ? bytes : -EINVAL;
     for (int i = 0, in_component = 0; i < bytes; i++) {
@@ -74,14 +73,12 @@ static int object_path(const char *object, char path[PATH_BYTES])
 static int open_bucket(struct store *store, const char *bucket)
 {
     int fd = openat(store->dir, bucket, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
     return fd < 0 ? -errno : fd;
 }
 
 static void remove_temporaries(DIR *bucket)
 {
     struct dirent *entry;
-
     while ((entry = readdir(bucket)))
         if (strncmp(entry->d_name, ".put-", 5) == 0)
             unlinkat(dirfd(bucket), entry->d_name, 0);
@@ -91,7 +88,6 @@ static int sweep_bucket(void *arg, const char *bucket)
 {
     int fd = open_bucket(arg, bucket);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
     if (dir) {
         remove_temporaries(dir);
         closedir(dir);
@@ -104,7 +100,6 @@ static int sweep_bucket(void *arg, const char *bucket)
 int store_open(const char *dir, struct store **out)
 {
     struct store *store = malloc(sizeof(*store));
-
     if (!store)
         return -ENOMEM;
     if (mkdir(dir, 0755) < 0 && errno != EEXIST)
@@ -136,7 +131,6 @@ int store_bucket_create(struct store *store, const char *bucket)
 int store_bucket_check(struct store *store, const char *bucket)
 {
     struct stat st;
-
     if (fstatat(store->dir, bucket, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     return S_ISDIR(st.st_mode) ? 0 : -ENOENT;
@@ -146,7 +140,6 @@ static DIR *open_dir(int at, const char *name)
 {
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
     if (!dir && fd >= 0)
         close(fd);
     return dir;
@@ -155,11 +148,10 @@ static DIR *open_dir(int at, const char *name)
 int store_buckets(struct store *store, store_bucket_cb *cb, void *arg)
 {
     DIR *dir = open_dir(store->dir, ".");
-    struct dirent *entry;
     int err = 0;
-
     if (!dir)
         return -errno;
+    struct dirent *entry;
     while (!err && (entry = readdir(dir)))
         if (names_bucket_valid(entry->d_name))
             err = cb(arg, entry->d_name);
@@ -169,11 +161,10 @@ int store_buckets(struct store *store, store_bucket_cb *cb, void *arg)
 
 static int read_footer(int fd, struct store_object *info)
 {
-    struct footer footer;
     struct stat st;
-
     if (fstat(fd, &st) < 0)
         return -errno;
+    struct footer footer;
     if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(footer) ||
         pread(fd, &footer, sizeof(footer), st.st_size - (off_t)sizeof(footer)) != sizeof(footer) ||
         footer.magic != footer_magic || footer.bytes != (uint64_t)st.st_size - sizeof(footer) ||
@@ -196,15 +187,13 @@ struct walk {
 
 static int walk_file(struct walk *walk, int dir, const char *file, size_t length)
 {
-    char object[NAMES_OBJECT_BYTES];
-    struct store_object info;
     int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    int err;
-
     if (fd < 0)
         return 0; /* deleted meanwhile */
-    err = read_footer(fd, &info);
+    struct store_object info;
+    int err = read_footer(fd, &info);
     close(fd);
+    char object[NAMES_OBJECT_BYTES];
     if (err || names_decode(walk->encoded, length, object, sizeof(object)) <= 0)
         return 0;
     return walk->cb(walk->arg, object, &info);
@@ -213,11 +202,10 @@ static int walk_file(struct walk *walk, int dir, const char *file, size_t length
 static int walk_dir(struct walk *walk, int at, const char *name, size_t length)
 {
     DIR *dir = open_dir(at, name);
-    struct dirent *entry;
     int err = 0;
-
     if (!dir)
         return errno == ENOENT ? 0 : -errno;
+    struct dirent *entry;
     while (!err && (entry = readdir(dir))) {
         size_t bytes = strlen(entry->d_name);
         if (entry->d_name[0] == '.' || length + bytes >= sizeof(walk->encoded))
@@ -239,7 +227,6 @@ int store_objects(struct store *store, const char *bucket, store_object_cb *cb, 
 {
     struct walk walk = {.cb = cb, .arg = arg};
     int err = store_bucket_check(store, bucket);
-
     return err ? err : walk_dir(&walk, store->dir, bucket, 0);
 }
 
@@ -254,7 +241,6 @@ static int count_bucket(void *arg, const char *bucket)
     struct counting *counting = arg;
     struct walk walk = {0};
     int err = walk_dir(&walk, counting->store->dir, bucket, 0);
-
     counting->objects += walk.files;
     return err;
 }
@@ -263,7 +249,6 @@ int store_count(struct store *store, uint64_t *objects)
 {
     struct counting counting = {.store = store};
     int err = store_buckets(store, count_bucket, &counting);
-
     if (!err)
         *objects = counting.objects;
     return err;
@@ -277,7 +262,6 @@ static int sum_file(int fd, uint64_t bytes, uint32_t *sum)
     unsigned char *data = malloc(READ_BYTES);
     uint64_t at = 0;
     uint32_t found = 0;
-
     if (!data)
         return -ENOMEM;
     while (at < bytes) {
@@ -302,7 +286,6 @@ static int verify(int fd, uint64_t bytes, uint32_t expected, uint32_t *found)
 {
     uint32_t sum = 0;
     int err = sum_file(fd, bytes, &sum);
-
     if (err || sum == expected)
         return err;
     *found = sum;
@@ -341,11 +324,9 @@ static int make_parents(int bucket, char *path)
 int store_put_begin(struct store *store, const char *bucket, const char *object, struct store_put **out)
 {
     struct store_put *put = calloc(1, sizeof(*put));
-    int err;
-
     if (!put)
         return -ENOMEM;
-    err = object_path(object, put->path);
+    int err = object_path(object, put->path);
     put->bucket = err ? err : open_bucket(store, bucket);
     if (put->bucket < 0) {
         err = put->bucket;
@@ -368,7 +349,6 @@ int store_put_begin(struct store *store, const char *bucket, const char *object,
 static int write_all(int fd, const void *data, size_t bytes)
 {
     const char *at = data;
-
     while (bytes > 0) {
         ssize_t n = write(fd, at, bytes);
         if (n < 0 && errno == EINTR)
@@ -384,7 +364,6 @@ static int write_all(int fd, const void *data, size_t bytes)
 int store_put_write(struct store_put *put, const void *data, size_t bytes)
 {
     int err = write_all(put->file, data, bytes);
-
     if (err)
         return err;
     put->checksum = checksum_update(put->checksum, data, bytes);
@@ -402,13 +381,11 @@ static void put_free(struct store_put *put)
 int store_put_commit(struct store_put *put, struct store_object *info)
 {
     struct footer footer = {.magic = footer_magic, .bytes = put->bytes, .checksum = put->checksum};
-    struct store_object committed;
-    int err;
-
     footer.check = checksum_update(0, &footer, offsetof(struct footer, check));
-    err = write_all(put->file, &footer, sizeof(footer));
+    int err = write_all(put->file, &footer, sizeof(footer));
     if (!err)
         err = make_parents(put->bucket, put->path);
+    struct store_object committed;
     if (!err)
         err = read_footer(put->file, &committed);
     if (!err && renameat(put->bucket, put->temporary, put->bucket, put->path) < 0)
@@ -433,16 +410,14 @@ void store_put_abort(struct store_put *put)
 int store_get(struct store *store, const char *bucket, const char *object, struct store_object *info)
 {
     char path[PATH_BYTES];
-    struct store_object found;
-    int dir, fd;
     int err = object_path(object, path);
-
     if (err)
         return err;
-    dir = open_bucket(store, bucket);
+    int dir = open_bucket(store, bucket);
     if (dir < 0)
         return dir;
-    fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct store_object found;
     err = fd < 0 ? -errno : read_footer(fd, &found);
     close(dir);
     if (err) {
@@ -458,11 +433,9 @@ int store_delete(struct store *store, const char *bucket, const char *object)
 {
     char path[PATH_BYTES];
     int err = object_path(object, path);
-    int dir;
-
     if (err)
         return err;
-    dir = open_bucket(store, bucket);
+    int dir = open_bucket(store, bucket);
     if (dir < 0)
         return dir;
     err = unlinkat(dir, path, 0) < 0 ? -errno : 0;
@@ -473,15 +446,13 @@ int store_delete(struct store *store, const char *bucket, const char *object)
 int store_evict(struct store *store, const char *bucket, const char *object, int fd)
 {
     char path[PATH_BYTES];
-    struct stat damaged, named;
     int err = object_path(object, path);
-    int dir;
-
     if (err)
         return err;
-    dir = open_bucket(store, bucket);
+    int dir = open_bucket(store, bucket);
     if (dir < 0)
         return dir;
+    struct stat damaged, named;
     if (fstat(fd, &damaged) < 0 || fstatat(dir, path, &named, AT_SYMLINK_NOFOLLOW) < 0)
         err = -errno;
     else if (damaged.st_dev != named.st_dev || damaged.st_ino != named.st_ino)

@@ -25,14 +25,12 @@ static enum MHD_Result bucket_create(struct request *request)
     json_t *json = request->text ? json_loadb(request->text, request->text_bytes, 0, NULL) : NULL;
     const char *action = json_string_value(json_object_get(json, "action"));
     bool create = action && strcmp(action, "create-bck") == 0;
-    int err;
-
     json_decref(json);
     if (!create) {
         http_fail(request, MHD_HTTP_BAD_REQUEST, "the body must be {\"action\":\"create-bck\"}");
         return MHD_NO;
     }
-    err = store_bucket_create(request->node->store, request->bucket);
+    int err = store_bucket_create(request->node->store, request->bucket);
     if (err) {
         http_fail_errno(request, err, true);
         return MHD_NO;
@@ -43,14 +41,12 @@ static enum MHD_Result bucket_create(struct request *request)
 static enum MHD_Result bucket_head(struct request *request)
 {
     static const char props[] = "{\"provider\":\"ais\",\"checksum\":{\"type\":\"" CHECKSUM_TYPE "\"}}";
-    struct MHD_Response *response;
     int err = store_bucket_check(request->node->store, request->bucket);
-
     if (err) {
         http_fail_errno(request, err, true);
         return MHD_NO;
     }
-    response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
     if (response)
         MHD_add_response_header(response, "Ais-Bucket-Props", props);
     return http_reply(request, MHD_HTTP_OK, response, 0);
@@ -64,7 +60,6 @@ static int list_bucket(void *arg, const char *bucket)
 static int list_object(void *arg, const char *object, const struct store_object *info)
 {
     char checksum[CHECKSUM_TEXT_BYTES];
-
     checksum_text(info->checksum, checksum);
     return json_array_append_new(
         arg, json_pack("{s:s, s:I, s:s}", "name", object, "size", (json_int_t)info->bytes, "checksum", checksum));
@@ -73,15 +68,13 @@ static int list_object(void *arg, const char *object, const struct store_object 
 static enum MHD_Result buckets_list(struct request *request)
 {
     json_t *list = json_array();
-    char *text;
     int err = store_buckets(request->node->store, list_bucket, list);
-
     if (err) {
         json_decref(list);
         http_fail_errno(request, err, true);
         return MHD_NO;
     }
-    text = json_dumps(list, JSON_COMPACT);
+    char *text = json_dumps(list, JSON_COMPACT);
     json_decref(list);
     return http_reply_json(request, text);
 }
@@ -89,16 +82,14 @@ static enum MHD_Result buckets_list(struct request *request)
 static enum MHD_Result objects_list(struct request *request)
 {
     json_t *list = json_array();
-    char *text;
     int err = store_objects(request->node->store, request->bucket, list_object, list);
-
     if (err) {
         json_decref(list);
         http_fail_errno(request, err, true);
         return MHD_NO;
     }
     list = json_pack("{s:o}", "entries", list);
-    text = json_dumps(list, JSON_COMPACT);
+    char *text = json_dumps(list, JSON_COMPACT);
     json_decref(list);
     return http_reply_json(request, text);
 }
@@ -108,7 +99,6 @@ static enum MHD_Result objects_list(struct request *request)
 static void add_checksum(struct MHD_Response *response, const struct store_object *info)
 {
     char checksum[CHECKSUM_TEXT_BYTES];
-
     checksum_text(info->checksum, checksum);
     MHD_add_response_header(response, "Ais-Checksum-Type", CHECKSUM_TYPE);
     MHD_add_response_header(response, "Ais-Checksum-Value", checksum);
@@ -117,10 +107,8 @@ static void add_checksum(struct MHD_Response *response, const struct store_objec
 static void put_begin(struct request *request)
 {
     struct trace_step open;
-    int err;
-
     trace_step_start(&open, request, "object.open");
-    err = store_put_begin(request->node->store, request->bucket, request->object, &request->put);
+    int err = store_put_begin(request->node->store, request->bucket, request->object, &request->put);
     if (err)
         http_fail_errno(request, err, err == -ENOENT);
     trace_step_end(&open, request);
@@ -131,7 +119,6 @@ static void put_begin(struct request *request)
 static void put_body(struct request *request, const char *data, size_t bytes)
 {
     int err = store_put_write(request->put, data, bytes);
-
     if (err)
         http_fail_errno(request, err, false);
 }
@@ -139,7 +126,6 @@ static void put_body(struct request *request, const char *data, size_t bytes)
 static void note_mismatch(struct request *request, unsigned status, const char *expected, uint32_t found)
 {
     char text[CHECKSUM_TEXT_BYTES];
-
     checksum_text(found, text);
     trace_checksum_mismatch(request, expected, text);
     http_fail(request, status, "ais://%s/%s: checksum mismatch: %s %s is expected, the bytes have %s", request->bucket,
@@ -151,14 +137,12 @@ static void put_verify(struct request *request)
 {
     const char *type = http_header(request, "Ais-Checksum-Type");
     const char *value = http_header(request, "Ais-Checksum-Value");
-    char received[CHECKSUM_TEXT_BYTES];
-    struct trace_step step;
     uint32_t found = 0;
-    int err;
-
+    struct trace_step step;
     trace_step_start(&step, request, "object.checksum");
+    char received[CHECKSUM_TEXT_BYTES];
     checksum_text(store_put_checksum(request->put), received);
-    err = store_put_verify(request->put, &found);
+    int err = store_put_verify(request->put, &found);
     if (err == -EBADMSG)
         note_mismatch(request, MHD_HTTP_INTERNAL_SERVER_ERROR, received, found);
     else if (err)
@@ -171,10 +155,8 @@ static void put_verify(struct request *request)
 static void put_commit(struct request *request, struct store_object *info)
 {
     struct trace_step step;
-    int err;
-
     trace_step_start(&step, request, "object.commit");
-    err = store_put_commit(request->put, info);
+    int err = store_put_commit(request->put, info);
     request->put = NULL;
     if (err)
         http_fail_errno(request, err, err == -ENOENT);
@@ -184,8 +166,6 @@ static void put_commit(struct request *request, struct store_object *info)
 static enum MHD_Result put_finish(struct request *request)
 {
     struct store_object info = {0};
-    struct MHD_Response *response;
-
     trace_transfer_end(request);
     put_verify(request);
     if (!request->failure)
@@ -195,7 +175,7 @@ static enum MHD_Result put_finish(struct request *request)
         request->put = NULL;
         return MHD_NO;
     }
-    response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
     if (response)
         add_checksum(response, &info);
     return http_reply(request, MHD_HTTP_OK, response, 0);
@@ -204,10 +184,8 @@ static enum MHD_Result put_finish(struct request *request)
 static int get_open(struct request *request, struct store_object *info)
 {
     struct trace_step step;
-    int fd;
-
     trace_step_start(&step, request, "object.open");
-    fd = store_get(request->node->store, request->bucket, request->object, info);
+    int fd = store_get(request->node->store, request->bucket, request->object, info);
     if (fd < 0)
         http_fail_errno(request, fd, store_bucket_check(request->node->store, request->bucket) < 0);
     trace_step_end(&step, request);
@@ -217,13 +195,11 @@ static int get_open(struct request *request, struct store_object *info)
 /* A damaged object is not served, and goes: the next read finds none rather than a wrong one. */
 static void get_verify(struct request *request, int fd, const struct store_object *info)
 {
-    char expected[CHECKSUM_TEXT_BYTES];
-    struct trace_step step;
     uint32_t found = 0;
-    int err;
-
+    struct trace_step step;
     trace_step_start(&step, request, "object.checksum");
-    err = store_verify(fd, info, &found);
+    int err = store_verify(fd, info, &found);
+    char expected[CHECKSUM_TEXT_BYTES];
     if (err == -EBADMSG) {
         checksum_text(info->checksum, expected);
         note_mismatch(request, MHD_HTTP_INTERNAL_SERVER_ERROR, expected, found);
@@ -240,10 +216,7 @@ static enum MHD_Result object_get(struct request *request)
 {
     bool head = strcmp(request->method, "HEAD") == 0;
     struct store_object info;
-    struct MHD_Response *response;
-    char atime[24];
     int fd = get_open(request, &info);
-
     if (fd >= 0 && !head)
         get_verify(request, fd, &info);
     if (request->failure) {
@@ -251,11 +224,12 @@ static enum MHD_Result object_get(struct request *request)
             close(fd);
         return MHD_NO;
     }
-    response = MHD_create_response_from_fd64(info.bytes, fd);
+    struct MHD_Response *response = MHD_create_response_from_fd64(info.bytes, fd);
     if (!response) {
         close(fd);
         return MHD_NO;
     }
+    char atime[24];
     snprintf(atime, sizeof(atime), "%" PRId64, info.atime_ns);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/octet-stream");
     MHD_add_response_header(response, "Ais-Atime", atime);
@@ -268,7 +242,6 @@ static enum MHD_Result object_get(struct request *request)
 static enum MHD_Result object_delete(struct request *request)
 {
     int err = store_delete(request->node->store, request->bucket, request->object);
-
     if (err) {
         http_fail_errno(request, err, false);
         return MHD_NO;

@@ -42,7 +42,6 @@ static enum MHD_Result join_trace_state(void *arg, enum MHD_ValueKind kind, cons
 {
     struct joined *joined = arg;
     size_t bytes = value ? strlen(value) : 0;
-
     (void)kind;
     if (strcasecmp(key, "tracestate") == 0 && bytes + 1 < sizeof(joined->text) - joined->bytes) {
         if (joined->bytes > 0)
@@ -61,10 +60,7 @@ static const char *query_value(const struct request *request, const char *key)
 static bool parse_parent(struct request *request, struct aistrace_context *parent)
 {
     const char *traceparent = http_header(request, "traceparent");
-    const char *encoded;
     struct joined state = {0};
-    int bytes;
-
     if (traceparent) {
         MHD_get_connection_values(request->connection, MHD_HEADER_KIND, join_trace_state, &state);
         if (aistrace_context_parse(parent, traceparent, strlen(traceparent), state.text, state.bytes,
@@ -74,10 +70,10 @@ static bool parse_parent(struct request *request, struct aistrace_context *paren
     if (!request->node->is_target)
         return false;
     traceparent = query_value(request, "traceparent");
-    encoded = query_value(request, "tracestate");
+    const char *encoded = query_value(request, "tracestate");
     if (!traceparent)
         return false;
-    bytes = encoded ? names_decode(encoded, strlen(encoded), state.text, sizeof(state.text)) : 0;
+    int bytes = encoded ? names_decode(encoded, strlen(encoded), state.text, sizeof(state.text)) : 0;
     return aistrace_context_parse(parent, traceparent, strlen(traceparent), state.text, bytes > 0 ? (size_t)bytes : 0,
                                   request->trace.trace_state) == 0;
 }
@@ -101,7 +97,6 @@ static const char *known_method(const char *method)
 static void set_method(struct aistrace_span *span, const char *method)
 {
     const char *known = known_method(method);
-
     aistrace_span_set_string(span, "http.request.method", known ? known : "_OTHER");
     if (!known)
         aistrace_span_set_string(span, "http.request.method_original", method);
@@ -161,7 +156,6 @@ static const char cut_short[] = "the connection ended before the reply was out";
 void trace_request_end(struct request *request, bool completed)
 {
     struct aistrace_span *span = &request->trace.span;
-
     if (!completed)
         aistrace_span_set_status(&request->trace.transfer.span, AISTRACE_STATUS_ERROR, cut_short);
     trace_transfer_end(request);
@@ -184,14 +178,12 @@ void trace_redirect(struct request *request, const struct cluster_peer *target, 
     struct aistrace_span *span = &request->trace.span;
     const struct aistrace_context *context = aistrace_span_context(span);
     struct aistrace_attribute to = aistrace_attr_string("ais.target.id", target->id);
-    char traceparent[AISTRACE_TRACEPARENT_BYTES];
-    char state[AISTRACE_TRACE_STATE_BYTES + 1];
-    char encoded[3 * AISTRACE_TRACE_STATE_BYTES + 1];
-
     out[0] = '\0';
     aistrace_span_add_event(span, "redirected", &to, 1);
+    char traceparent[AISTRACE_TRACEPARENT_BYTES];
     if (aistrace_traceparent_write(context, traceparent) == 0)
         return;
+    char state[AISTRACE_TRACE_STATE_BYTES + 1], encoded[3 * AISTRACE_TRACE_STATE_BYTES + 1];
     if (aistrace_tracestate_write(context, state) > 0 && names_encode(state, false, encoded, sizeof(encoded)) > 0)
         snprintf(out, TRACE_QUERY_BYTES, "&traceparent=%s&tracestate=%s", traceparent, encoded);
     else
@@ -203,7 +195,6 @@ void trace_redirect(struct request *request, const struct cluster_peer *target, 
 void trace_step_start(struct trace_step *step, const struct request *request, const char *name)
 {
     struct aistrace_span_options options = {.parent = aistrace_span_context(&request->trace.span)};
-
     aistrace_span_start(&step->span, name, &options);
 }
 
@@ -222,7 +213,6 @@ void trace_transfer_start(struct request *request)
 void trace_transfer_end(struct request *request)
 {
     struct aistrace_span *span = &request->trace.transfer.span;
-
     if (aistrace_span_recording(span))
         aistrace_span_set_int(span, "ais.transfer.bytes", (int64_t)(request->body_bytes + request->reply_bytes));
     trace_step_end(&request->trace.transfer, request);
@@ -250,7 +240,6 @@ void trace_evicted(struct request *request)
 static void append_header(struct curl_slist **headers, const char *line)
 {
     struct curl_slist *grown = curl_slist_append(*headers, line);
-
     if (grown)
         *headers = grown;
 }
@@ -296,7 +285,6 @@ void trace_call_start(struct trace_call *call, const struct request *request, co
 void trace_call_end(struct trace_call *call, long status, const char *error)
 {
     struct aistrace_span *span = &call->span;
-
     if (status > 0)
         aistrace_span_set_int(span, "http.response.status_code", status);
     if (status <= 0 || status >= 400)
