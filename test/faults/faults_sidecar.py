@@ -116,10 +116,10 @@ def test_the_daemon_killed_at_every_system_call_of_a_farewell_counts_once(scene,
         sidecar.signal(signal.SIGTERM)  # so that it takes leave of the dead at once
         if sidecar.wait(20) == 0:
             break
-        check_equal(sidecar.popen.returncode, -signal.SIGKILL, f"end at system call {number} of a farewell")
+        check_equal(sidecar.popen.returncode, -signal.SIGKILL, f"end at system call {number} of removing a segment")
         may_repeat |= RingState(scene).unreleased
         row.attempts += 1
-    check(row.attempts > 12, f"a farewell takes more than {row.attempts} system calls")
+    check(row.attempts > 12, f"removing a segment takes more than {row.attempts} system calls")
     sidecar = scene.sidecar(server.port, config=config)
     wait_for(lambda: not scene.segments(), 20, "no segment is left")
     committed = 50 * len(generators)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Fills a ring that nobody drains, through every call of the hot path, between two marker system calls:
- * test/check_client_quiet.sh traces it and wants to see nothing between them. Counts allocations itself.
+ * unit/client/check_client_quiet.sh traces the program, and fails when there is a system call between them. Counts allocations itself.
  *
  *     client_quiet RING_DIR
  */

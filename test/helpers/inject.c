@@ -8,14 +8,14 @@
  *   kill N                    SIGKILL at the entry of the Nth system call
  *   after OFFSET N            SIGKILL at the entry of the Nth system call after OFFSET has been reached
  *   at OFFSET HIT STEPS       SIGKILL at OFFSET of the program's file, the HITth time, STEPS instructions later
- *   error CALL ERRNO N MS     the Nth call of that name from anywhere, and all others for so long, fail with that
- * number fail N MS                 the Nth system call of the program's own code fails; MS 0: that one; else each one
- * from then on, for so long
+ *   error CALL ERRNO N MS     the Nth call of that name from anywhere fails with that number, and all others for so long
+ *   fail N MS                 the Nth system call of the program's own code fails; MS 0: only this call; otherwise each
+ *                             call from then on, for so long
  *
  * The process that is started becomes PROGRAM; the tracer is a process beside it. Calls are counted from MAIN on, the
- * offset of main() in the file, in all threads. `fail` counts those that have a plausible error (table)
- * and come from the program's own code, told by the innermost return address outside libc on the stack; and
- * those on sockets, which libuv makes in its name. Written to OUT at the end:
+ * offset of main() in the file, in all threads. `fail` counts calls that have a plausible error (table) and come
+ * from the program's own code, which the innermost return address outside libc on the stack tells; and calls on sockets,
+ * which libuv makes in its name. Written to OUT at the end:
  *
  *   calls N eligible N failed N [last NAME]
  */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* None begins with a continuation byte, so that no piece mends its neighbour. */
+/* None begins with a continuation byte, which could make the piece before it valid. */
 static const struct {
     const char *raw;
     const char *want;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Spans as a test thinks of them, and their records, written item by item without the client library. Random ones come
- * from a seed. Texts know how they look once mended, because they are put together from pieces whose mending is known.
+ * from a seed. Each text knows how it has to arrive: it is put together from pieces, each with its replacement.
  */
 #ifndef SPAN_MODEL_H
 #define SPAN_MODEL_H

@@ -47,7 +47,7 @@ struct told_span {
     bool remote_parent;
     bool sampled;
     bool lossy;    /* the buffer is too small on purpose: what arrives is a part, the rest is counted */
-    bool bad_text; /* text that is not UTF-8 on purpose: it arrives mended */
+    bool bad_text; /* text that is not UTF-8 on purpose: its bad bytes arrive replaced */
     int kind;
     int status;
     char *message;

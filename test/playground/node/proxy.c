@@ -26,7 +26,7 @@ static void fail_from(struct request *request, const struct call_answer *answer)
 /* ---- buckets ---- */
 
 /* All targets are told, in the map's order, also when the first one has the bucket already: so a creation that failed
- * half-way is mended by the next. The first target's answer decides, so that of two who race one creates it. */
+ * half-way is completed by the next. The first target's answer decides, so that of two who race one creates it. */
 static enum MHD_Result bucket_create(struct request *request)
 {
     const struct cluster *cluster = &request->node->cluster;

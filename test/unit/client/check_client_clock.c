@@ -264,7 +264,7 @@ TEST(a_child_in_another_time_namespace_has_the_time_of_that)
     start_tracing();
     counter_hold();
     if (unshare(CLONE_NEWTIME) != 0) {
-        printf("skipped, no time namespace is to be had: %s\n", strerror(errno));
+        printf("skipped, no time namespace can be made: %s\n", strerror(errno));
         aistrace_stop();
         return;
     }

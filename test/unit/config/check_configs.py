@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Whole configuration files through aistraced: each broken one is one error that names place, key and mend, each sound
+"""Whole configuration files through aistraced: each broken one is one error that names place, key and remedy, each sound
 one passes and prints. The files and what is expected of them: test/configs."""
 
 import concurrent.futures

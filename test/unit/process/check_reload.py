@@ -204,7 +204,7 @@ def test_an_invalid_file_changes_nothing_and_is_told(scene):
     check("cannot be read" in readyz(sidecar)[1], readyz(sidecar)[1])
     rewrite(sidecar)
     reloaded(sidecar, "ok", 1)
-    check_equal(readyz(sidecar), (200, "ok\n"), "/readyz after the mend")
+    check_equal(readyz(sidecar), (200, "ok\n"), "/readyz after the correction")
     check_equal(sidecar.terminate(5), 0, "exit")
 
 

@@ -422,7 +422,7 @@ LOOP_TEST(figures_that_cannot_be_true_are_kept_out_of_the_totals, 2)
     source_fixture_run_until(exported(5));
     atomic_store(&producer->dropped[SHMRING_DROP_RING_FULL], 1ull << 40);
     if (_i == 1)
-        shmring_close(forger); /* at its farewell at the latest */
+        shmring_close(forger); /* when the segment is removed at the latest */
     source_fixture_run_until(f->stats.segments_quarantined == 1);
     if (_i == 0)
         shmring_close(forger);

@@ -142,7 +142,7 @@ static uint64_t bad_texts(const struct model_attribute *attribute)
     return bad;
 }
 
-/* Each key once, where it first stood, with its last value. -> how many texts had to be mended */
+/* Each key once, where it first stood, with its last value. -> how many texts had bytes replaced */
 static uint64_t same_attributes(KEY_VALUE *const *got, size_t got_count, const struct model_attributes *want)
 {
     size_t position = 0;
@@ -362,7 +362,7 @@ TEST(the_last_of_repeated_texts_wins)
     buf_done(&record);
 }
 
-/* The encoder's slow path counts a mended text once, not once per attempt. */
+/* The encoder's slow path counts a text with replaced bytes once, not once per attempt. */
 TEST(mended_texts_are_counted_once_beside_repeated_keys)
 {
     struct buf record = {0};
