@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/otlp.h"
 #include "line.h"
 #include "value.h"
 
@@ -122,7 +123,7 @@ static void put_bar(struct render *render, const struct tree_span *span)
     line_puts(&render->line, LINE_DIM, "▕");
     line_pad(&render->line, start_column + 1 + first);
     for (size_t i = first; i < end; i++)
-        line_puts(&render->line, span->status == 2 ? LINE_ERROR : LINE_BAR, "█");
+        line_puts(&render->line, span->status == OTLP_STATUS_ERROR ? LINE_ERROR : LINE_BAR, "█");
     line_pad(&render->line, start_column + 1 + render->bar_columns);
     line_puts(&render->line, LINE_DIM, "▏");
 }
@@ -145,9 +146,9 @@ static void put_span(struct render *render, const struct tree_span *span)
     format_duration(duration, sizeof(duration), span->end_ns - span->start_ns);
     line_pad(line, line->column + 1 + DURATION_COLUMNS - line_columns(duration, strlen(duration)));
     line_puts(line, LINE_PLAIN, duration);
-    if (span->status == 2)
+    if (span->status == OTLP_STATUS_ERROR)
         line_puts(line, LINE_ERROR, " ✗");
-    else if (span->status == 1)
+    else if (span->status == OTLP_STATUS_OK)
         line_puts(line, LINE_PLAIN, " ✓");
     line_end(line);
 }
@@ -265,7 +266,7 @@ static void put_beneath(struct render *render, const struct tree_span *span)
         put_pair(&beneath, LINE_WARNING, "its parent is not here: ", span->parent_id);
         end_pieces(&beneath);
     }
-    if (span->status == 2) {
+    if (span->status == OTLP_STATUS_ERROR) {
         put_pair(&beneath, LINE_ERROR, "error: ", tree_get_text(status, "message"));
         end_pieces(&beneath);
     }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/otlp.h"
+
 struct tree_text tree_get_text(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
@@ -227,7 +229,7 @@ static void summarise(struct tree *tree)
     for (size_t i = 0; i < tree->count; i++) {
         if (tree->spans[i].end_ns > tree->end_ns)
             tree->end_ns = tree->spans[i].end_ns;
-        tree->errors += tree->spans[i].status == 2;
+        tree->errors += tree->spans[i].status == OTLP_STATUS_ERROR;
     }
 }
 

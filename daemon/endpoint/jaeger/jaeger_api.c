@@ -132,13 +132,8 @@ static int get_trace(struct jaeger_answer *answer, struct wire_bytes argument)
     if (!store_find(answer->store, id))
         return answer_error(answer, 404, "trace not found");
     trace_query_free(answer->query);
-    answer->query = calloc(1, sizeof(*answer->query));
-    if (!answer->query)
-        return -ENOMEM;
-    answer->query->max_duration_ns = answer->query->end_ns = UINT64_MAX;
-    memcpy(answer->query->ids[0], id, sizeof(id));
-    answer->query->id_count = 1;
-    return get_traces(answer, argument);
+    answer->query = trace_query_of_trace(id);
+    return answer->query ? get_traces(answer, argument) : -ENOMEM;
 }
 
 /* ---- services and operations ---- */
@@ -209,16 +204,10 @@ static int next_operations(struct jaeger_answer *answer, struct buf *out, size_t
 
 static int begin_operations(struct jaeger_answer *answer, struct wire_bytes service, bool with_kinds)
 {
-    struct trace_query *query = answer->query;
-    uint8_t *copy = malloc(service.len + 1);
-    if (!copy)
-        return -ENOMEM;
-    if (service.len)
-        memcpy(copy, service.data, service.len);
-    free((void *)query->service.data);
-    query->service.data = copy;
-    query->service.len = service.len;
-    query->limit = 0;
+    int err = trace_query_set_service(answer->query, service);
+    if (err)
+        return err;
+    answer->query->limit = 0;
     answer->with_kinds = with_kinds;
     answer->next = next_operations;
     return begin_search(answer);

@@ -31,11 +31,16 @@ static int copy(struct wire_bytes from, struct wire_bytes *out)
     return 0;
 }
 
+int trace_query_set_service(struct trace_query *query, struct wire_bytes service)
+{
+    return copy(service, &query->service);
+}
+
 /* ---- parameters: 0, -ENOMEM, or -EINVAL ---- */
 
 static int parse_service(struct parsing *parsing, struct wire_bytes value)
 {
-    return copy(value, &parsing->query->service);
+    return trace_query_set_service(parsing->query, value);
 }
 
 static int parse_operation(struct parsing *parsing, struct wire_bytes value)
@@ -207,17 +212,35 @@ static int parse_parameter(struct parsing *parsing, const struct trace_query_par
     return 0;
 }
 
+/* ---- queries ---- */
+
+static struct trace_query *new_query(size_t limit)
+{
+    struct trace_query *query = calloc(1, sizeof(*query));
+    if (query) {
+        query->max_duration_ns = query->end_ns = UINT64_MAX;
+        query->limit = limit;
+    }
+    return query;
+}
+
+struct trace_query *trace_query_of_trace(const uint8_t id[16])
+{
+    struct trace_query *query = new_query(0);
+    if (query) {
+        memcpy(query->ids[0], id, sizeof(query->ids[0]));
+        query->id_count = 1;
+    }
+    return query;
+}
+
 int trace_query_parse(const struct trace_query_parameter *parameters, size_t count, uint64_t now_ns,
                       struct trace_query **out, char problem[TRACE_QUERY_PROBLEM_MAX])
 {
-    struct parsing parsing = {.query = calloc(1, sizeof(*parsing.query))};
-    struct trace_query *query = parsing.query;
+    struct trace_query *query = new_query(TRACE_QUERY_DEFAULT_LIMIT);
+    struct parsing parsing = {.query = query};
     const char *key = NULL;
     int err = query ? 0 : -ENOMEM;
-    if (query) {
-        query->max_duration_ns = query->end_ns = UINT64_MAX;
-        query->limit = TRACE_QUERY_DEFAULT_LIMIT;
-    }
     for (size_t i = 0; i < count && !err; i++)
         err = parse_parameter(&parsing, &parameters[i], &key);
     if (!err && query->min_duration_ns > query->max_duration_ns) {

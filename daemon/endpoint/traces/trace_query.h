@@ -42,4 +42,10 @@ int trace_query_parse(const struct trace_query_parameter *parameters, size_t cou
                       struct trace_query **out, char problem[TRACE_QUERY_PROBLEM_MAX]);
 void trace_query_free(struct trace_query *query);
 
+/* A query for one trace. NULL: out of memory. */
+struct trace_query *trace_query_of_trace(const uint8_t id[16]);
+
+/* Copies the service, in place of the one before. -> 0 or -ENOMEM. */
+int trace_query_set_service(struct trace_query *query, struct wire_bytes service);
+
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/encoding.h"
-#include "endpoint/otlp/attribute.h"
+#include "base/otlp.h"
 #include "endpoint/otlp/text.h"
 
 struct service {
