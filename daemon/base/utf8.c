@@ -47,7 +47,7 @@ size_t utf8_next(const uint8_t *text, size_t bytes, uint32_t *character)
 static inline size_t good_sequence(const uint8_t *text)
 {
     uint32_t word; /* little-endian: the lead byte is the lowest */
-    memcpy(&word, text, sizeof word);
+    memcpy(&word, text, sizeof(word));
     if ((word & 0x0000c0e0) == 0x000080c0) /* not c0, c1: overlong */
         return word & 0x1e ? 2 : 0;
     if ((word & 0x00c0c0f0) == 0x008080e0) { /* not overlong, not a surrogate */
@@ -64,8 +64,8 @@ static inline size_t good_sequence(const uint8_t *text)
 static size_t ascii_run(const uint8_t *text, size_t bytes)
 {
     size_t i = 0;
-    for (uint64_t word; bytes - i >= sizeof word; i += sizeof word) {
-        memcpy(&word, text + i, sizeof word);
+    for (uint64_t word; bytes - i >= sizeof(word); i += sizeof(word)) {
+        memcpy(&word, text + i, sizeof(word));
         if (word & HIGH_BITS)
             break;
     }
