@@ -18,7 +18,7 @@ static uint64_t hash(const uint8_t *key, size_t bytes)
 void key_set_init(struct key_set *set)
 {
     set->count = 0;
-    memset(set->buckets, 0, sizeof set->buckets);
+    memset(set->buckets, 0, sizeof(set->buckets));
 }
 
 size_t key_set_add(struct key_set *set, const uint8_t *key, size_t bytes)

@@ -60,8 +60,8 @@ static inline const uint8_t *next_item(const uint8_t *at, struct item_at *item)
 {
     uint64_t head = otlp_load(at); /* in one go: where the next item begins is what the loop waits for */
     size_t key_bytes = (uint16_t)(head >> 16), value_bytes = head >> 32;
-    memcpy(&item->head, &head, sizeof item->head);
-    item->key = at + sizeof head;
+    memcpy(&item->head, &head, sizeof(item->head));
+    item->key = at + sizeof(head);
     item->value = item->key + key_bytes;
     return item->value + value_bytes;
 }
@@ -143,14 +143,14 @@ static uint8_t *put_event(uint8_t *out, const struct item_at *item, struct otlp_
 {
     struct aistrace_event_value event;
     size_t predicted = (size_t)item->head.key_bytes + item->head.value_bytes;
-    memcpy(&event, item->value, sizeof event);
+    memcpy(&event, item->value, sizeof(event));
     uint8_t *begin = out = otlp_open(out, SPAN_EVENTS, predicted);
     *out++ = EVENT_TIME;
     out = otlp_put_fixed64(out, event.time_unix_ns);
     if (item->head.key_bytes > 0)
         out = otlp_wire_text(out, EVENT_NAME, item->key, item->head.key_bytes, source);
-    out =
-        put_attributes(out, EVENT_ATTRIBUTES, item->value + sizeof event, item->value + item->head.value_bytes, source);
+    out = put_attributes(out, EVENT_ATTRIBUTES, item->value + sizeof(event), item->value + item->head.value_bytes,
+                         source);
     out = put_count(out, EVENT_DROPPED_ATTRIBUTES, event.dropped_attributes);
     return otlp_close(begin, predicted, out);
 }
@@ -159,17 +159,18 @@ static uint8_t *put_link(uint8_t *out, const struct item_at *item, struct otlp_s
 {
     struct aistrace_link_value link;
     size_t predicted = (size_t)item->head.key_bytes + item->head.value_bytes;
-    memcpy(&link, item->value, sizeof link);
+    memcpy(&link, item->value, sizeof(link));
     uint8_t *begin = out = otlp_open(out, SPAN_LINKS, predicted);
     *out++ = LINK_TRACE_ID;
-    *out++ = sizeof link.trace_id;
-    out = memcpy(out, link.trace_id, sizeof link.trace_id) + sizeof link.trace_id;
+    *out++ = sizeof(link.trace_id);
+    out = memcpy(out, link.trace_id, sizeof(link.trace_id)) + sizeof(link.trace_id);
     *out++ = LINK_SPAN_ID;
-    *out++ = sizeof link.span_id;
-    out = memcpy(out, link.span_id, sizeof link.span_id) + sizeof link.span_id;
+    *out++ = sizeof(link.span_id);
+    out = memcpy(out, link.span_id, sizeof(link.span_id)) + sizeof(link.span_id);
     if (item->head.key_bytes > 0)
         out = otlp_wire_text(out, LINK_TRACE_STATE, item->key, item->head.key_bytes, source);
-    out = put_attributes(out, LINK_ATTRIBUTES, item->value + sizeof link, item->value + item->head.value_bytes, source);
+    out =
+        put_attributes(out, LINK_ATTRIBUTES, item->value + sizeof(link), item->value + item->head.value_bytes, source);
     out = put_count(out, LINK_DROPPED_ATTRIBUTES, link.dropped_attributes);
     *out++ = LINK_FLAGS;
     out =
@@ -181,16 +182,16 @@ static inline uint8_t *put_fixed_part(uint8_t *out, const struct span_view *span
 {
     const struct aistrace_span_record *fixed = &span->fixed;
     *out++ = SPAN_TRACE_ID;
-    *out++ = sizeof fixed->trace_id;
-    out = memcpy(out, fixed->trace_id, sizeof fixed->trace_id) + sizeof fixed->trace_id;
+    *out++ = sizeof(fixed->trace_id);
+    out = memcpy(out, fixed->trace_id, sizeof(fixed->trace_id)) + sizeof(fixed->trace_id);
     *out++ = SPAN_SPAN_ID;
-    *out++ = sizeof fixed->span_id;
-    out = memcpy(out, fixed->span_id, sizeof fixed->span_id) + sizeof fixed->span_id;
+    *out++ = sizeof(fixed->span_id);
+    out = memcpy(out, fixed->span_id, sizeof(fixed->span_id)) + sizeof(fixed->span_id);
     uint64_t parent = otlp_load(fixed->parent_span_id);
     out[0] = SPAN_PARENT_SPAN_ID;
-    out[1] = sizeof parent;
+    out[1] = sizeof(parent);
     otlp_put_fixed64(out + 2, parent);
-    out += parent ? 2 + sizeof parent : 0;
+    out += parent ? 2 + sizeof(parent) : 0;
     *out++ = SPAN_KIND;
     *out++ = fixed->kind;
     *out++ = SPAN_START_TIME;
@@ -204,7 +205,7 @@ static inline uint8_t *put_fixed_part(uint8_t *out, const struct span_view *span
         out = put_count(out, SPAN_DROPPED_LINKS, fixed->dropped_links);
     }
     uint16_t tag = SPAN_FLAGS;
-    out = memcpy(out, &tag, sizeof tag) + sizeof tag;
+    out = memcpy(out, &tag, sizeof(tag)) + sizeof(tag);
     bool remote = span->flags & AISTRACE_REMOTE_PARENT;
     return otlp_put_fixed32(out, fixed->trace_flags | OTLP_FLAGS_HAS_IS_REMOTE | (remote ? OTLP_FLAGS_IS_REMOTE : 0u));
 }
@@ -274,7 +275,7 @@ int otlp_encode_span(struct buf *out, const struct span_view *span, uint64_t *in
         at = otlp_wire_text(at, SPAN_NAME, name->data, name->bytes, &source);
     } else {
         static const uint8_t unknown[] = {SPAN_NAME, 7, 'u', 'n', 'k', 'n', 'o', 'w', 'n'};
-        at = memcpy(at, unknown, sizeof unknown) + sizeof unknown;
+        at = memcpy(at, unknown, sizeof(unknown)) + sizeof(unknown);
     }
     if (trace_state->bytes > 0)
         at = otlp_wire_text(at, SPAN_TRACE_STATE, trace_state->data, trace_state->bytes, &source);

@@ -21,9 +21,9 @@ enum { ATTRIBUTE_MAX = 32, EXPANSION = 3 };
 
 static const struct {
     uint8_t name_tag, name_bytes;
-    char name[sizeof SCOPE_NAME - 1];
+    char name[sizeof(SCOPE_NAME) - 1];
     uint8_t version_tag, version_bytes;
-    char version[sizeof AISTRACE_BUILD_VERSION - 1];
+    char version[sizeof(AISTRACE_BUILD_VERSION) - 1];
 } scope = {
     .name_tag = OTLP_TAG(OTLP_SCOPE_NAME, OTLP_BYTES),
     .name_bytes = sizeof(SCOPE_NAME) - 1,
@@ -32,12 +32,12 @@ static const struct {
     .version_bytes = sizeof(AISTRACE_BUILD_VERSION) - 1,
     .version = AISTRACE_BUILD_VERSION,
 };
-static_assert(sizeof scope < 128, "its length is one byte");
+static_assert(sizeof(scope) < 128, "its length is one byte");
 
 static const uint8_t *next_item(const uint8_t *at, struct aistrace_item *item, const uint8_t **key)
 {
-    memcpy(item, at, sizeof *item);
-    *key = at + sizeof *item;
+    memcpy(item, at, sizeof(*item));
+    *key = at + sizeof(*item);
     return *key + item->key_bytes + item->value_bytes;
 }
 
@@ -78,7 +78,7 @@ static int put_string(struct buf *out, struct buf *scratch, const char *key, con
     struct aistrace_item item = {AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, (uint16_t)key_bytes,
                                  (uint32_t)(value_bytes + more_bytes)};
     scratch->len = 0;
-    int err = buf_append(scratch, &item, sizeof item);
+    int err = buf_append(scratch, &item, sizeof(item));
     err = err ? err : buf_append(scratch, key, key_bytes);
     err = err ? err : buf_append(scratch, value, value_bytes);
     err = err ? err : buf_append(scratch, more, more_bytes);
@@ -106,7 +106,7 @@ static int put_service_name(struct buf *out, struct buf *scratch, const uint8_t 
             return err;
         }
     }
-    return put_string(out, scratch, SERVICE_NAME, SERVICE_UNKNOWN, sizeof SERVICE_UNKNOWN - 1, NULL, 0, invalid_text);
+    return put_string(out, scratch, SERVICE_NAME, SERVICE_UNKNOWN, sizeof(SERVICE_UNKNOWN) - 1, NULL, 0, invalid_text);
 }
 
 static int put_resource(struct buf *out, struct buf *scratch, const uint8_t *items, const uint8_t *end,
@@ -119,7 +119,7 @@ static int put_resource(struct buf *out, struct buf *scratch, const uint8_t *ite
         const uint8_t *key, *begin = at;
         at = next_item(at, &item, &key);
         bool is_service_name =
-            item.key_bytes == sizeof SERVICE_NAME - 1 && memcmp(key, SERVICE_NAME, item.key_bytes) == 0;
+            item.key_bytes == sizeof(SERVICE_NAME) - 1 && memcmp(key, SERVICE_NAME, item.key_bytes) == 0;
         if (item.tag == AISTRACE_ITEM_ATTRIBUTE && !is_service_name && !has_key(at, end, key, item.key_bytes))
             err = put_attribute(out, begin, (size_t)(at - begin), invalid_text);
     }
@@ -154,7 +154,7 @@ int otlp_encode_resource(struct buf *out, const uint8_t *items, size_t bytes, co
 
 static size_t scope_spans_bytes(size_t spans_bytes)
 {
-    return 2 + sizeof scope + spans_bytes;
+    return 2 + sizeof(scope) + spans_bytes;
 }
 
 static size_t resource_spans_bytes(size_t resource_bytes, size_t spans_bytes)
@@ -171,7 +171,7 @@ size_t otlp_group_head_bytes(size_t resource_bytes, size_t spans_bytes)
 
 size_t otlp_group_head_max(const struct buf *resource)
 {
-    return 2 * (1 + OTLP_WIRE_VARINT_MAX) + resource->len + 2 + sizeof scope;
+    return 2 * (1 + OTLP_WIRE_VARINT_MAX) + resource->len + 2 + sizeof(scope);
 }
 
 int otlp_encode_group_head(struct buf *out, const struct buf *resource, size_t spans_bytes)
@@ -187,8 +187,8 @@ int otlp_encode_group_head(struct buf *out, const struct buf *resource, size_t s
     *at++ = RESOURCE_SPANS_SCOPE_SPANS;
     at = otlp_put_varint(at, scope_spans_bytes(spans_bytes));
     *at++ = SCOPE_SPANS_SCOPE;
-    *at++ = sizeof scope;
-    at = memcpy(at, &scope, sizeof scope) + sizeof scope;
+    *at++ = sizeof(scope);
+    at = memcpy(at, &scope, sizeof(scope)) + sizeof(scope);
     out->len = (size_t)(at - out->data);
     return 0;
 }

@@ -71,9 +71,9 @@ uint8_t *otlp_wire_text(uint8_t *out, uint8_t tag, const uint8_t *data, size_t b
 static inline const uint8_t *next_string(const uint8_t *at, struct text *text, const struct otlp_high *high)
 {
     uint32_t bytes;
-    memcpy(&bytes, at, sizeof bytes);
-    *text = measure(at + sizeof bytes, bytes, high);
-    return at + sizeof bytes + bytes;
+    memcpy(&bytes, at, sizeof(bytes));
+    *text = measure(at + sizeof(bytes), bytes, high);
+    return at + sizeof(bytes) + bytes;
 }
 
 static inline size_t array_bytes(const uint8_t *at, const uint8_t *end, const struct otlp_high *high)

@@ -71,20 +71,20 @@ uint64_t otlp_wire_copy_last(uint8_t *out, const uint8_t *text, size_t bytes);
 static inline uint64_t otlp_load(const uint8_t *from)
 {
     uint64_t word;
-    memcpy(&word, from, sizeof word);
+    memcpy(&word, from, sizeof(word));
     return word;
 }
 
 static inline uint8_t *otlp_put_fixed64(uint8_t *out, uint64_t value)
 {
-    memcpy(out, &value, sizeof value);
-    return out + sizeof value;
+    memcpy(out, &value, sizeof(value));
+    return out + sizeof(value);
 }
 
 static inline uint8_t *otlp_put_fixed32(uint8_t *out, uint32_t value)
 {
-    memcpy(out, &value, sizeof value);
-    return out + sizeof value;
+    memcpy(out, &value, sizeof(value));
+    return out + sizeof(value);
 }
 
 static inline size_t otlp_varint_bytes(uint64_t value)
@@ -142,7 +142,7 @@ static inline uint8_t *otlp_copy_text(uint8_t *out, const uint8_t *text, size_t 
                                       struct otlp_high *high)
 {
     static const uint8_t masks[32] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
-    enum { BLOCK = sizeof high->words };
+    enum { BLOCK = sizeof(high->words) };
     struct otlp_high block, mask;
     if (bytes > BLOCK) {
         for (size_t i = 0; i + BLOCK < bytes; i += BLOCK) {
@@ -177,7 +177,7 @@ static inline uint64_t otlp_scalar(struct aistrace_item item, const uint8_t *val
 /* AnyValue of a scalar: its length, and itself. */
 static inline size_t otlp_scalar_bytes(struct aistrace_item item, uint64_t number)
 {
-    return 1 + (item.type == AISTRACE_VALUE_DOUBLE ? sizeof number : otlp_varint_bytes(number));
+    return 1 + (item.type == AISTRACE_VALUE_DOUBLE ? sizeof(number) : otlp_varint_bytes(number));
 }
 
 static inline uint8_t *otlp_put_scalar(uint8_t *out, struct aistrace_item item, uint64_t number)

@@ -35,7 +35,7 @@ static const struct tag_rule tag_rules[] = {
     [AISTRACE_ITEM_ROLE] = {SCOPE_RESOURCE, false, 0, false, COUNT_SERVICES},
     [AISTRACE_ITEM_SERVICE] = {SCOPE_RESOURCE, false, 0, false, COUNT_SERVICES},
 };
-enum { TAGS = sizeof tag_rules / sizeof tag_rules[0] };
+enum { TAGS = sizeof(tag_rules) / sizeof(tag_rules[0]) };
 
 struct walk {
     uint32_t items_left;
@@ -52,7 +52,7 @@ static bool refuse(struct walk *walk, const char *problem)
 static inline uint64_t load(const void *from)
 {
     uint64_t word;
-    memcpy(&word, from, sizeof word);
+    memcpy(&word, from, sizeof(word));
     return word;
 }
 
@@ -65,10 +65,10 @@ static bool strings_fit(const uint8_t *at, const uint8_t *end)
 {
     while (at < end) {
         uint32_t bytes;
-        if ((size_t)(end - at) < sizeof bytes)
+        if ((size_t)(end - at) < sizeof(bytes))
             return false;
-        memcpy(&bytes, at, sizeof bytes);
-        at += sizeof bytes;
+        memcpy(&bytes, at, sizeof(bytes));
+        at += sizeof(bytes);
         if ((size_t)(end - at) < bytes)
             return false;
         at += bytes;
@@ -96,8 +96,8 @@ static bool keys_within_limit(const uint8_t *at, const uint8_t *end)
     key_set_init(&keys);
     while (at < end) {
         struct aistrace_item item;
-        memcpy(&item, at, sizeof item);
-        const uint8_t *key = at + sizeof item;
+        memcpy(&item, at, sizeof(item));
+        const uint8_t *key = at + sizeof(item);
         at = key + item.key_bytes + item.value_bytes;
         if (item.tag == AISTRACE_ITEM_ATTRIBUTE && key_set_add(&keys, key, item.key_bytes) == AISTRACE_MAX_ATTRIBUTES)
             return false;
@@ -114,7 +114,7 @@ static bool check_nested(struct walk *walk, uint8_t tag, const uint8_t *value, u
         return refuse(walk, "an event or a link without its fixed part");
     if (tag == AISTRACE_ITEM_LINK) {
         struct aistrace_link_value link;
-        memcpy(&link, value, sizeof link);
+        memcpy(&link, value, sizeof(link));
         if (is_zero_trace_id(link.trace_id) || load(link.span_id) == 0)
             return refuse(walk, "a link whose id is zero");
         if (link.remote > 1)
@@ -148,12 +148,12 @@ static bool check_items(struct walk *walk, const uint8_t *begin, const uint8_t *
         /* One load, and each next item begins where this one says: what is found there later is looked at later. */
         uint64_t head = load(at);
         size_t key_bytes = (uint16_t)(head >> 16), value_bytes = head >> 32;
-        const uint8_t *value = at + sizeof head + key_bytes;
+        const uint8_t *value = at + sizeof(head) + key_bytes;
         if (walk->items_left-- == 0)
             return refuse(walk, "too many items");
         if (key_bytes & AISTRACE_KEY_INTERNED)
             return refuse(walk, "an interned key");
-        if ((size_t)(end - at) - sizeof head < key_bytes + value_bytes)
+        if ((size_t)(end - at) - sizeof(head) < key_bytes + value_bytes)
             return refuse(walk, "an item passes the end");
         at = value + value_bytes;
 
@@ -172,7 +172,7 @@ static bool check_items(struct walk *walk, const uint8_t *begin, const uint8_t *
             break;
         }
         struct aistrace_item item;
-        memcpy(&item, &head, sizeof item);
+        memcpy(&item, &head, sizeof(item));
         if (item.tag != AISTRACE_ITEM_ATTRIBUTE) {
             if (!check_other(walk, item, value, scope))
                 return false;
@@ -209,13 +209,13 @@ int record_decode(const uint8_t *payload, size_t bytes, uint16_t type, uint16_t 
         *problem = "an unknown type of record";
         return -EBADMSG;
     }
-    if (bytes < sizeof fixed || bytes > UINT32_MAX) {
+    if (bytes < sizeof(fixed) || bytes > UINT32_MAX) {
         *problem = "a record of impossible size";
         return -EBADMSG;
     }
-    memcpy(&fixed, payload, sizeof fixed);
+    memcpy(&fixed, payload, sizeof(fixed));
     walk.problem = check_fixed(&fixed);
-    const uint8_t *items = payload + sizeof fixed;
+    const uint8_t *items = payload + sizeof(fixed);
     if (!walk.problem && check_items(&walk, items, payload + bytes, SCOPE_SPAN)) {
         if (walk.counts[COUNT_EVENTS] > AISTRACE_MAX_EVENTS)
             walk.problem = "more events than the limit";
@@ -228,7 +228,7 @@ int record_decode(const uint8_t *payload, size_t bytes, uint16_t type, uint16_t 
     }
     out->fixed = fixed;
     out->items = items;
-    out->items_bytes = (uint32_t)(bytes - sizeof fixed);
+    out->items_bytes = (uint32_t)(bytes - sizeof(fixed));
     out->flags = flags;
     return 0;
 }
