@@ -13,7 +13,7 @@ int batch_open(struct batch_pool *pool, const struct batch_limits *limits, uint6
     if (batch) {
         pool->free = batch->free_next;
     } else {
-        batch = calloc(1, sizeof *batch);
+        batch = calloc(1, sizeof(*batch));
         if (!batch)
             return -ENOMEM;
         batch->pool = pool;
@@ -120,7 +120,7 @@ static int reserve_parts(struct batch *batch, size_t part_count)
 {
     if (part_count <= batch->part_capacity)
         return 0;
-    struct iovec *parts = realloc(batch->parts, part_count * sizeof *parts);
+    struct iovec *parts = realloc(batch->parts, part_count * sizeof(*parts));
     if (!parts)
         return -ENOMEM;
     batch->parts = parts;
@@ -206,7 +206,7 @@ const struct iovec *batch_parts(const struct batch *batch, size_t *count)
 void batch_forget_groups(struct batch *batch)
 {
     batch->last = NULL;
-    memset(batch->buckets, 0, sizeof batch->buckets);
+    memset(batch->buckets, 0, sizeof(batch->buckets));
 }
 
 /* The request's memory is free at once, while claims may wait for older ones of their queues. */

@@ -6,7 +6,7 @@
 static struct claim *claim_new(struct batch_pool *pool)
 {
     if (!pool->free_claims) {
-        struct claim_slab *slab = calloc(1, sizeof *slab);
+        struct claim_slab *slab = calloc(1, sizeof(*slab));
         if (!slab)
             return NULL;
         slab->next = pool->slabs;

@@ -8,7 +8,7 @@ enum { RETAIN_BYTES = 16 << 20 }; /* in the buffers of groups at rest; beyond it
 
 int batch_pool_new(struct batch_pool **out)
 {
-    struct batch_pool *pool = calloc(1, sizeof *pool);
+    struct batch_pool *pool = calloc(1, sizeof(*pool));
     if (!pool)
         return -ENOMEM;
     *out = pool;
@@ -63,7 +63,7 @@ struct group *batch_pool_take_group(struct batch_pool *pool)
 {
     struct group *group = pool->free_groups;
     if (!group)
-        return calloc(1, sizeof *group);
+        return calloc(1, sizeof(*group));
     pool->free_groups = group->next;
     pool->retained_bytes -= retained(group);
     return group;
