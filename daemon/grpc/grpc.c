@@ -47,7 +47,7 @@ enum grpc_code grpc_code_from_http(int status)
         {404, GRPC_UNIMPLEMENTED}, {429, GRPC_UNAVAILABLE},     {431, GRPC_INTERNAL},
         {502, GRPC_UNAVAILABLE},   {503, GRPC_UNAVAILABLE},     {504, GRPC_UNAVAILABLE},
     };
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (table[i].status == status)
             return table[i].code;
     return GRPC_UNKNOWN;
@@ -72,7 +72,7 @@ enum grpc_code grpc_code_from_h2_error(uint32_t error, bool *unprocessed)
 static void set_message(struct grpc_decision *out, const char *text)
 {
     size_t i = 0;
-    for (; text[i] && i + 1 < sizeof out->message; i++)
+    for (; text[i] && i + 1 < sizeof(out->message); i++)
         out->message[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
     out->message[i] = '\0';
 }

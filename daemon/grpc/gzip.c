@@ -17,7 +17,7 @@ struct gzip {
 
 int gzip_new(struct gzip **out)
 {
-    struct gzip *gzip = calloc(1, sizeof *gzip);
+    struct gzip *gzip = calloc(1, sizeof(*gzip));
     if (!gzip)
         return -ENOMEM;
     if (deflateInit2(&gzip->stream, GZIP_LEVEL, Z_DEFLATED, WINDOW_BITS, MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK) {

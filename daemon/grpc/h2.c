@@ -29,13 +29,13 @@ static int open_session(struct h2 *h2)
     nghttp2_session_callbacks_del(callbacks);
     nghttp2_option_del(options);
     if (!err)
-        err = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof settings[0]);
+        err = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(settings[0]));
     return err ? -ENOMEM : 0;
 }
 
 int h2_new(const struct h2_settings *settings, const struct h2_callbacks *callbacks, void *user, struct h2 **out)
 {
-    struct h2 *h2 = calloc(1, sizeof *h2);
+    struct h2 *h2 = calloc(1, sizeof(*h2));
     if (!h2)
         return -ENOMEM;
     h2->settings = settings;

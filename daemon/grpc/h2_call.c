@@ -70,7 +70,7 @@ void h2_call_answered(struct h2 *h2, struct h2_call *call)
     char text[64];
     if (!call->has_status) {
         result.code = grpc_code_from_http(call->http_status);
-        snprintf(text, sizeof text, "HTTP status %d without grpc-status", call->http_status);
+        snprintf(text, sizeof(text), "HTTP status %d without grpc-status", call->http_status);
         result.message = text;
     } else if (call->message.len) {
         result.message = (const char *)call->message.data;

@@ -21,7 +21,7 @@ static int append(struct h2_output *out, const void *data, size_t bytes)
 {
     if (out->count == out->capacity) {
         size_t capacity = out->capacity ? 2 * out->capacity : FIRST_CAPACITY;
-        struct iovec *parts = realloc(out->parts, capacity * sizeof *parts);
+        struct iovec *parts = realloc(out->parts, capacity * sizeof(*parts));
         if (!parts)
             return -ENOMEM;
         out->parts = parts;

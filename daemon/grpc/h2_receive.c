@@ -44,8 +44,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
 static bool is_about_pings(const nghttp2_goaway *goaway)
 {
     static const char words[] = "too_many_pings";
-    return goaway->error_code == NGHTTP2_ENHANCE_YOUR_CALM && goaway->opaque_data_len == sizeof words - 1 &&
-           memcmp(goaway->opaque_data, words, sizeof words - 1) == 0;
+    return goaway->error_code == NGHTTP2_ENHANCE_YOUR_CALM && goaway->opaque_data_len == sizeof(words) - 1 &&
+           memcmp(goaway->opaque_data, words, sizeof(words) - 1) == 0;
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
@@ -86,7 +86,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t er
     char text[64];
     bool unprocessed;
     enum grpc_code code = grpc_code_from_h2_error(error, &unprocessed);
-    snprintf(text, sizeof text, "stream reset: %s", nghttp2_http2_strerror(error));
+    snprintf(text, sizeof(text), "stream reset: %s", nghttp2_http2_strerror(error));
     h2_call_fail(user, call, code, unprocessed, text);
     return 0;
 }

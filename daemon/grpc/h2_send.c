@@ -111,7 +111,7 @@ static int write_data(nghttp2_session *session, nghttp2_frame *frame, const uint
     return h2->out.bytes < h2->out_max ? 0 : NGHTTP2_ERR_PAUSE;
 }
 
-/* ---- requests */
+/* ---- requests ---- */
 
 static nghttp2_nv field(const char *name, const char *value, uint8_t flags)
 {
@@ -127,7 +127,7 @@ static nghttp2_nv field(const char *name, const char *value, uint8_t flags)
 int h2_send_fields_new(struct h2 *h2)
 {
     const struct h2_settings *settings = h2->settings;
-    h2->fields = calloc(FIXED_FIELDS + settings->metadata_count, sizeof *h2->fields);
+    h2->fields = calloc(FIXED_FIELDS + settings->metadata_count, sizeof(*h2->fields));
     if (!h2->fields)
         return -ENOMEM;
     const nghttp2_nv fixed[FIXED_FIELDS] = {
@@ -143,7 +143,7 @@ int h2_send_fields_new(struct h2 *h2)
         field("user-agent", "aistrace/" AISTRACE_BUILD_VERSION " OTel-OTLP-Exporter-C/" AISTRACE_BUILD_VERSION,
               NGHTTP2_NV_FLAG_NONE),
     };
-    memcpy(h2->fields, fixed, sizeof fixed);
+    memcpy(h2->fields, fixed, sizeof(fixed));
     h2->field_count = FIXED_FIELDS;
     for (size_t i = 0; i < settings->metadata_count; i++) {
         const struct h2_metadata *m = &settings->metadata[i];
@@ -176,7 +176,7 @@ int h2_submit(struct h2 *h2, void *owner, const struct h2_request *request)
         bytes += request->parts[i].iov_len;
     if (bytes > UINT32_MAX)
         return -EMSGSIZE;
-    struct h2_call *call = calloc(1, sizeof *call);
+    struct h2_call *call = calloc(1, sizeof(*call));
     if (!call)
         return -ENOMEM;
     call->owner = owner;

@@ -62,7 +62,7 @@ struct h2 {
     size_t payload_left;       /* of the frame that is coming in */
 };
 
-/* ---- h2_call.c: a call's life, and what the server says about it */
+/* ---- h2_call.c: a call's life, and what the server says about it ---- */
 
 void h2_call_free(struct h2_call *call);
 struct h2_call *h2_call_of(nghttp2_session *session, int32_t stream); /* NULL: it has none any more */
@@ -85,7 +85,7 @@ void h2_call_forget_fields(struct h2_call *call);
 int h2_call_keep_field(struct h2_call *call, const uint8_t *name, size_t name_bytes, const uint8_t *value,
                        size_t value_bytes);
 
-/* ---- h2_receive.c, h2_send.c: nghttp2's callbacks in each direction */
+/* ---- h2_receive.c, h2_send.c: nghttp2's callbacks in each direction ---- */
 
 void h2_receive_callbacks(nghttp2_session_callbacks *callbacks);
 void h2_send_callbacks(nghttp2_session_callbacks *callbacks);
