@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "batch_state.h"
+#include "span/otlp_encode.h"
+#include "span/otlp_resource.h"
 
 int batch_open(struct batch_pool *pool, const struct batch_limits *limits, uint64_t deadline_ns, struct batch **out)
 {

@@ -18,7 +18,7 @@
 
 #include "base/buf.h"
 #include "base/outcome.h"
-#include "span/otlp_encode.h"
+#include "span/record_decode.h"
 
 struct batch;
 struct spool_record;

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
-#include "span/otlp_encode.h"
+#include "span/otlp_resource.h"
 
 struct buf;
 

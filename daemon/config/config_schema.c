@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config_schema.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

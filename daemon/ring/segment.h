@@ -11,6 +11,7 @@
 #include "base/stats.h"
 #include "batch/batch.h"
 #include "shmring.h"
+#include "span/otlp_resource.h"
 #include "totals.h"
 
 /* Interval of a slot's ring that a former daemon has put into the spool and not released. */

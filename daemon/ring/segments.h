@@ -15,6 +15,7 @@
 #include "ring_dir.h"
 #include "segment.h"
 #include "span/otlp_encode.h"
+#include "span/otlp_resource.h"
 #include "tenant.h"
 #include "totals.h"
 

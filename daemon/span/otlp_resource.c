@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "otlp_resource.h"
+
 #include "base/otlp.h"
-#include "otlp_encode.h"
 #include "otlp_wire.h"
 
 enum {

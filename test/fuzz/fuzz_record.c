@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "fuzz.h"
 #include "span/otlp_encode.h"
+#include "span/otlp_resource.h"
 
 static void try_span(const uint8_t *data, size_t size, struct buf *out)
 {

@@ -6,6 +6,7 @@
 
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 #include "span/otlp_encode.h"
+#include "span/otlp_resource.h"
 #include "support/span_model.h"
 #include "support/test.h"
 
