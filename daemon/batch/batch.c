@@ -11,17 +11,9 @@
 
 int batch_open(struct batch_pool *pool, const struct batch_limits *limits, uint64_t deadline_ns, struct batch **out)
 {
-    struct batch *batch = pool->free;
-    if (batch) {
-        pool->free = batch->free_next;
-    } else {
-        batch = calloc(1, sizeof(*batch));
-        if (!batch)
-            return -ENOMEM;
-        batch->pool = pool;
-        batch->all_next = pool->all;
-        pool->all = batch;
-    }
+    struct batch *batch = batch_pool_take(pool);
+    if (!batch)
+        return -ENOMEM;
     batch->delivery = (struct delivery){0};
     batch->stay = (struct batch_stay){0};
     batch->limits = *limits;
@@ -167,7 +159,7 @@ int batch_load(struct batch_pool *pool, struct buf *request, size_t span_count, 
     if (err) {
         if (group)
             batch_pool_put_group(pool, group);
-        batch_finish(batch, &(struct batch_outcome){.exported = true});
+        batch_pool_put(batch);
         return err;
     }
     struct buf recycled = group->spans;

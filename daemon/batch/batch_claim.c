@@ -1,31 +1,14 @@
-/* SPDX-License-Identifier: MIT */
-#include <stdlib.h>
-
+/* SPDX-License-Identifier: MIT
+ *
+ * Claims: which intervals of which rings a batch answers for, and how they are settled and leave their queues.
+ */
 #include "batch_state.h"
-
-static struct claim *claim_new(struct batch_pool *pool)
-{
-    if (!pool->free_claims) {
-        struct claim_slab *slab = calloc(1, sizeof(*slab));
-        if (!slab)
-            return NULL;
-        slab->next = pool->slabs;
-        pool->slabs = slab;
-        for (size_t i = 0; i < BATCH_CLAIMS_PER_SLAB; i++) {
-            slab->claims[i].next = pool->free_claims;
-            pool->free_claims = &slab->claims[i];
-        }
-    }
-    struct claim *claim = pool->free_claims;
-    pool->free_claims = claim->next;
-    return claim;
-}
 
 struct claim *batch_claim(struct batch *batch, struct claim_queue *queue, uint64_t begin)
 {
     if (queue->tail && queue->tail->batch == batch)
         return queue->tail;
-    struct claim *claim = claim_new(batch->pool);
+    struct claim *claim = batch_pool_take_claim(batch->pool);
     if (!claim)
         return NULL;
     *claim = (struct claim){.batch = batch, .queue = queue, .begin = begin, .end = begin};
@@ -45,27 +28,12 @@ const struct claim *batch_claims(const struct batch *batch)
     return batch->claims;
 }
 
-static void recycle_if_over(struct batch *batch)
-{
-    if (batch->claim_count > 0)
-        return;
-    if (batch->settled_spooled) {
-        batch->settled_spooled = false;
-        batch->pool->committed_cb(batch->pool->user, batch->stay.record);
-    }
-    if (!batch->finished)
-        return;
-    batch->free_next = batch->pool->free;
-    batch->pool->free = batch;
-}
-
 static void claim_release(struct claim *claim)
 {
     struct batch *batch = claim->batch;
-    claim->next = batch->pool->free_claims;
-    batch->pool->free_claims = claim;
+    batch_pool_put_claim(batch->pool, claim);
     batch->claim_count--;
-    recycle_if_over(batch);
+    batch_pool_put_if_over(batch);
 }
 
 static void claim_settle(struct claim *claim, const struct batch_outcome *outcome, uint64_t *rejected)
@@ -128,7 +96,7 @@ void batch_settle_spooled(struct batch *batch)
 {
     settle_claims(batch, NULL);
     batch->settled_spooled = true;
-    recycle_if_over(batch);
+    batch_pool_put_if_over(batch);
 }
 
 void batch_finish(struct batch *batch, const struct batch_outcome *outcome)
@@ -137,7 +105,7 @@ void batch_finish(struct batch *batch, const struct batch_outcome *outcome)
     batch_recycle_groups(batch);
     settle_claims(batch, outcome);
     batch->finished = true;
-    recycle_if_over(batch);
+    batch_pool_put_if_over(batch);
 }
 
 static void unlink_head(struct claim_queue *queue)

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Memory that comes back: groups, claims and batches, so that the steady state allocates nothing.
+ */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -79,4 +82,62 @@ void batch_pool_put_group(struct batch_pool *pool, struct group *group)
     pool->retained_bytes += retained(group);
     group->next = pool->free_groups;
     pool->free_groups = group;
+}
+
+struct claim *batch_pool_take_claim(struct batch_pool *pool)
+{
+    if (!pool->free_claims) {
+        struct claim_slab *slab = calloc(1, sizeof(*slab));
+        if (!slab)
+            return NULL;
+        slab->next = pool->slabs;
+        pool->slabs = slab;
+        for (size_t i = 0; i < BATCH_CLAIMS_PER_SLAB; i++) {
+            slab->claims[i].next = pool->free_claims;
+            pool->free_claims = &slab->claims[i];
+        }
+    }
+    struct claim *claim = pool->free_claims;
+    pool->free_claims = claim->next;
+    return claim;
+}
+
+void batch_pool_put_claim(struct batch_pool *pool, struct claim *claim)
+{
+    claim->next = pool->free_claims;
+    pool->free_claims = claim;
+}
+
+struct batch *batch_pool_take(struct batch_pool *pool)
+{
+    struct batch *batch = pool->free;
+    if (batch) {
+        pool->free = batch->free_next;
+        return batch;
+    }
+    batch = calloc(1, sizeof(*batch));
+    if (!batch)
+        return NULL;
+    batch->pool = pool;
+    batch->all_next = pool->all;
+    pool->all = batch;
+    return batch;
+}
+
+void batch_pool_put(struct batch *batch)
+{
+    batch->free_next = batch->pool->free;
+    batch->pool->free = batch;
+}
+
+void batch_pool_put_if_over(struct batch *batch)
+{
+    if (batch->claim_count > 0)
+        return;
+    if (batch->settled_spooled) {
+        batch->settled_spooled = false;
+        batch->pool->committed_cb(batch->pool->user, batch->stay.record);
+    }
+    if (batch->finished)
+        batch_pool_put(batch);
 }

@@ -68,7 +68,14 @@ void batch_recycle_groups(struct batch *batch); /* the request's memory goes bac
 
 /* ---- batch_pool.c ---- */
 
-struct group *batch_pool_take_group(struct batch_pool *pool);
+struct group *batch_pool_take_group(struct batch_pool *pool); /* NULL: no memory */
 void batch_pool_put_group(struct batch_pool *pool, struct group *group);
+struct claim *batch_pool_take_claim(struct batch_pool *pool); /* NULL: no memory */
+void batch_pool_put_claim(struct batch_pool *pool, struct claim *claim);
+struct batch *batch_pool_take(struct batch_pool *pool); /* as it was put; new: zero. NULL: no memory */
+void batch_pool_put(struct batch *batch);               /* without groups and claims */
+
+/* None of its claims is left: tells it of a batch that the spool has; a finished one goes back. */
+void batch_pool_put_if_over(struct batch *batch);
 
 #endif
