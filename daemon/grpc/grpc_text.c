@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * gRPC's parts of a message and of header fields: prefix, status, base64, timeout.
+ */
 #include "grpc.h"
 
 #include <errno.h>

@@ -78,6 +78,11 @@ size_t h2_open_calls(const struct h2 *h2)
     return h2->call_count;
 }
 
+int h2_submit(struct h2 *h2, void *owner, const struct h2_request *request)
+{
+    return h2_ready(h2) ? h2_send_request(h2, owner, request) : -EAGAIN;
+}
+
 void h2_cancel(struct h2 *h2, void *owner)
 {
     struct h2_call *call = h2->calls;

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * One call: its life, and what the server says about it.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * What comes from the peer: its bytes counted and bounded, and nghttp2's callbacks for what they say.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * What goes to the peer: requests, framed by nghttp2's callbacks, as bytes that h2_output.h collects.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,10 +170,8 @@ static void set_value(nghttp2_nv *field, const char *value)
     field->valuelen = strlen(value);
 }
 
-int h2_submit(struct h2 *h2, void *owner, const struct h2_request *request)
+int h2_send_request(struct h2 *h2, void *owner, const struct h2_request *request)
 {
-    if (!h2_ready(h2))
-        return -EAGAIN;
     size_t bytes = 0;
     for (size_t i = 0; i < request->part_count; i++)
         bytes += request->parts[i].iov_len;

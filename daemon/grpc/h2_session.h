@@ -93,4 +93,7 @@ void h2_send_callbacks(nghttp2_session_callbacks *callbacks);
 /* The header fields of every request. -> 0 or -ENOMEM */
 int h2_send_fields_new(struct h2 *h2);
 
+/* Starts a call on a connection that is ready for it. As h2_submit. */
+int h2_send_request(struct h2 *h2, void *owner, const struct h2_request *request);
+
 #endif
