@@ -11,6 +11,7 @@
 
 #include "admin_http.h"
 #include "base/buf.h"
+#include "base/ending.h"
 #include "config/config_value.h"
 
 enum { LISTEN_BACKLOG = 16, CONNECTION_HANDLES = 2 };
@@ -20,8 +21,7 @@ struct connection {
     struct connection *next;
     uv_tcp_t tcp;
     uv_timer_t deadline;
-    unsigned open_handles;
-    bool closing;
+    struct ending ending; /* its handles */
     bool answered;
     char request[ADMIN_REQUEST_BYTES_MAX];
     size_t request_bytes;
@@ -36,24 +36,19 @@ struct admin {
     struct log *log;
     const struct admin_callbacks *callbacks;
     void *user;
-    unsigned port;
     struct connection *connections;
     unsigned connection_count;
-    bool closing;
-    bool listener_closed;
-    void (*closed_cb)(void *user);
-    void *closed_user;
+    struct ending ending; /* the listener and the connections */
 };
 
-static void finish_close(struct admin *admin)
+/* A part of it has closed. */
+static void release(struct admin *admin)
 {
-    if (!admin->closing || !admin->listener_closed || admin->connection_count > 0)
+    if (!ending_release(&admin->ending))
         return;
-    void (*closed_cb)(void *) = admin->closed_cb;
-    void *user = admin->closed_user;
+    struct ending ending = admin->ending;
     free(admin);
-    if (closed_cb)
-        closed_cb(user);
+    ending_tell(&ending);
 }
 
 /* ---- a connection's end ---- */
@@ -62,25 +57,22 @@ static void on_connection_handle_closed(uv_handle_t *handle)
 {
     struct connection *connection = handle->data;
     struct admin *admin = connection->admin;
-    if (--connection->open_handles > 0)
+    if (!ending_release(&connection->ending))
         return;
-    for (struct connection **at = &admin->connections; *at; at = &(*at)->next) {
-        if (*at == connection) {
-            *at = connection->next;
-            break;
-        }
-    }
+    struct connection **at = &admin->connections;
+    while (*at != connection)
+        at = &(*at)->next;
+    *at = connection->next;
     admin->connection_count--;
     buf_done(&connection->response);
     free(connection);
-    finish_close(admin);
+    release(admin);
 }
 
 static void close_connection(struct connection *connection)
 {
-    if (connection->closing)
+    if (!ending_begin(&connection->ending, NULL, NULL))
         return;
-    connection->closing = true;
     uv_close((uv_handle_t *)&connection->tcp, on_connection_handle_closed);
     uv_close((uv_handle_t *)&connection->deadline, on_connection_handle_closed);
 }
@@ -98,8 +90,8 @@ static void on_shutdown(uv_shutdown_t *request, int status)
         close_connection(request->data);
 }
 
-/* The connection is closed when the peer has closed its side: closing on unread bytes would reset the connection and
- * could take the answer from the peer's hands. */
+/* The connection is closed when the peer has closed its side: a close with bytes unread would reset the connection, and the
+ * peer could lose the answer. */
 static void on_written(uv_write_t *request, int status)
 {
     struct connection *connection = request->data;
@@ -182,7 +174,8 @@ static void on_connection(uv_stream_t *listener, int status)
     connection->next = admin->connections;
     admin->connections = connection;
     admin->connection_count++;
-    connection->open_handles = CONNECTION_HANDLES;
+    ending_hold(&admin->ending, 1);
+    ending_hold(&connection->ending, CONNECTION_HANDLES);
     uv_tcp_init(listener->loop, &connection->tcp);
     uv_timer_init(listener->loop, &connection->deadline);
     connection->tcp.data = connection->deadline.data = connection;
@@ -216,6 +209,7 @@ static int listen_on(uv_loop_t *loop, struct admin *admin, const struct config_a
     return err;
 }
 
+/* What the kernel chose for port 0. */
 static unsigned bound_port(const struct admin *admin)
 {
     struct sockaddr_storage address;
@@ -228,9 +222,7 @@ static unsigned bound_port(const struct admin *admin)
 
 static void on_listener_closed(uv_handle_t *handle)
 {
-    struct admin *admin = handle->data;
-    admin->listener_closed = true;
-    finish_close(admin);
+    release(handle->data);
 }
 
 int admin_start(uv_loop_t *loop, const char *listen, const struct admin_callbacks *callbacks, void *user,
@@ -251,30 +243,24 @@ int admin_start(uv_loop_t *loop, const char *listen, const struct admin_callback
         free(admin);
         return err;
     }
+    ending_hold(&admin->ending, 1);
     admin->listener.data = admin;
     err = listen_on(loop, admin, &where);
     if (err) {
         admin_close(admin, NULL, NULL);
         return err;
     }
-    admin->port = bound_port(admin);
     bool v6 = strchr(where.host, ':') || !*where.host;
     log_line(log, LOG_INFO, "metrics at http://%s%s%s:%u/metrics", v6 ? "[" : "",
-             *where.host ? where.host : "::", v6 ? "]" : "", admin->port);
+             *where.host ? where.host : "::", v6 ? "]" : "", bound_port(admin));
     *out = admin;
     return 0;
 }
 
-unsigned admin_port(const struct admin *admin)
-{
-    return admin->port;
-}
-
 void admin_close(struct admin *admin, void (*closed_cb)(void *user), void *user)
 {
-    admin->closing = true;
-    admin->closed_cb = closed_cb;
-    admin->closed_user = user;
+    if (!ending_begin(&admin->ending, closed_cb, user))
+        return;
     for (struct connection *connection = admin->connections; connection; connection = connection->next)
         close_connection(connection);
     uv_close((uv_handle_t *)&admin->listener, on_listener_closed);

@@ -20,15 +20,17 @@ enum {
 
 struct admin_callbacks {
     void (*on_metrics_cb)(void *user, struct buf *out);
-    /* -> true when spans can be delivered; the words for either are appended to out */
+    /* -> whether spans can be delivered; words that say so, or why not, are appended to out */
     bool (*on_ready_cb)(void *user, struct buf *out);
 };
 
-/* listen: HOST:PORT, [v6]:PORT or :PORT (all addresses); a name is resolved here, once. Borrows callbacks.
- * -> -EADDRINUSE, -EINVAL, ... */
+/* listen: HOST:PORT, [v6]:PORT or :PORT (all addresses); a name is resolved here, once, and the caller waits for that. The
+ * port bound is told in the log. Borrows callbacks. -> 0 and *out (admin_close); -EINVAL not of this form; -EADDRINUSE,
+ * -EADDRNOTAVAIL, -EACCES, -ENOMEM, ... */
 int admin_start(uv_loop_t *loop, const char *listen, const struct admin_callbacks *callbacks, void *user,
                 struct log *log, struct admin **out);
-unsigned admin_port(const struct admin *admin); /* the port bound: what the kernel chose for port 0 */
+
+/* Closes the listener and all connections, and frees admin; then calls closed_cb (may be NULL). */
 void admin_close(struct admin *admin, void (*closed_cb)(void *user), void *user);
 
 #endif

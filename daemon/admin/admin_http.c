@@ -30,12 +30,18 @@ struct word {
     size_t bytes;
 };
 
+static bool is_visible(char c)
+{
+    return c > ' ' && c < 0x7f;
+}
+
 static struct word take_word(const char **p, const char *end)
 {
-    struct word word = {.begin = *p};
-    while (*p<end &&* * p> ' ' && **p < 0x7f)
-        (*p)++;
-    word.bytes = (size_t)(*p - word.begin);
+    const char *at = *p;
+    while (at < end && is_visible(*at))
+        at++;
+    struct word word = {.begin = *p, .bytes = (size_t)(at - *p)};
+    *p = at;
     return word;
 }
 
@@ -58,7 +64,7 @@ static bool is_version(struct word word)
     return word_is(word, "HTTP/1.1") || word_is(word, "HTTP/1.0");
 }
 
-/* Only as much of the line as has come may be judged. -> 0 or 400 */
+/* The request line has not come whole: only what is there of the method may be judged. -> 0 or 400 */
 static int judge_partial_line(const char *data, const char *end)
 {
     const char *p = data;
