@@ -32,23 +32,27 @@ struct uplink {
     const char *authority;
     struct uplink_callbacks callbacks;
     void *user;
-    struct link *links;         /* all links that are not freed */
-    struct link *current;       /* for new calls; NULL: none, connect_timer opens the next */
-    struct uplink_route *route; /* for new links; NULL: not made yet, or out of date */
-    struct uplink_route_watch watch;
-    bool stale;     /* a file has changed, and could not be taken into the route */
-    unsigned looks; /* at the files, since that was tried */
-    bool plaintext; /* of CONFIG_TLS_OR_PLAINTEXT: what the endpoint was found to speak */
-    bool told_plaintext;
-    const struct uplink_route *asked; /* during on_result_cb: the route of the call */
-    uv_timer_t watch_timer;
-    struct dial_book book;
-    uint64_t keepalive_ms;
-    uv_timer_t age_timer; /* of the current link */
+
+    struct link *links;   /* all links that are not freed */
+    struct link *current; /* for new calls; NULL: none, connect_timer opens the next */
     uv_timer_t connect_timer;
     unsigned failures; /* to connect, in a row */
-    uint64_t random;
     bool wanted;
+    uv_timer_t age_timer; /* of the current link */
+    uint64_t keepalive_ms;
+    struct dial_book book;
+    uint64_t random;
+
+    struct uplink_route *route;       /* for new links; NULL: not made yet, or out of date */
+    const struct uplink_route *asked; /* during result_cb: the route of the call */
+    bool plaintext;                   /* of CONFIG_TLS_OR_PLAINTEXT: what the endpoint was found to speak */
+    bool told_plaintext;
+
+    struct uplink_route_watch watch;
+    uv_timer_t watch_timer;
+    bool stale;     /* a file has changed, and could not be taken into the route */
+    unsigned looks; /* at the files, since that was tried */
+
     struct ending ending; /* parts: the timers, the links */
 };
 
@@ -72,7 +76,7 @@ __attribute__((format(printf, 3, 4))) static void tell(struct uplink *uplink, en
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    uplink->callbacks.on_notice_cb(uplink->user, notice, text);
+    uplink->callbacks.notice_cb(uplink->user, notice, text);
 }
 
 /* ---- when to connect */
@@ -149,7 +153,7 @@ static void on_ready(void *user, struct link *link, bool fresh)
         start_to_age(uplink);
     if (fresh)
         tell_plaintext(uplink, link);
-    uplink->callbacks.on_ready_cb(uplink->user, fresh);
+    uplink->callbacks.ready_cb(uplink->user, fresh);
 }
 
 static void on_result(void *user, struct link *link, void *call, const struct grpc_result *result,
@@ -157,7 +161,7 @@ static void on_result(void *user, struct link *link, void *call, const struct gr
 {
     struct uplink *uplink = user;
     uplink->asked = link->route;
-    uplink->callbacks.on_result_cb(uplink->user, call, result, state);
+    uplink->callbacks.result_cb(uplink->user, call, result, state);
     uplink->asked = NULL;
 }
 
@@ -205,7 +209,7 @@ static void on_down(void *user, struct link *link, enum conn_end end, const char
     schedule_connect(uplink, link_proven(link));
     /* It is no trouble when a server closes a connection that nobody uses. */
     if (!link_proven(link) || uplink->wanted)
-        uplink->callbacks.on_trouble_cb(uplink->user, why);
+        uplink->callbacks.trouble_cb(uplink->user, why);
 }
 
 static void on_freed(void *user, struct link *link)
@@ -324,7 +328,7 @@ static void connect_now(struct uplink *uplink)
         else
             snprintf(text, sizeof(text), "%.*s", (int)why.len, (const char *)why.data);
         schedule_connect(uplink, false);
-        uplink->callbacks.on_trouble_cb(uplink->user, text);
+        uplink->callbacks.trouble_cb(uplink->user, text);
     }
     buf_done(&why);
 }

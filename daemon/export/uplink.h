@@ -27,10 +27,10 @@ enum uplink_notice {
 };
 
 struct uplink_callbacks {
-    void (*on_ready_cb)(void *user, bool fresh); /* calls may be submitted; fresh: a connection has just come up */
-    void (*on_result_cb)(void *user, void *call, const struct grpc_result *result, enum link_state state);
-    void (*on_trouble_cb)(void *user, const char *why); /* no connection; another is tried later */
-    void (*on_notice_cb)(void *user, enum uplink_notice notice, const char *text); /* for the log */
+    void (*ready_cb)(void *user, bool fresh); /* calls may be submitted; fresh: a connection has just come up */
+    void (*result_cb)(void *user, void *call, const struct grpc_result *result, enum link_state state);
+    void (*trouble_cb)(void *user, const char *why); /* no connection; another is tried later */
+    void (*notice_cb)(void *user, enum uplink_notice notice, const char *text); /* for the log */
 };
 
 /* Connects at once. Borrows config. authority: HOST:PORT, borrowed. */
@@ -43,7 +43,7 @@ void uplink_reconfigure(struct uplink *uplink, const struct config *config, cons
 
 /* The server did not accept the token: reads the file again. -> true when the token there is not the one that the call
  * was sent with, so that another try is worth it; a connection with the new token is open, or being opened. The call is
- * the one that on_result_cb is being made for; outside of on_result_cb, any call on the newest connection. */
+ * the one that result_cb is being made for; outside of result_cb, any call on the newest connection. */
 bool uplink_refresh_token(struct uplink *uplink);
 
 /* Overwrites, in a text of the server, the token and headers that the call was sent with (the call as for

@@ -59,7 +59,7 @@ __attribute__((format(printf, 3, 4))) static void fail(struct conn *conn, enum c
     channel_stop(&conn->channel);
     h2_abort(conn->channel.h2, conn->why);
     if (!conn->ending.begun)
-        conn->callbacks.on_down_cb(conn->user, end, conn->why);
+        conn->callbacks.down_cb(conn->user, end, conn->why);
 }
 
 /* What may be wrong with a peer that closed the connection or allows no call, or NULL. */
@@ -107,7 +107,7 @@ static void on_moved(void *user)
         if (!conn->once_ready)
             keepalive_start(&conn->keepalive);
         conn->was_ready = conn->once_ready = true;
-        conn->callbacks.on_ready_cb(conn->user);
+        conn->callbacks.ready_cb(conn->user);
     }
     conn->was_ready = ready;
 }
@@ -118,14 +118,14 @@ static void on_result(void *user, void *call, const struct grpc_result *result)
 {
     struct conn *conn = user;
     if (!conn->ending.begun)
-        conn->callbacks.on_result_cb(conn->user, call, result);
+        conn->callbacks.result_cb(conn->user, call, result);
 }
 
 static void on_goaway(void *user)
 {
     struct conn *conn = user;
     if (!conn->ending.begun)
-        conn->callbacks.on_goaway_cb(conn->user);
+        conn->callbacks.goaway_cb(conn->user);
 }
 
 /* ---- connecting */

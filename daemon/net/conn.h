@@ -2,8 +2,7 @@
  *
  * One connection to the endpoint: dials, starts the channel, watches deadlines and keepalive, tells when calls may be
  * submitted, and ends. With TLS, no request and no token leaves before the handshake is complete. A connection does not
- * reconnect: its owner opens another one.
- * On the loop's thread.
+ * reconnect: its owner opens another one. On the loop's thread.
  */
 #ifndef CONN_H
 #define CONN_H
@@ -35,18 +34,18 @@ enum conn_end {
 };
 
 struct conn_callbacks {
-    void (*on_ready_cb)(void *user); /* calls may be submitted */
-    void (*on_result_cb)(void *user, void *call, const struct grpc_result *result);
+    void (*ready_cb)(void *user); /* calls may be submitted */
+    void (*result_cb)(void *user, void *call, const struct grpc_result *result);
     /* The connection is over: open calls have got their results. The owner then calls conn_close. */
-    void (*on_down_cb)(void *user, enum conn_end end, const char *why);
-    void (*on_goaway_cb)(void *user);
+    void (*down_cb)(void *user, enum conn_end end, const char *why);
+    void (*goaway_cb)(void *user);
 };
 
 /* Borrows settings until closed. */
 int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struct conn_callbacks *callbacks, void *user,
               struct conn **out);
 bool conn_ready(const struct conn *conn);            /* connected, and h2_ready */
-bool conn_down(const struct conn *conn);             /* on_down_cb was or is about to be called */
+bool conn_down(const struct conn *conn);             /* down_cb was or is about to be called */
 bool conn_pinged_too_often(const struct conn *conn); /* why the server goes away */
 int conn_submit(struct conn *conn, void *call, const struct h2_request *request);
 void conn_cancel(struct conn *conn, void *call);
