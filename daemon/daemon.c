@@ -11,7 +11,7 @@
 #include "admin/admin.h"
 #include "admin/metrics.h"
 #include "base/buf.h"
-#include "base/file_watch.h"
+#include "base/file.h"
 #include "base/stats.h"
 #include "base/timer_grid.h"
 #include "daemon_export.h"

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/given.h"
-#include "base/plain_file.h"
 #include "config_schema.h"
 
 static const char *const sections[] = {"tracing", "aistraced", NULL};
@@ -41,7 +41,7 @@ static int read_file(const char *path, struct buf *out)
     do {
         err = wait_for_text(fd);
         if (!err)
-            err = plain_file_read_all(fd, CONFIG_FILE_BYTES_MAX - out->len, out);
+            err = file_read_all(fd, CONFIG_FILE_BYTES_MAX - out->len, out);
     } while (err == -EAGAIN);
     close(fd);
     return err;

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/plain_file.h"
+#include "base/file.h"
 #include "base/secret.h"
 
 static bool is_space(char c)
@@ -37,7 +37,7 @@ int token_read(const char *path, char **out)
     char *text = secret_new(TOKEN_MAX_BYTES + 1);
     if (!text)
         return -ENOMEM;
-    int err = plain_file_read(path, (uint8_t *)text, TOKEN_MAX_BYTES + 1, &bytes);
+    int err = file_read(path, (uint8_t *)text, TOKEN_MAX_BYTES + 1, &bytes);
     if (!err)
         err = clean(text, bytes);
     if (err)
@@ -57,7 +57,7 @@ const char *token_problem(int err)
     case -EFBIG:
         return "larger than 8 KiB";
     default:
-        return plain_file_problem(err);
+        return file_problem(err);
     }
 }
 

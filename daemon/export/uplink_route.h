@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
-#include "base/file_watch.h"
+#include "base/file.h"
 #include "config/config.h"
 #include "grpc/h2.h"
 #include "net/proxy.h"

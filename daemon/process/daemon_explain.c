@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/explain.h"
+#include "base/file.h"
 
 static const char *explain_address(int err)
 {
@@ -24,8 +24,8 @@ static const struct {
     const char *key, *flag;
     const char *(*explain)(int err);
 } settings[] = {
-    [DAEMON_RING_DIR] = {"aistraced.ring_dir", "--ring-dir", explain_directory},
-    [DAEMON_SPOOL_DIR] = {"aistraced.spool.dir", NULL, explain_directory},
+    [DAEMON_RING_DIR] = {"aistraced.ring_dir", "--ring-dir", file_explain_directory},
+    [DAEMON_SPOOL_DIR] = {"aistraced.spool.dir", NULL, file_explain_directory},
     [DAEMON_METRICS_LISTEN] = {"aistraced.metrics_listen", "--metrics-listen", explain_address},
 };
 

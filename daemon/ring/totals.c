@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/plain_file.h"
+#include "base/file.h"
 
 #define TOTALS_MAGIC     "aistraced totals 1"
 #define TOTALS_TEMPORARY TOTALS_FILE ".new"
@@ -159,7 +159,7 @@ int totals_load(int dir_fd, struct totals *out)
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
     struct buf text = {0};
-    int err = plain_file_read_all(fd, TOTALS_FILE_MAX, &text);
+    int err = file_read_all(fd, TOTALS_FILE_MAX, &text);
     close(fd);
     if (err == -EFBIG)
         err = -EBADMSG;
@@ -211,7 +211,7 @@ static int save(struct totals *totals, int dir_fd)
         err = -errno;
         goto done;
     }
-    err = plain_file_write_all(fd, text.data, text.len);
+    err = file_write_all(fd, text.data, text.len);
     if (close(fd) != 0 && !err)
         err = -errno;
     if (!err && renameat(dir_fd, TOTALS_TEMPORARY, dir_fd, TOTALS_FILE) != 0)

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/explain.h"
+#include "base/file.h"
 #include "shmring.h"
 #include "spool_io.h"
 #include "spool_state.h"
@@ -148,7 +148,7 @@ static const char *remedy(int err)
         if (remedies[i].err == err)
             return remedies[i].text;
     }
-    const char *text = explain_directory(err);
+    const char *text = file_explain_directory(err);
     return text ? text : "see the directory's file system";
 }
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/given.h"
-#include "base/plain_file.h"
 #include "tls_bio.h"
 #include "tls_explain.h"
 
@@ -35,7 +35,7 @@ static void pem_close(struct pem *pem)
 static int pem_open(struct pem *pem, const char *setting, const char *path, struct buf *why)
 {
     *pem = (struct pem){.text = malloc(FILE_MAX_BYTES)};
-    int err = pem->text ? plain_file_read(path, pem->text, FILE_MAX_BYTES, &pem->bytes) : -ENOMEM;
+    int err = pem->text ? file_read(path, pem->text, FILE_MAX_BYTES, &pem->bytes) : -ENOMEM;
     if (!err && pem->bytes == 0)
         err = -ENODATA;
     if (!err) {
@@ -44,7 +44,7 @@ static int pem_open(struct pem *pem, const char *setting, const char *path, stru
     }
     if (!err)
         return 0;
-    buf_printf(why, "aistraced.%s: %s: %s\n", setting, path, plain_file_problem(err));
+    buf_printf(why, "aistraced.%s: %s: %s\n", setting, path, file_problem(err));
     pem_close(pem);
     return err;
 }

@@ -5,18 +5,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/plain_file.h"
+#include "base/file.h"
 #include "support/test.h"
 
 enum { LONG_BYTES = 100000 };
 
 static uint8_t long_text[LONG_BYTES];
-static char path[] = "/tmp/check_plain_file.XXXXXX";
+static char path[] = "/tmp/check_file.XXXXXX";
 static int fd;
 
 static void open_file(void)
 {
-    strcpy(path, "/tmp/check_plain_file.XXXXXX");
+    strcpy(path, "/tmp/check_file.XXXXXX");
     fd = mkstemp(path);
     ck_assert_int_ge(fd, 0);
     for (size_t i = 0; i < LONG_BYTES; i++)
@@ -34,26 +34,26 @@ FIXTURE(open_file, close_file);
 TEST(what_is_written_is_read_behind_what_was_there)
 {
     struct buf out = {0};
-    ck_assert_int_eq(plain_file_write_all(fd, long_text, LONG_BYTES), 0);
+    ck_assert_int_eq(file_write_all(fd, long_text, LONG_BYTES), 0);
     ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
     ck_assert_int_eq(buf_append(&out, "abc", 3), 0);
-    ck_assert_int_eq(plain_file_read_all(fd, LONG_BYTES, &out), 0);
+    ck_assert_int_eq(file_read_all(fd, LONG_BYTES, &out), 0);
     ck_assert_uint_eq(out.len, 3 + LONG_BYTES);
     ck_assert_mem_eq(out.data, "abc", 3);
     ck_assert_mem_eq(out.data + 3, long_text, LONG_BYTES);
-    ck_assert_int_eq(plain_file_read_all(fd, 0, &out), 0);
+    ck_assert_int_eq(file_read_all(fd, 0, &out), 0);
     buf_done(&out);
 }
 
 TEST(too_much_is_not_read_to_its_end)
 {
     struct buf out = {0};
-    ck_assert_int_eq(plain_file_write_all(fd, long_text, LONG_BYTES), 0);
+    ck_assert_int_eq(file_write_all(fd, long_text, LONG_BYTES), 0);
     ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-    ck_assert_int_eq(plain_file_read_all(fd, LONG_BYTES - 1, &out), -EFBIG);
+    ck_assert_int_eq(file_read_all(fd, LONG_BYTES - 1, &out), -EFBIG);
     buf_done(&out);
     ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-    ck_assert_int_eq(plain_file_read_all(fd, 0, &out), -EFBIG);
+    ck_assert_int_eq(file_read_all(fd, 0, &out), -EFBIG);
     buf_done(&out);
 }
 
@@ -62,12 +62,12 @@ TEST(a_pipe_that_has_nothing_now_keeps_what_it_gave)
     int ends[2];
     struct buf out = {0};
     ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
-    ck_assert_int_eq(plain_file_write_all(ends[1], "abc", 3), 0);
-    ck_assert_int_eq(plain_file_read_all(ends[0], 100, &out), -EAGAIN);
+    ck_assert_int_eq(file_write_all(ends[1], "abc", 3), 0);
+    ck_assert_int_eq(file_read_all(ends[0], 100, &out), -EAGAIN);
     ck_assert_uint_eq(out.len, 3);
-    ck_assert_int_eq(plain_file_write_all(ends[1], "de", 2), 0);
+    ck_assert_int_eq(file_write_all(ends[1], "de", 2), 0);
     close(ends[1]);
-    ck_assert_int_eq(plain_file_read_all(ends[0], 100, &out), 0);
+    ck_assert_int_eq(file_read_all(ends[0], 100, &out), 0);
     ck_assert_uint_eq(out.len, 5);
     ck_assert_mem_eq(out.data, "abcde", 5);
     close(ends[0]);
@@ -78,19 +78,19 @@ TEST(a_small_file_fits_with_a_byte_to_spare)
 {
     uint8_t text[4];
     size_t bytes = 9;
-    ck_assert_int_eq(plain_file_write_all(fd, "abc", 3), 0);
-    ck_assert_int_eq(plain_file_read(path, text, 4, &bytes), 0);
+    ck_assert_int_eq(file_write_all(fd, "abc", 3), 0);
+    ck_assert_int_eq(file_read(path, text, 4, &bytes), 0);
     ck_assert_uint_eq(bytes, 3);
     ck_assert_mem_eq(text, "abc", 3);
-    ck_assert_int_eq(plain_file_read(path, text, 3, &bytes), -EFBIG);
-    ck_assert_int_eq(plain_file_read("/dev/zero", text, 4, &bytes), -EINVAL);
-    ck_assert_int_eq(plain_file_read("/nonexistent", text, 4, &bytes), -ENOENT);
+    ck_assert_int_eq(file_read(path, text, 3, &bytes), -EFBIG);
+    ck_assert_int_eq(file_read("/dev/zero", text, 4, &bytes), -EINVAL);
+    ck_assert_int_eq(file_read("/nonexistent", text, 4, &bytes), -ENOENT);
 }
 
 TEST(what_cannot_be_written_is_an_error)
 {
     int other = open(path, O_RDONLY);
-    ck_assert_int_eq(plain_file_write_all(other, "a", 1), -EBADF);
-    ck_assert_int_eq(plain_file_write_all(other, NULL, 0), 0);
+    ck_assert_int_eq(file_write_all(other, "a", 1), -EBADF);
+    ck_assert_int_eq(file_write_all(other, NULL, 0), 0);
     close(other);
 }
