@@ -11,34 +11,35 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void ring_fixture_init(struct ring_fixture *fixture)
+struct ring_fixture rings;
+
+void ring_fixture_init(void)
 {
-    strcpy(fixture->dir, "/dev/shm/check_shmring.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(fixture->dir));
-    fixture->dir_fd = shmring_dir_open(fixture->dir, (uid_t)-1);
-    ck_assert_int_ge(fixture->dir_fd, 0);
-    ck_assert_int_eq(shmring_window_new(256 << 10, &fixture->window), 0);
+    strcpy(rings.dir, "/dev/shm/check_shmring.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(rings.dir));
+    rings.dir_fd = shmring_dir_open(rings.dir, (uid_t)-1);
+    ck_assert_int_ge(rings.dir_fd, 0);
+    ck_assert_int_eq(shmring_window_new(256 << 10, &rings.window), 0);
 }
 
-void ring_fixture_done(struct ring_fixture *fixture)
+void ring_fixture_done(void)
 {
-    DIR *dir = opendir(fixture->dir);
+    DIR *dir = opendir(rings.dir);
     struct dirent *entry;
     while (dir && (entry = readdir(dir)))
         unlinkat(dirfd(dir), entry->d_name, 0);
     if (dir)
         closedir(dir);
-    rmdir(fixture->dir);
-    close(fixture->dir_fd);
-    shmring_window_free(fixture->window);
+    rmdir(rings.dir);
+    close(rings.dir_fd);
+    shmring_window_free(rings.window);
 }
 
-struct shmring *ring_fixture_create(const struct ring_fixture *fixture, uint32_t slots, uint64_t ring_bytes,
-                                    uint64_t first_position)
+struct shmring *ring_fixture_create(uint32_t slots, uint64_t ring_bytes, uint64_t first_position)
 {
     struct shmring *ring = NULL;
     struct shmring_options options = {
-        .dir = fixture->dir,
+        .dir = rings.dir,
         .trusted_uid = (uid_t)-1,
         .slot_count = slots,
         .ring_bytes = ring_bytes,
@@ -51,16 +52,16 @@ struct shmring *ring_fixture_create(const struct ring_fixture *fixture, uint32_t
     return ring;
 }
 
-struct shmring_reader *ring_fixture_open(const struct ring_fixture *fixture, const char *name)
+struct shmring_reader *ring_fixture_open(const char *name)
 {
     struct shmring_reader *reader = NULL;
-    ck_assert_int_eq(shmring_reader_open(fixture->dir_fd, name, &reader), 0);
+    ck_assert_int_eq(shmring_reader_open(rings.dir_fd, name, &reader), 0);
     return reader;
 }
 
-uint8_t *ring_fixture_map(const struct ring_fixture *fixture, const char *name)
+uint8_t *ring_fixture_map(const char *name)
 {
-    int fd = openat(fixture->dir_fd, name, O_RDWR | O_CLOEXEC);
+    int fd = openat(rings.dir_fd, name, O_RDWR | O_CLOEXEC);
     ck_assert_int_ge(fd, 0);
     struct stat st;
     ck_assert_int_eq(fstat(fd, &st), 0);
@@ -70,10 +71,10 @@ uint8_t *ring_fixture_map(const struct ring_fixture *fixture, const char *name)
     return memory;
 }
 
-void ring_fixture_await_segment(const struct ring_fixture *fixture, char name[64])
+void ring_fixture_await_segment(char name[64])
 {
     for (int tries = 0; tries < 20000; tries++) {
-        DIR *dir = opendir(fixture->dir);
+        DIR *dir = opendir(rings.dir);
         struct dirent *entry;
         bool found = false;
         ck_assert_ptr_nonnull(dir);
@@ -136,19 +137,18 @@ bool ring_write(struct shmring_writer *writer, uint64_t seed, uint32_t payload_b
     return true;
 }
 
-int64_t ring_drain(const struct ring_fixture *fixture, struct shmring_reader *reader, uint32_t slot,
-                   uint64_t seed_offset)
+int64_t ring_drain(struct shmring_reader *reader, uint32_t slot, uint64_t seed_offset)
 {
     int64_t records = 0;
     shmring_reader_slots(reader);
     for (;;) {
         struct shmring_view view;
         uint64_t expected = shmring_reader_slot(reader, slot)->read_records;
-        ssize_t filled = shmring_reader_fill(reader, slot, fixture->window);
+        ssize_t filled = shmring_reader_fill(reader, slot, rings.window);
         int more = 0;
         if (filled <= 0)
             return filled < 0 ? filled : records;
-        while ((more = shmring_reader_next(fixture->window, &view)) > 0) {
+        while ((more = shmring_reader_next(rings.window, &view)) > 0) {
             ck_assert_uint_eq(view.ordinal, expected);
             ck_assert_uint_eq(view.type, 7);
             ck_assert_uint_eq(view.flags, (uint16_t)(view.ordinal + seed_offset));
@@ -159,6 +159,20 @@ int64_t ring_drain(const struct ring_fixture *fixture, struct shmring_reader *re
         if (more < 0)
             return more;
     }
+}
+
+uint64_t ring_read_all(struct shmring_reader *reader, uint64_t ring_bytes)
+{
+    struct shmring_view view;
+    uint64_t sum = 0, filled_bytes = 0;
+    for (ssize_t n; (n = shmring_reader_fill(reader, 0, rings.window)) > 0;) {
+        filled_bytes += (uint64_t)n;
+        ck_assert_uint_le(filled_bytes, ring_bytes);
+        while (shmring_reader_next(rings.window, &view) > 0)
+            for (uint32_t i = 0; i < view.payload_bytes; i++)
+                sum += view.payload[i];
+    }
+    return sum;
 }
 
 void ring_release(struct shmring_reader *reader, uint32_t slot)

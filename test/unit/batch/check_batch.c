@@ -78,6 +78,19 @@ static struct batch *open_batch(const struct batch_limits *limits)
     return batch;
 }
 
+/* Of the usual span, which is written to `record`. */
+static struct span_view usual_view(struct buf *record)
+{
+    struct model_span span;
+    struct span_view view;
+    const char *problem;
+    model_span_usual(&span, 1);
+    model_span_record(&span, record);
+    ck_assert_int_eq(record_decode(record->data, record->len, AISTRACE_RECORD_SPAN, 0, &view, &problem), 0);
+    model_span_done(&span);
+    return view;
+}
+
 /* Adds the span with this number; its record's memory is gone afterwards, as in the daemon. */
 static enum batch_result add(struct batch *batch, size_t producer, uint64_t number)
 {
@@ -165,13 +178,8 @@ TEST(many_producers_each_have_their_group)
     enum { PRODUCERS = 1000 };
     struct batch *batch = open_batch(&roomy);
     static char producers[PRODUCERS];
-    struct model_span span;
-    struct span_view view;
     struct buf record = {0};
-    const char *problem;
-    model_span_usual(&span, 1);
-    model_span_record(&span, &record);
-    ck_assert_int_eq(record_decode(record.data, record.len, AISTRACE_RECORD_SPAN, 0, &view, &problem), 0);
+    struct span_view view = usual_view(&record);
     for (size_t i = 0; i < 3 * PRODUCERS; i++)
         ck_assert_int_eq(batch_add(batch, &producers[i % PRODUCERS], &resources[0], &view, &invalid_text), BATCH_ADDED);
     REQUEST(request) = sealed_request(batch);
@@ -180,7 +188,6 @@ TEST(many_producers_each_have_their_group)
         group_is(request, i, "p-a", 3);
     REQUEST_FREE(request);
     buf_done(&record);
-    model_span_done(&span);
 }
 
 TEST(the_span_limit_is_exact)
@@ -563,13 +570,8 @@ TEST(the_steady_state_allocates_nothing)
 
 TEST(no_memory_leaves_everything_as_it_was)
 {
-    struct model_span span;
-    struct span_view view;
     struct buf record = {0};
-    const char *problem;
-    model_span_usual(&span, 1);
-    model_span_record(&span, &record);
-    ck_assert_int_eq(record_decode(record.data, record.len, AISTRACE_RECORD_SPAN, 0, &view, &problem), 0);
+    struct span_view view = usual_view(&record);
     bool went_through = false;
     for (size_t n = 0; !went_through; n++) {
         struct batch_pool *small = NULL;
@@ -593,5 +595,4 @@ TEST(no_memory_leaves_everything_as_it_was)
         ck_assert_uint_lt(n, 50);
     }
     buf_done(&record);
-    model_span_done(&span);
 }

@@ -13,12 +13,18 @@
 #include "support/exporter_bench.h"
 #include "support/test.h"
 
-TEST(the_token_goes_with_each_request_unindexed)
+/* A server with that script, and the token in a file of its own. */
+static void begin_with_token(const struct script_step *steps, size_t count, const char *token)
 {
-    bench_begin(NULL, 0);
+    bench_begin(steps, count);
     bench_serve(NULL);
     bench.config.token_header = "x-auth";
-    bench.config.token_file = bench_write_token("\n Bearer abc \n", 14);
+    bench.config.token_file = bench_write_token(token, strlen(token));
+}
+
+TEST(the_token_goes_with_each_request_unindexed)
+{
+    begin_with_token(NULL, 0, "\n Bearer abc \n");
     bench_export();
     bench_submit(1);
     bench_run_until(bench_finished, 1);
@@ -51,11 +57,8 @@ static void replace_token(void)
 TEST(a_denied_token_that_was_replaced_meanwhile_loses_nothing)
 {
     static const struct script_step steps[] = {{.status = 16}, {.status = 7}, {.status = 16}};
-    bench_begin(steps, 3);
-    bench_serve(NULL);
+    begin_with_token(steps, 3, "old");
     bench.config.max_in_flight = 3;
-    bench.config.token_header = "x-auth";
-    bench.config.token_file = bench_write_token("old", 3);
     bench_export();
     bench_run_until(bench_connected, 1);
     replace_token();
@@ -73,10 +76,7 @@ TEST(a_denied_token_that_was_replaced_meanwhile_loses_nothing)
 TEST(a_new_token_that_is_denied_too_is_tried_once)
 {
     static const struct script_step steps[] = {{.status = 16, .times = 2}};
-    bench_begin(steps, 1);
-    bench_serve(NULL);
-    bench.config.token_header = "x-auth";
-    bench.config.token_file = bench_write_token("old", 3);
+    begin_with_token(steps, 1, "old");
     bench_export();
     bench_run_until(bench_connected, 1);
     replace_token();
@@ -97,11 +97,8 @@ TEST(a_server_that_repeats_the_token_is_not_quoted)
     const struct script_step steps[] = {{.message = "Bearer s3cret-token is not known, s3cret-token", .status = 16},
                                         {.message = long_words, .status = 16},
                                         {.rejected = 1, .rejected_message = "for s3cret-token"}};
-    bench_begin(steps, 3);
-    bench_serve(NULL);
+    begin_with_token(steps, 3, "Bearer s3cret-token");
     bench.config.retry_initial_ms = bench.config.retry_max_ms = 1;
-    bench.config.token_header = "x-auth";
-    bench.config.token_file = bench_write_token("Bearer s3cret-token", 19);
     bench_export();
     for (unsigned i = 1; i <= 3; i++) {
         bench_submit(1);
@@ -119,11 +116,8 @@ TEST(a_server_that_repeats_the_token_is_not_quoted)
 TEST(a_new_token_ends_the_wait_of_a_denied_one)
 {
     static const struct script_step steps[] = {{.status = 16}};
-    bench_begin(steps, 1);
-    bench_serve(NULL);
+    begin_with_token(steps, 1, "old");
     bench.config.retry_initial_ms = bench.config.retry_max_ms = 600000;
-    bench.config.token_header = "x-auth";
-    bench.config.token_file = bench_write_token("old", 3);
     bench_export();
     bench_submit(1);
     bench_run_until(bench_finished, 1);

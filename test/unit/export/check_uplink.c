@@ -360,17 +360,22 @@ TEST(too_many_pings_make_them_fewer)
 
 /* ---- certificates ---- */
 
-TEST(a_client_certificate_is_read_again_when_it_changes)
+static void uplink_begin_with_certificate(void)
 {
-    begin(CONFIG_TLS);
-    server_begin(&(struct script_step){.delay_ms = 1500}, 1);
-    front_begin(0, true);
     write_client_certificate();
     bench.config.ca_file = bench.ca_file;
     bench.config.cert_file = bench.cert_file;
     bench.config.key_file = bench.key_file;
     uplink_begin();
     run_until(&bench.fresh, 1);
+}
+
+TEST(a_client_certificate_is_read_again_when_it_changes)
+{
+    begin(CONFIG_TLS);
+    server_begin(&(struct script_step){.delay_ms = 1500}, 1);
+    front_begin(0, true);
+    uplink_begin_with_certificate();
     submit(0);
     run_until(&bench.requests, 1);
     write_client_certificate();
@@ -390,12 +395,7 @@ TEST(a_certificate_that_is_half_written_changes_nothing_until_it_is_whole)
     begin(CONFIG_TLS);
     server_begin(NULL, 0);
     front_begin(0, true);
-    write_client_certificate();
-    bench.config.ca_file = bench.ca_file;
-    bench.config.cert_file = bench.cert_file;
-    bench.config.key_file = bench.key_file;
-    uplink_begin();
-    run_until(&bench.fresh, 1);
+    uplink_begin_with_certificate();
     write_file(bench.cert_file, "-----BEGIN CERTIFICATE-----\nMIIB");
     run_until(&bench.notices[UPLINK_NOT_RENEWED], 1);
     ck_assert_ptr_nonnull(strstr(bench.notice, "aistraced.cert_file"));

@@ -24,7 +24,6 @@
 
 enum { RING_BYTES = 8192, STRANGER = 4711, RECORDS = 4, RECORD_BYTES = 80 };
 
-static struct ring_fixture fixture;
 static struct shmring *ring, *neighbour;
 static struct shmring_writer *writer, *neighbour_writer;
 static struct shmring_reader *reader, *neighbour_reader;
@@ -32,7 +31,7 @@ static int fd;
 
 static struct shmring *start(struct shmring_writer **out)
 {
-    struct shmring *started = ring_fixture_create(&fixture, 3, RING_BYTES, 0);
+    struct shmring *started = ring_fixture_create(3, RING_BYTES, 0);
 
     ck_assert_int_eq(shmring_attach(started, out), 0);
     for (uint64_t seed = 0; seed < RECORDS; seed++)
@@ -53,12 +52,12 @@ static void only_the_guard(void)
 static void setup(void)
 {
     only_the_guard();
-    ring_fixture_init(&fixture);
+    ring_fixture_init();
     ring = start(&writer);
     neighbour = start(&neighbour_writer);
-    reader = ring_fixture_open(&fixture, shmring_name(ring));
-    neighbour_reader = ring_fixture_open(&fixture, shmring_name(neighbour));
-    fd = openat(fixture.dir_fd, shmring_name(ring), O_RDWR | O_CLOEXEC);
+    reader = ring_fixture_open(shmring_name(ring));
+    neighbour_reader = ring_fixture_open(shmring_name(neighbour));
+    fd = openat(rings.dir_fd, shmring_name(ring), O_RDWR | O_CLOEXEC);
     ck_assert_int_ge(fd, 0);
 }
 
@@ -69,14 +68,14 @@ static void teardown(void)
     shmring_reader_close(neighbour_reader);
     shmring_close(ring);
     shmring_close(neighbour);
-    ring_fixture_done(&fixture);
+    ring_fixture_done();
 }
 
 FIXTURE(setup, teardown);
 
 static void expect_sound_neighbour(void)
 {
-    ck_assert_int_eq(ring_drain(&fixture, neighbour_reader, 0, 0), RECORDS);
+    ck_assert_int_eq(ring_drain(neighbour_reader, 0, 0), RECORDS);
     ring_release(neighbour_reader, 0);
     ck_assert_ptr_null(shmring_reader_problem(neighbour_reader));
     ck_assert_int_eq(shmring_reader_slot(neighbour_reader, 0)->health, SHMRING_SLOT_SOUND);
@@ -86,7 +85,7 @@ static void expect_sound_neighbour(void)
 
 static void fill_it(void)
 {
-    ck_assert_int_eq(shmring_reader_fill(reader, 0, fixture.window), -EBADMSG);
+    ck_assert_int_eq(shmring_reader_fill(reader, 0, rings.window), -EBADMSG);
 }
 
 static void look_at_it(void)
@@ -132,7 +131,7 @@ LOOP_TEST(truncated_segment_is_quarantined_whoever_notices, COUNT(touches))
 {
     static const char problem[] = "file was truncated while it was read";
 
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), RECORDS);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), RECORDS);
     ck_assert_int_eq(ftruncate(fd, 0), 0);
     touches[_i]();
     ck_assert_str_eq(shmring_reader_problem(reader), problem);
@@ -176,7 +175,7 @@ TEST(segment_that_grows_again_stays_quarantined)
 /* An address of the test's own that is a SIGBUS. */
 static volatile uint8_t *broken_page(void)
 {
-    int own = openat(fixture.dir_fd, "own", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int own = openat(rings.dir_fd, "own", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
     ck_assert_int_eq(ftruncate(own, SHMRING_PAGE), 0);
     uint8_t *page = mmap(NULL, SHMRING_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, own, 0);
@@ -270,11 +269,11 @@ TEST(more_segments_than_can_be_guarded_are_refused)
 
     while ((one = shmring__guard_add((void *)16, 16)))
         last = one;
-    ck_assert_int_eq(shmring_reader_open(fixture.dir_fd, shmring_name(ring), &more), -ENFILE);
+    ck_assert_int_eq(shmring_reader_open(rings.dir_fd, shmring_name(ring), &more), -ENFILE);
     shmring__guard_remove(last);
-    ck_assert_int_eq(shmring_reader_open(fixture.dir_fd, shmring_name(ring), &more), 0);
+    ck_assert_int_eq(shmring_reader_open(rings.dir_fd, shmring_name(ring), &more), 0);
     shmring_reader_close(more);
-    ck_assert_int_eq(shmring_reader_open(fixture.dir_fd, shmring_name(ring), &more), 0);
+    ck_assert_int_eq(shmring_reader_open(rings.dir_fd, shmring_name(ring), &more), 0);
     shmring_reader_close(more);
 }
 
@@ -289,7 +288,7 @@ static bool give_away(const char *test)
     }
     ck_assert_int_eq(fchown(fd, STRANGER, STRANGER), 0);
     shmring_reader_close(reader);
-    reader = ring_fixture_open(&fixture, shmring_name(ring));
+    reader = ring_fixture_open(shmring_name(ring));
     ck_assert_uint_eq(shmring_reader_uid(reader), STRANGER);
     return true;
 }
@@ -306,11 +305,11 @@ TEST(strangers_records_are_read_across_laps)
 {
     if (!give_away("strangers_records_are_read_across_laps"))
         return;
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), RECORDS);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), RECORDS);
     ring_release(reader, 0);
     for (uint64_t seed = RECORDS; seed < 1000; seed++) {
         ck_assert(ring_write(writer, seed, (uint32_t)(seed % 300)));
-        ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 1);
+        ck_assert_int_eq(ring_drain(reader, 0, 0), 1);
         ring_release(reader, 0);
     }
 }
@@ -323,7 +322,7 @@ TEST(strangers_holes_are_not_filled_by_reading)
         return;
     ck_assert_int_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, data, RING_BYTES), 0);
     blkcnt_t before = blocks();
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), -EBADMSG);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), -EBADMSG);
     ck_assert_int_eq(blocks(), before);
     expect_sound_neighbour();
 }
@@ -345,7 +344,7 @@ LOOP_TEST(strangers_truncated_control_pages_are_guarded, COUNT(touches))
 {
     if (!give_away("strangers_truncated_control_pages_are_guarded"))
         return;
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), RECORDS);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), RECORDS);
     ck_assert_int_eq(ftruncate(fd, 0), 0);
     touches[_i]();
     ck_assert_str_eq(shmring_reader_problem(reader), "file was truncated while it was read");
@@ -356,11 +355,11 @@ LOOP_TEST(strangers_truncated_control_pages_are_guarded, COUNT(touches))
 
 LOOP_TEST(counters_that_contradict_the_records_are_found_out, 3)
 {
-    uint8_t *segment = ring_fixture_map(&fixture, shmring_name(ring));
+    uint8_t *segment = ring_fixture_map(shmring_name(ring));
     struct shmring_producer *producer = (struct shmring_producer *)(segment + shmring_producer_offset(0));
     const struct shmring_slot_status *status = shmring_reader_slot(reader, 0);
 
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), RECORDS);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), RECORDS);
     shmring_reader_audit(reader);
     ck_assert_int_eq(status->health, SHMRING_SLOT_SOUND);
     if (_i == 0)
@@ -385,7 +384,7 @@ static uint64_t step(uint64_t *random)
 
 static pid_t start_vandal(void (*act)(uint8_t *segment, uint64_t random))
 {
-    uint8_t *segment = ring_fixture_map(&fixture, shmring_name(ring));
+    uint8_t *segment = ring_fixture_map(shmring_name(ring));
     uint64_t random = 88172645463325252ull;
     pid_t pid = fork();
 
@@ -416,16 +415,7 @@ static void truncate_and_mend(uint8_t *segment, uint64_t random)
 /* Reads all that a reader can, and returns what it came to: so that no access is optimised away. */
 static uint64_t use(struct shmring_reader *victim)
 {
-    struct shmring_view view;
-    uint64_t sum = 0, filled_bytes = 0;
-
-    for (ssize_t n; (n = shmring_reader_fill(victim, 0, fixture.window)) > 0;) {
-        filled_bytes += (uint64_t)n;
-        ck_assert_uint_le(filled_bytes, RING_BYTES);
-        while (shmring_reader_next(fixture.window, &view) > 0)
-            for (uint32_t i = 0; i < view.payload_bytes; i++)
-                sum += view.payload[i];
-    }
+    uint64_t sum = ring_read_all(victim, RING_BYTES);
     shmring_reader_publish(victim, SHMRING_CONTROL_PUBLISHED, 1);
     shmring_reader_audit(victim);
     if (shmring_reader_slots(victim) > 0)
@@ -449,7 +439,7 @@ LOOP_TEST(live_vandal_costs_no_more_than_his_segment, 4)
         struct shmring_reader *victim = NULL;
         if (pwrite(fd, header, sizeof(header), 0) != sizeof(header))
             continue;
-        if (shmring_reader_open(fixture.dir_fd, shmring_name(ring), &victim) == 0 && ++opened > 0)
+        if (shmring_reader_open(rings.dir_fd, shmring_name(ring), &victim) == 0 && ++opened > 0)
             sum += use(victim);
         shmring_reader_close(victim);
     }

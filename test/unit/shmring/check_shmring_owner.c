@@ -18,21 +18,15 @@
 
 enum { DEADLINE_MS = 10000 };
 
-static struct ring_fixture fixture;
 static int orders[2]; /* closing [1] lets the children end */
 
 static void setup(void)
 {
-    ring_fixture_init(&fixture);
+    ring_fixture_init();
     ck_assert_int_eq(pipe2(orders, O_CLOEXEC), 0);
 }
 
-static void teardown(void)
-{
-    ring_fixture_done(&fixture);
-}
-
-FIXTURE(setup, teardown);
+FIXTURE(setup, ring_fixture_done);
 
 static void await_orders(void)
 {
@@ -63,8 +57,7 @@ static pid_t start_owner(void (*then)(struct shmring *ring))
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     struct shmring_writer *writer;
-    struct shmring_options options = {
-        .dir = fixture.dir, .trusted_uid = (uid_t)-1, .slot_count = 2, .ring_bytes = 4096};
+    struct shmring_options options = {.dir = rings.dir, .trusted_uid = (uid_t)-1, .slot_count = 2, .ring_bytes = 4096};
     struct shmring *ring;
     if (shmring_create(&options, &ring) != 0 || shmring_attach(ring, &writer) != 0)
         _exit(1);
@@ -78,10 +71,10 @@ static struct shmring_reader *open_only(void)
 {
     char name[64];
 
-    ring_fixture_await_segment(&fixture, name);
-    struct shmring_reader *reader = ring_fixture_open(&fixture, name);
+    ring_fixture_await_segment(name);
+    struct shmring_reader *reader = ring_fixture_open(name);
     for (int ms = 0; ms < DEADLINE_MS; ms++) {
-        if (shmring_reader_slots(reader) == 1 && shmring_reader_fill(reader, 0, fixture.window) >= 10 * 96)
+        if (shmring_reader_slots(reader) == 1 && shmring_reader_fill(reader, 0, rings.window) >= 10 * 96)
             return reader;
         usleep(1000);
     }
@@ -110,7 +103,7 @@ TEST(killed_owner_is_dead_and_its_records_are_read)
     end(pid);
     ck_assert(becomes_dead(reader));
     ck_assert(!shmring_reader_owner_alive(reader));
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 10);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), 10);
     shmring_reader_close(reader);
 }
 
@@ -122,7 +115,7 @@ TEST(segment_is_drained_by_one_who_comes_after_the_owner)
     end(pid);
     struct shmring_reader *reader = open_only();
     ck_assert(becomes_dead(reader));
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 10);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), 10);
     shmring_reader_close(reader);
 }
 
@@ -258,8 +251,8 @@ TEST(owners_end_is_an_event_on_the_file)
     char path[160], name[64], events[4096];
     int inotify = inotify_init1(IN_CLOEXEC);
 
-    ring_fixture_await_segment(&fixture, name);
-    snprintf(path, sizeof(path), "%s/%s", fixture.dir, name);
+    ring_fixture_await_segment(name);
+    snprintf(path, sizeof(path), "%s/%s", rings.dir, name);
     ck_assert_int_ge(inotify_add_watch(inotify, path, IN_CLOSE_WRITE), 0);
     struct pollfd ready = {.fd = inotify, .events = POLLIN};
     ck_assert_int_eq(poll(&ready, 1, 0), 0);

@@ -10,7 +10,6 @@
 #include "support/ring_fixture.h"
 #include "support/test.h"
 
-static struct ring_fixture fixture;
 static struct shmring *ring;
 static struct shmring_writer *writer;
 static struct shmring_reader *reader;
@@ -19,10 +18,10 @@ enum { RING_BYTES = 4096, RECORD_MAX = RING_BYTES / 4, HEADER_BYTES = sizeof(str
 
 static void setup_at(uint64_t first_position)
 {
-    ring_fixture_init(&fixture);
-    ring = ring_fixture_create(&fixture, 4, RING_BYTES, first_position);
+    ring_fixture_init();
+    ring = ring_fixture_create(4, RING_BYTES, first_position);
     ck_assert_int_eq(shmring_attach(ring, &writer), 0);
-    reader = ring_fixture_open(&fixture, shmring_name(ring));
+    reader = ring_fixture_open(shmring_name(ring));
 }
 
 static void setup(void)
@@ -35,7 +34,7 @@ static void teardown(void)
     shmring_reader_close(reader);
     shmring_detach(ring, writer);
     shmring_close(ring);
-    ring_fixture_done(&fixture);
+    ring_fixture_done();
 }
 
 FIXTURE(setup, teardown);
@@ -58,7 +57,7 @@ static uint64_t begun(void)
 
 static int64_t drain(void)
 {
-    return ring_drain(&fixture, reader, 0, 0);
+    return ring_drain(reader, 0, 0);
 }
 
 TEST(one_record_arrives_whole)
@@ -68,10 +67,10 @@ TEST(one_record_arrives_whole)
 
     ck_assert_uint_eq((uintptr_t)payload % SHMRING_ALIGN, 0);
     memcpy(payload, "hello", 5);
-    ck_assert_int_eq(shmring_reader_fill(reader, 0, fixture.window), 0);
+    ck_assert_int_eq(shmring_reader_fill(reader, 0, rings.window), 0);
     shmring_commit(writer);
-    ck_assert_int_eq(shmring_reader_fill(reader, 0, fixture.window), 48);
-    ck_assert_int_eq(shmring_reader_next(fixture.window, &view), 1);
+    ck_assert_int_eq(shmring_reader_fill(reader, 0, rings.window), 48);
+    ck_assert_int_eq(shmring_reader_next(rings.window, &view), 1);
     ck_assert_uint_eq(view.payload_bytes, 5);
     ck_assert_mem_eq(view.payload, "hello", 5);
     ck_assert_uint_eq(view.type, 3);
@@ -79,7 +78,7 @@ TEST(one_record_arrives_whole)
     ck_assert_uint_eq(view.begin, 0);
     ck_assert_uint_eq(view.end, 48);
     ck_assert_uint_eq(view.thread, (uint32_t)gettid());
-    ck_assert_int_eq(shmring_reader_next(fixture.window, &view), 0);
+    ck_assert_int_eq(shmring_reader_next(rings.window, &view), 0);
 }
 
 /* All sizes from every offset: padding takes each of its possible lengths, and none. */
@@ -115,8 +114,8 @@ TEST(views_cover_the_ring_without_gaps)
     for (uint64_t seed = 0; seed < 500; seed++) {
         struct shmring_view view;
         ck_assert(ring_write(writer, seed, (uint32_t)(seed * 37 % 900)));
-        ck_assert_int_gt(shmring_reader_fill(reader, 0, fixture.window), 0);
-        ck_assert_int_eq(shmring_reader_next(fixture.window, &view), 1);
+        ck_assert_int_gt(shmring_reader_fill(reader, 0, rings.window), 0);
+        ck_assert_int_eq(shmring_reader_next(rings.window, &view), 1);
         ck_assert_uint_eq(view.begin, end);
         end = view.end;
         ring_release(reader, 0);
@@ -212,13 +211,13 @@ TEST(window_smaller_than_a_record_grows)
 {
     struct shmring_window *small;
     struct shmring_view view;
-    struct shmring *big = ring_fixture_create(&fixture, 1, 1 << 20, 0);
+    struct shmring *big = ring_fixture_create(1, 1 << 20, 0);
     struct shmring_writer *big_writer;
     uint64_t read = 0;
 
     ck_assert_int_eq(shmring_window_new(1, &small), 0);
     ck_assert_int_eq(shmring_attach(big, &big_writer), 0);
-    struct shmring_reader *big_reader = ring_fixture_open(&fixture, shmring_name(big));
+    struct shmring_reader *big_reader = ring_fixture_open(shmring_name(big));
     for (uint64_t seed = 0; seed < 40; seed++) {
         ck_assert(ring_write(big_writer, seed, (uint32_t)(seed * 6700)));
         while (shmring_reader_fill(big_reader, 0, small) > 0)
@@ -237,7 +236,7 @@ TEST(window_smaller_than_a_record_grows)
 TEST(producer_refuses_a_released_position_ahead_of_its_own)
 {
     struct shmring_consumer *consumer =
-        (struct shmring_consumer *)(ring_fixture_map(&fixture, shmring_name(ring)) + shmring_consumer_offset(0));
+        (struct shmring_consumer *)(ring_fixture_map(shmring_name(ring)) + shmring_consumer_offset(0));
 
     for (uint64_t seed = 0; seed < 32; seed++)
         ck_assert(ring_write(writer, seed, 96));
@@ -260,7 +259,7 @@ TEST(commit_outside_what_was_read_does_nothing)
     ledger.cpos = 0;
     shmring_reader_commit(reader, 0, &ledger);
     ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.cpos, 64);
-    second = ring_fixture_open(&fixture, shmring_name(ring));
+    second = ring_fixture_open(shmring_name(ring));
     ck_assert_uint_eq(shmring_reader_slot(second, 0)->ledger.cpos, 64);
     shmring_reader_close(second);
 }
@@ -273,10 +272,10 @@ TEST(skipped_interval_is_not_read_and_what_follows_is)
 
     for (uint64_t i = 0; i < 30; i++)
         ck_assert(ring_write(writer, i, 64));
-    ck_assert_int_gt(shmring_reader_fill(reader, 0, fixture.window), 0);
+    ck_assert_int_gt(shmring_reader_fill(reader, 0, rings.window), 0);
     for (int i = 0; i < 10; i++) {
         ck_assert_int_eq(shmring_reader_skip(reader, 0, 10 * 96, 20 * 96, 10), -EAGAIN);
-        ck_assert_int_eq(shmring_reader_next(fixture.window, &view), 1);
+        ck_assert_int_eq(shmring_reader_next(rings.window, &view), 1);
     }
     begin = view.end;
     end = begin + 10 * 96ull;
@@ -289,9 +288,9 @@ TEST(skipped_interval_is_not_read_and_what_follows_is)
     ring_release(reader, 0);
     for (uint64_t i = 30; i < 60; i++) /* over the ring's end */
         ck_assert(ring_write(writer, i, 64));
-    ck_assert_int_gt(shmring_reader_fill(reader, 0, fixture.window), 0);
+    ck_assert_int_gt(shmring_reader_fill(reader, 0, rings.window), 0);
     uint64_t last = 0;
-    while (shmring_reader_next(fixture.window, &view) == 1 && view.ordinal < 41)
+    while (shmring_reader_next(rings.window, &view) == 1 && view.ordinal < 41)
         last = view.end;
     shmring_reader_unread(reader, 0, &view);
     ck_assert_uint_eq(view.begin, last);

@@ -10,7 +10,6 @@
 
 enum { RING_BYTES = 4096 };
 
-static struct ring_fixture fixture;
 static struct shmring *ring;
 static struct shmring_writer *writer;
 static struct shmring_reader *reader;
@@ -18,18 +17,18 @@ static uint8_t *segment;
 
 static void setup(void)
 {
-    ring_fixture_init(&fixture);
-    ring = ring_fixture_create(&fixture, 2, RING_BYTES, 0);
+    ring_fixture_init();
+    ring = ring_fixture_create(2, RING_BYTES, 0);
     ck_assert_int_eq(shmring_attach(ring, &writer), 0);
-    reader = ring_fixture_open(&fixture, shmring_name(ring));
-    segment = ring_fixture_map(&fixture, shmring_name(ring));
+    reader = ring_fixture_open(shmring_name(ring));
+    segment = ring_fixture_map(shmring_name(ring));
 }
 
 static void teardown(void)
 {
     shmring_reader_close(reader);
     shmring_close(ring);
-    ring_fixture_done(&fixture);
+    ring_fixture_done();
 }
 
 FIXTURE(setup, teardown);
@@ -37,7 +36,7 @@ FIXTURE(setup, teardown);
 static void restart(void)
 {
     shmring_reader_close(reader);
-    reader = ring_fixture_open(&fixture, shmring_name(ring));
+    reader = ring_fixture_open(shmring_name(ring));
 }
 
 static struct shmring_consumer *consumer(void)
@@ -66,17 +65,17 @@ TEST(reading_resumes_at_the_ledger)
     uint64_t seed = 0;
 
     write_records(&seed, 10);
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 10);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), 10);
     ring_release(reader, 0);
     write_records(&seed, 6);
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 6);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), 6);
     uint64_t repeated = status()->read - status()->ledger.cpos;
     restart();
     ck_assert_uint_eq(status()->read, 10 * 96);
     ck_assert_uint_eq(status()->read_records, 10);
     ck_assert_uint_eq(status()->ledger.counts.exported, 10);
     ck_assert_uint_eq(repeated, 6 * 96);
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 6);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), 6);
 }
 
 TEST(every_kind_of_outcome_counts_towards_the_ordinal)
@@ -88,12 +87,12 @@ TEST(every_kind_of_outcome_counts_towards_the_ordinal)
     ledger.counts.dropped[0] = 1;
     ledger.counts.dropped[SHMRING_LEDGER_REASONS - 1] = 2;
     write_records(&seed, 12);
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 12);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), 12);
     shmring_reader_commit(reader, 0, &ledger);
     restart();
     ck_assert_mem_eq(&status()->ledger, &ledger, sizeof(ledger));
     ck_assert_uint_eq(status()->read_records, 9);
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 3);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), 3);
 }
 
 TEST(restart_after_each_record_loses_and_repeats_nothing)
@@ -102,7 +101,7 @@ TEST(restart_after_each_record_loses_and_repeats_nothing)
 
     for (int i = 0; i < 500; i++) {
         write_records(&seed, 3);
-        ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 3);
+        ck_assert_int_eq(ring_drain(reader, 0, 0), 3);
         ring_release(reader, 0);
         restart();
         ck_assert_int_eq(status()->health, SHMRING_SLOT_SOUND);
@@ -116,7 +115,7 @@ TEST(position_a_dead_consumer_left_behind_is_published_again)
 
     write_records(&seed, 42);
     ck_assert(!ring_write(writer, 0, 64));
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 42);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), 42);
     ring_release(reader, 0);
     atomic_store(&consumer()->cpos_pub, 0); /* died before the last store */
     ck_assert(!ring_write(writer, 0, 64));
@@ -131,9 +130,9 @@ TEST(restart_within_padding_and_at_the_edges_of_a_lap)
 
     for (int i = 0; i < 4000; i++) {
         ck_assert(ring_write(writer, seed++, (uint32_t)(i * 7 % 700)));
-        ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 1);
+        ck_assert_int_eq(ring_drain(reader, 0, 0), 1);
         restart(); /* reads it again, padding and all */
-        ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 1);
+        ck_assert_int_eq(ring_drain(reader, 0, 0), 1);
         ring_release(reader, 0);
     }
 }
@@ -143,7 +142,7 @@ static void expect_refused(const char *problem)
     restart();
     ck_assert_int_eq(status()->health, SHMRING_SLOT_QUARANTINED);
     ck_assert_str_eq(status()->problem, problem);
-    ck_assert_int_lt(shmring_reader_fill(reader, 0, fixture.window), 0);
+    ck_assert_int_lt(shmring_reader_fill(reader, 0, rings.window), 0);
 }
 
 TEST(ledger_that_cannot_be_is_refused)
@@ -154,7 +153,7 @@ TEST(ledger_that_cannot_be_is_refused)
 
     for (int lap = 0; lap < 5; lap++) {
         write_records(&seed, 20);
-        ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 20);
+        ck_assert_int_eq(ring_drain(reader, 0, 0), 20);
         ring_release(reader, 0);
     }
     write_records(&seed, 1);
@@ -180,17 +179,17 @@ TEST(ledger_that_cannot_be_is_refused)
     consumer()->selector &= 1;
     restart();
     ck_assert_int_eq(status()->health, SHMRING_SLOT_SOUND);
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 1);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), 1);
 }
 
 TEST(ledger_before_the_first_position_is_refused)
 {
     shmring_reader_close(reader);
     shmring_close(ring);
-    ring = ring_fixture_create(&fixture, 2, RING_BYTES, 1 << 20);
+    ring = ring_fixture_create(2, RING_BYTES, 1 << 20);
     ck_assert_int_eq(shmring_attach(ring, &writer), 0);
-    reader = ring_fixture_open(&fixture, shmring_name(ring));
-    segment = ring_fixture_map(&fixture, shmring_name(ring));
+    reader = ring_fixture_open(shmring_name(ring));
+    segment = ring_fixture_map(shmring_name(ring));
     consumer()->ledger[0].cpos -= 16;
     expect_refused("ledger is before the first position");
 }

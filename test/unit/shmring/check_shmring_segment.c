@@ -21,19 +21,7 @@
 #include "support/ring_fixture.h"
 #include "support/test.h"
 
-static struct ring_fixture fixture;
-
-static void setup(void)
-{
-    ring_fixture_init(&fixture);
-}
-
-static void teardown(void)
-{
-    ring_fixture_done(&fixture);
-}
-
-FIXTURE(setup, teardown);
+FIXTURE(ring_fixture_init, ring_fixture_done);
 
 static struct shmring_options options_of(const char *dir)
 {
@@ -96,16 +84,16 @@ TEST(name_is_the_instance_in_hexadecimal)
 TEST(created_segment_is_found_with_its_header_and_resource)
 {
     int descriptors = open_descriptors();
-    struct shmring *ring = ring_fixture_create(&fixture, 3, 5000, 0);
+    struct shmring *ring = ring_fixture_create(3, 5000, 0);
     struct shmring_reader *reader;
     struct stat st;
     uint32_t bytes;
 
     ck_assert_int_eq(open_descriptors(), descriptors);
-    ck_assert_int_eq(files_in(fixture.dir), 1);
-    ck_assert_int_eq(fstatat(fixture.dir_fd, shmring_name(ring), &st, 0), 0);
+    ck_assert_int_eq(files_in(rings.dir), 1);
+    ck_assert_int_eq(fstatat(rings.dir_fd, shmring_name(ring), &st, 0), 0);
     ck_assert_uint_eq(st.st_mode, S_IFREG | 0600);
-    reader = ring_fixture_open(&fixture, shmring_name(ring));
+    reader = ring_fixture_open(shmring_name(ring));
     const struct shmring_header *header = shmring_reader_header(reader);
     ck_assert_uint_eq(header->slot_count, 3);
     ck_assert_uint_eq(header->ring_bytes, 8192);
@@ -117,24 +105,24 @@ TEST(created_segment_is_found_with_its_header_and_resource)
     ck_assert_uint_eq(shmring_reader_slots(reader), 0);
     shmring_reader_close(reader);
     shmring_close(ring);
-    ck_assert_int_eq(files_in(fixture.dir), 1); /* the consumer's to remove */
+    ck_assert_int_eq(files_in(rings.dir), 1); /* the consumer's to remove */
 }
 
 TEST(memory_is_taken_only_for_slots_in_use)
 {
-    struct shmring *ring = ring_fixture_create(&fixture, 0, 0, 0);
+    struct shmring *ring = ring_fixture_create(0, 0, 0);
     struct shmring_writer *writer;
     struct stat st;
 
-    fstatat(fixture.dir_fd, shmring_name(ring), &st, 0);
+    fstatat(rings.dir_fd, shmring_name(ring), &st, 0);
     ck_assert_int_gt(st.st_size, 128 << 20);
     ck_assert_int_eq(st.st_blocks * 512, SHMRING_SLOTS_OFFSET);
     ck_assert_int_eq(shmring_attach(ring, &writer), 0);
-    fstatat(fixture.dir_fd, shmring_name(ring), &st, 0);
+    fstatat(rings.dir_fd, shmring_name(ring), &st, 0);
     ck_assert_int_eq(st.st_blocks * 512, SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + (1 << 20));
-    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
     ck_assert_uint_eq(shmring_reader_slots(reader), 1);
-    fstatat(fixture.dir_fd, shmring_name(ring), &st, 0);
+    fstatat(rings.dir_fd, shmring_name(ring), &st, 0);
     ck_assert_int_eq(st.st_blocks * 512, SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + (1 << 20));
     shmring_reader_close(reader);
     shmring_close(ring);
@@ -154,8 +142,8 @@ TEST(ring_size_is_rounded_and_clamped)
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct shmring *ring = ring_fixture_create(&fixture, 1, cases[i].asked, 0);
-        struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+        struct shmring *ring = ring_fixture_create(1, cases[i].asked, 0);
+        struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
         ck_assert_uint_eq(shmring_reader_header(reader)->ring_bytes, cases[i].given);
         shmring_reader_close(reader);
         shmring_close(ring);
@@ -165,26 +153,26 @@ TEST(ring_size_is_rounded_and_clamped)
 TEST(impossible_options_are_refused)
 {
     static const uint8_t big[SHMRING_RESOURCE_MAX + 1];
-    struct shmring_options options = options_of(fixture.dir);
+    struct shmring_options options = options_of(rings.dir);
     struct shmring *ring = NULL;
 
     options.resource = big;
     options.resource_bytes = sizeof(big);
     ck_assert_int_eq(shmring_create(&options, &ring), -E2BIG);
-    options = options_of(fixture.dir);
+    options = options_of(rings.dir);
     options.slot_count = SHMRING_SLOTS_MAX + 1;
     ck_assert_int_eq(shmring_create(&options, &ring), -EINVAL);
-    options = options_of(fixture.dir);
+    options = options_of(rings.dir);
     options.first_position = 8;
     ck_assert_int_eq(shmring_create(&options, &ring), -EINVAL);
     ck_assert_ptr_null(ring);
-    ck_assert_int_eq(files_in(fixture.dir), 0);
+    ck_assert_int_eq(files_in(rings.dir), 0);
 }
 
 TEST(largest_resource_fits)
 {
     uint8_t resource[SHMRING_RESOURCE_MAX];
-    struct shmring_options options = options_of(fixture.dir);
+    struct shmring_options options = options_of(rings.dir);
     struct shmring *ring;
     uint32_t bytes;
 
@@ -192,7 +180,7 @@ TEST(largest_resource_fits)
     options.resource = resource;
     options.resource_bytes = sizeof(resource);
     ck_assert_int_eq(shmring_create(&options, &ring), 0);
-    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
     ck_assert_mem_eq(shmring_reader_resource(reader, &bytes), resource, sizeof(resource));
     ck_assert_uint_eq(bytes, sizeof(resource));
     shmring_reader_close(reader);
@@ -206,7 +194,7 @@ TEST(missing_directory_is_made_private)
     char path[96];
     struct stat st;
 
-    snprintf(path, sizeof(path), "%s/rings", fixture.dir);
+    snprintf(path, sizeof(path), "%s/rings", rings.dir);
     int fd = shmring_dir_open(path, (uid_t)-1);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(fstat(fd, &st), 0);
@@ -222,13 +210,13 @@ TEST(directory_that_is_not_one_is_refused)
 {
     char path[96];
 
-    snprintf(path, sizeof(path), "%s/link", fixture.dir);
-    ck_assert_int_eq(symlink(fixture.dir, path), 0);
+    snprintf(path, sizeof(path), "%s/link", rings.dir);
+    ck_assert_int_eq(symlink(rings.dir, path), 0);
     ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ELOOP);
-    snprintf(path, sizeof(path), "%s/file", fixture.dir);
+    snprintf(path, sizeof(path), "%s/file", rings.dir);
     close(open(path, O_CREAT | O_RDWR, 0600));
     ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ENOTDIR);
-    snprintf(path, sizeof(path), "%s/no/where", fixture.dir);
+    snprintf(path, sizeof(path), "%s/no/where", rings.dir);
     ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ENOENT);
 }
 
@@ -241,23 +229,23 @@ static bool not_root(const char *what)
 
 TEST(directory_of_a_stranger_is_refused)
 {
-    struct shmring_options options = options_of(fixture.dir);
+    struct shmring_options options = options_of(rings.dir);
     struct shmring *ring = NULL;
 
     if (not_root("directory_of_a_stranger_is_refused"))
         return;
-    ck_assert_int_eq(chown(fixture.dir, 4711, 4711), 0);
-    ck_assert_int_eq(shmring_dir_open(fixture.dir, (uid_t)-1), -EPERM);
+    ck_assert_int_eq(chown(rings.dir, 4711, 4711), 0);
+    ck_assert_int_eq(shmring_dir_open(rings.dir, (uid_t)-1), -EPERM);
     ck_assert_int_eq(shmring_create(&options, &ring), -EPERM);
-    ck_assert_int_eq(shmring_dir_open(fixture.dir, 4712), -EPERM);
+    ck_assert_int_eq(shmring_dir_open(rings.dir, 4712), -EPERM);
     options.trusted_uid = 4711;
     ck_assert_int_eq(shmring_create(&options, &ring), 0);
     shmring_close(ring);
     /* root is trusted by everybody */
-    ck_assert_int_eq(chown(fixture.dir, 0, 0), 0);
-    ck_assert_int_eq(chmod(fixture.dir, 0777), 0);
+    ck_assert_int_eq(chown(rings.dir, 0, 0), 0);
+    ck_assert_int_eq(chmod(rings.dir, 0777), 0);
     ck_assert_int_eq(seteuid(4713), 0);
-    int fd = shmring_dir_open(fixture.dir, (uid_t)-1);
+    int fd = shmring_dir_open(rings.dir, (uid_t)-1);
     ck_assert_int_ge(fd, 0);
     close(fd);
     ck_assert_int_eq(seteuid(0), 0);
@@ -273,14 +261,14 @@ TEST(default_acl_of_a_shared_directory_admits_its_consumer)
             uint32_t id;
         } entries[5];
     } acl = {2, {{1, 7, ~0u}, {2, 6, 4711}, {4, 0, ~0u}, {0x10, 7, ~0u}, {0x20, 0, ~0u}}};
-    struct shmring_options options = options_of(fixture.dir);
+    struct shmring_options options = options_of(rings.dir);
     struct shmring *ring = NULL;
 
     if (not_root("default_acl_of_a_shared_directory_admits_its_consumer"))
         return;
-    ck_assert_int_eq(chown(fixture.dir, 4711, 4712), 0);
-    ck_assert_int_eq(chmod(fixture.dir, 03770), 0);
-    if (setxattr(fixture.dir, "system.posix_acl_default", &acl, sizeof(acl), 0) < 0) {
+    ck_assert_int_eq(chown(rings.dir, 4711, 4712), 0);
+    ck_assert_int_eq(chmod(rings.dir, 03770), 0);
+    if (setxattr(rings.dir, "system.posix_acl_default", &acl, sizeof(acl), 0) < 0) {
         printf("skipped, no ACLs here: default_acl_of_a_shared_directory_admits_its_consumer\n");
         return;
     }
@@ -291,10 +279,10 @@ TEST(default_acl_of_a_shared_directory_admits_its_consumer)
     ck_assert_int_eq(shmring_create(&options, &ring), 0);
     ck_assert_int_eq(seteuid(0), 0);
     ck_assert_int_eq(seteuid(4714), 0);
-    ck_assert_int_eq(openat(fixture.dir_fd, shmring_name(ring), O_RDONLY), -1);
+    ck_assert_int_eq(openat(rings.dir_fd, shmring_name(ring), O_RDONLY), -1);
     ck_assert_int_eq(seteuid(0), 0);
     ck_assert_int_eq(seteuid(4711), 0);
-    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
     ck_assert_uint_eq(shmring_reader_uid(reader), 4713);
     ck_assert_int_eq(seteuid(0), 0);
     shmring_reader_close(reader);
@@ -303,15 +291,15 @@ TEST(default_acl_of_a_shared_directory_admits_its_consumer)
 
 TEST(second_consumer_is_turned_away)
 {
-    int first = shmring_dir_lock(fixture.dir_fd);
+    int first = shmring_dir_lock(rings.dir_fd);
     struct stat st;
 
     ck_assert_int_ge(first, 0);
     ck_assert_int_eq(fstat(first, &st), 0);
     ck_assert_uint_eq(st.st_mode, S_IFREG | 0600);
-    ck_assert_int_eq(shmring_dir_lock(fixture.dir_fd), -EWOULDBLOCK);
+    ck_assert_int_eq(shmring_dir_lock(rings.dir_fd), -EWOULDBLOCK);
     close(first);
-    int second = shmring_dir_lock(fixture.dir_fd);
+    int second = shmring_dir_lock(rings.dir_fd);
     ck_assert_int_ge(second, 0);
     close(second);
 }
@@ -324,8 +312,8 @@ LOOP_TEST(lock_of_a_stranger_does_not_keep_the_consumer_out, 2)
 
     if (not_root("lock_of_a_stranger_does_not_keep_the_consumer_out"))
         return;
-    ck_assert_int_eq(chmod(fixture.dir, 03770), 0);
-    snprintf(path, sizeof(path), "%s/aistraced.lock", fixture.dir);
+    ck_assert_int_eq(chmod(rings.dir, 03770), 0);
+    snprintf(path, sizeof(path), "%s/aistraced.lock", rings.dir);
     if (_i == 0) {
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         ck_assert_int_eq(flock(fd, LOCK_EX), 0);
@@ -333,11 +321,11 @@ LOOP_TEST(lock_of_a_stranger_does_not_keep_the_consumer_out, 2)
         ck_assert_int_eq(symlink("/dev/null", path), 0);
     }
     ck_assert_int_eq(lchown(path, 4711, 4711), 0);
-    int lock = shmring_dir_lock(fixture.dir_fd);
+    int lock = shmring_dir_lock(rings.dir_fd);
     ck_assert_int_ge(lock, 0);
     ck_assert_int_eq(fstat(lock, &st), 0);
     ck_assert_uint_eq(st.st_uid, 0);
-    ck_assert_int_eq(shmring_dir_lock(fixture.dir_fd), -EWOULDBLOCK);
+    ck_assert_int_eq(shmring_dir_lock(rings.dir_fd), -EWOULDBLOCK);
     close(lock);
 }
 
@@ -348,7 +336,7 @@ static bool small_tmpfs(uint64_t bytes)
     char size[64];
 
     snprintf(size, sizeof(size), "size=%llu,mode=0700", (unsigned long long)bytes);
-    if (mount("check_shmring", fixture.dir, "tmpfs", 0, size) == 0)
+    if (mount("check_shmring", rings.dir, "tmpfs", 0, size) == 0)
         return true;
     printf("skipped, cannot mount a tmpfs: %s\n", strerror(errno));
     return false;
@@ -356,21 +344,21 @@ static bool small_tmpfs(uint64_t bytes)
 
 TEST(full_tmpfs_is_an_error_at_creation)
 {
-    struct shmring_options options = options_of(fixture.dir);
+    struct shmring_options options = options_of(rings.dir);
     struct shmring *ring = NULL;
 
     if (!small_tmpfs(4 * SHMRING_PAGE))
         return;
     ck_assert_int_eq(shmring_create(&options, &ring), -ENOSPC);
     ck_assert_ptr_null(ring);
-    int left = files_in(fixture.dir);
-    umount(fixture.dir);
+    int left = files_in(rings.dir);
+    umount(rings.dir);
     ck_assert_int_eq(left, 0);
 }
 
 TEST(full_tmpfs_is_an_error_at_attach_and_the_others_go_on)
 {
-    struct shmring_options options = options_of(fixture.dir);
+    struct shmring_options options = options_of(rings.dir);
     struct shmring_writer *first, *second = NULL;
     struct shmring *ring;
     struct statvfs fs;
@@ -381,14 +369,14 @@ TEST(full_tmpfs_is_an_error_at_attach_and_the_others_go_on)
     ck_assert_int_eq(shmring_attach(ring, &first), 0);
     ck_assert_int_eq(shmring_attach(ring, &second), -ENOSPC);
     ck_assert_ptr_null(second);
-    ck_assert_int_eq(statvfs(fixture.dir, &fs), 0);
+    ck_assert_int_eq(statvfs(rings.dir, &fs), 0);
     ck_assert_uint_eq(fs.f_bavail * fs.f_frsize, 32 << 10); /* nothing half taken */
     for (uint64_t seed = 0; seed < 100; seed++)
         ck_assert(ring_write(first, seed, 300));
     shmring_detach(ring, first);
     ck_assert_int_eq(shmring_attach(ring, &second), 0);
     shmring_close(ring);
-    umount2(fixture.dir, MNT_DETACH);
+    umount2(rings.dir, MNT_DETACH);
 }
 
 TEST(small_tmpfs_gets_small_rings)
@@ -398,33 +386,33 @@ TEST(small_tmpfs_gets_small_rings)
     } cases[] = {{256 << 20, 1 << 20}, {100 << 20, 512 << 10}, {40 << 20, 256 << 10}, {2 << 20, 64 << 10}};
 
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct shmring_options options = options_of(fixture.dir);
+        struct shmring_options options = options_of(rings.dir);
         struct shmring *ring;
         if (!small_tmpfs(cases[i].tmpfs))
             return;
         options.ring_bytes = 0;
         ck_assert_int_eq(shmring_create(&options, &ring), 0);
-        int dir_fd = open(fixture.dir, O_RDONLY | O_DIRECTORY);
+        int dir_fd = open(rings.dir, O_RDONLY | O_DIRECTORY);
         struct shmring_reader *reader;
         ck_assert_int_eq(shmring_reader_open(dir_fd, shmring_name(ring), &reader), 0);
         uint64_t given = shmring_reader_header(reader)->ring_bytes;
         shmring_reader_close(reader);
         shmring_close(ring);
         close(dir_fd);
-        umount2(fixture.dir, MNT_DETACH);
+        umount2(rings.dir, MNT_DETACH);
         ck_assert_uint_eq(given, cases[i].ring);
     }
 }
 
 TEST(file_size_limit_is_an_error_not_a_signal)
 {
-    struct shmring_options options = options_of(fixture.dir);
+    struct shmring_options options = options_of(rings.dir);
     struct rlimit limit = {.rlim_cur = 100 << 10, .rlim_max = RLIM_INFINITY};
     struct shmring *ring = NULL;
 
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     ck_assert_int_eq(shmring_create(&options, &ring), -EFBIG);
-    ck_assert_int_eq(files_in(fixture.dir), 0);
+    ck_assert_int_eq(files_in(rings.dir), 0);
     limit.rlim_cur = shmring_file_bytes(4, 64 << 10);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     ck_assert_int_eq(shmring_create(&options, &ring), 0);
@@ -436,7 +424,7 @@ TEST(file_size_limit_is_an_error_not_a_signal)
 /* Without /proc there is no way to link an unnamed file: a temporary name does it. */
 TEST(segment_is_created_without_proc)
 {
-    struct shmring_options options = options_of(fixture.dir);
+    struct shmring_options options = options_of(rings.dir);
     struct shmring_writer *writer;
     struct shmring *ring;
 
@@ -446,19 +434,19 @@ TEST(segment_is_created_without_proc)
         return;
     }
     ck_assert_int_eq(shmring_create(&options, &ring), 0);
-    ck_assert_int_eq(files_in(fixture.dir), 1);
+    ck_assert_int_eq(files_in(rings.dir), 1);
     ck_assert_int_eq(shmring_attach(ring, &writer), 0);
     ck_assert(ring_write(writer, 0, 100));
-    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
     ck_assert(shmring_reader_owner_alive(reader));
-    ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 1);
+    ck_assert_int_eq(ring_drain(reader, 0, 0), 1);
     shmring_close(ring);
     ck_assert(!shmring_reader_owner_alive(reader));
     shmring_reader_close(reader);
     if (small_tmpfs(4 * SHMRING_PAGE)) {
         ck_assert_int_eq(shmring_create(&options, &ring), -ENOSPC);
-        ck_assert_int_eq(files_in(fixture.dir), 0);
-        umount(fixture.dir);
+        ck_assert_int_eq(files_in(rings.dir), 0);
+        umount(rings.dir);
     }
     umount("/proc"); /* a leak checker at the end wants it */
 }
@@ -467,7 +455,7 @@ TEST(segment_is_created_without_proc)
 
 TEST(more_threads_than_slots_are_refused_and_counted)
 {
-    struct shmring *ring = ring_fixture_create(&fixture, 2, 4096, 0);
+    struct shmring *ring = ring_fixture_create(2, 4096, 0);
     struct shmring_writer *writers[3];
     struct shmring_totals totals;
     uint64_t dropped[SHMRING_DROP_REASONS];
@@ -486,7 +474,7 @@ TEST(more_threads_than_slots_are_refused_and_counted)
     ck_assert_uint_eq(totals.dropped[SHMRING_DROP_OVERSIZE], 1);
     ck_assert_uint_eq(totals.dropped[SHMRING_DROP_NO_SLOT], 2);
     ck_assert_uint_eq(totals.dropped[SHMRING_DROP_DISABLED], 1);
-    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
     shmring_reader_counters(reader, dropped);
     ck_assert_uint_eq(dropped[SHMRING_DROP_NO_SLOT], 2);
     shmring_reader_close(reader);
@@ -495,11 +483,11 @@ TEST(more_threads_than_slots_are_refused_and_counted)
 
 TEST(next_owner_of_a_slot_appends)
 {
-    struct shmring *ring = ring_fixture_create(&fixture, 4, 8192, 0);
+    struct shmring *ring = ring_fixture_create(4, 8192, 0);
     struct shmring_writer *writer;
     struct shmring_producer *producer =
-        (struct shmring_producer *)(ring_fixture_map(&fixture, shmring_name(ring)) + shmring_producer_offset(0));
-    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+        (struct shmring_producer *)(ring_fixture_map(shmring_name(ring)) + shmring_producer_offset(0));
+    struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
     uint64_t seed = 0;
 
     for (uint32_t owner = 1; owner <= 50; owner++) {
@@ -509,7 +497,7 @@ TEST(next_owner_of_a_slot_appends)
         for (int i = 0; i < 7; i++)
             ck_assert(ring_write(writer, seed++, owner * 5));
         if (owner % 2 == 0) {
-            ck_assert_int_eq(ring_drain(&fixture, reader, 0, 0), 14);
+            ck_assert_int_eq(ring_drain(reader, 0, 0), 14);
             ring_release(reader, 0);
         }
         if (owner % 3 == 0) /* died inside a write */
@@ -525,8 +513,8 @@ TEST(next_owner_of_a_slot_appends)
 
 TEST(slots_of_several_groups_work)
 {
-    struct shmring *ring = ring_fixture_create(&fixture, 20, 4096, 0);
-    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    struct shmring *ring = ring_fixture_create(20, 4096, 0);
+    struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
     struct shmring_writer *writers[20];
 
     for (uint32_t slot = 0; slot < 20; slot++) {
@@ -535,7 +523,7 @@ TEST(slots_of_several_groups_work)
         ck_assert(ring_write(writers[slot], slot, 100));
     }
     for (uint32_t slot = 0; slot < 20; slot++) {
-        ck_assert_int_eq(ring_drain(&fixture, reader, slot, slot), 1);
+        ck_assert_int_eq(ring_drain(reader, slot, slot), 1);
         ring_release(reader, slot);
     }
     /* the one that retires is the one that is taken next */
@@ -549,15 +537,15 @@ TEST(slots_of_several_groups_work)
 
 TEST(attach_after_the_file_was_replaced_fails)
 {
-    struct shmring *ring = ring_fixture_create(&fixture, 2, 4096, 0);
-    struct shmring *other = ring_fixture_create(&fixture, 2, 4096, 0);
+    struct shmring *ring = ring_fixture_create(2, 4096, 0);
+    struct shmring *other = ring_fixture_create(2, 4096, 0);
     struct shmring_writer *writer = NULL;
 
-    ck_assert_int_eq(renameat(fixture.dir_fd, shmring_name(other), fixture.dir_fd, shmring_name(ring)), 0);
+    ck_assert_int_eq(renameat(rings.dir_fd, shmring_name(other), rings.dir_fd, shmring_name(ring)), 0);
     ck_assert_int_eq(shmring_attach(ring, &writer), -ESTALE);
     ck_assert_int_eq(shmring_attach(other, &writer), -ENOENT);
-    ck_assert_int_eq(unlinkat(fixture.dir_fd, shmring_name(ring), 0), 0);
-    ck_assert_int_eq(symlinkat("/dev/null", fixture.dir_fd, shmring_name(ring)), 0);
+    ck_assert_int_eq(unlinkat(rings.dir_fd, shmring_name(ring), 0), 0);
+    ck_assert_int_eq(symlinkat("/dev/null", rings.dir_fd, shmring_name(ring)), 0);
     ck_assert_int_eq(shmring_attach(ring, &writer), -ELOOP);
     ck_assert_ptr_null(writer);
     shmring_close(ring);
@@ -570,7 +558,7 @@ TEST(relative_directory_survives_chdir)
     struct shmring_writer *writer;
     struct shmring *ring;
 
-    ck_assert_int_eq(chdir(fixture.dir), 0);
+    ck_assert_int_eq(chdir(rings.dir), 0);
     ck_assert_int_eq(shmring_create(&options, &ring), 0);
     ck_assert_int_eq(chdir("/"), 0);
     ck_assert_int_eq(shmring_attach(ring, &writer), 0);

@@ -17,21 +17,9 @@
 
 enum { RING_BYTES = 4096, PAYLOAD_BYTES = 184 };
 
-static struct ring_fixture fixture;
-
-static void setup(void)
-{
-    ring_fixture_init(&fixture);
-}
-
-static void teardown(void)
-{
-    ring_fixture_done(&fixture);
-}
-
 TIMEOUT(120);
 
-FIXTURE(setup, teardown);
+FIXTURE(ring_fixture_init, ring_fixture_done);
 
 /* ---- the traced child ---- */
 
@@ -59,18 +47,18 @@ static void child_read(struct child *child)
     struct shmring_view view;
 
     shmring_reader_slots(child->reader);
-    while (shmring_reader_fill(child->reader, 0, fixture.window) > 0)
-        while (shmring_reader_next(fixture.window, &view) > 0)
+    while (shmring_reader_fill(child->reader, 0, rings.window) > 0)
+        while (shmring_reader_next(rings.window, &view) > 0)
             ;
 }
 
 static void child_prepare(struct child *child, const struct stepped *stepped)
 {
     struct shmring_options options = {
-        .dir = fixture.dir, .trusted_uid = (uid_t)-1, .slot_count = 1, .ring_bytes = RING_BYTES};
+        .dir = rings.dir, .trusted_uid = (uid_t)-1, .slot_count = 1, .ring_bytes = RING_BYTES};
 
     if (shmring_create(&options, &child->ring) != 0 || shmring_attach(child->ring, &child->writer) != 0 ||
-        shmring_reader_open(fixture.dir_fd, shmring_name(child->ring), &child->reader) != 0)
+        shmring_reader_open(rings.dir_fd, shmring_name(child->ring), &child->reader) != 0)
         _exit(2);
     /* stale bytes everywhere, then small records up to the place */
     for (uint64_t at = 0, to = 2 * RING_BYTES - stepped->lap_rest; at < to;) {
@@ -117,7 +105,7 @@ static unsigned step_through(const struct stepped *stepped, void (*check)(const 
         return 0;
     }
     ck_assert_msg(WIFSTOPPED(status), "child ended with %x", (unsigned)status);
-    ring_fixture_await_segment(&fixture, name);
+    ring_fixture_await_segment(name);
     for (; WIFSTOPPED(status) && (stops == 0 || WSTOPSIG(status) == SIGTRAP); stops++) {
         check(name);
         ck_assert_int_eq(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
@@ -127,7 +115,7 @@ static unsigned step_through(const struct stepped *stepped, void (*check)(const 
     check(name);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
-    unlinkat(fixture.dir_fd, name, 0);
+    unlinkat(rings.dir_fd, name, 0);
     return stops;
 }
 
@@ -153,8 +141,8 @@ static int64_t count_records(struct shmring_reader *reader)
     struct shmring_view view;
     int more = 0;
 
-    while (shmring_reader_fill(reader, 0, fixture.window) > 0)
-        while ((more = shmring_reader_next(fixture.window, &view)) > 0) {
+    while (shmring_reader_fill(reader, 0, rings.window) > 0)
+        while ((more = shmring_reader_next(rings.window, &view)) > 0) {
             note_bad(ring_pattern_intact(view.payload, view.payload_bytes, view.ordinal));
             records++;
         }
@@ -164,7 +152,7 @@ static int64_t count_records(struct shmring_reader *reader)
 
 static void check_producer(const char *name)
 {
-    struct shmring_reader *reader = ring_fixture_open(&fixture, name);
+    struct shmring_reader *reader = ring_fixture_open(name);
     struct shmring_producer_status status;
     int64_t records = count_records(reader);
 
@@ -273,7 +261,7 @@ static void check_consumer(const char *name)
     struct shmring_ledger selected;
 
     if (!consumer.started) {
-        shared = (const struct shmring_consumer *)(ring_fixture_map(&fixture, name) + shmring_consumer_offset(0));
+        shared = (const struct shmring_consumer *)(ring_fixture_map(name) + shmring_consumer_offset(0));
         consumer.before = shared->ledger[shared->selector & 1];
         consumer.after = consumer.before;
         consumer.after.cpos += 3 * 32;
@@ -310,8 +298,7 @@ static void commit(struct child *child)
 
 static struct shmring_consumer *child_consumer(struct child *child)
 {
-    return (struct shmring_consumer *)(ring_fixture_map(&fixture, shmring_name(child->ring)) +
-                                       shmring_consumer_offset(0));
+    return (struct shmring_consumer *)(ring_fixture_map(shmring_name(child->ring)) + shmring_consumer_offset(0));
 }
 
 /* Mutant: as if one word were both, producers hear of a position that is not committed. */

@@ -20,21 +20,9 @@
 
 enum { THREADS = 4, ATTEMPTS = 150000, KILLS = 60, RING_BYTES = 16 << 10, DEADLINE_MS = 30000 };
 
-static struct ring_fixture fixture;
-
-static void setup(void)
-{
-    ring_fixture_init(&fixture);
-}
-
-static void teardown(void)
-{
-    ring_fixture_done(&fixture);
-}
-
 TIMEOUT(120);
 
-FIXTURE(setup, teardown);
+FIXTURE(ring_fixture_init, ring_fixture_done);
 
 /* ---- the producer ---- */
 
@@ -86,7 +74,7 @@ static pid_t start_producer(uint64_t attempts, bool patient)
     struct worker workers[THREADS];
     struct shmring *ring;
     struct shmring_options options = {
-        .dir = fixture.dir, .trusted_uid = (uid_t)-1, .slot_count = THREADS, .ring_bytes = RING_BYTES};
+        .dir = rings.dir, .trusted_uid = (uid_t)-1, .slot_count = THREADS, .ring_bytes = RING_BYTES};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (shmring_create(&options, &ring) != 0)
         _exit(1);
@@ -131,9 +119,9 @@ static uint64_t drain_once(struct shmring_reader *reader, bool commit)
     for (uint32_t slot = 0; slot < shmring_reader_slots(reader); slot++) {
         struct shmring_view view;
         int more;
-        ssize_t filled = shmring_reader_fill(reader, slot, fixture.window);
+        ssize_t filled = shmring_reader_fill(reader, slot, rings.window);
         ck_assert_msg(filled >= 0, "%s", shmring_reader_slot(reader, slot)->problem);
-        while ((more = shmring_reader_next(fixture.window, &view)) > 0)
+        while ((more = shmring_reader_next(rings.window, &view)) > 0)
             check_view(&now[slot], &view);
         ck_assert_msg(more == 0, "%s", shmring_reader_slot(reader, slot)->problem);
         bytes += (uint64_t)filled;
@@ -156,8 +144,8 @@ static uint64_t interrupted(struct shmring_reader *reader, uint32_t slot)
 
 static struct shmring_reader *await_reader(char name[64])
 {
-    ring_fixture_await_segment(&fixture, name);
-    return ring_fixture_open(&fixture, name);
+    ring_fixture_await_segment(name);
+    return ring_fixture_open(name);
 }
 
 static void await_death(struct shmring_reader *reader)
@@ -207,7 +195,7 @@ TEST(restarted_consumers_lose_nothing)
             sched_yield();
         if (++passes % 7 == 0) {
             shmring_reader_close(reader);
-            reader = ring_fixture_open(&fixture, name);
+            reader = ring_fixture_open(name);
             memcpy(now, committed, sizeof(now)); /* what was read and not committed is read again */
             restarts++;
         }
@@ -246,7 +234,7 @@ TEST(killed_producers_leave_whole_records)
             ck_assert_uint_eq(shmring_reader_slot(reader, slot)->read, shmring_reader_slot(reader, slot)->end);
         }
         shmring_reader_close(reader);
-        unlinkat(fixture.dir_fd, name, 0);
+        unlinkat(rings.dir_fd, name, 0);
     }
     ck_assert_uint_gt(total, 0);
     printf("%llu records, %u interrupted in %d kills\n", (unsigned long long)total, in_progress, KILLS);
@@ -280,7 +268,7 @@ static void *come_and_go(void *argument)
 
 TEST(threads_that_come_and_go_are_accounted_for)
 {
-    struct shmring *ring = ring_fixture_create(&fixture, 3, 1 << 20, 0);
+    struct shmring *ring = ring_fixture_create(3, 1 << 20, 0);
     struct shmring_totals totals;
     pthread_t threads[8];
     uint64_t read = 0;
@@ -289,11 +277,11 @@ TEST(threads_that_come_and_go_are_accounted_for)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, come_and_go, ring), 0);
     for (int i = 0; i < 8; i++)
         pthread_join(threads[i], NULL);
-    struct shmring_reader *reader = ring_fixture_open(&fixture, shmring_name(ring));
+    struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
     for (uint32_t slot = 0; slot < shmring_reader_slots(reader); slot++) {
         struct shmring_view view;
-        while (shmring_reader_fill(reader, slot, fixture.window) > 0)
-            while (shmring_reader_next(fixture.window, &view) > 0)
+        while (shmring_reader_fill(reader, slot, rings.window) > 0)
+            while (shmring_reader_next(rings.window, &view) > 0)
                 read++;
     }
     shmring_totals(ring, &totals);
