@@ -8,6 +8,7 @@
 # The rows stand in the order of the layers, and a row may include those above it. One owner for each library.
 set -uo pipefail
 cd "$(dirname "$0")/../../.."
+. test/support/verdict.sh
 
 io='unistd|fcntl|poll|netdb|time|pthread|sys/(socket|epoll|mman|stat|inotify|eventfd)'
 table=$(cat <<TABLE
@@ -107,17 +108,6 @@ check_tree() { # in the current directory: prints every violation
     done < <(find shmring client daemon test/playground -name '*.[ch]' 2>/dev/null | LC_ALL=C sort)
 }
 
-passed=0 failed=0
-verdict() { # NAME PROBLEMS: ok when PROBLEMS is empty
-    if [ -z "$2" ]; then
-        passed=$((passed + 1))
-        echo "ok   $1"
-    else
-        failed=$((failed + 1))
-        printf 'FAIL %s\n%s\n' "$1" "$2"
-    fi
-}
-
 verdict "includes keep the layers" "$(check_tree)"
 
 headers_stand_alone() {
@@ -170,5 +160,4 @@ daemon/novelty/new.c|
 test/playground/node/node.c|#include "shmring.h"
 PLANTED
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+verdicts_end

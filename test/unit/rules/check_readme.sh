@@ -4,6 +4,7 @@
 # Pages name no program that has ended, and no command that needs a port of a playground that runs.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
+. support/verdict.sh
 
 named() { # PAGE -> "PROGRAM TEST" lines
     grep -oE '`(check_|e2e/|configs/)[a-z0-9_/]+: [a-z0-9_]+`' "$1" | tr -d '`:'
@@ -27,17 +28,6 @@ ports_held() { # PAGE...: prints the lines
     awk '!/^    / { killed = 0 } /^    make kill$/ { killed = 1 } /^    .*docker run .*-p (4317|16686):/ && !killed' "$@"
 }
 
-passed=0 failed=0
-verdict() { # NAME PROBLEMS
-    if [ -z "$2" ]; then
-        passed=$((passed + 1))
-        echo "ok   $1"
-    else
-        failed=$((failed + 1))
-        printf 'FAIL %s\n%s\n' "$1" "$2"
-    fi
-}
-
 verdict "tests that are named are there" "$(missing PROOFS.md)"
 verdict "the tables are read" "$([ "$(named PROOFS.md | wc -l)" -ge 150 ] || echo "only $(named PROOFS.md | wc -l) names")"
 
@@ -56,5 +46,4 @@ verdict "Jaeger is started when its ports are free" "$(ports_held "${pages[@]}")
 printf '    make kill\n    docker run -p 4317:4317 a\n\n    docker run -p 4317:4317 b\n' >"$planted"
 verdict "a Jaeger without its ports is found" "$(diff <(ports_held "$planted") <(echo '    docker run -p 4317:4317 b'))"
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+verdicts_end
