@@ -24,7 +24,7 @@ static void release(struct exporter *exporter)
     ending_tell(&ending);
 }
 
-/* ---- what the uplink says */
+/* ---- what the uplink says ---- */
 
 static void on_ready(void *user, bool fresh)
 {
@@ -71,7 +71,7 @@ static void on_notice(void *user, enum uplink_notice notice, const char *text)
     log_cause(exporter->log, rows[notice].level, rows[notice].cause, "%s", text);
 }
 
-/* ---- the work: deadlines, calls, the next time to look */
+/* ---- the work: deadlines, calls, the next time to look ---- */
 
 static void expire(struct exporter *exporter)
 {
@@ -145,7 +145,7 @@ static void pump(struct exporter *exporter)
     arm(exporter);
 }
 
-/* ---- what the owner calls */
+/* ---- what the owner calls ---- */
 
 static char *make_authority(const struct config *config)
 {

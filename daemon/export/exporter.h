@@ -53,7 +53,7 @@ void exporter_submit(struct exporter *exporter, struct batch *batch);
 bool exporter_has_room(const struct exporter *exporter);
 size_t exporter_held(const struct exporter *exporter); /* batches taken and not finished */
 
-/* ---- for an owner that spools batches when the endpoint is away */
+/* ---- for an owner that spools batches when the endpoint is away ---- */
 
 /* The batches held, in the order of submission. NULL: no more. The batch given must still be held: ask for the next one
  * before withdrawing it. */

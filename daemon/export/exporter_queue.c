@@ -91,7 +91,7 @@ struct delivery *exporter_queue_next(struct exporter *exporter)
     return retry ? again : fresh;
 }
 
-/* ---- what the owner asks */
+/* ---- what the owner asks ---- */
 
 size_t exporter_held(const struct exporter *exporter)
 {

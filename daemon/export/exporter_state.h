@@ -53,7 +53,7 @@ static inline uint64_t exporter_now_ms(const struct exporter *exporter)
     return uv_now(exporter->loop);
 }
 
-/* ---- exporter_queue.c: batches from state to state */
+/* ---- exporter_queue.c: batches from state to state ---- */
 
 void exporter_queue_init(struct exporter *exporter);
 void exporter_queue_take(struct exporter *exporter, struct batch *batch);
@@ -70,12 +70,12 @@ void exporter_queue_moved(struct exporter *exporter);
 /* The batch to be sent next; NULL: none. */
 struct delivery *exporter_queue_next(struct exporter *exporter);
 
-/* ---- exporter_request.c: what a batch looks like on the wire */
+/* ---- exporter_request.c: what a batch looks like on the wire ---- */
 
 void exporter_request(struct exporter *exporter, struct delivery *delivery, struct h2_request *out);
 bool exporter_request_unpack(struct delivery *delivery); /* -> false: the batch was not gzipped */
 
-/* ---- exporter_outcome.c: how attempts end, and what the log says */
+/* ---- exporter_outcome.c: how attempts end, and what the log says ---- */
 
 /* Every attempt ends here. */
 void exporter_outcome_ended(struct exporter *exporter, struct delivery *delivery, const struct grpc_result *result,

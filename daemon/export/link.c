@@ -25,7 +25,7 @@ static void drop_call(struct link *link)
         link_close(link);
 }
 
-/* ---- what the connection tells */
+/* ---- what the connection tells ---- */
 
 static void on_ready(void *user)
 {
@@ -76,7 +76,7 @@ static void on_closed(void *user)
     link_free(link);
 }
 
-/* ---- what the owner calls */
+/* ---- what the owner calls ---- */
 
 int link_open(uv_loop_t *loop, const struct link_settings *settings, const struct link_callbacks *callbacks, void *user,
               struct link **out)

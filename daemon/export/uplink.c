@@ -79,7 +79,7 @@ __attribute__((format(printf, 3, 4))) static void tell(struct uplink *uplink, en
     uplink->callbacks.notice_cb(uplink->user, notice, text);
 }
 
-/* ---- when to connect */
+/* ---- when to connect ---- */
 
 static void on_connect_timer(uv_timer_t *timer)
 {
@@ -131,7 +131,7 @@ static void start_to_age(struct uplink *uplink)
         uv_timer_start(&uplink->age_timer, on_old_age, backoff_ms(&age, 0, backoff_random(&uplink->random)), 0);
 }
 
-/* ---- what a link tells */
+/* ---- what a link tells ---- */
 
 /* Says once for an endpoint that spans are sent in plaintext. */
 static void tell_plaintext(struct uplink *uplink, const struct link *link)
@@ -222,7 +222,7 @@ static void on_freed(void *user, struct link *link)
     release(uplink);
 }
 
-/* ---- files that change */
+/* ---- files that change ---- */
 
 /* Reads the files again. -> whether there is a new route; else why not, and the former route stays */
 static bool renew_route(struct uplink *uplink, struct buf *why)
@@ -294,7 +294,7 @@ void uplink_hide_secrets(const struct uplink *uplink, char *text)
         uplink_route_hide_secrets(asked, text);
 }
 
-/* ---- connecting */
+/* ---- connecting ---- */
 
 /* Opens a link and makes it the current one. -> 0 or -errno */
 static int add_link(struct uplink *uplink)
@@ -333,7 +333,7 @@ static void connect_now(struct uplink *uplink)
     buf_done(&why);
 }
 
-/* ---- what the owner calls */
+/* ---- what the owner calls ---- */
 
 int uplink_start(uv_loop_t *loop, const struct config *config, const char *authority,
                  const struct uplink_callbacks *callbacks, void *user, struct uplink **out)

@@ -19,7 +19,7 @@ static bool wants_token(const struct config *config)
     return given(config->token_header) && given(config->token_file);
 }
 
-/* ---- secrets */
+/* ---- secrets ---- */
 
 static char *put(char **to, const char *text)
 {
@@ -60,7 +60,7 @@ static int read_secrets(struct uplink_route *route, const struct config *config,
     return copy_metadata(route, config);
 }
 
-/* ---- the proxy */
+/* ---- the proxy ---- */
 
 static const char *from_env(const char *name, const char *other_name)
 {
@@ -79,7 +79,7 @@ static int choose_proxy(struct uplink_route *route, struct buf *why)
     return err;
 }
 
-/* ---- the route */
+/* ---- the route ---- */
 
 /* Goes on after a fault: all are told at once. */
 static int make(struct uplink_route *route, const struct config *config, const char *authority, struct buf *faults)
@@ -168,7 +168,7 @@ bool uplink_route_tokens_differ(const struct uplink_route *a, const struct uplin
     return !same_text(a->token, b->token);
 }
 
-/* ---- texts of the server */
+/* ---- texts of the server ---- */
 
 /* Shorter values are easily guessed, and overwriting them would make the text unreadable. */
 enum { HIDDEN_MIN_BYTES = 4 };
@@ -194,7 +194,7 @@ void uplink_route_hide_secrets(const struct uplink_route *route, char *text)
     }
 }
 
-/* ---- configurations */
+/* ---- configurations ---- */
 
 static bool same_headers(const struct config *a, const struct config *b)
 {
@@ -216,7 +216,7 @@ bool uplink_route_same(const struct config *a, const struct config *b)
            a->max_connection_age_ms == b->max_connection_age_ms;
 }
 
-/* ---- files */
+/* ---- files ---- */
 
 static void list_files(const struct config *config, const char *paths[UPLINK_ROUTE_FILES])
 {

@@ -58,7 +58,7 @@ static void lose_sending(struct channel *channel)
     lose(channel, CHANNEL_FAILED, why);
 }
 
-/* ---- writing */
+/* ---- writing ---- */
 
 static void on_written(uv_write_t *request, int status)
 {
@@ -182,7 +182,7 @@ void channel_flush_later(struct channel *channel)
         uv_prepare_start(&channel->flush_soon, on_flush_soon);
 }
 
-/* ---- reading */
+/* ---- reading ---- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
@@ -248,7 +248,7 @@ static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *buffer)
         channel->callbacks.moved_cb(channel->user);
 }
 
-/* ---- what the owner calls */
+/* ---- what the owner calls ---- */
 
 void channel_init(uv_loop_t *loop, struct channel *channel, struct h2 *h2, struct tls *tls,
                   const struct channel_callbacks *callbacks, void *user)

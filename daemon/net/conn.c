@@ -74,7 +74,7 @@ static const char *suspicion(const struct conn *conn)
     return problem;
 }
 
-/* ---- what the channel tells */
+/* ---- what the channel tells ---- */
 
 static void on_lost(void *user, enum channel_loss loss, const char *why)
 {
@@ -112,7 +112,7 @@ static void on_moved(void *user)
     conn->was_ready = ready;
 }
 
-/* ---- what HTTP/2 tells */
+/* ---- what HTTP/2 tells ---- */
 
 static void on_result(void *user, void *call, const struct grpc_result *result)
 {
@@ -128,7 +128,7 @@ static void on_goaway(void *user)
         conn->callbacks.goaway_cb(conn->user);
 }
 
-/* ---- connecting */
+/* ---- connecting ---- */
 
 static void stream_freed(uv_handle_t *stream)
 {
@@ -174,7 +174,7 @@ static void on_connect_timeout(uv_timer_t *timer)
         fail(conn, CONN_BROKEN, "cannot connect: %s", uv_strerror(UV_ETIMEDOUT));
 }
 
-/* ---- keepalive */
+/* ---- keepalive ---- */
 
 static void on_keepalive(void *user)
 {
@@ -190,7 +190,7 @@ static void on_silence(void *user)
          "no answer to a PING: the network is interrupted, or the server hangs (aistraced.keepalive)");
 }
 
-/* ---- what the owner calls */
+/* ---- what the owner calls ---- */
 
 int conn_open(uv_loop_t *loop, const struct conn_settings *settings, const struct conn_callbacks *callbacks, void *user,
               struct conn **out)

@@ -14,7 +14,7 @@
 
 static const char DEFAULT_PORT[] = "3128";
 
-/* ---- the proxy's address */
+/* ---- the proxy's address ---- */
 
 static int take_credentials(const char *text, size_t bytes, struct proxy *out)
 {
@@ -85,7 +85,7 @@ void proxy_done(struct proxy *proxy)
     *proxy = (struct proxy){0};
 }
 
-/* ---- hosts that are reached directly */
+/* ---- hosts that are reached directly ---- */
 
 struct address {
     int family; /* AF_UNSPEC: a name */
@@ -168,7 +168,7 @@ bool proxy_is_bypassed(const char *list, const char *host, const char *port)
     return found;
 }
 
-/* ---- the tunnel */
+/* ---- the tunnel ---- */
 
 int proxy_request(const struct proxy *proxy, const char *host, const char *port, struct buf *out)
 {
