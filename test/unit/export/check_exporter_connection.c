@@ -111,12 +111,12 @@ TEST(a_server_that_refuses_every_stream_is_not_stormed)
     bench_submit(1);
     bench_run_until(bench_finished, 1);
     ck_assert_uint_eq(bench.batches[0].sent, 11);
-    /* Every other one was free of charge, so that five waited. */
+    /* Every other attempt did not count, so that five waited. */
     ck_assert_uint_eq(bench.stats.export_requests[GRPC_UNAVAILABLE], 5);
     bench_end();
 }
 
-LOOP_TEST(who_is_not_grpc_is_named_with_the_setting_that_mends_it, 2)
+LOOP_TEST(who_is_not_grpc_is_named_with_the_setting_to_change, 2)
 {
     static const struct {
         const char *bytes;
@@ -171,7 +171,7 @@ TEST(another_endpoint_gets_what_comes_next_and_the_first_finishes_what_it_has)
     fresh.host = host;
     fresh.port = port;
     ck_assert_int_eq(exporter_reconfigure(bench.exporter, &fresh), 0);
-    memset(&bench.config, 0xff, sizeof(bench.config)); /* nobody reads it any more */
+    memset(&bench.config, 0xff, sizeof(bench.config)); /* the exporter no longer reads it */
     bench_submit(2);
     bench_run_until(bench_finished, 4);
     for (unsigned i = 0; i < 4; i++)

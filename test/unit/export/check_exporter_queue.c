@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * How batches wait in the exporter: their turns, the bounds, and how their owner takes them back. Batches are played.
+ * How batches wait in the exporter: their turns, the bounds, and how their owner takes them back. The batches
+ * are fakes.
  */
 
 #include "export/exporter_state.h"
@@ -57,7 +58,7 @@ static void wait_ms(size_t number, uint64_t ms)
     exporter_queue_wait(&bench.exporter, take(number), ms);
 }
 
-/* Sends whose turn it is. -> its number */
+/* Sends the batch whose turn it is. -> its number */
 static size_t send_next(void)
 {
     struct delivery *next = exporter_queue_next(&bench.exporter);
@@ -145,7 +146,7 @@ TEST(what_is_not_on_the_wire_can_be_withdrawn)
     ck_assert_ptr_null(exporter_queue_next(&bench.exporter));
     ck_assert_ptr_eq(exporter_oldest(&bench.exporter), &bench.batches[2]);
     ck_assert_uint_eq(exporter_held(&bench.exporter), 1);
-    /* And given again. */
+    /* A batch taken back can be submitted again. */
     take(0);
     ck_assert_uint_eq(send_next(), 0);
     ck_assert_ptr_eq(exporter_next(&bench.batches[2]), &bench.batches[0]);

@@ -88,7 +88,7 @@ TEST(a_new_token_that_is_denied_too_is_tried_once)
     bench_end();
 }
 
-/* Whole, or as far as the server's words are kept. */
+/* The server repeats the token whole, or so late that the end of the kept text cuts it. */
 TEST(a_server_that_repeats_the_token_is_not_quoted)
 {
     char long_words[400];

@@ -19,8 +19,8 @@
 
 enum { PATIENCE_MS = 20000 };
 
-/* The resolver, as libuv sees it: the name `two.addresses` has one where nobody listens first, and there is no hosts
- * file that knows `localhost`. */
+/* The resolver, as libuv sees it: of the two addresses of the name `two.addresses` nobody listens at the first one, and
+ * there is no hosts file that knows `localhost`. */
 __attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
                                                        const struct addrinfo *hints, struct addrinfo **out)
 {
@@ -336,7 +336,7 @@ LOOP_TEST(a_server_that_has_had_too_many_pings_is_heard, 2)
 
 /* ---- TLS ---- */
 
-/* Our side, which trusts no authority but the one that signed the front's certificate, made for alt_names. */
+/* TLS on both sides: the front's certificate is for alt_names, and the client trusts only who signed it. */
 static void tls_begin(const char *alt_names, bool verify)
 {
     char path[] = "/tmp/check_conn.XXXXXX";
@@ -515,7 +515,7 @@ TEST(a_server_with_tls_is_named_when_we_have_none)
     end();
 }
 
-/* A server that takes what comes, and closes the connection without a word. */
+/* A server that reads what it gets, and closes the connection without having sent a byte. */
 static struct {
     uv_tcp_t listener, peer;
     char data[4096];
@@ -578,7 +578,7 @@ TEST(a_server_that_closes_without_a_word_may_be_plaintext)
     end();
 }
 
-/* An address of this machine that others reach too. */
+/* An address of this machine that other machines can reach. */
 static bool find_outside_address(char host[INET_ADDRSTRLEN])
 {
     uv_interface_address_t *all;

@@ -169,7 +169,7 @@ TEST(a_refusal_leads_on_to_the_next_address_at_once)
     end();
 }
 
-/* Listens, and its queue is full: the kernel drops what comes, as a firewall would. */
+/* A socket that listens and whose queue is full: the kernel drops connections, as a firewall would. */
 static int dig_black_hole(const char *address, int port, int fillers[3])
 {
     struct sockaddr_in at;
