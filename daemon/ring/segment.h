@@ -46,7 +46,7 @@ struct segment {
     bool quarantine_counted; /* it, or one of its slots */
     unsigned probes_left;    /* a close was seen: look at the lock again soon */
     uint64_t probe_at_ms;
-    char instance[TOTALS_INSTANCE_HEX + 1];
+    char instance[SHMRING_INSTANCE_HEX + 1];
     char name[]; /* in the ring directory */
 };
 

@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/file.h"
+#include "shmring.h"
 
 #define TOTALS_MAGIC     "aistraced totals 1"
 #define TOTALS_TEMPORARY TOTALS_FILE ".new"
@@ -55,13 +55,13 @@ bool totals_noted(const struct totals *totals, const char *instance)
 
 static int add_noted(struct totals *totals, const char *instance)
 {
-    if (strlen(instance) != TOTALS_INSTANCE_HEX)
+    if (strlen(instance) != SHMRING_INSTANCE_HEX)
         return -EINVAL;
     void *grown = realloc(totals->noted, (totals->noted_count + 1) * sizeof(*totals->noted));
     if (!grown)
         return -ENOMEM;
     totals->noted = grown;
-    memcpy(totals->noted[totals->noted_count++], instance, TOTALS_INSTANCE_HEX + 1);
+    memcpy(totals->noted[totals->noted_count++], instance, SHMRING_INSTANCE_HEX + 1);
     return 0;
 }
 
@@ -107,7 +107,7 @@ static int parse_line(struct totals *totals, char *line)
     return 0;
 }
 
-static int parse(struct totals *totals, char *text)
+static int parse_lines(struct totals *totals, char *text)
 {
     char *save;
     char *line = strtok_r(text, "\n", &save);
@@ -122,31 +122,39 @@ static int parse(struct totals *totals, char *text)
     return complete ? 0 : -EBADMSG;
 }
 
+int totals_parse(struct buf *text, struct totals *out)
+{
+    *out = (struct totals){0};
+    int err = buf_append(text, "", 1);
+    if (!err)
+        err = parse_lines(out, (char *)text->data);
+    if (err)
+        totals_done(out);
+    return err;
+}
+
 static void forget_unlinked(struct totals *totals, int dir_fd)
 {
     for (size_t i = totals->noted_count; i > 0; i--) {
-        char name[TOTALS_INSTANCE_HEX + sizeof(SHMRING_SUFFIX)];
+        char name[SHMRING_NAME_BYTES];
         snprintf(name, sizeof(name), "%s%s", totals->noted[i - 1], SHMRING_SUFFIX);
         if (faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
             totals_unlinked(totals, totals->noted[i - 1]);
     }
 }
 
-/* In a directory that producers of other users share, one of them may have put his figures in ours' place. */
-static bool strangers(const struct stat *st)
-{
-    return st->st_uid != geteuid() && st->st_uid != 0;
-}
-
+/* In a directory that producers of other users share, one of them may have put a file of his own in the place of the
+ * daemon's. */
 static int open_file(int dir_fd)
 {
     struct stat st;
     int fd = openat(dir_fd, TOTALS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) {
         int err = -errno;
-        return fstatat(dir_fd, TOTALS_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 && strangers(&st) ? -EBADMSG : err;
+        return fstatat(dir_fd, TOTALS_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 && !shmring_is_ours(st.st_uid) ? -EBADMSG
+                                                                                                          : err;
     }
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !strangers(&st))
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && shmring_is_ours(st.st_uid))
         return fd;
     close(fd);
     return -EBADMSG;
@@ -161,18 +169,13 @@ int totals_load(int dir_fd, struct totals *out)
     struct buf text = {0};
     int err = file_read_all(fd, TOTALS_FILE_MAX, &text);
     close(fd);
-    if (err == -EFBIG)
-        err = -EBADMSG;
     if (!err)
-        err = buf_append(&text, "", 1);
-    if (!err)
-        err = parse(out, (char *)text.data);
+        err = totals_parse(&text, out);
     buf_done(&text);
     if (err)
-        totals_done(out);
-    else
-        forget_unlinked(out, dir_fd);
-    return err;
+        return err == -EFBIG ? -EBADMSG : err;
+    forget_unlinked(out, dir_fd);
+    return 0;
 }
 
 void totals_done(struct totals *totals)
@@ -182,7 +185,7 @@ void totals_done(struct totals *totals)
     *totals = (struct totals){0};
 }
 
-static int render(struct totals *totals, struct buf *out)
+int totals_render(struct totals *totals, struct buf *out)
 {
     struct field fields[FIELDS_MAX];
     size_t n = fields_of(totals, fields);
@@ -199,7 +202,7 @@ static int render(struct totals *totals, struct buf *out)
 static int save(struct totals *totals, int dir_fd)
 {
     struct buf text = {0};
-    int err = render(totals, &text);
+    int err = totals_render(totals, &text);
     if (err)
         goto done;
     if (unlinkat(dir_fd, TOTALS_TEMPORARY, 0) != 0 && errno != ENOENT) {

@@ -11,15 +11,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/outcome.h"
 
 #define TOTALS_FILE "aistraced.state"
-enum { TOTALS_INSTANCE_HEX = 32 };
 
 struct totals {
     struct shmring_counts outcome;
     uint64_t producer_dropped[PRODUCER_REASONS];
-    char (*noted)[TOTALS_INSTANCE_HEX + 1]; /* instances whose unlinking is not yet known to have happened */
+    char (*noted)[SHMRING_INSTANCE_HEX + 1]; /* instances whose unlinking is not yet known to have happened */
     size_t noted_count;
     struct shmring_counts spool; /* of spans that went through files of the spool since emptied */
     uint64_t *retired;           /* ids of such files that may still be there as they were */
@@ -31,6 +31,10 @@ struct totals {
  * is then all zero), -errno. */
 int totals_load(int dir_fd, struct totals *out);
 void totals_done(struct totals *totals);
+
+/* The state file's text. Pure. */
+int totals_parse(struct buf *text, struct totals *out);    /* uses the text up; -> 0, -EBADMSG or -ENOMEM: all zero */
+int totals_render(struct totals *totals, struct buf *out); /* appends; -> 0 or -ENOMEM */
 
 bool totals_noted(const struct totals *totals, const char *instance);
 
