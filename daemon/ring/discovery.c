@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/ending.h"
 #include "base/timer_grid.h"
 #include "shmring_format.h"
 
@@ -35,9 +36,7 @@ struct discovery {
     uv_poll_t poll;
     uv_timer_t timer;
     uv_timer_t scan_timer;
-    int open_handles;
-    void (*closed_cb)(void *user);
-    void *closed_user;
+    struct ending ending;
 };
 
 static bool is_segment_name(const char *name)
@@ -171,7 +170,7 @@ int discovery_start(uv_loop_t *loop, int dir_fd, const char *path, const struct 
     uv_timer_init(loop, &discovery->timer);
     uv_timer_init(loop, &discovery->scan_timer);
     discovery->poll.data = discovery->timer.data = discovery->scan_timer.data = discovery;
-    discovery->open_handles = 3;
+    ending_hold(&discovery->ending, 3);
     uv_poll_start(&discovery->poll, UV_READABLE, on_readable);
     uv_timer_start(&discovery->timer, on_timer, timer_grid_ms(uv_now(loop), DISCOVERY_RESCAN_MS), 0);
     *out = discovery;
@@ -217,21 +216,18 @@ void discovery_force_rescan(struct discovery *discovery)
 static void on_closed(uv_handle_t *handle)
 {
     struct discovery *discovery = handle->data;
-    if (--discovery->open_handles > 0)
+    if (!ending_release(&discovery->ending))
         return;
+    struct ending ending = discovery->ending;
     close(discovery->inotify_fd);
-    void (*closed_cb)(void *) = discovery->closed_cb;
-    void *user = discovery->closed_user;
     free(discovery->path);
     free(discovery);
-    if (closed_cb)
-        closed_cb(user);
+    ending_tell(&ending);
 }
 
 void discovery_close(struct discovery *discovery, void (*closed_cb)(void *user), void *user)
 {
-    discovery->closed_cb = closed_cb;
-    discovery->closed_user = user;
+    ending_begin(&discovery->ending, closed_cb, user);
     scan_end(discovery);
     uv_close((uv_handle_t *)&discovery->poll, on_closed);
     uv_close((uv_handle_t *)&discovery->timer, on_closed);

@@ -7,7 +7,6 @@
 #define RING_DIR_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "base/log.h"
 
