@@ -24,7 +24,7 @@ tls       daemon/tls/*                            tls base                      
 config    daemon/config/*                         config span base                                                                             jansson                                                -
 proxy     daemon/net/proxy*                       proxy base                                                                                   -                                                      $io
 net       daemon/net/*                            net proxy tls grpc base                                                                      uv                                                     -
-ring      daemon/ring/*                           ring batch span record shmring base                                                          uv                                                     -
+ring      daemon/ring/*                           ring batch span shmring base                                                                 uv                                                     -
 format    daemon/spool/spool_format*              format batch shmring base                                                                    -                                                      $io
 spool     daemon/spool/*                          spool format batch config shmring base                                                       uv                                                     -
 http      daemon/admin/admin_http*                http base                                                                                    -                                                      $io
@@ -32,8 +32,8 @@ metrics   daemon/admin/metrics*                   metrics grpc base             
 admin     daemon/admin/*                          admin metrics http config base                                                               uv                                                     -
 backoff   daemon/export/backoff*                  backoff base                                                                                 -                                                      $io
 export    daemon/export/*                         export backoff net proxy tls grpc config batch base                                          uv                                                     -
-pace      daemon/source/poll_pace*                pace base                                                                                    -                                                      $io
-source    daemon/source/*                         source pace export spool ring config batch span record shmring base                          uv                                                     -
+pace      daemon/source/(poll_pace|losses)*       pace base                                                                                    -                                                      $io
+source    daemon/source/*                         source pace export spool ring config batch span shmring base                                 uv                                                     -
 process   daemon/process/*                        process export spool config shmring base                                                     seccomp                                                -
 daemon    daemon/*                                daemon process source export spool ring admin metrics config net tls grpc batch span shmring base  uv                                                     -
 otlp      daemon/endpoint/otlp/*                  otlp base                                                                                    protobuf-c                                             $io
