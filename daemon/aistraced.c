@@ -139,7 +139,7 @@ static void allow_descriptors(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Tells why there is no configuration. A daemon that was to run tells it in its log, so that the journal sees an error. */
+/* Tells why there is no configuration. At a start that goes to the log, so that the journal knows it as an error. */
 static enum daemon_exit refuse(const struct command_line *command, const struct buf *errors, int err, struct log *log)
 {
     if (command->action == RUN)

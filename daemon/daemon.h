@@ -18,8 +18,8 @@ enum daemon_exit {
     DAEMON_EXIT_CONFIG = 78, /* a setting that cannot be used; the message names it */
 };
 
-/* Runs until TERM or INT has come and the drain is over. flags: with which the configuration is loaded again, at HUP and
- * when its file has changed. Takes over the caller's reference to config. */
+/* Runs until TERM or INT has come and the drain is over. flags: with which the configuration is loaded again, at HUP
+ * and when its file has changed. Takes over the caller's reference to config. */
 enum daemon_exit daemon_run(const struct config_flags *flags, struct config *config, struct log *log);
 
 #endif

@@ -24,13 +24,13 @@ struct daemon_export {
     void *closed_user;
 };
 
-/* Borrows all. daemon_export_close is owed. */
+/* Borrows all, until daemon_export_close has called back. */
 void daemon_export_init(struct daemon_export *export, uv_loop_t *loop, struct source *source, struct stats *stats,
                         struct log *log);
 
 /* Brings the exporter into line with config, and becomes an owner of it. When tracing is no longer enabled, the source
- * must have read under config (source_reconfigure) before daemon_export_retire is called. -> 0; or -errno with a line in
- * the log, and all is as before. */
+ * must have read under config (source_reconfigure) before daemon_export_retire is called. -> 0; or -errno with a line
+ * in the log, and all is as before. */
 int daemon_export_apply(struct daemon_export *export, struct config *config);
 void daemon_export_retire(struct daemon_export *export);
 

@@ -41,7 +41,7 @@ struct admin {
     struct ending ending; /* the listener and the connections */
 };
 
-/* A part of it has closed. */
+/* The listener or a connection has closed. */
 static void release(struct admin *admin)
 {
     if (!ending_release(&admin->ending))
@@ -90,8 +90,8 @@ static void on_shutdown(uv_shutdown_t *request, int status)
         close_connection(request->data);
 }
 
-/* The connection is closed when the peer has closed its side: a close with bytes unread would reset the connection, and the
- * peer could lose the answer. */
+/* The connection is closed when the peer has closed its side: a close with bytes unread would reset the connection, and
+ * the peer could lose the answer. */
 static void on_written(uv_write_t *request, int status)
 {
     struct connection *connection = request->data;

@@ -24,9 +24,9 @@ struct admin_callbacks {
     bool (*on_ready_cb)(void *user, struct buf *out);
 };
 
-/* listen: HOST:PORT, [v6]:PORT or :PORT (all addresses); a name is resolved here, once, and the caller waits for that. The
- * port bound is told in the log. Borrows callbacks. -> 0 and *out (admin_close); -EINVAL not of this form; -EADDRINUSE,
- * -EADDRNOTAVAIL, -EACCES, -ENOMEM, ... */
+/* listen: HOST:PORT, [v6]:PORT or :PORT (all addresses); a name is resolved here, once, and the caller waits for that.
+ * The port bound is told in the log. Borrows callbacks. -> 0 and *out (admin_close); -EINVAL not of this form;
+ * -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -ENOMEM, ... */
 int admin_start(uv_loop_t *loop, const char *listen, const struct admin_callbacks *callbacks, void *user,
                 struct log *log, struct admin **out);
 

@@ -77,7 +77,7 @@ static const struct metric metrics[] = {
     {"aistrace_segments_quarantined_total", "counter", "Segments given up because their content is not sound.",
      STATS(segments_quarantined)},
     {"aistrace_unreadable_bytes_total", "counter", "Bytes given up with quarantined slots.", STATS(unreadable_bytes)},
-    {"aistrace_invalid_text_total", "counter", "Strings that were not UTF-8 and were mended.", STATS(invalid_text)},
+    {"aistrace_invalid_text_total", "counter", "Strings that were not UTF-8 and were corrected.", STATS(invalid_text)},
     {"aistrace_export_requests_total", "counter", "Finished export attempts by gRPC status.",
      offsetof(struct stats, export_requests), "code", code_label, NULL, STATS_GRPC_CODES, true},
     {"aistrace_config_reloads_total", "counter", "Configuration reloads by result.",

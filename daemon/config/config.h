@@ -42,7 +42,7 @@ struct config {
     /* tracing */
     bool enabled;
     char *endpoint; /* as configured */
-    char *host;     /* of it; of unix:PATH the path */
+    char *host;     /* the endpoint's; with unix:PATH the path */
     char *port;     /* "" with unix:PATH */
     bool unix_socket;
     enum config_transport transport;
@@ -94,8 +94,9 @@ struct config_flags {
 
 /* -> 0 and *out, which the caller owns (config_unref); or -EINVAL with one line per error appended to errors: where
  * (file and line, environment variable or flag), key path, what is wrong, what to do. All errors at once. -ENOMEM:
- * without words. files_cb looks into the files that keys name, once tracing is on and the endpoint is one: it appends a
- * line for each fault to faults, "KEY: what is wrong and what to do", and returns 0 or -errno. NULL: nobody looks. */
+ * without a line. files_cb reads the files that keys name, when tracing is enabled and the endpoint is well-formed: it
+ * appends a line for each fault to faults, "KEY: what is wrong and what to do", and returns 0 or -errno. NULL: nobody
+ * reads them. */
 int config_load(const struct config_flags *flags, int (*files_cb)(const struct config *config, struct buf *faults),
                 struct config **out, struct buf *errors);
 
@@ -105,10 +106,10 @@ struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* accepts NULL */
 
 /* Effective values, a line each: `key = value  (default | file | env NAME | flag --name)`; then what follows from them,
- * as comments. No secrets: the token's file is read by who sends it, and of headers only the names are printed. */
+ * as comments. No secrets: of the token only its file is named, of headers only their names. */
 int config_print(const struct config *config, struct buf *out);
 
-/* Calls changed_cb for each key whose value differs. */
+/* Calls changed_cb for each key whose value differs. -> 0 or -ENOMEM */
 int config_compare(const struct config *a, const struct config *b, void (*changed_cb)(void *user, const char *key),
                    void *user);
 

@@ -17,8 +17,9 @@ void config_turn_on(struct config *config, struct config_errors *errors)
         config_set_path(config, "tracing.enabled", "true", origin.source, origin.name, errors);
 }
 
-/* Nor does it need a second setting to reach a local collector: on loopback for the flag; for AIS_TRACING_ENDPOINT
- * always, as AIStore's own playground writes skip_verify: true for it. A file that says skip_verify keeps its word. */
+/* An endpoint that was given outside the file reaches a local collector without a second setting: from the flag on
+ * loopback; from AIS_TRACING_ENDPOINT always, as AIStore's own playground writes skip_verify: true with it. What the
+ * file says of skip_verify wins. */
 static void imply_skip_verify(struct config *config, const char *host, struct config_errors *errors)
 {
     struct config_origin origin = config->origins[config_key_find(path)];

@@ -10,7 +10,7 @@
 #include "config.h"
 #include "config_scan.h"
 
-/* Errors on their way into one text: so many, then how many more there are. */
+/* Errors, collected in one text: CONFIG_ERRORS_MAX of them in words, then the number of the others. */
 enum { CONFIG_ERRORS_MAX = 50 };
 struct config_errors {
     struct buf *out;
@@ -24,11 +24,11 @@ struct config_errors {
 void config_error(struct config_errors *errors, const char *where, const char *path, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* The same about the value of a key: where it came from. */
+/* The same about the value of a key; where is where that value came from. */
 void config_error_of(struct config_errors *errors, const struct config *config, const char *path, const char *format,
                      ...) __attribute__((format(printf, 4, 5)));
 
-/* What to give as where for a value of that origin; NULL when it is the file's. */
+/* The `where` of config_error for a value of this origin; NULL when the value is the file's, or a default. */
 enum { CONFIG_WHERE_BYTES = 128 };
 const char *config_where(const struct config_origin *origin, char text[CONFIG_WHERE_BYTES]);
 

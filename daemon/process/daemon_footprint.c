@@ -22,7 +22,7 @@ static uint64_t requests_bytes(const struct config *config)
     return (EXPORTER_NEW_FACTOR * config->max_in_flight + 1) * config->max_batch_bytes + EXPORTER_WAITING_MAX_BYTES;
 }
 
-/* Of the ring directory's file system, which the first program or daemon may yet have to make the directory on. */
+/* With what is free on the ring directory's file system, where the directory is there already. */
 static int add_rings(const struct config *config, struct buf *out)
 {
     struct statvfs fs;

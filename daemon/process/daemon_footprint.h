@@ -9,8 +9,9 @@
 
 struct buf;
 
-/* Both append, without a line's end, and look at file systems without changing anything. -> 0 or -ENOMEM */
-int daemon_footprint(const struct config *config, struct buf *out);       /* requests held, and the rings */
-int daemon_footprint_spool(const struct config *config, struct buf *out); /* a running daemon's log tells it itself */
+/* Both append, without a line's end, and look at file systems, where they change nothing. -> 0 or -ENOMEM The first: of
+ * requests held, and of the rings. The second: of the spool, which the log of a running daemon tells anyway. */
+int daemon_footprint(const struct config *config, struct buf *out);
+int daemon_footprint_spool(const struct config *config, struct buf *out);
 
 #endif

@@ -22,7 +22,7 @@ static int forbid_core_dumps(void)
     return setrlimit(RLIMIT_CORE, &none) == 0 ? 0 : -errno;
 }
 
-/* Nor may others of the user read /proc/PID/mem, where the token is. */
+/* Other processes of the user cannot read /proc/PID/mem either, where the token is. */
 static int forbid_tracing(void)
 {
     return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? 0 : -errno;
@@ -33,7 +33,7 @@ static int forbid_new_privileges(void)
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : -errno;
 }
 
-/* Without CAP_SETPCAP they stay in the bounding set, out of which nothing comes without new privileges. */
+/* Without CAP_SETPCAP they stay in the bounding set; without new privileges, nothing is gained from there. */
 static void narrow_bounding_set(void)
 {
     for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
@@ -63,7 +63,7 @@ static int drop_capabilities(void)
     return syscall(SYS_capset, &header, sets) == 0 ? 0 : -errno;
 }
 
-/* A way out for who runs it under a tool that needs more, such as valgrind, or on a libc that nobody has tried. */
+/* A tool such as valgrind, or a libc that was never tried, may need more calls: the environment can leave this out. */
 static int forbid_other_system_calls(void)
 {
     const char *setting = getenv("AIS_TRACING_SECCOMP");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a process that reads strangers' memory and talks to the network gives up: new privileges, capabilities, core
- * dumps, being traced by others of its user.
+ * What a process gives up that reads other programs' memory and talks to the network: new privileges, capabilities,
+ * core dumps, being traced by others of its user.
  */
 #ifndef HARDEN_H
 #define HARDEN_H

@@ -37,9 +37,8 @@ static const char UNFINISHED[] = "the TLS handshake was not finished";
 static const char NO_H2[] =
     "it speaks TLS but does not agree to HTTP/2 (ALPN h2): exporter_endpoint must name a gRPC port "
     "(OTLP: 4317), and a proxy in between must pass h2";
-static const char RENEGOTIATES[] =
-    "it negotiates TLS anew on a connection of HTTP/2, which may not be (RFC 9113, 9.2.1): "
-    "turn renegotiation off in the server, or TLS 1.3 on";
+static const char RENEGOTIATES[] = "it renegotiates TLS on an HTTP/2 connection, which RFC 9113 (9.2.1) forbids: "
+                                   "turn renegotiation off in the server, or TLS 1.3 on";
 
 struct tls {
     struct tls_context *context;
@@ -63,7 +62,7 @@ static int fail(struct tls *tls, const char *text)
     return -EPROTO;
 }
 
-/* OpenSSL could not go on. */
+/* OpenSSL cannot go on. */
 static int fail_openssl(struct tls *tls)
 {
     if (tls->failed)
@@ -98,7 +97,8 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
 }
 
-/* Which peer it has to be. A name's final dot is none of the certificate's, nor is the zone of an address. */
+/* The name or address that the certificate has to be for. Certificates have neither the final dot of a name nor the
+ * zone of an address. */
 static bool expect_peer(struct tls *tls)
 {
     size_t bytes = strcspn(tls->host, "%");
@@ -173,7 +173,7 @@ static bool is_tls(uint8_t first)
     return first >= CONTENT_TYPE_FIRST && first <= CONTENT_TYPE_LAST;
 }
 
-/* Bytes that are no TLS, and are kept from OpenSSL. -> 0: more are needed to tell what they are */
+/* Bytes that are not TLS, which OpenSSL does not get. -> 0: more are needed to tell what they are */
 static int judge_first(struct tls *tls, const uint8_t *data, size_t bytes)
 {
     size_t room = sizeof(tls->first) - tls->first_bytes;
@@ -223,8 +223,8 @@ static int shake_hands(struct tls *tls)
     return 0;
 }
 
-/* Reading has an answer of its own only for who wants to renegotiate: each is refused, and the peer may ask for ever.
- */
+/* While it reads, OpenSSL has output only to refuse a renegotiation. The first request ends the connection:
+ * a peer could ask for ever. */
 static int read_plain(struct tls *tls, struct buf *plain)
 {
     size_t said = tls->bytes.out.len;

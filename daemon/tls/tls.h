@@ -2,7 +2,7 @@
  *
  * TLS as a client, over OpenSSL, for HTTP/2: TLS 1.2 or newer, ALPN "h2", SNI, the peer verified against host name or
  * address (RFC 9525: only subjectAltName counts). Pure: the owner moves the bytes. One thread. Texts say what is wrong
- * and which setting mends it.
+ * and which setting to change.
  */
 #ifndef TLS_H
 #define TLS_H
@@ -42,21 +42,21 @@ void tls_free(struct tls *tls);
 /* True once the handshake is complete: the peer is verified (where the context asks for it) and h2 is agreed. */
 bool tls_established(const struct tls *tls);
 
-/* Bytes from the peer; what they decrypt to is appended to plain. There may be new output after it, an alert as the
- * last word even when it fails. -> 0, -EPROTO (tls_problem) or -ENOMEM. */
+/* Bytes from the peer; what they decrypt to is appended to plain. There may be new output after it, also when it
+ * fails: an alert. -> 0, -EPROTO (tls_problem) or -ENOMEM. */
 int tls_receive(struct tls *tls, const uint8_t *data, size_t bytes, struct buf *plain);
 
 /* Encrypts bytes into the output. Only when established. -> 0, -EPROTO (tls_problem) or -ENOMEM. */
 int tls_send(struct tls *tls, const uint8_t *data, size_t bytes);
 
-/* Puts the farewell (close_notify) into the output, when established and sound. */
+/* Appends close_notify, the end of TLS, to the output, when the connection is established and has not failed. */
 void tls_end(struct tls *tls);
 
 /* Bytes for the peer. The owner takes them all and sets len to 0. */
 struct buf *tls_output(struct tls *tls);
 
-/* Why the connection is beyond use, or what to suspect when the peer closes it now; NULL: nothing. Valid until the next
- * call for this tls. */
+/* Why the connection cannot be used, or what is the likely cause when the peer closes it now; NULL: nothing. Valid
+ * until the next call for this tls. */
 const char *tls_problem(const struct tls *tls);
 
 /* Whether the peer, so far, is one that may speak HTTP/2 in plaintext: its first bytes are a SETTINGS frame, or it has

@@ -17,7 +17,7 @@ enum {
     SECURITY_LEVEL = 2, /* keys of 112 bits: RSA from 2,048; no MD5, no SHA-1 */
 };
 
-/* A PEM file; it may hold a key, so no copy of its bytes stays behind. */
+/* A PEM file. It may hold a private key: its bytes are erased when it is closed. */
 struct pem {
     uint8_t *text;
     size_t bytes;
@@ -87,7 +87,7 @@ static int trust_file(SSL_CTX *ssl, const char *path, struct buf *why)
     return err;
 }
 
-/* Our certificate comes first in its file, then those that link it to one the server trusts. */
+/* Our certificate comes first in the file, then the intermediate ones, up to an authority that the server trusts. */
 static int use_chain(SSL_CTX *ssl, const char *path, struct buf *why)
 {
     struct pem pem;

@@ -11,14 +11,14 @@
 
 enum { NAMES_BYTES = 160, TIME_BYTES = 64 };
 
-static const char MEND_CA[] = "give the certificate of the authority that signed it in aistraced.ca_file";
-static const char MEND_CHAIN[] = "the server has to send its certificate with the intermediate ones";
+static const char REMEDY_CA[] = "give the certificate of the authority that signed it in aistraced.ca_file";
+static const char REMEDY_CHAIN[] = "the server has to send its certificate with the intermediate ones";
 
-/* What does not verify, and how to mend it. */
+/* Why a certificate is refused, and what to do. */
 static const struct {
     int error;
     const char *text;
-    const char *mend;
+    const char *remedy;
 } refusals[] = {
     {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, "is signed by an unknown authority", NULL},
     {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, "is signed by an unknown authority", NULL},
@@ -26,18 +26,18 @@ static const struct {
     {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, "is signed by an authority that is not trusted", NULL},
     {X509_V_ERR_CERT_UNTRUSTED, "is not trusted", NULL},
     {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "is self-signed", "give this very certificate in aistraced.ca_file"},
-    {X509_V_ERR_CERT_SIGNATURE_FAILURE, "has a signature that is not its issuer's", MEND_CA},
-    {X509_V_ERR_INVALID_CA, "is used as an authority and is none", MEND_CHAIN},
+    {X509_V_ERR_CERT_SIGNATURE_FAILURE, "has a signature that is not its issuer's", REMEDY_CA},
+    {X509_V_ERR_INVALID_CA, "is used as an authority and is none", REMEDY_CHAIN},
     {X509_V_ERR_INVALID_PURPOSE, "is not made for a server", "it needs the extended key usage serverAuth"},
-    {X509_V_ERR_PATH_LENGTH_EXCEEDED, "has more authorities beneath it than it allows", MEND_CHAIN},
-    {X509_V_ERR_PERMITTED_VIOLATION, "is for a name that its authority may not vouch for", MEND_CHAIN},
-    {X509_V_ERR_EXCLUDED_VIOLATION, "is for a name that its authority may not vouch for", MEND_CHAIN},
+    {X509_V_ERR_PATH_LENGTH_EXCEEDED, "has more authorities beneath it than it allows", REMEDY_CHAIN},
+    {X509_V_ERR_PERMITTED_VIOLATION, "is for a name that its authority may not vouch for", REMEDY_CHAIN},
+    {X509_V_ERR_EXCLUDED_VIOLATION, "is for a name that its authority may not vouch for", REMEDY_CHAIN},
     {X509_V_ERR_EE_KEY_TOO_SMALL, "has a key that is too weak", "RSA needs 2,048 bits"},
     {X509_V_ERR_CA_KEY_TOO_SMALL, "has a key that is too weak", "RSA needs 2,048 bits"},
     {X509_V_ERR_CA_MD_TOO_WEAK, "is signed with a broken hash", "have it signed with SHA-256"},
 };
 
-/* What a failed handshake, or an alert of the peer, comes from. */
+/* Why a handshake failed, or the peer sent an alert, and what to do. */
 static const struct {
     int reason;
     const char *text;
@@ -128,7 +128,7 @@ static void explain_time(const struct tls_refusal *refusal, char why[TLS_WHY_BYT
              whose(refusal->depth), text);
 }
 
-static const char *mend_authority(bool own_ca)
+static const char *authority_remedy(bool own_ca)
 {
     return own_ca
                ? "aistraced.ca_file does not hold the authority that signed it, or the server does not send its "
@@ -154,8 +154,8 @@ void tls_explain_refusal(const struct tls_refusal *refusal, const char *host, bo
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         if (refusals[i].error != refusal->error)
             continue;
-        const char *mend = refusals[i].mend ? refusals[i].mend : mend_authority(own_ca);
-        snprintf(why, TLS_WHY_BYTES, "%s %s: %s", whose(refusal->depth), refusals[i].text, mend);
+        const char *remedy = refusals[i].remedy ? refusals[i].remedy : authority_remedy(own_ca);
+        snprintf(why, TLS_WHY_BYTES, "%s %s: %s", whose(refusal->depth), refusals[i].text, remedy);
         return;
     }
     snprintf(why, TLS_WHY_BYTES, "%s is refused: %s", whose(refusal->depth),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What OpenSSL says, in words that name the mend.
+ * OpenSSL's errors as text that says what to do.
  */
 #ifndef TLS_EXPLAIN_H
 #define TLS_EXPLAIN_H
@@ -21,7 +21,8 @@ struct tls_refusal {
 /* own_ca: the context trusts aistraced.ca_file rather than the system's store. */
 void tls_explain_refusal(const struct tls_refusal *refusal, const char *host, bool own_ca, char why[TLS_WHY_BYTES]);
 
-/* The newest of the thread's OpenSSL errors, and empties their queue. established: the handshake was complete. */
+/* The text for the newest of the thread's OpenSSL errors, whose queue is emptied. established: the handshake was
+ * complete. */
 void tls_explain_failure(bool established, char why[TLS_WHY_BYTES]);
 
 /* OpenSSL's words for the newest error, queue emptied; static or valid until the next call on this thread. */
