@@ -35,7 +35,7 @@ export    daemon/export/*                         export backoff net proxy tls g
 pace      daemon/source/(poll_pace|losses)*       pace base                                                                                    -                                                      $io
 source    daemon/source/*                         source pace export spool ring config batch span shmring base                                 uv                                                     -
 process   daemon/process/*                        process export spool config shmring base                                                     seccomp                                                -
-daemon    daemon/*                                daemon process source export spool ring admin metrics config net tls grpc batch span shmring base  uv                                                     -
+daemon    daemon/*                                daemon process source export admin metrics config base                                             uv                                                     -
 otlp      daemon/endpoint/otlp/*                  otlp base                                                                                    protobuf-c                                             $io
 store     daemon/endpoint/store/*                 store otlp                                                                                   -                                                      $io
 traces    daemon/endpoint/traces/*                traces store otlp base                                                                       protobuf-c|jansson                                     $io
