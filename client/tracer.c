@@ -243,6 +243,14 @@ static void set_up_process(void)
         tracer.process_err = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
+/* The number that text begins with, and what follows. -> false: there is none, or it is too large */
+static bool leading_number(const char *text, unsigned long long *value, char **rest)
+{
+    errno = 0;
+    *value = strtoull(text, rest, 10);
+    return *text >= '0' && *text <= '9' && !errno;
+}
+
 static uint64_t ring_bytes_of_environment(void)
 {
     static const struct {
@@ -252,11 +260,11 @@ static uint64_t ring_bytes_of_environment(void)
     const char *text = getenv("AIS_TRACING_RING_SIZE");
     if (!text || !*text)
         return 0;
-    errno = 0;
-    char *end;
-    unsigned long long value = strtoull(text, &end, 10);
-    for (size_t i = 0; i < sizeof(units) / sizeof(*units) && *text >= '0' && *text <= '9' && !errno; i++) {
-        if (strcmp(end, units[i].suffix) == 0 && value <= SHMRING_RING_MAX >> units[i].shift &&
+    unsigned long long value;
+    char *rest;
+    bool is_number = leading_number(text, &value, &rest);
+    for (size_t i = 0; i < sizeof(units) / sizeof(*units) && is_number; i++) {
+        if (strcmp(rest, units[i].suffix) == 0 && value <= SHMRING_RING_MAX >> units[i].shift &&
             value << units[i].shift >= SHMRING_RING_MIN)
             return value << units[i].shift;
     }
@@ -270,10 +278,9 @@ static uid_t ring_uid_of_environment(void)
     const char *text = getenv("AIS_TRACING_RING_UID");
     if (!text || !*text)
         return 0;
-    errno = 0;
-    char *end;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (*text >= '0' && *text <= '9' && !errno && !*end && value < (uid_t)-1)
+    unsigned long long value;
+    char *rest;
+    if (leading_number(text, &value, &rest) && !*rest && value < (uid_t)-1)
         return (uid_t)value;
     aistrace__debug(AISTRACE__CAUSE_RING_UID, "AIS_TRACING_RING_UID ignored: not the number of a user", 0);
     return 0;
