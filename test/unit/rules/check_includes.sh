@@ -25,7 +25,7 @@ config    daemon/config/*                         config span base              
 proxy     daemon/net/proxy*                       proxy base                                                                                   -                                                      $io
 net       daemon/net/*                            net proxy tls grpc base                                                                      uv                                                     -
 ring      daemon/ring/*                           ring batch span shmring base                                                                 uv                                                     -
-format    daemon/spool/spool_format*              format batch shmring base                                                                    -                                                      $io
+format    daemon/spool/spool_format*              format shmring base                                                                          -                                                      $io
 spool     daemon/spool/*                          spool format batch config shmring base                                                       uv                                                     -
 http      daemon/admin/admin_http*                http base                                                                                    -                                                      $io
 metrics   daemon/admin/metrics*                   metrics grpc base                                                                            -                                                      $io
