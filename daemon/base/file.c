@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* ---- read and written whole ---- */
+
 enum { STEP_BYTES = 16 << 10 };
 
 /* -> the bytes read, 0: the end, or -errno */
@@ -40,7 +42,7 @@ static int read_open(int fd, uint8_t *to, size_t room, size_t *bytes)
 
 int file_read(const char *path, uint8_t *to, size_t room, size_t *bytes)
 {
-    /* Not blocking: it may be a pipe. */
+    /* Not blocking: the path may name a pipe. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return -errno;

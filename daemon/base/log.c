@@ -20,7 +20,7 @@ enum {
     LOG_CAUSE_BYTES = 32,
     LOG_TEXT_BYTES = 1024,
     LOG_LINE_BYTES = PIPE_BUF, /* a pipe with room takes it whole */
-    LOG_TAIL_BYTES = 256,      /* of it, for what follows the message */
+    LOG_TAIL_BYTES = 256,      /* of these, for what follows the message */
 };
 
 struct cause {
@@ -37,7 +37,7 @@ struct log {
     enum log_format format;
     uint64_t (*now_ms_cb)(void *user); /* NULL: none yet */
     void *user;
-    uint64_t lost; /* lines that nobody took, since the last one that somebody did */
+    uint64_t lost; /* lines not written, since the last one that was */
     unsigned cause_count;
     struct cause causes[LOG_CAUSES];
 };
@@ -166,7 +166,7 @@ static void put_time(struct line *line)
     put_escape(line, ".%03uZ", (unsigned)(now.tv_nsec / 1000000));
 }
 
-/* Waits for nobody: a reader that has stopped must not stop the daemon. -> false: not written */
+/* Never waits: a reader that has stopped must not stop the daemon. -> false: not written */
 static bool write_line(int fd, const char *text, size_t bytes)
 {
     struct pollfd out = {.fd = fd, .events = POLLOUT};
@@ -177,7 +177,7 @@ static bool write_line(int fd, const char *text, size_t bytes)
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0)
-            return errno != EAGAIN; /* else there is nowhere to tell it */
+            return errno != EAGAIN; /* other errors: no place is left to tell them */
         text += written;
         bytes -= (size_t)written;
     }
@@ -189,7 +189,7 @@ static bool emit_one(const struct log *log, enum log_level level, const char *ca
                      const char *message)
 {
     struct line line = {.bytes = 0};
-    if (log->journal) /* which takes it off again */
+    if (log->journal) /* the journal takes this prefix off again */
         put_escape(&line, "<%u>", (unsigned)levels[level].priority);
     if (log->format == LOG_JSON) {
         put_string(&line, "{\"time\":\"");

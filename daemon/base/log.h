@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Lines on stderr at a bounded rate: per cause one line at once, then one per interval with the count of those held
- * back. Never waits for who reads them: lines that cannot be written at once are lost, and counted in the next that
- * can. One thread.
+ * back. Never waits for the reader: a line that cannot be written at once is lost, and counted in the next line
+ * that can be written. One thread.
  */
 #ifndef LOG_H
 #define LOG_H
@@ -14,15 +14,15 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_TEXT, LOG_JSON };
 enum { LOG_INTERVAL_MS = 10000 };
 
-struct log; /* the sink; passed to whoever logs */
+struct log; /* passed to everybody who logs */
 
 /* fd is borrowed. */
 int log_new(int fd, struct log **out);
 void log_free(struct log *log);
 void log_configure(struct log *log, enum log_level level, enum log_format format);
 
-/* The clock that the causes' intervals go by: monotonic, in ms. NULL, and before it is set: time stands still at 0. The event loop's
- * own is told by callback, since nothing is called between its waiting and what it then calls. */
+/* The clock for the intervals of causes: monotonic, in ms; borrowed. Without a clock (NULL, or none set yet) the time
+ * is always 0. A callback, because an event loop can tell its time to nobody between its waiting and its callbacks. */
 void log_set_clock(struct log *log, uint64_t (*now_ms_cb)(void *user), void *user);
 
 /* A line that is always written (subject to level): starts, stops, summaries. */

@@ -25,7 +25,7 @@ const char *drop_reason_name(enum drop_reason reason); /* "invalid", ... */
 /* Why a producer did not commit a span: enum shmring_drop, and what was being written at its owner's death. */
 enum { PRODUCER_INTERRUPTED = SHMRING_DROP_REASONS, PRODUCER_REASONS };
 const char *producer_drop_name(unsigned reason); /* "ring_full", ... */
-bool producer_drop_reserved(unsigned reason);    /* no producer of this version counts there; a newer one may */
+bool producer_drop_reserved(unsigned reason);    /* only a newer producer may count there */
 
 void outcome_add(struct shmring_counts *to, const struct shmring_counts *from);
 uint64_t outcome_sum(const struct shmring_counts *outcome);

@@ -3,8 +3,8 @@
  * Memory for secrets: pages of their own, left out of core dumps, wiped when freed.
  *
  * They are the second line, for a dump that root takes by hand. Libraries copy what is sent, so requests with a token
- * also pass through buffers that are nobody's own; what is promised for those is harden.h's: no core dump at all, and
- * nobody else of the same user looks into this process.
+ * also pass through the libraries' buffers. For those harden.h answers: no core dump at all, and no other process of
+ * the same user can read this one's memory.
  */
 #ifndef SECRET_H
 #define SECRET_H

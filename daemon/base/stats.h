@@ -14,16 +14,16 @@ enum { STATS_GRPC_CODES = 17 };
 /* Counted as things happen, by their owners. */
 struct stats {
     uint64_t export_requests[STATS_GRPC_CODES]; /* finished attempts by gRPC status code */
-    uint64_t invalid_text;                      /* strings whose bytes were not UTF-8 and were mended */
+    uint64_t invalid_text;                      /* strings that were not UTF-8: bad bytes were replaced */
     uint64_t segments_skipped;                  /* of another version */
     uint64_t segments_quarantined;              /* as a whole, or with a slot */
-    uint64_t segments_waiting;                  /* at the last scan of the ring directory; not a sum */
+    uint64_t segments_waiting;                  /* at the last scan of the ring directory: a level, not a sum */
     uint64_t unreadable_bytes;                  /* given up with quarantined slots */
     uint64_t config_reloads_ok;
     uint64_t config_reloads_failed;
     uint64_t last_success_ms; /* monotonic; 0: none yet */
-    uint64_t outage_began_ms; /* since then nothing is delivered; 0: no outage */
-    uint64_t outage_ended_ms; /* until then, and not told yet; 0: it lasts */
+    uint64_t outage_began_ms; /* nothing has been delivered since; 0: no outage */
+    uint64_t outage_ended_ms; /* not yet told in the log; 0: the outage lasts */
 };
 
 /* A reading of everything at one instant, from which the metrics are rendered. The source fills the span figures from

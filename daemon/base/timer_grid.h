@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Timers whose moment does not matter fire at multiples of their period by the loop's clock. So those of 100, 500 and
- * 1000 ms wake the process together, ten times a second and not twice as often.
+ * Timers whose exact time does not matter fire at multiples of their period. So timers of 100, 500 and 1000 ms wake the
+ * process together, ten times a second and not twice as often.
  */
 #ifndef TIMER_GRID_H
 #define TIMER_GRID_H

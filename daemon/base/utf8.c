@@ -43,7 +43,7 @@ size_t utf8_next(const uint8_t *text, size_t bytes, uint32_t *character)
     return part;
 }
 
-/* Length of a good sequence of more than one byte, or 0: not that, look closer. Reads four bytes. */
+/* Length of a good sequence of more than one byte, or 0: anything else. Reads four bytes. */
 static inline size_t good_sequence(const uint8_t *text)
 {
     uint32_t word; /* little-endian: the lead byte is the lowest */
@@ -74,29 +74,29 @@ static size_t ascii_run(const uint8_t *text, size_t bytes)
     return i;
 }
 
-size_t utf8_mended_bytes(const uint8_t *text, size_t bytes, size_t *bad)
+size_t utf8_repaired_bytes(const uint8_t *text, size_t bytes, size_t *bad)
 {
-    size_t mended = 0, replaced = 0;
+    size_t repaired = 0, replaced = 0;
     for (size_t i = 0; i < bytes;) {
         size_t run = ascii_run(text + i, bytes - i);
         i += run;
-        mended += run;
+        repaired += run;
         while (i < bytes && text[i] >= 0x80) {
             bool good = true;
             size_t part = bytes - i >= sizeof(uint32_t) ? good_sequence(text + i) : 0;
             if (part == 0)
                 part = sequence(text + i, bytes - i, &good);
             i += part;
-            mended += good ? part : REPLACEMENT_BYTES;
+            repaired += good ? part : REPLACEMENT_BYTES;
             replaced += !good;
         }
     }
     if (bad)
         *bad = replaced;
-    return mended;
+    return repaired;
 }
 
-uint8_t *utf8_mend(uint8_t *out, const uint8_t *text, size_t bytes)
+uint8_t *utf8_repair(uint8_t *out, const uint8_t *text, size_t bytes)
 {
     for (size_t i = 0; i < bytes;) {
         bool good;

@@ -87,8 +87,8 @@ enum batch_result batch_add(struct batch *batch, const void *producer, const str
 
     enum batch_result result = BATCH_NO_MEMORY;
     size_t before = group->spans.len;
-    uint64_t mended = 0;
-    if (otlp_encode_span(&group->spans, span, &mended) == 0) {
+    uint64_t repaired = 0;
+    if (otlp_encode_span(&group->spans, span, &repaired) == 0) {
         size_t after = group->spans.len;
         size_t grown = group_bytes(group, after);
         size_t bytes = batch->bytes - group->bytes + grown;
@@ -99,7 +99,7 @@ enum batch_result batch_add(struct batch *batch, const void *producer, const str
             group->bytes = grown;
             batch->bytes = bytes;
             batch->span_count++;
-            *invalid_text += mended;
+            *invalid_text += repaired;
             return BATCH_ADDED;
         }
         result = group_bytes(group, after - before) > batch->limits.max_bytes ? BATCH_OVERSIZE : BATCH_FULL;
@@ -203,7 +203,7 @@ void batch_forget_groups(struct batch *batch)
     memset(batch->buckets, 0, sizeof(batch->buckets));
 }
 
-/* The request's memory is free at once, while claims may wait for older ones of their queues. */
+/* The request's memory comes back at once, while claims may wait for older claims of their queues. */
 void batch_recycle_groups(struct batch *batch)
 {
     while (batch->groups) {

@@ -70,7 +70,7 @@ struct claim_queue *batch_pool_ready(struct batch_pool *pool)
     return queue;
 }
 
-/* outcome NULL: spooled */
+/* outcome: NULL when spooled */
 static void settle_claims(struct batch *batch, const struct batch_outcome *outcome)
 {
     uint64_t rejected = outcome ? outcome->rejected : 0;
@@ -140,7 +140,7 @@ void claim_abandon(struct claim_queue *queue, struct shmring_counts *orphaned)
             continue;
         }
         claim->orphaned = orphaned;
-        /* Its producer may go, and another come with the same identity: nothing more joins the groups there are. */
+        /* Its producer may end and another get the same identity: nothing may join the present groups any more. */
         if (claim->batch->open)
             batch_forget_groups(claim->batch);
     }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Memory that comes back: groups, claims and batches, so that the steady state allocates nothing.
+ * Recycling: groups, claims and batches come back here, so that the steady state allocates nothing.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "batch_state.h"
 
-enum { RETAIN_BYTES = 16 << 20 }; /* in the buffers of groups at rest; beyond it they are freed */
+enum { RETAIN_BYTES = 16 << 20 }; /* in the buffers of unused groups; buffers beyond that are freed */
 
 int batch_pool_new(struct batch_pool **out)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What batch.c (spans into a request), batch_claim.c (claims and their fate) and batch_pool.c (recycling) share. Not
- * for others.
+ * What batch.c (spans into a request), batch_claim.c (claims, and how they settle) and batch_pool.c (recycling)
+ * share.
  */
 #ifndef BATCH_STATE_H
 #define BATCH_STATE_H
@@ -32,14 +32,14 @@ struct batch {
     size_t bytes; /* of the request, exact */
     size_t span_count;
     struct group *groups, **groups_end;
-    struct group *last; /* the one that was added to last */
+    struct group *last; /* got the last span */
     size_t group_count;
     struct group *buckets[BATCH_BUCKETS];
     struct claim *claims, **claims_end;
     size_t claim_count; /* not yet taken or abandoned */
     bool open;
     bool finished;
-    bool settled_spooled; /* its claims are, and not yet taken */
+    bool settled_spooled; /* its claims are settled as spooled, and some not yet taken */
     struct buf heads;
     struct iovec *parts;
     size_t part_count, part_capacity;
@@ -63,7 +63,7 @@ struct batch_pool {
 
 /* ---- batch.c ---- */
 
-void batch_forget_groups(struct batch *batch);  /* nothing more joins those there are */
+void batch_forget_groups(struct batch *batch);  /* nothing joins the present ones any more */
 void batch_recycle_groups(struct batch *batch); /* the request's memory goes back */
 
 /* ---- batch_pool.c ---- */
@@ -72,10 +72,11 @@ struct group *batch_pool_take_group(struct batch_pool *pool); /* NULL: no memory
 void batch_pool_put_group(struct batch_pool *pool, struct group *group);
 struct claim *batch_pool_take_claim(struct batch_pool *pool); /* NULL: no memory */
 void batch_pool_put_claim(struct batch_pool *pool, struct claim *claim);
-struct batch *batch_pool_take(struct batch_pool *pool); /* as it was put; new: zero. NULL: no memory */
+struct batch *batch_pool_take(struct batch_pool *pool); /* as it was when put; a new one is zero. NULL: no memory */
 void batch_pool_put(struct batch *batch);               /* without groups and claims */
 
-/* None of its claims is left: tells it of a batch that the spool has; a finished one goes back. */
+/* Does nothing while claims are left. Else calls committed_cb for a batch that the spool has, and takes back a finished
+ * batch. */
 void batch_pool_put_if_over(struct batch *batch);
 
 #endif

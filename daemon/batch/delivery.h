@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where a batch stands with the exporter. It lives within the batch, so that holding one more takes no memory that
- * could be missing. Pure: the exporter alone moves it. One thread.
+ * Where a batch stands with the exporter. It lies within the batch, so that to hold one more batch takes no
+ * memory that could be missing. Pure: only the exporter changes it. One thread.
  */
 #ifndef DELIVERY_H
 #define DELIVERY_H
@@ -28,7 +28,7 @@ enum delivery_form {
     DELIVERY_UNDECIDED,
     DELIVERY_PLAIN,
     DELIVERY_GZIPPED,
-    DELIVERY_UNPACKED, /* plain after all: the server did not take it gzipped */
+    DELIVERY_UNPACKED, /* plain after all: the server does not accept gzip */
 };
 
 /* A delivery is in two lists at a time: of its state, and of all that are held. */
@@ -43,17 +43,17 @@ struct delivery {
     struct link *link;    /* on the wire: through this connection */
     uint64_t at_ms;       /* on the wire: its deadline; waiting: when to try again */
     unsigned failures;    /* attempts that count */
-    bool repeated;        /* once more for free already, since the last attempt that counted */
-    bool connection_lost; /* waiting because of that, not of the server's word */
+    bool repeated;        /* a free repeat was used since the last attempt that counted */
+    bool connection_lost; /* why it waits: the connection was lost, the server did not answer */
     bool reauthorized;    /* tried again with another token */
-    bool spooled;         /* its owner wants it back rather than have it wait */
+    bool spooled;         /* its owner has spooled it: return it instead of letting it wait */
     enum delivery_form form;
     struct iovec packed_part;
     struct buf packed;    /* gzipped: kept for the next attempt */
     size_t waiting_bytes; /* what it holds while it waits */
 };
 
-/* Zero-initialised but for its order is empty. */
+/* Empty when all but its order is zero. */
 struct delivery_list {
     enum delivery_order order;
     struct delivery *head, *tail;

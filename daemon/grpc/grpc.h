@@ -35,8 +35,8 @@ const char *grpc_code_name(enum grpc_code code);
 /* A call's end. Text and bytes are borrowed for the callback. */
 struct grpc_result {
     enum grpc_code code;
-    bool unprocessed;    /* the server certainly did not see it: repeat at once, not counted as an attempt */
-    const char *message; /* percent-decoded grpc-message, or our own words; never NULL */
+    bool unprocessed;    /* the server surely did not process it: repeat at once, not counted as an attempt */
+    const char *message; /* percent-decoded grpc-message, or a text of this side; never NULL */
     const uint8_t *body; /* OK: the response message */
     size_t body_bytes;
     const uint8_t *details; /* grpc-status-details-bin, base64-decoded: google.rpc.Status */
@@ -52,10 +52,10 @@ struct grpc_decision {
 };
 void grpc_decide(const struct grpc_result *result, struct grpc_decision *out);
 
-/* A server's RetryInfo counts up to here. */
+/* A longer delay in a server's RetryInfo is cut to this. */
 enum { GRPC_RETRY_AFTER_MAX_MS = 60 * 60 * 1000 };
 
-/* gRPC status from what is there when grpc-status is missing. */
+/* The status of an answer without grpc-status. */
 enum grpc_code grpc_code_from_http(int status);
 enum grpc_code grpc_code_from_h2_error(uint32_t error, bool *unprocessed);
 

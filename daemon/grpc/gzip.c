@@ -36,7 +36,7 @@ void gzip_free(struct gzip *gzip)
     free(gzip);
 }
 
-/* Until all input is taken; with Z_FINISH until all output is there. */
+/* Runs until all input is taken; with Z_FINISH until all output is written. */
 static int run(z_stream *stream, int flush, struct buf *out)
 {
     int status;

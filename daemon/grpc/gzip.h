@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * gzip (RFC 1952) over zlib, for requests: one message after the other through one state, so that the 256 KiB it takes
- * are allocated once. Pure. One thread.
+ * gzip (RFC 1952) over zlib, for requests: one message after the other through one state, whose 256 KiB are
+ * allocated once. Pure. One thread.
  */
 #ifndef GZIP_H
 #define GZIP_H
@@ -11,14 +11,14 @@
 
 #include "base/buf.h"
 
-enum { GZIP_LEVEL = 1 }; /* of 1 to 9: the others cost several times the time for some percent */
+enum { GZIP_LEVEL = 1 }; /* of 1 to 9: higher levels take several times as long to save a few percent */
 
 struct gzip;
 
 int gzip_new(struct gzip **out); /* -> 0 or -ENOMEM */
 void gzip_free(struct gzip *gzip);
 
-/* Appends the parts, as one gzip member, to out. -> 0 or -ENOMEM, out then as it was but for its capacity. */
+/* Appends the parts, as one gzip member, to out. -> 0; -ENOMEM: out->len is unchanged. */
 int gzip_pack(struct gzip *gzip, const struct iovec *parts, size_t count, struct buf *out);
 
 #endif

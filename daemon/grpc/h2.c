@@ -120,7 +120,7 @@ uint64_t h2_frames_received(const struct h2 *h2)
 void h2_abort(struct h2 *h2, const char *why)
 {
     h2->going_away = true;
-    /* The checker does not know that the first of a list has none before it: unlinking moves the head. */
+    /* The analyzer does not know that the first call of the list has no predecessor: unlinking it moves the head. */
     while (h2->calls)
         h2_call_fail(h2, h2->calls, GRPC_UNAVAILABLE, !h2->calls->sent, why); /* NOLINT(clang-analyzer-unix.Malloc) */
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A gRPC client connection's bytes, over nghttp2: unary calls of one method. Pure: the owner moves the bytes. One
- * thread. No callback is made from within h2_submit; h2_receive and h2_send make them.
+ * The bytes of a gRPC client's connection, over nghttp2: unary calls of one method. Pure: the owner moves the bytes.
+ * One thread. No callback is made from within h2_submit; h2_receive and h2_send make them.
  */
 #ifndef H2_H
 #define H2_H
@@ -52,7 +52,7 @@ enum {
     H2_DETAILS_MAX_BYTES = 8 << 10,  /* of grpc-status-details-bin; what is longer is left out */
 };
 
-/* Past these the connection is beyond use. */
+/* Past these the connection is unusable. */
 enum {
     H2_CONTINUATIONS_MAX = 8, /* in a row */
     H2_ACKS_MAX = 256,        /* of PING and SETTINGS, while the peer does not take them */
@@ -75,34 +75,34 @@ int h2_submit(struct h2 *h2, void *call, const struct h2_request *request);
 /* Ends a call that has passed its deadline: RST_STREAM(CANCEL). Its result callback is not made. */
 void h2_cancel(struct h2 *h2, void *call);
 
-/* A PING, to see whether the peer is still there: its answer is a frame like others. -> 0 or -ENOMEM */
+/* Sends a PING, to learn whether the peer still answers: the answer counts as a frame received. -> 0 or -ENOMEM */
 int h2_ping(struct h2 *h2);
 
-/* Whether the server goes away because of those (GOAWAY ENHANCE_YOUR_CALM "too_many_pings", gRFC A8). */
+/* Whether the server closes because of the PINGs (GOAWAY ENHANCE_YOUR_CALM "too_many_pings", gRFC A8). */
 bool h2_pinged_too_often(const struct h2 *h2);
 
-/* Bytes from the peer. -> 0, or -EPROTO: the connection is beyond use (h2_problem). */
+/* Bytes from the peer. -> 0, or -EPROTO: the connection is unusable (h2_problem). */
 int h2_receive(struct h2 *h2, const uint8_t *data, size_t bytes);
 
-/* Next bytes for the peer: appended to out, at most about max. Nothing appended: nothing to send. -> 0 or -errno;
- * -EPROTO: as for h2_receive; what was appended is the last word to the peer. */
+/* Appends the next bytes for the peer to out, at most about max; none when there is nothing to send. -> 0; -EPROTO: as
+ * for h2_receive, and what was appended is the last that the peer is to get. */
 struct buf;
 int h2_send(struct h2 *h2, struct buf *out, size_t max);
 
-/* The same without a copy: *out is what there is to send, valid until the next call for this h2. It borrows from the
- * requests of calls; a call that ends meanwhile is not among them. */
+/* The same without a copy: *out has the bytes to send, valid until the next call for this h2. It borrows from the
+ * requests of calls that are open. */
 struct h2_output;
 int h2_send_parts(struct h2 *h2, size_t max, const struct h2_output **out);
 
-/* Why the connection is beyond use, or what to suspect when the peer closes it now. A static text, or NULL. */
+/* Why the connection is unusable, or what to suspect if the peer closes it now. A static text, or NULL. */
 const char *h2_problem(const struct h2 *h2);
 
-/* Frames received so far, for a budget in time. One counts again for each full H2_FRAME_UNIT_BYTES of its payload. */
+/* Frames received so far, for a limit of frames per time. A frame counts once more for each full H2_FRAME_UNIT_BYTES of
+ * its payload. */
 enum { H2_FRAME_UNIT_BYTES = 4 << 10 };
 uint64_t h2_frames_received(const struct h2 *h2);
 
-/* The connection is gone: every open call gets its result (UNAVAILABLE; unprocessed when never sent, or refused by
- * GOAWAY). */
+/* The connection is lost: every open call gets its result (UNAVAILABLE; unprocessed if its headers were never sent). */
 void h2_abort(struct h2 *h2, const char *why);
 
 #endif

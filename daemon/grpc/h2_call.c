@@ -85,7 +85,7 @@ void h2_call_answered(struct h2 *h2, struct h2_call *call)
     if (result.code == GRPC_OK && !unframe(&call->body, &result.body, &result.body_bytes))
         result.message = "the response holds no message";
 
-    /* Trailers may come before the request's end: the rest of it interests nobody. */
+    /* Trailers may come before the request is sent to its end: then the rest is not needed. */
     if (call->remaining)
         h2_call_reset(h2, call);
     end(h2, call, &result);
@@ -111,7 +111,7 @@ int h2_call_keep_field(struct h2_call *call, const uint8_t *name, size_t name_by
                        size_t value_bytes)
 {
     if (name_is(name, name_bytes, ":status")) {
-        /* nghttp2 lets only three digits pass. */
+        /* nghttp2 accepts only three digits. */
         call->http_status = value_bytes == 3 ? (value[0] - '0') * 100 + (value[1] - '0') * 10 + (value[2] - '0') : 0;
     } else if (name_is(name, name_bytes, "grpc-status")) {
         call->code = grpc_code_parse((const char *)value, value_bytes);

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 
 enum {
-    BORROW_MIN_BYTES = 512, /* of what is shorter, a part of its own costs the kernel more than the copy */
+    BORROW_MIN_BYTES = 512, /* for shorter bytes, one more part costs the kernel more than a copy */
     FIRST_CAPACITY = 64,
 };
 
-/* Parts in own memory have no address until the end: they are there one after the other. */
+/* Parts in own memory get their address at the end: until then only their order and length are known. */
 static bool is_own(const struct iovec *part)
 {
     return !part->iov_base;

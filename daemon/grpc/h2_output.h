@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bytes for the peer where they lie: frame headers in memory of their own, messages borrowed from whoever made them.
+ * Bytes for the peer, without copies: frame headers in the output's own memory, messages borrowed from their owner.
  * Pure. Zero-initialised is empty.
  */
 #ifndef H2_OUTPUT_H
@@ -19,11 +19,11 @@ struct h2_output {
     size_t bytes; /* of all parts */
 };
 
-/* Append; short ones are copied all the same. -> 0 or -ENOMEM; the output is then only good to be cleared. */
+/* Append; short bytes are always copied. -> 0; -ENOMEM: the output can then only be cleared. */
 int h2_output_copy(struct h2_output *out, const void *data, size_t bytes);
 int h2_output_borrow(struct h2_output *out, const void *data, size_t bytes);
 
-/* To be called once everything has been appended, before the parts are looked at: until then own memory may move. */
+/* To be called when everything has been appended, before the parts are read: until then own memory may move. */
 void h2_output_finish(struct h2_output *out);
 
 /* Appends everything after the first skip bytes of a finished output to the buffer. -> 0 or -ENOMEM */

@@ -102,7 +102,7 @@ void h2_receive_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
 }
 
-/* A SETTINGS frame, the first there must be, begins with a zero: nobody sends 64 KiB of settings. */
+/* The first frame must be SETTINGS. It begins with the high byte of its length, which is 0 below 64 KiB. */
 static const char *first_byte_problem(uint8_t first)
 {
     switch (first) {
@@ -126,8 +126,8 @@ static void count_frame(struct h2 *h2)
     h2->continuations = header[3] == NGHTTP2_CONTINUATION ? h2->continuations + 1 : 0;
 }
 
-/* Counted here and not by nghttp2's callbacks: those do not tell of CONTINUATION, of types they do not know, and of
- * DATA that nobody waits for. -> false: too many CONTINUATIONs */
+/* Counted here, since nghttp2 makes no callback for CONTINUATION, for unknown types, and for DATA of streams that have
+ * ended. -> false: too many CONTINUATIONs */
 static bool count_frames(struct h2 *h2, const uint8_t *data, size_t bytes)
 {
     while (bytes) {

@@ -12,7 +12,7 @@
 enum {
     DATA_FRAME_MAX_BYTES = 64 << 10,
     FIXED_FIELDS = 10,
-    /* The places of those that differ from request to request. */
+    /* Indices of the fields that differ from request to request. */
     TIMEOUT_FIELD = 4, /* right after the pseudo-headers */
     ENCODING_FIELD = 7,
 };
@@ -73,7 +73,7 @@ static ssize_t read_data(nghttp2_session *session, int32_t stream, uint8_t *data
     return (ssize_t)bytes;
 }
 
-/* The next bytes of the request, from where they are. */
+/* The next bytes of the request, from its own parts. */
 static int put_request(struct h2_call *call, struct h2_output *out, size_t bytes)
 {
     size_t prefix = GRPC_PREFIX_BYTES - call->prefix_offset;
@@ -219,7 +219,7 @@ int h2_send_parts(struct h2 *h2, size_t max, const struct h2_output **out)
         if (bytes > 0)
             h2->out_err = h2_output_copy(output, data, (size_t)bytes);
         if (h2->out_err) {
-            /* nghttp2 counts these bytes as sent: the stream of frames has a hole. */
+            /* nghttp2 counts these bytes as sent: what follows would not make sense to the peer. */
             h2->problem = "out of memory";
             h2_output_clear(output);
             break;

@@ -18,7 +18,7 @@ struct h2_call {
     struct h2_call *next;
     void *owner;
     int32_t stream;
-    bool sent; /* its HEADERS were */
+    bool sent; /* its HEADERS frame was */
 
     const struct iovec *parts;
     size_t part; /* the read position: in this part, after so many of its bytes */
@@ -50,35 +50,35 @@ struct h2 {
     size_t out_max;
     int out_err;
     const char *problem;
-    bool heard; /* any byte */
+    bool heard; /* a byte was received */
     bool settled;
     bool going_away;
     bool pinged_too_often;
 
     uint64_t frames;
-    unsigned continuations; /* in a row, up to now */
+    unsigned continuations; /* in a row, up to the last frame */
     uint8_t frame_header[H2_FRAME_HEADER_BYTES];
-    size_t frame_header_bytes; /* of it there */
+    size_t frame_header_bytes; /* received so far */
     size_t payload_left;       /* of the frame that is coming in */
 };
 
 /* ---- h2_call.c: a call's life, and what the server says about it ---- */
 
 void h2_call_free(struct h2_call *call);
-struct h2_call *h2_call_of(nghttp2_session *session, int32_t stream); /* NULL: it has none any more */
+struct h2_call *h2_call_of(nghttp2_session *session, int32_t stream); /* NULL: its call has ended */
 
 /* From then on the stream has no call: its data source stops, its late frames are ignored. */
 void h2_call_unlink(struct h2 *h2, struct h2_call *call);
 
-/* These end the call with a result: for a reason of ours; past a bound, with RST_STREAM; the server has said all it
- * will. */
+/* These end the call with a result: for a reason on this side; past a bound, with RST_STREAM; with the server's whole
+ * answer. */
 void h2_call_fail(struct h2 *h2, struct h2_call *call, enum grpc_code code, bool unprocessed, const char *message);
 void h2_call_exhaust(struct h2 *h2, struct h2_call *call, const char *message);
 void h2_call_answered(struct h2 *h2, struct h2_call *call);
 
 void h2_call_reset(struct h2 *h2, const struct h2_call *call); /* RST_STREAM(CANCEL) */
 
-/* The headers were informational (1xx): what they said besides is no answer. */
+/* The headers were informational (1xx): their fields are not the answer's. */
 void h2_call_forget_fields(struct h2_call *call);
 
 /* One header or trailer field. -> 0 or -ENOMEM */

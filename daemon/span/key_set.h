@@ -21,8 +21,7 @@ struct key_set {
 
 void key_set_init(struct key_set *set);
 
-/* -> the key's index, added if it was not there; AISTRACE_MAX_ATTRIBUTES: not there, and the set is full. Borrows key.
- */
+/* Adds the key unless the set has it; borrows it. -> its index; AISTRACE_MAX_ATTRIBUTES: the set is full without it */
 size_t key_set_add(struct key_set *set, const uint8_t *key, size_t bytes);
 
 #endif

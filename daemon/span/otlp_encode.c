@@ -58,7 +58,7 @@ struct item_at {
 
 static inline const uint8_t *next_item(const uint8_t *at, struct item_at *item)
 {
-    uint64_t head = otlp_load(at); /* in one go: where the next item begins is what the loop waits for */
+    uint64_t head = otlp_load(at); /* one load: the loop waits for where the next item begins */
     size_t key_bytes = (uint16_t)(head >> 16), value_bytes = head >> 32;
     memcpy(&item->head, &head, sizeof(item->head));
     item->key = at + sizeof(head);
@@ -94,7 +94,7 @@ static __attribute__((noinline)) uint8_t *put_unique_attributes(uint8_t *out, ui
                                                                 const uint8_t *end, struct otlp_source *source)
 {
     struct key_set keys;
-    struct item_at last[AISTRACE_MAX_ATTRIBUTES + 1], item; /* one more: where a checked record has none */
+    struct item_at last[AISTRACE_MAX_ATTRIBUTES + 1], item; /* one more: never used by a checked record */
     size_t count = 0;
     key_set_init(&keys);
     while (at < end) {
@@ -111,7 +111,7 @@ static __attribute__((noinline)) uint8_t *put_unique_attributes(uint8_t *out, ui
     return out;
 }
 
-/* A scope of nothing but attributes. */
+/* A scope that has only attributes. */
 static uint8_t *put_attributes(uint8_t *out, uint8_t tag, const uint8_t *begin, const uint8_t *end,
                                struct otlp_source *source)
 {
@@ -228,12 +228,13 @@ static uint8_t *put_status(uint8_t *out, uint8_t code, const struct text_item *m
     return otlp_close(begin, predicted, out);
 }
 
-/* texts: by tag, those of which the last one wins. skip_attributes: they have been written. NULL: a key may repeat. */
+/* texts: by tag; of several with one tag the last wins. skip_attributes: they have been written before.
+ * -> the end, or NULL: a key may repeat */
 static inline uint8_t *put_items(uint8_t *out, const struct span_view *span, bool skip_attributes,
                                  struct text_item texts[AISTRACE_ITEM_TRACE_STATE + 1], struct otlp_source *source)
 {
     struct key_filter filter = {0};
-    const uint8_t *const limit = source->limit; /* a local one: stores of bytes cannot change it */
+    const uint8_t *const limit = source->limit; /* local: a store of bytes cannot change it */
     for (const uint8_t *at = span->items; at < limit;) {
         struct item_at item;
         at = next_item(at, &item);

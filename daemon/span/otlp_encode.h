@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * OTLP protobuf wire format straight from checked records. Field numbers: opentelemetry/proto/trace/v1/trace.proto.
+ * Spans as OTLP's protobuf bytes, straight from checked records. Field numbers: base/otlp.h.
  * Text that is not UTF-8 gets U+FFFD for each bad byte sequence, counted. An empty span name becomes "unknown".
  */
 #ifndef OTLP_ENCODE_H

@@ -17,7 +17,8 @@ enum {
 /* OpenTelemetry's name for a service that has none. */
 #define SERVICE_UNKNOWN "unknown_service"
 
-/* Around one attribute: its tag, lengths and the tags within; as in otlp_encode.c, text grows to three times itself. */
+/* Around one attribute: its tag, lengths and the tags within; as in otlp_encode.c, a text grows to at most three times
+ * its size. */
 enum { ATTRIBUTE_MAX = 32, EXPANSION = 3 };
 
 static const struct {
@@ -69,7 +70,7 @@ static int put_attribute(struct buf *out, const uint8_t *item_and_texts, size_t 
     return 0;
 }
 
-/* value and more are joined; scratch holds the item on its way. */
+/* Joins value and more. scratch: room for the item. */
 static int put_string(struct buf *out, struct buf *scratch, const char *key, const void *value, size_t value_bytes,
                       const void *more, size_t more_bytes, uint64_t *invalid_text)
 {
@@ -137,8 +138,8 @@ int otlp_encode_resource(struct buf *out, const uint8_t *items, size_t bytes, co
                          uint64_t *invalid_text)
 {
     struct buf attributes = {0}, scratch = {0};
-    uint64_t mended = 0;
-    int err = put_resource(&attributes, &scratch, items, items + bytes, settings, &mended);
+    uint64_t repaired = 0;
+    int err = put_resource(&attributes, &scratch, items, items + bytes, settings, &repaired);
     err = err ? err : buf_reserve(out, 1 + OTLP_WIRE_VARINT_MAX + attributes.len);
     if (!err) {
         uint8_t *at = out->data + out->len;
@@ -146,7 +147,7 @@ int otlp_encode_resource(struct buf *out, const uint8_t *items, size_t bytes, co
         at = otlp_put_varint(at, attributes.len);
         out->len = (size_t)(at - out->data);
         err = buf_append(out, attributes.data, attributes.len);
-        *invalid_text += mended;
+        *invalid_text += repaired;
     }
     buf_done(&attributes);
     buf_done(&scratch);

@@ -22,36 +22,36 @@ uint64_t otlp_wire_copy_last(uint8_t *out, const uint8_t *text, size_t bytes)
 struct text {
     const uint8_t *data;
     size_t bytes;
-    size_t mended_bytes;
-    size_t bad; /* sequences to mend */
+    size_t repaired_bytes;
+    size_t bad; /* sequences to repair */
 };
 
-/* Everything is first written as if it were ASCII, in which a text is as long as it looks: high then says whether that
- * was so. If not it is written again with high NULL: measured, and mended. */
+/* A field is first written as if its texts were ASCII, which keep their length; high then says whether they were. If
+ * not, the field is written again with high NULL: each text is measured, and repaired. */
 static inline struct text measure(const uint8_t *data, size_t bytes, const struct otlp_high *high)
 {
-    struct text text = {.data = data, .bytes = bytes, .mended_bytes = bytes};
+    struct text text = {.data = data, .bytes = bytes, .repaired_bytes = bytes};
     if (!high)
-        text.mended_bytes = utf8_mended_bytes(data, bytes, &text.bad);
+        text.repaired_bytes = utf8_repaired_bytes(data, bytes, &text.bad);
     return text;
 }
 
 /* The field in full: tag, length, text. */
 static inline size_t text_field_bytes(const struct text *text)
 {
-    return 1 + otlp_varint_bytes(text->mended_bytes) + text->mended_bytes;
+    return 1 + otlp_varint_bytes(text->repaired_bytes) + text->repaired_bytes;
 }
 
 static inline uint8_t *put_text(uint8_t *out, uint8_t tag, const struct text *text, struct otlp_high *high,
                                 struct otlp_source *source)
 {
     *out++ = tag;
-    out = otlp_put_varint(out, text->mended_bytes);
+    out = otlp_put_varint(out, text->repaired_bytes);
     if (high)
         return otlp_copy_text(out, text->data, text->bytes, source->limit, high);
     if (text->bad) {
         source->invalid_text++;
-        return utf8_mend(out, text->data, text->bytes);
+        return utf8_repair(out, text->data, text->bytes);
     }
     memcpy(out, text->data, text->bytes);
     return out + text->bytes;
@@ -144,8 +144,8 @@ static inline __attribute__((always_inline)) uint8_t *put_any(uint8_t *out, uint
     }
 }
 
-uint8_t *otlp_wire_mended_attribute(uint8_t *out, uint8_t tag, struct aistrace_item item, const uint8_t *key,
-                                    struct otlp_source *source)
+uint8_t *otlp_wire_repaired_attribute(uint8_t *out, uint8_t tag, struct aistrace_item item, const uint8_t *key,
+                                      struct otlp_source *source)
 {
     return put_any(out, tag, item, key, NULL, source);
 }

@@ -3,8 +3,8 @@
  * Protobuf's wire format for the encoder. Each function writes to a pointer into reserved memory and returns the end of
  * what it wrote; up to OTLP_WIRE_SLACK bytes beyond that end may be overwritten. Little-endian machines.
  *
- * The bodies stand in the header because they run for each attribute of each span: inlined, the constants of a call (tag,
- * type) fall away. As calls they cost measurably more; test/unit/client/check_instructions.py counts the instructions.
+ * The bodies stand in the header because they run for each attribute of each span: inlined, the constants of a call
+ * (tag, type) fall away. As calls they cost measurably more; test/unit/client/check_instructions.py counts.
  */
 #ifndef OTLP_WIRE_H
 #define OTLP_WIRE_H
@@ -40,10 +40,10 @@ enum {
     OTLP_ARRAY_VALUES = OTLP_TAG(OTLP_ARRAY_VALUE_VALUES, OTLP_BYTES),
 };
 
-/* With texts up to this every length around them takes one byte. */
+/* Around texts of at most so many bytes, every length takes one byte. */
 enum { OTLP_SHORT_BYTES = 127 - 6 };
 
-/* Where texts come from: nothing past limit may be read. What was mended is counted. */
+/* Where texts come from: nothing past limit may be read. Counts the bad sequences that were replaced. */
 struct otlp_source {
     const uint8_t *limit;
     uint64_t invalid_text;
@@ -53,19 +53,19 @@ struct otlp_source {
 uint8_t *otlp_wire_attribute(uint8_t *out, uint8_t tag, struct aistrace_item item, const uint8_t *key,
                              struct otlp_source *source);
 
-/* The same without its short cuts. */
+/* The same, without the short ways for what is common. */
 uint8_t *otlp_wire_any_attribute(uint8_t *out, uint8_t tag, struct aistrace_item item, const uint8_t *key,
                                  struct otlp_source *source);
 
-/* The same for one that is known not to be ASCII. */
-uint8_t *otlp_wire_mended_attribute(uint8_t *out, uint8_t tag, struct aistrace_item item, const uint8_t *key,
-                                    struct otlp_source *source);
+/* The same for an attribute that is known not to be ASCII. */
+uint8_t *otlp_wire_repaired_attribute(uint8_t *out, uint8_t tag, struct aistrace_item item, const uint8_t *key,
+                                      struct otlp_source *source);
 
-/* A string field, mended where it is not UTF-8. */
+/* A string field; what is not UTF-8 is repaired. */
 uint8_t *otlp_wire_text(uint8_t *out, uint8_t tag, const uint8_t *text, size_t bytes, struct otlp_source *source);
 
 /* Copies a text shorter than 16 bytes, reading nothing beyond it. -> a word
- * that has a bit 7 set (one of 0x8080808080808080) just when a byte of the text has */
+ * of which some byte has its bit 7 set exactly when some byte of the text has, that is, when it is not ASCII */
 uint64_t otlp_wire_copy_last(uint8_t *out, const uint8_t *text, size_t bytes);
 
 static inline uint64_t otlp_load(const uint8_t *from)
@@ -121,7 +121,7 @@ static inline uint8_t *otlp_close(uint8_t *begin, size_t predicted, uint8_t *end
     return end - room + need;
 }
 
-/* What is left of ASCII's check: bytes that were copied, or'ed. */
+/* The bytes that were copied, combined by OR: bit 7 of one is set when a text is not ASCII. */
 struct otlp_high {
     uint64_t words __attribute__((vector_size(16)));
 };
@@ -136,8 +136,8 @@ static inline bool otlp_is_ascii(const struct otlp_high *high)
 #endif
 }
 
-/* Copies text 16 bytes at a time and notes what it saw. Blocks overlap at the end, so that nothing outside the text is
- * read; only a text shorter than a block is read past its end, if limit allows. */
+/* Copies text 16 bytes at a time and combines them into high. Blocks overlap at the end, so that nothing outside the
+ * text is read; only a text shorter than a block is read past its end, if limit allows. */
 static inline uint8_t *otlp_copy_text(uint8_t *out, const uint8_t *text, size_t bytes, const uint8_t *limit,
                                       struct otlp_high *high)
 {
@@ -174,7 +174,7 @@ static inline uint64_t otlp_scalar(struct aistrace_item item, const uint8_t *val
     return item.type == AISTRACE_VALUE_BOOL ? *value : otlp_load(value);
 }
 
-/* AnyValue of a scalar: its length, and itself. */
+/* The AnyValue of a scalar: its length, then its bytes. */
 static inline size_t otlp_scalar_bytes(struct aistrace_item item, uint64_t number)
 {
     return 1 + (item.type == AISTRACE_VALUE_DOUBLE ? sizeof(number) : otlp_varint_bytes(number));
@@ -197,8 +197,8 @@ static inline uint8_t *otlp_put_heads(uint8_t *out, uint8_t outer, size_t outer_
     return otlp_put_fixed32(out, (uint32_t)(outer | outer_bytes << 8 | (uint32_t)inner << 16 | inner_bytes << 24));
 }
 
-/* otlp_wire_attribute for where it matters; limit is source's. Short ASCII is nearly all there is: the lengths are
- * known at once, and the check is part of the copying. */
+/* otlp_wire_attribute for the hot path; limit is source's. Nearly all texts are short and ASCII: their lengths are
+ * known at once, and copying them checks them. */
 static inline uint8_t *otlp_put_attribute(uint8_t *out, uint8_t tag, struct aistrace_item item, const uint8_t *key,
                                           const uint8_t *limit, struct otlp_source *source)
 {
@@ -223,7 +223,7 @@ static inline uint8_t *otlp_put_attribute(uint8_t *out, uint8_t tag, struct aist
         return otlp_wire_any_attribute(out, tag, item, key, source);
     }
     if (__builtin_expect(!otlp_is_ascii(&high), 0))
-        return otlp_wire_mended_attribute(out, tag, item, key, source);
+        return otlp_wire_repaired_attribute(out, tag, item, key, source);
     return end;
 }
 

@@ -13,10 +13,10 @@ enum {
     SCOPE_RESOURCE = 1 << 2, /* in a segment's resource */
 };
 
-/* Twice what a span at all its limits has: bounds the time a hostile record costs. */
+/* Twice the items of a span at all its limits: bounds the time that a hostile record costs. */
 enum { MAX_ITEMS = 1 << 16 };
 
-/* Of what there may not be many, at the outer level. */
+/* What is counted at the outer level, since its number is limited. */
 enum { COUNT_OTHER, COUNT_EVENTS, COUNT_LINKS, COUNT_SERVICES, COUNTS };
 
 struct tag_rule {
@@ -76,7 +76,7 @@ static bool strings_fit(const uint8_t *at, const uint8_t *end)
     return true;
 }
 
-/* Of the types that check_items does not settle itself. */
+/* For the types that check_items does not check itself. */
 static bool check_value(struct walk *walk, uint8_t type, const uint8_t *value, uint32_t bytes)
 {
     switch (type) {
@@ -145,7 +145,7 @@ static bool check_items(struct walk *walk, const uint8_t *begin, const uint8_t *
     for (const uint8_t *at = begin; at < end;) {
         if ((size_t)(end - at) < sizeof(struct aistrace_item))
             return refuse(walk, "an item's head passes the end");
-        /* One load, and each next item begins where this one says: what is found there later is looked at later. */
+        /* One load: the next item begins where this head says, whatever the checks below find. */
         uint64_t head = load(at);
         size_t key_bytes = (uint16_t)(head >> 16), value_bytes = head >> 32;
         const uint8_t *value = at + sizeof(head) + key_bytes;

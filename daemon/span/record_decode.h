@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Checks a span record in private memory, completely, so that the encoder may walk it without a check.
+ * Checks a span record in private memory, completely: the encoder then reads it without any check.
  */
 #ifndef RECORD_DECODE_H
 #define RECORD_DECODE_H
@@ -19,8 +19,8 @@ struct span_view {
 };
 
 /* -> 0; -EBADMSG with *problem a static text. Checked: every length, tag, type and nesting; ids not zero; kind and
- * status in range; no more attributes, events, links than the limits (repeated keys not counted twice). Text is not
- * checked for UTF-8: the encoder mends that. */
+ * status in range; no more attributes, events, links than the limits (repeated keys not counted twice). Texts may
+ * be other than UTF-8: the encoder repairs them. */
 int record_decode(const uint8_t *payload, size_t bytes, uint16_t type, uint16_t flags, struct span_view *out,
                   const char **problem);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The sidecar's half of ParentBased(TraceIDRatioBased(p)): it publishes p, and applies what roots decided.
+ * The sidecar's half of ParentBased(TraceIDRatioBased(p)): it publishes p, and drops the spans whose root
+ * decided against them.
  */
 #ifndef SAMPLER_H
 #define SAMPLER_H

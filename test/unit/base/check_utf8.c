@@ -6,15 +6,15 @@
 #include "base/utf8.h"
 #include "support/test.h"
 
-static void mends(const char *text, size_t bytes, const char *want, size_t want_bad)
+static void repairs(const char *text, size_t bytes, const char *want, size_t want_bad)
 {
     uint8_t *exact = malloc(bytes ? bytes : 1), out[256];
     size_t bad = 99;
     ck_assert_ptr_nonnull(exact);
     memcpy(exact, text, bytes);
-    ck_assert_uint_eq(utf8_mended_bytes(exact, bytes, &bad), strlen(want));
+    ck_assert_uint_eq(utf8_repaired_bytes(exact, bytes, &bad), strlen(want));
     ck_assert_uint_eq(bad, want_bad);
-    ck_assert_uint_eq((size_t)(utf8_mend(out, exact, bytes) - out), strlen(want));
+    ck_assert_uint_eq((size_t)(utf8_repair(out, exact, bytes) - out), strlen(want));
     ck_assert_mem_eq(out, want, strlen(want));
     free(exact);
 }
@@ -29,7 +29,7 @@ TEST(good_text_stays)
                                         "eight by\u00e4",
                                         "\u20ac a \u20ac b \u20ac"};
     for (size_t i = 0; i < COUNT(texts); i++)
-        mends(texts[i], strlen(texts[i]), texts[i], 0);
+        repairs(texts[i], strlen(texts[i]), texts[i], 0);
 }
 
 /* The examples of Unicode's chapter on conformance, and each border of each row of its table. */
@@ -52,7 +52,7 @@ TEST(each_bad_part_becomes_one_replacement)
         {"\xc3(", "\ufffd(", 1},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
-        mends(cases[i].text, strlen(cases[i].text), cases[i].want, cases[i].bad);
+        repairs(cases[i].text, strlen(cases[i].text), cases[i].want, cases[i].bad);
 }
 
 TEST(every_code_point_and_no_surrogate)
@@ -63,10 +63,10 @@ TEST(every_code_point_and_no_surrogate)
         for (size_t i = bytes; i-- > 1;)
             text[i] = (uint8_t)(0x80 | ((c >> (6 * (bytes - 1 - i))) & 0x3f));
         text[0] = (uint8_t)((0xf00 >> bytes) | (c >> (6 * (bytes - 1))));
-        size_t mended = utf8_mended_bytes(text, bytes, &bad);
+        size_t repaired = utf8_repaired_bytes(text, bytes, &bad);
         bool surrogate = c >= 0xd800 && c < 0xe000;
         ck_assert_uint_eq(bad, surrogate ? 3 : 0);
-        ck_assert_uint_eq((size_t)(utf8_mend(out, text, bytes) - out), mended);
+        ck_assert_uint_eq((size_t)(utf8_repair(out, text, bytes) - out), repaired);
         if (!surrogate)
             ck_assert_mem_eq(out, text, bytes);
         uint32_t next = 0;
@@ -107,8 +107,8 @@ TEST(good_and_bad_are_told_apart_by_the_definition)
             const uint8_t text[] = {
                 (uint8_t)(i >> 8), (uint8_t)i, lasts[j / sizeof(lasts)], lasts[j % sizeof(lasts)], 'a', 'b', 'c'};
             for (size_t bytes = 2; bytes <= sizeof(text); bytes++) {
-                size_t bad, mended = utf8_mended_bytes(text, bytes, &bad);
-                wrong += is_good(text, bytes) ? bad != 0 || mended != bytes : bad == 0;
+                size_t bad, repaired = utf8_repaired_bytes(text, bytes, &bad);
+                wrong += is_good(text, bytes) ? bad != 0 || repaired != bytes : bad == 0;
             }
         }
     ck_assert_uint_eq(wrong, 0);

@@ -253,10 +253,10 @@ TEST(a_span_too_large_alone_is_oversize_in_any_batch)
     model_span_record(&span, &record);
     model_item(&record, AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, "bad", 3, "\xff 123456789 123456789", 21);
     ck_assert_int_eq(record_decode(record.data, record.len, AISTRACE_RECORD_SPAN, 0, &view, &problem), 0);
-    uint64_t mended = invalid_text;
+    uint64_t repaired = invalid_text;
     ck_assert_int_eq(batch_add(batch, &resources[0], &resources[0], &view, &invalid_text), BATCH_OVERSIZE);
     ck_assert_int_eq(batch_add(batch, &resources[1], &resources[1], &view, &invalid_text), BATCH_OVERSIZE);
-    ck_assert_uint_eq(invalid_text, mended);
+    ck_assert_uint_eq(invalid_text, repaired);
     ck_assert_int_eq(add(batch, 0, 3), BATCH_FULL);
     REQUEST(request) = sealed_request(batch);
     ck_assert_uint_eq(request->n_resource_spans, 1);

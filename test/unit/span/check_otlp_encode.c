@@ -364,7 +364,7 @@ TEST(the_last_of_repeated_texts_wins)
 }
 
 /* The encoder's slow path counts a text with replaced bytes once, not once per attempt. */
-TEST(mended_texts_are_counted_once_beside_repeated_keys)
+TEST(repaired_texts_are_counted_once_beside_repeated_keys)
 {
     struct buf record = {0};
     struct span_view view;
