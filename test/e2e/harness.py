@@ -2,7 +2,11 @@
 """What every end-to-end test needs: processes, ring directories, ports, metrics, waiting, and a small runner.
 
 A test program defines functions named test_..., each with one argument, a Scene, and ends with harness.main().
-It builds nothing: programs are taken from BUILD_DIR (default: build).
+It builds nothing: programs are taken from BUILD_DIR (default: build). It runs below test/tidy, which ends and removes
+what it leaves, also when it is killed.
+
+No deadline here is a promise of the product: each only ends a test that hangs, and passes as soon as what is waited for
+has happened, however busy the machine is.
 """
 
 import inspect
@@ -26,7 +30,11 @@ BUILD = os.path.join(ROOT, os.environ.get("BUILD_DIR", "build"))
 AISTRACED = os.path.join(BUILD, "bin", "aistraced")
 AISTRACE = os.path.join(BUILD, "bin", "aistrace")
 TAILS = 12  # so many processes' last words are shown of a test that failed
-TEST_TIMEOUT_S = 240  # of one test function: a hang is a failure, not a stuck suite
+TEST_TIMEOUT_S = 900  # of one test function: a hang is a failure, not a stuck suite
+DEADLINE_S = 120.0  # of one condition
+ENDS_WITHIN_S = 15  # a program that is told to end; then it is killed
+TIDY = os.path.join(ROOT, "test", "tidy")
+PLACE = os.environ.get("AISTRACE_TEST_ROOT", "/dev/shm")  # where a test's files are
 
 
 class Failure(Exception):
@@ -52,7 +60,15 @@ def check_equal(actual, expected, what):
         raise Failure(f"{what}: {actual!r}, expected {expected!r}")
 
 
-def wait_for(condition, deadline_s=10.0, what="condition", interval_s=0.02):
+def elsewhere(path):
+    """Notes a path outside the test's directory, to be removed at the end also of a test that is killed. -> path"""
+    if PLACE != "/dev/shm":
+        with open(os.path.join(PLACE, "elsewhere"), "a", encoding="utf-8") as file:
+            file.write(path + "\n")
+    return path
+
+
+def wait_for(condition, what="condition", *, deadline_s=DEADLINE_S, interval_s=0.02):
     """Calls condition until it returns something true, and returns that."""
     end = time.monotonic() + deadline_s
     while True:
@@ -114,7 +130,7 @@ class Metrics(dict):
         return {dict(labels)[label]: value for (n, labels), value in self.items() if n == name}
 
 
-def http_get(url, timeout_s=5):
+def http_get(url, timeout_s=DEADLINE_S):
     """-> (status, body text)"""
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as answer:
@@ -143,7 +159,7 @@ class Process:
         if self.running():
             os.kill(self.pid, number)
 
-    def wait(self, deadline_s=30.0):
+    def wait(self, deadline_s=DEADLINE_S):
         """-> exit status, negative for a signal"""
         try:
             return self.popen.wait(deadline_s)
@@ -154,7 +170,7 @@ class Process:
         self.signal(signal.SIGKILL)
         return self.wait()
 
-    def terminate(self, deadline_s=30.0):
+    def terminate(self, deadline_s=DEADLINE_S):
         self.signal(signal.SIGTERM)
         return self.wait(deadline_s)
 
@@ -210,6 +226,11 @@ class Sidecar(Process):
         return metrics if left == 0 else None
 
 
+def ring_for(spans, attributes=6):
+    """-> bytes of a ring that holds so many spans of `aistrace gen`"""
+    return max(64 << 10, 1 << (spans * (128 + 40 * attributes)).bit_length())
+
+
 def unmount_below(directory):
     with open("/proc/self/mounts", encoding="utf-8") as file:
         points = [line.split()[1] for line in file]
@@ -222,7 +243,7 @@ class Scene:
     """One test's directory, processes and servers; everything goes at its end."""
 
     def __init__(self):
-        self.directory = tempfile.mkdtemp(prefix="aistrace-e2e-", dir="/dev/shm")
+        self.directory = tempfile.mkdtemp(prefix="e2e-", dir=PLACE)
         self.other_rings("rings")
         self.processes = []
         self.names = {}
@@ -267,7 +288,7 @@ class Scene:
                     return http_get(f"http://{sidecar.metrics_listen}/livez")[0] == 200
                 except OSError:
                     return False
-            wait_for(alive, 10, "aistraced up")
+            wait_for(alive, "aistraced up")
         return sidecar
 
     def server(self, mode="count", port=0, out=None, **options):
@@ -280,9 +301,12 @@ class Scene:
         self.oracles.append(Oracle(self))
         return self.oracles[-1]
 
-    def gen(self, log=True, ring_dir=None, env=None, **options):
-        """Starts `aistrace gen`; underscores in option names become hyphens."""
+    def gen(self, log=True, ring_dir=None, env=None, holds_all=False, **options):
+        """Starts `aistrace gen`; underscores in option names become hyphens. holds_all: with rings that hold all of
+        count, so that no span is dropped however long the sidecar gets no processor."""
         argv = [AISTRACE, "gen", "--ring-dir", ring_dir or self.ring_dir]
+        if holds_all:
+            options["ring_size"] = ring_for(options["count"], options.get("attributes", 6))  # its threads may share one
         for key, value in options.items():
             argv += ["--" + key.replace("_", "-"), value]
         name = self._unique("gen")
@@ -304,7 +328,7 @@ class Scene:
         """After a test that passed: sidecars still running end by TERM, and no sanitizer has complained."""
         for process in self.processes:
             if isinstance(process, Sidecar) and process.running():
-                check(process.terminate(20) in (0, 69), f"{process.name} ended with {process.popen.returncode}")
+                check(process.terminate() in (0, 69), f"{process.name} ended with {process.popen.returncode}")
         for process in self.processes:
             complaint = sanitizers_complaint(process)
             check(not complaint, complaint)
@@ -320,9 +344,9 @@ class Scene:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def gen_result(process, deadline_s=60):
+def gen_result(process):
     """Waits for a generator's clean end. -> its JSON"""
-    check_equal(process.wait(deadline_s), 0, f"exit of {process.name}")
+    check_equal(process.wait(), 0, f"exit of {process.name}")
     return json.loads(process.stdout())
 
 
@@ -406,8 +430,15 @@ def run_test(name, function, timeout_s=TEST_TIMEOUT_S):
     return "failed"
 
 
+def below_tidy():
+    """From here on this program is one that test/tidy started."""
+    if PLACE == "/dev/shm":
+        os.execv(TIDY, [TIDY, sys.executable, *sys.argv])
+
+
 def main():
     """Runs the test_ functions of the calling program in order; arguments select by part of the name. Exits."""
+    below_tidy()
     module = sys.modules["__main__"]
     tests = [(name, f) for name, f in vars(module).items() if name.startswith("test_") and inspect.isfunction(f)]
     tests = [(name, f) for name, f in tests if not sys.argv[1:] or any(part in name for part in sys.argv[1:])]

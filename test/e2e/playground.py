@@ -8,7 +8,7 @@ import re
 import subprocess
 
 import harness
-from harness import check, check_equal, wait_for
+from harness import check_equal, wait_for
 
 AIS = os.path.join(harness.BUILD, "bin", "ais")
 DEPLOY = os.path.join("test", "playground", "deploy")
@@ -41,8 +41,8 @@ class Playground:
         self.http_port, self.metrics_port = first, first + NODES_MAX
         self.otlp_port, self.query_port = first + 2 * NODES_MAX, first + 2 * NODES_MAX + 1
         self.name = f"playground-test-{os.getpid()}-{first}"
-        self.state = os.path.join(root, "build", self.name)
-        self.rings = f"/dev/shm/aistrace-{self.name}-{os.getuid()}"
+        self.state = harness.elsewhere(os.path.join(root, "build", self.name))
+        self.rings = harness.elsewhere(f"/dev/shm/aistrace-{self.name}-{os.getuid()}")
         self.stdin = f"{targets}\n{proxies}\n" if stdin is None else stdin
         self.url = f"http://127.0.0.1:{self.http_port}"
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("AIS_", "OTEL_"))}
@@ -62,7 +62,7 @@ class Playground:
     def script(self, name, stdin="", prefix=()):
         """-> a finished deploy, kill or clean; prefix: a command that becomes it"""
         return subprocess.run([*prefix, os.path.join(self.root, DEPLOY, name)], input=stdin, env=self.env, text=True,
-                              capture_output=True, timeout=120, check=False)
+                              capture_output=True, timeout=harness.DEADLINE_S, check=False)
 
     def deploy(self, stdin=None):
         result = self.script("deploy", self.stdin if stdin is None else stdin)
@@ -83,7 +83,7 @@ class Playground:
     def ais(self, *argv, expect=0, stdin=b"", traced=False):
         """-> stdout of `ais`, as text; with expect != 0 its stderr. traced: it has spans of its own"""
         env = {**self.env, "AIS_TRACING_RING_DIR": os.path.join(self.rings, "p1")} if traced else self.env
-        result = subprocess.run([AIS, *argv], env=env, input=stdin, capture_output=True, timeout=120, check=False)
+        result = subprocess.run([AIS, *argv], env=env, input=stdin, capture_output=True, timeout=harness.DEADLINE_S, check=False)
         check_equal(result.returncode, expect, f"ais {' '.join(argv)} ({result.stderr.decode()})")
         return (result.stderr if expect else result.stdout).decode()
 
@@ -91,7 +91,7 @@ class Playground:
         """-> stdout of curl, as bytes; the last argument is a path at the proxy"""
         argv = [*argv[:-1], self.url + argv[-1]]
         result = subprocess.run(["curl", "-sS", "--noproxy", "*", *argv], input=stdin, env=self.env,
-                                capture_output=True, timeout=120, check=False)
+                                capture_output=True, timeout=harness.DEADLINE_S, check=False)
         check_equal(result.returncode, 0, f"curl {' '.join(argv)} ({result.stderr.decode()})")
         return result.stdout
 
@@ -99,11 +99,19 @@ class Playground:
         """All spans that the embedded endpoint has, flattened; through `aistrace traces --json`."""
         result = subprocess.run([harness.AISTRACE, "traces", "--json", "--limit", "0",
                                  "--endpoint", f"http://127.0.0.1:{self.query_port}"],
-                                env=self.env, capture_output=True, timeout=30, check=False)
+                                env=self.env, capture_output=True, timeout=harness.DEADLINE_S, check=False)
         check_equal(result.returncode, 0, f"aistrace traces ({result.stderr.decode()})")
         return [span for line in result.stdout.decode().splitlines() for span in flatten(json.loads(line))]
 
-    def trace_with(self, name, deadline_s=5.0, count=1, **attributes):
+    def settled(self):
+        """[metrics of each sidecar] when nothing is unread, in flight or spooled, else None"""
+        found = [harness.Metrics(harness.http_get(f"http://127.0.0.1:{self.metrics_port + i}/metrics")[1])
+                 for i in range(self.proxies + self.targets)]
+        left = sum(metrics.value("aistrace_spans_" + name) for metrics in found
+                   for name in ("unread", "in_flight", "spooled"))
+        return found if left == 0 else None
+
+    def trace_with(self, name, count=1, **attributes):
         """Waits for a server span of a proxy with this name and these attributes, and for count spans in its trace.
         -> the trace's spans"""
         def found():
@@ -115,7 +123,7 @@ class Playground:
                     if len(trace) >= count:
                         return trace
             return None
-        return wait_for(found, deadline_s, f"trace of {count} spans with {name} {attributes}", 0.1)
+        return wait_for(found, f"trace of {count} spans with {name} {attributes}", interval_s=0.1)
 
 
 class Span:  # pylint: disable=too-few-public-methods
