@@ -30,7 +30,7 @@ def session(environment):
         daemon = subprocess.Popen(["lttng-sessiond", "--no-kernel"], stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL, env={**os.environ, **environment})
     try:
-        harness.wait_for(lambda: lttng("list", check=False), START_TIMEOUT_S, "lttng-sessiond", 0.1)
+        harness.wait_for(lambda: lttng("list", check=False), "lttng-sessiond", deadline_s=START_TIMEOUT_S, interval_s=0.1)
         lttng("create", name, "--snapshot")
         lttng("enable-channel", "--userspace", "--overwrite", "--subbuf-size=1M", "--num-subbuf=4", "-s", name, "spans")
         lttng("enable-event", "--userspace", "aistrace_bench:*", "-c", "spans", "-s", name)

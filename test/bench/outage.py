@@ -46,7 +46,7 @@ class Patient:
         else:
             self.here.sidecar.kill()
             self._start(self.well)
-        harness.wait_for(self.here.sidecar.settled, SETTLE_TIMEOUT_S, "the rings are empty again", 0.02)
+        harness.wait_for(self.here.sidecar.settled, "the rings are empty again", deadline_s=SETTLE_TIMEOUT_S)
 
     def _start(self, config):
         self.here.sidecar = self.here.scene.sidecar(0, config=config)

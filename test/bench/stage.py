@@ -78,14 +78,14 @@ class Stage:
         os.makedirs(self.scene.ring_dir, mode=0o700, exist_ok=True)
 
     def await_segments(self, count):
-        harness.wait_for(lambda: self.sidecar.metrics().value("aistrace_segments") == count, ATTACH_TIMEOUT_S,
-                         f"{count} segments attached", 0.1)
+        harness.wait_for(lambda: self.sidecar.metrics().value("aistrace_segments") == count,
+                         f"{count} segments attached", deadline_s=ATTACH_TIMEOUT_S, interval_s=0.1)
 
     @contextlib.contextmanager
     def stopped(self):
         """The sidecar stands still meanwhile."""
         self.sidecar.signal(signal.SIGSTOP)
-        harness.wait_for(self._is_stopped, 5, "the sidecar stopped", 0.005)
+        harness.wait_for(self._is_stopped, "the sidecar stopped", interval_s=0.005)
         try:
             yield
         finally:
@@ -116,7 +116,7 @@ class Stage:
 
     def check_delivered(self):
         """Rings empty also when spans are dropped; then the figure is not one of delivery."""
-        metrics = harness.wait_for(self.sidecar.settled, 10, "the sidecar has settled everything")
+        metrics = harness.wait_for(self.sidecar.settled, "the sidecar has settled everything")
         committed, exported = (metrics.value(f"aistrace_spans_{name}_total") for name in ("committed", "exported"))
         if committed != exported:
             raise Failed(f"of {committed:.0f} spans only {exported:.0f} were delivered")

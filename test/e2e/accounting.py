@@ -48,13 +48,13 @@ def check_spool_identity(metrics):
     check_equal(metrics.value("aistrace_spool_spans_written_total"), sum(parts.values()), f"spooled against {parts}")
 
 
-def wait_settled(sidecar, committed, deadline_s=60):
+def wait_settled(sidecar, committed):
     """-> metrics, once the sidecar has accounted for this many spans and nothing is left"""
     def settled():
         metrics = sidecar.settled()
         return metrics if metrics and metrics.value("aistrace_spans_committed_total") >= committed else None
     try:
-        metrics = wait_for(settled, deadline_s, f"{committed} spans settled", interval_s=0.05)
+        metrics = wait_for(settled, f"{committed} spans settled", interval_s=0.05)
     except harness.TimedOut as error:
         metrics = sidecar.try_metrics()
         spans = {key: value for key, value in (metrics or {}).items() if key[0].startswith("aistrace_spans")}
@@ -78,6 +78,27 @@ def check_all_arrived(generators, results, server, metrics):
     check_equal(daemon_dropped(metrics), {}, "dropped by the sidecar by /metrics")
     check_identity(metrics)
     return attempted
+
+
+def check_committed_arrived(generators, results, servers, metrics, reasons=("ring_full",), may_repeat=False):
+    """As check_all_arrived for rings that cannot hold everything, where a sidecar without a processor makes producers
+    drop: attempted = committed + dropped for these reasons, what was committed was received, and /metrics says the same.
+    -> dropped by reason"""
+    log = harness.gen_log(*generators)
+    committed = sum(result["committed"] for result in results)
+    lost = dropped(results)
+    check(lost.keys() <= set(reasons), f"dropped {lost}")
+    check_equal(sum(result["attempted"] for result in results), committed + sum(lost.values()), "attempted = committed + dropped")
+    check_equal(producer_dropped(metrics), lost, "dropped by producers, by /metrics and by themselves")
+    check_equal(metrics.value("aistrace_spans_exported_total"), committed, "exported")
+    check_equal(daemon_dropped(metrics), {}, "dropped by the sidecar")
+    check_identity(metrics)
+    received = [span_id for server in servers for span_id in server.span_ids()]
+    distinct = set(received)
+    check_equal(len(distinct), committed, "committed spans that arrived")
+    check(may_repeat or len(received) == len(distinct), f"{len(received) - len(distinct)} spans arrived twice")
+    check(distinct <= log.keys(), "a span was received that was never attempted")
+    return lost
 
 
 def check_received_once(log, server):

@@ -25,7 +25,7 @@ import resource
 import threading
 
 from accounting import DAEMON_REASONS, RingState, daemon_dropped, producer_dropped
-from harness import Failure, check, gen_log, gen_log_lines
+from harness import Failure, gen_log, gen_log_lines
 
 SLOT_REASONS = ("ring_full", "oversize", "nested", "disabled", "no_slot", "no_memory")  # enum shmring_drop
 HOLD_INTERVAL_S = 0.01

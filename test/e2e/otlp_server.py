@@ -53,10 +53,11 @@ def message_module(name):
     return importlib.import_module(paths[name])
 
 
-def frames(path):
-    """(arrival in Unix ns, request bytes) of every whole request in a server's file."""
+def frames(path, offset=0):
+    """(arrival in Unix ns, request bytes) of every whole request in a server's file, from an offset on."""
     try:
         with open(path, "rb") as file:
+            file.seek(offset)
             while len(head := file.read(FRAME.size)) == FRAME.size:
                 length, arrival = FRAME.unpack(head)
                 data = file.read(length)
@@ -67,10 +68,10 @@ def frames(path):
         return
 
 
-def requests(path):
-    """(arrival in Unix ns, ExportTraceServiceRequest) of every request in a server's file."""
+def requests(path, offset=0):
+    """(arrival in Unix ns, ExportTraceServiceRequest) of every request in a server's file, from an offset on."""
     request_type = message_module("trace_service").ExportTraceServiceRequest
-    for arrival, data in frames(path):
+    for arrival, data in frames(path, offset):
         yield arrival, request_type.FromString(data)
 
 
@@ -91,10 +92,10 @@ class OtlpServer:
         def listening():
             harness.check(self.process.running(), f"server ended: {self.process.stderr()[-500:]}")
             return self.process.stdout().strip()
-        self.port = int(harness.wait_for(listening, 20, "server listening").split()[-1])
+        self.port = int(harness.wait_for(listening, "server listening").split()[-1])
 
-    def requests(self):
-        return requests(self.out)
+    def requests(self, offset=0):
+        return requests(self.out, offset)
 
     def span_ids(self):
         """All span ids received, hex bytes, in order of arrival, with repetitions."""
@@ -117,7 +118,7 @@ class OtlpServer:
         return list(zip(fields[0::2], fields[1::2]))
 
     def stop(self):
-        self.process.terminate(15)
+        self.process.terminate()
 
 
 def read(path):

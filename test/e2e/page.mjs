@@ -17,7 +17,7 @@ let shots = 0;
 const context = await chromium.launchPersistentContext(profile, {
   executablePath: input.chromium, headless: true, args: flags, viewport: { width: 1360, height: 860 }, colorScheme: 'light' });
 const page = await context.newPage();
-page.setDefaultTimeout(20000);
+page.setDefaultTimeout(120000);
 page.on('console', (message) => { if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text()); });
 page.on('pageerror', (error) => complaints.push(error.stack));
 page.on('dialog', (dialog) => { complaints.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });

@@ -4,7 +4,7 @@
  *
  * An OTLP/gRPC server, over nghttp2, that sends every connection away each INTERVAL_MS: GOAWAY with the last stream
  * whose request is there; what comes after that is not taken. Appends each request it takes to FILE, as otlp_server.py
- * does, and answers it DELAY_MS later. Says "listening PORT"; at TERM "sent_away CONNECTIONS".
+ * does, and answers it DELAY_MS later. Says "listening PORT", and "goaway" for each connection sent away.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,7 +23,6 @@ static struct run {
     uv_signal_t term;
     struct script_server *server;
     int file;
-    unsigned sent_away;
 } run;
 
 static void on_act(void *user, const struct script_request *request)
@@ -42,14 +41,14 @@ static void on_act(void *user, const struct script_request *request)
 static void on_timer(uv_timer_t *timer)
 {
     (void)timer;
-    run.sent_away += script_server_goaway(run.server);
+    for (unsigned sent = script_server_goaway(run.server); sent > 0; sent--)
+        printf("goaway\n");
+    fflush(stdout);
 }
 
 static void on_term(uv_signal_t *handle, int number)
 {
     (void)number;
-    printf("sent_away %u\n", run.sent_away);
-    fflush(stdout);
     script_server_stop(run.server);
     uv_close((uv_handle_t *)&run.timer, NULL);
     uv_close((uv_handle_t *)handle, NULL);

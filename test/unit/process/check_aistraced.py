@@ -20,7 +20,7 @@ for name in [name for name in os.environ if name.startswith(("AIS_TRACING_", "OT
 
 def run(*args, env=None, stdout=subprocess.PIPE):
     return subprocess.run([AISTRACED, *args], stdout=stdout, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                          text=True, timeout=20, check=False, env={**os.environ, **(env or {})})
+                          text=True, timeout=harness.DEADLINE_S, check=False, env={**os.environ, **(env or {})})
 
 
 def write(scene, name, text):
@@ -44,8 +44,8 @@ def write_spans(scene, count, ring_dir=None):
     return program.stdout()
 
 
-def seen(sidecar, text, deadline_s=10):
-    wait_for(lambda: text in sidecar.stderr(), deadline_s, f"{text!r} in the log")
+def seen(sidecar, text):
+    wait_for(lambda: text in sidecar.stderr(), f"{text!r} in the log")
 
 
 # ---- flags and exit codes
@@ -151,7 +151,7 @@ def test_term_and_int_drain_and_exit_0(scene):
     for number in (signal.SIGTERM, signal.SIGINT):
         sidecar = scene.sidecar(dead_port(scene))
         sidecar.signal(number)
-        check_equal(sidecar.wait(5), 0, "exit")
+        check_equal(sidecar.wait(), 0, "exit")
         check("stopped: exported 0" in sidecar.stderr(), sidecar.stderr())
 
 
@@ -161,14 +161,14 @@ def test_the_endpoint_flag_alone_is_enough(scene):
     seen(sidecar, "sending to localhost")
     check("metrics at" not in sidecar.stderr(), "metrics were turned off")
     check_equal(oct(os.stat(scene.ring_dir).st_mode & 0o777), "0o700", "mode of the ring directory")
-    check_equal(sidecar.terminate(5), 0, "exit")
+    check_equal(sidecar.terminate(), 0, "exit")
 
 
 def test_exit_69_when_the_deadline_passes_with_spans_left(scene):
     sidecar = scene.sidecar(dead_port(scene), aistraced={"drain_deadline": "300ms", "spool": {"max_bytes": 0}})
     write_spans(scene, 50)
     wait_for(lambda: sidecar.metrics().value("aistrace_spans_committed_total") == 50, what="spans seen")
-    check_equal(sidecar.terminate(10), 69, "exit")
+    check_equal(sidecar.terminate(), 69, "exit")
     check("left in the rings 50" in sidecar.stderr(), sidecar.stderr())
     check("aistraced.drain_deadline has passed" in sidecar.stderr(), sidecar.stderr())
 
@@ -182,7 +182,7 @@ def test_a_second_signal_stops_at_once(scene):
     status, body = http_get(f"http://{sidecar.metrics_listen}/readyz")
     check_equal((status, body), (503, "draining\n"), "/readyz while draining")
     sidecar.signal(signal.SIGINT)
-    check_equal(sidecar.wait(5), 69, "exit")
+    check_equal(sidecar.wait(), 69, "exit")
 
 
 def test_readiness_tells_of_an_endpoint_that_is_away(scene):
@@ -205,7 +205,7 @@ def test_disabled_runs_and_sends_nothing(scene):
                        metrics.value("aistrace_spans_producer_dropped_total", reason="disabled"))
     wait_for(disabled, what="100 spans counted as disabled")
     check_equal(sidecar.metrics().total("aistrace_export_requests_total"), 0, "requests")
-    check_equal(sidecar.terminate(5), 0, "exit")
+    check_equal(sidecar.terminate(), 0, "exit")
 
 
 def test_a_log_nobody_reads_is_survived(scene):
@@ -218,7 +218,7 @@ def test_a_log_nobody_reads_is_survived(scene):
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
         try:
-            check_equal(process.wait(10), 0, "exit")
+            check_equal(process.wait(harness.DEADLINE_S), 0, "exit")
         finally:
             process.kill()
 
@@ -229,13 +229,13 @@ def test_a_log_nobody_reads_is_survived(scene):
 def test_two_daemons_on_one_ring_directory(scene):
     first = scene.sidecar(dead_port(scene))
     second = scene.sidecar(dead_port(scene), up=False)
-    check_equal(second.wait(5), 78, "exit of the second")
+    check_equal(second.wait(), 78, "exit of the second")
     for part in ("aistraced.ring_dir", scene.ring_dir, "the file", "--ring-dir", "another aistraced"):
         check(part in second.stderr(), f"{part!r} not in {second.stderr()}")
     check_equal(http_get(f"http://{first.metrics_listen}/livez")[0], 200, "/livez of the first")
     first.kill()
     third = scene.sidecar(dead_port(scene))
-    check_equal(third.terminate(5), 0, "exit of one that comes after it")
+    check_equal(third.terminate(), 0, "exit of one that comes after it")
 
 
 def test_under_the_journal_a_start_that_fails_says_so_as_an_error(scene):
@@ -243,7 +243,7 @@ def test_under_the_journal_a_start_that_fails_says_so_as_an_error(scene):
     with open(scene.path("journal"), "w+", encoding="utf-8") as journal:
         status = os.fstat(journal.fileno())
         environment = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
-        result = subprocess.run([AISTRACED, "-c", path], stderr=journal, timeout=20, check=False, env=environment)
+        result = subprocess.run([AISTRACED, "-c", path], stderr=journal, timeout=harness.DEADLINE_S, check=False, env=environment)
         journal.seek(0)
         lines = journal.read().splitlines()
     check_equal(result.returncode, 78, "exit")
@@ -256,7 +256,7 @@ def test_a_metrics_address_in_use_is_named(scene):
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         sidecar = scene.sidecar(dead_port(scene), aistraced={"metrics_listen": address}, up=False)
-        check_equal(sidecar.wait(5), 78, "exit")
+        check_equal(sidecar.wait(), 78, "exit")
         for part in ("aistraced.metrics_listen", address, "in use", "--metrics-listen"):
             check(part in sidecar.stderr(), f"{part!r} not in {sidecar.stderr()}")
 
@@ -267,14 +267,14 @@ def test_a_ring_directory_that_cannot_be_used_is_explained(scene):
     for path, words in ((plain, "not a directory"), (scene.path("link"), "symbolic link"),
                         (scene.path("no/where"), "does not exist")):
         sidecar = scene.sidecar(dead_port(scene), aistraced={"ring_dir": path}, up=False)
-        check_equal(sidecar.wait(5), 78, f"exit with {path}")
+        check_equal(sidecar.wait(), 78, f"exit with {path}")
         check(path in sidecar.stderr() and words in sidecar.stderr(), f"{words!r} not in {sidecar.stderr()}")
 
 
 def test_a_spool_directory_that_cannot_be_used_is_explained(scene):
     plain = write(scene, "plain", "")
     sidecar = scene.sidecar(dead_port(scene), aistraced={"spool": {"dir": plain}}, up=False)
-    check_equal(sidecar.wait(5), 78, f"exit: {sidecar.stderr()}")
+    check_equal(sidecar.wait(), 78, f"exit: {sidecar.stderr()}")
     for part in (f'aistraced.spool.dir "{plain}" (the file): ', "not a directory"):
         check(part in sidecar.stderr(), f"{part!r} not in {sidecar.stderr()}")
 
@@ -282,7 +282,7 @@ def test_a_spool_directory_that_cannot_be_used_is_explained(scene):
 def test_what_programs_drop_is_told(scene):
     sidecar = scene.sidecar(dead_port(scene), aistraced={"drain_deadline": "0s"})
     generator = scene.gen(log=False, count=5000, ring_size="64KiB")
-    check_equal(generator.wait(30), 0, "exit of gen")
+    check_equal(generator.wait(), 0, "exit of gen")
     check(json.loads(generator.stdout())["dropped"]["ring_full"] > 0, "a small ring is full")
     seen(sidecar, "spans (ring_full): their rings are full")
 

@@ -114,7 +114,7 @@ def test_disabling_and_enabling_again_keeps_what_was_held(scene):
         rewrite(sidecar)
         reloaded(sidecar, "ok", count + 1)
     check_equal(sidecar.metrics().value("aistrace_spans_in_flight"), 100, "in flight when enabled again")
-    check_equal(sidecar.terminate(10), 69, "exit")
+    check_equal(sidecar.terminate(), 69, "exit")
     check("left in the rings 100" in sidecar.stderr(), sidecar.stderr())
 
 
@@ -205,7 +205,7 @@ def test_an_invalid_file_changes_nothing_and_is_told(scene):
     rewrite(sidecar)
     reloaded(sidecar, "ok", 1)
     check_equal(readyz(sidecar), (200, "ok\n"), "/readyz after the correction")
-    check_equal(sidecar.terminate(5), 0, "exit")
+    check_equal(sidecar.terminate(), 0, "exit")
 
 
 def test_a_token_file_that_is_gone_fails_the_reload(scene):
@@ -276,7 +276,7 @@ def test_the_service_manager_hears_of_every_change(scene):
         check("not in force since" in failed[1], failed[1])
         daemon.signal(harness.signal.SIGTERM)
         check_equal(heard(), ["STOPPING=1", "STATUS=draining"], "at the end")
-        check_equal(daemon.wait(10), 0, "exit")
+        check_equal(daemon.wait(), 0, "exit")
 
 
 def test_a_service_manager_that_is_gone_is_survived(scene):
@@ -284,7 +284,7 @@ def test_a_service_manager_that_is_gone_is_survived(scene):
     for name in ("/nonexistent/notify", "relative", "@" + "x" * 200, ""):
         daemon = scene.start("unheard", [AISTRACED, "-c", config], env={"NOTIFY_SOCKET": name})
         seen(daemon, "sending to")
-        check_equal(daemon.terminate(5), 0, "exit")
+        check_equal(daemon.terminate(), 0, "exit")
 
 
 def test_the_unit_is_hardened(scene):
