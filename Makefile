@@ -234,7 +234,7 @@ there = $(shell { $(1); } >/dev/null 2>&1 && echo yes)
 BENCH_PEERS := $(if $(call there,pkg-config --exists lttng-ust),lttng_span) \
                $(if $(call there,pkg-config --exists grpc++ && command -v grpc_cpp_plugin && command -v g++),grpc_client)
 BENCH := $(filter-out $(BENCH_PARTS),$(patsubst test/bench/%.c,%,$(wildcard test/bench/*.c))) $(BENCH_PEERS)
-BENCH_LIBS := $(addprefix $(O)/test/,bench/bench.o support/span_model.o support/span_set.o) $(LIB)/libdaemon.a \
+BENCH_LIBS := $(addprefix $(O)/test/,bench/bench.o support/directory.o support/span_model.o support/span_set.o) $(LIB)/libdaemon.a \
               $(LIB)/libaistrace.a
 GEN_CXX := build/gen/cxx
 OTLP_PROTOS := $(filter proto/opentelemetry/%,$(PROTOS))

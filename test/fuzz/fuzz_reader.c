@@ -104,7 +104,7 @@ static uint64_t use_slot(struct shmring_reader *reader, uint32_t slot, struct sh
     return status->read_records;
 }
 
-static char dir[] = "/dev/shm/fuzz_reader.XXXXXX";
+static char dir[128];
 static int dir_fd = -1, file = -1;
 static uint8_t *base;
 static struct shmring_window *window;
@@ -117,6 +117,8 @@ static void tear_down(void)
 
 static void set_up(void)
 {
+    const char *place = getenv("AISTRACE_TEST_ROOT");
+    snprintf(dir, sizeof(dir), "%s/fuzz_reader.XXXXXX", place ? place : "/dev/shm");
     fuzz_check(mkdtemp(dir) && (dir_fd = open(dir, O_RDONLY | O_DIRECTORY)) >= 0 && shmring_guard_install() == 0 &&
                shmring_window_new(16 * RING_BYTES, &window) == 0);
     atexit(tear_down);

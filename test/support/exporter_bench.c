@@ -2,12 +2,15 @@
 #include "exporter_bench.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <zlib.h>
+
+#include "support/directory.h"
 
 enum { PATIENCE_MS = 20000, PATIENT_TIMEOUT_MS = 10000 };
 
@@ -202,8 +205,10 @@ void bench_check_all_exported(void)
 
 char *bench_write_token(const char *text, size_t bytes)
 {
-    static char path[] = "/tmp/check_exporter.XXXXXX";
-    int fd = mkstemp(path);
+    static char directory[TEST_DIRECTORY_BYTES], path[sizeof(directory) + 8];
+    test_directory(directory, "token");
+    snprintf(path, sizeof(path), "%s/token", directory);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(write(fd, text, bytes), (ssize_t)bytes);
     close(fd);

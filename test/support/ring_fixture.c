@@ -15,8 +15,7 @@ struct ring_fixture rings;
 
 void ring_fixture_init(void)
 {
-    strcpy(rings.dir, "/dev/shm/check_shmring.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(rings.dir));
+    test_directory(rings.dir, "rings");
     rings.dir_fd = shmring_dir_open(rings.dir, (uid_t)-1);
     ck_assert_int_ge(rings.dir_fd, 0);
     ck_assert_int_eq(shmring_window_new(256 << 10, &rings.window), 0);

@@ -7,10 +7,11 @@
 #define RING_FIXTURE_H
 
 #include "shmring.h"
+#include "support/directory.h"
 
 /* One in a program. */
 extern struct ring_fixture {
-    char dir[64]; /* on /dev/shm, mode 0700 */
+    char dir[TEST_DIRECTORY_BYTES]; /* on /dev/shm, mode 0700 */
     int dir_fd;
     struct shmring_window *window;
 } rings;

@@ -83,9 +83,8 @@ void source_fixture_close_producer(void)
 
 void source_fixture_init(void)
 {
-    *f = (struct source_fixture){
-        .dir = "/dev/shm/check_source.XXXXXX", .room = SOURCE_BATCHES_MAX, .submitted = DELIVERY_ON_WIRE};
-    ck_assert_ptr_nonnull(mkdtemp(f->dir));
+    *f = (struct source_fixture){.room = SOURCE_BATCHES_MAX, .submitted = DELIVERY_ON_WIRE};
+    test_directory(f->dir, "source");
     f->config = (struct config){.enabled = true,
                                 .service_prefix = "aistore",
                                 .probability = 1,

@@ -15,11 +15,12 @@
 #include "shmring.h"
 #include "source/source.h"
 #include "span_format.h"
+#include "support/directory.h"
 
 enum { SOURCE_BATCHES_MAX = 1024, SOURCE_DEADLINE_MS = 5000, SOURCE_RING_BYTES = 64 << 10 };
 
 struct source_fixture {
-    char dir[64];
+    char dir[TEST_DIRECTORY_BYTES];
     uv_loop_t loop;
     struct config config;
     struct stats stats;

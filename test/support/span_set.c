@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "support/directory.h"
+
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
@@ -193,9 +195,9 @@ struct shmring_reader *span_set_open(const char *path)
 
 char *span_set_dir_new(void)
 {
-    char *path = strdup("/dev/shm/aistrace-test-XXXXXX");
-    REQUIRE(path && mkdtemp(path));
-    return path;
+    char path[TEST_DIRECTORY_BYTES];
+    test_directory(path, "spans");
+    return strdup(path);
 }
 
 void span_set_dir_clear(const char *path)

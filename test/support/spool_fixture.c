@@ -91,13 +91,12 @@ const struct spool_callbacks spool_fixture_callbacks = {on_written, on_read,   o
 
 void spool_fixture_init(void)
 {
-    *f = (struct spool_fixture){.dir = "/dev/shm/check_spool.XXXXXX",
-                                .queue = {.instance = instance, .slot = 3},
+    *f = (struct spool_fixture){.queue = {.instance = instance, .slot = 3},
                                 .options = {.max_bytes = 8 * SPOOL_FIXTURE_FILE_BYTES,
                                             .file_bytes = SPOOL_FIXTURE_FILE_BYTES,
                                             .sync = true,
                                             .create = true}};
-    ck_assert_ptr_nonnull(mkdtemp(f->dir));
+    test_directory(f->dir, "spool");
     f->options.path = f->dir;
     ck_assert_int_eq(uv_loop_init(&f->loop), 0);
     ck_assert_int_eq(log_new(STDERR_FILENO, &f->log), 0);

@@ -9,11 +9,12 @@
 #include <stdbool.h>
 
 #include "spool/spool.h"
+#include "support/directory.h"
 
 enum { SPOOL_FIXTURE_EVENTS = 256, SPOOL_FIXTURE_FILE_BYTES = 64 << 10 };
 
 struct spool_fixture {
-    char dir[64];
+    char dir[TEST_DIRECTORY_BYTES];
     uv_loop_t loop;
     struct log *log;
     struct batch_pool *pool;

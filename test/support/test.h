@@ -12,13 +12,23 @@
  *     build/test/unit/base/check_buf           all tests of the file
  *     build/test/unit/base/check_buf grows     those whose names contain "grows"
  *
- * The variables of libcheck hold: CK_VERBOSITY, CK_FORK, CK_TIMEOUT_MULTIPLIER and others. A test has CK_DEFAULT_TIMEOUT
- * seconds, 60 unless the environment says otherwise; TIMEOUT gives all tests of a file more.
+ * Either way it runs below test/tidy, which leaves nothing of it behind; AISTRACE_TEST_ROOT=/dev/shm runs it without, for
+ * a debugger. The variables of libcheck hold: CK_VERBOSITY, CK_FORK, CK_TIMEOUT_MULTIPLIER and others. A test has CK_DEFAULT_TIMEOUT
+ * seconds, 180 unless the environment says otherwise; TIMEOUT gives all tests of a file more.
  */
 #ifndef TEST_H
 #define TEST_H
 
 #include <check.h>
+
+/* What a test cannot do without: else the test ends, and says so, and test/run says so again. */
+#define NEEDS(condition, what)                                                                                         \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            test_skips(__func__, what);                                                                                \
+            return;                                                                                                    \
+        }                                                                                                              \
+    } while (0)
 
 #define TEST(name) LOOP_TEST(name, 1)
 
@@ -57,6 +67,9 @@ struct test_entry {
     SFun set_up, tear_down;
     struct test_entry *next;
 };
+
+/* Prints "SKIP test: needs what". */
+void test_skips(const char *function, const char *what);
 
 /* Takes the entry, which has to stay. */
 void test_register(struct test_entry *entry);

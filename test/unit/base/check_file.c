@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "support/directory.h"
 #include "support/test.h"
 
 enum { LONG_BYTES = 100000 };
 
 static uint8_t long_text[LONG_BYTES];
-static char path[] = "/tmp/check_file.XXXXXX";
+static char directory[TEST_DIRECTORY_BYTES], path[sizeof(directory) + 8];
 static int fd;
 
 static void open_file(void)
 {
-    strcpy(path, "/tmp/check_file.XXXXXX");
-    fd = mkstemp(path);
+    test_directory(directory, "file");
+    snprintf(path, sizeof(path), "%s/file", directory);
+    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     ck_assert_int_ge(fd, 0);
     for (size_t i = 0; i < LONG_BYTES; i++)
         long_text[i] = (uint8_t)(i * 7 + i / 251);

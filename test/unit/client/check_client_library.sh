@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../../.."
 build=${BUILD_DIR:-build}
 library=$build/lib/libaistrace.so
-tmp=$(mktemp -d /dev/shm/aistrace-library-XXXXXX)
+tmp=$(mktemp -d "${AISTRACE_TEST_ROOT:-/dev/shm}/aistrace-library-XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 passed=0 failed=0
 strict="-Wall -Wextra -Wshadow -Wpedantic -Werror -Iclient"

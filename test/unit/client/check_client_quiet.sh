@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../../.."
 build=${BUILD_DIR:-build}
-dir=$(mktemp -d /dev/shm/aistrace-quiet-XXXXXX)
+dir=$(mktemp -d "${AISTRACE_TEST_ROOT:-/dev/shm}/aistrace-quiet-XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 passed=0 failed=0
 

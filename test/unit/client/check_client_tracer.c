@@ -181,8 +181,7 @@ TEST(a_missing_directory_is_created_for_its_owner_alone)
 
 TEST(a_foreign_directory_is_refused)
 {
-    if (geteuid() != 0)
-        return;
+    NEEDS(geteuid() == 0, "root");
     ck_assert_int_eq(chown(client.dir, 12345, 12345), 0);
     one_span("before");
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir}), -EPERM);
@@ -212,8 +211,7 @@ static const struct {
 
 LOOP_TEST(a_directory_of_the_named_user_is_trusted, COUNT(ring_uids))
 {
-    if (geteuid() != 0)
-        return;
+    NEEDS(geteuid() == 0, "root");
     ck_assert_int_eq(chown(client.dir, 12345, 12345), 0);
     setenv("AIS_TRACING_RING_UID", ring_uids[_i].environment, 1);
     struct aistrace_options options = {.role = "proxy", .ring_dir = client.dir, .ring_uid = ring_uids[_i].option};
@@ -235,8 +233,7 @@ TEST(a_directory_that_cannot_be_is_refused)
 
 TEST(a_full_tmpfs_has_no_segment)
 {
-    if (!mount_small("size=8k,mode=0700"))
-        return;
+    NEEDS(mount_small("size=8k,mode=0700"), "root, to mount");
     ck_assert_int_eq(
         aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir, .ring_bytes = 1 << 20}),
         -ENOSPC);
@@ -248,8 +245,7 @@ TEST(a_tmpfs_without_room_for_a_ring_counts_no_memory)
 {
     struct aistrace_span span;
 
-    if (!mount_small("size=600k,mode=0700"))
-        return;
+    NEEDS(mount_small("size=600k,mode=0700"), "root, to mount");
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){
                          .role = "proxy", .ring_dir = client.dir, .ring_bytes = 1 << 20, .thread_slots = 8}),
                      0);

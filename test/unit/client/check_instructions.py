@@ -49,7 +49,7 @@ def own_instructions(path):
 
 def count(function, clock):
     """-> instructions a span"""
-    with tempfile.TemporaryDirectory(prefix="aistrace-instructions-", dir="/dev/shm") as directory:
+    with tempfile.TemporaryDirectory(prefix="aistrace-instructions-", dir=os.environ.get("AISTRACE_TEST_ROOT", "/dev/shm")) as directory:
         rings, out = os.path.join(directory, "rings"), os.path.join(directory, "out")
         done = subprocess.run(["valgrind", "--tool=callgrind", "--collect-atstart=no", f"--toggle-collect={function}",
                                f"--callgrind-out-file={out}", PROGRAM, rings, str(SPANS), clock],

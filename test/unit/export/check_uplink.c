@@ -15,6 +15,7 @@
 #include "export/uplink.h"
 #include "grpc/h2.h"
 #include "support/certificates.h"
+#include "support/directory.h"
 #include "support/script_server.h"
 #include "support/test.h"
 #include "support/tls_front.h"
@@ -38,7 +39,7 @@ static struct {
     bool refresh_on_result;
     bool refreshed[CALLS_MAX];
     bool closed;
-    char directory[64];
+    char directory[TEST_DIRECTORY_BYTES];
     char token_file[128], ca_file[128], cert_file[128], key_file[128];
     struct certificate root;
 } bench;
@@ -107,8 +108,7 @@ static void write_client_certificate(void)
 
 static void name_files(void)
 {
-    snprintf(bench.directory, sizeof(bench.directory), "/tmp/check_uplink.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(bench.directory));
+    test_directory(bench.directory, "uplink");
     snprintf(bench.token_file, sizeof(bench.token_file), "%s/token", bench.directory);
     snprintf(bench.ca_file, sizeof(bench.ca_file), "%s/ca.pem", bench.directory);
     snprintf(bench.cert_file, sizeof(bench.cert_file), "%s/cert.pem", bench.directory);

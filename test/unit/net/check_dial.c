@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "net/dial.h"
+#include "support/directory.h"
 #include "support/test.h"
 
 enum { PATIENCE_MS = 20000, FOUND_MAX = 24 };
@@ -285,8 +286,8 @@ TEST(a_connection_notices_a_dead_way)
 
 TEST(a_socket_on_this_host_is_dialed_by_its_path)
 {
-    char directory[] = "/tmp/check_dial.XXXXXX", path[64];
-    ck_assert_ptr_nonnull(mkdtemp(directory));
+    char directory[TEST_DIRECTORY_BYTES], path[sizeof(directory) + 8];
+    test_directory(directory, "dial");
     snprintf(path, sizeof(path), "%s/socket", directory);
     begin(NULL);
     bench.target = (struct dial_target){.host = path, .port = "", .unix_socket = true};

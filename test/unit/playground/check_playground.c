@@ -14,6 +14,7 @@
 #include "playground/node/cluster.c"
 #include "playground/node/names.c"
 #include "playground/node/store.c"
+#include "support/directory.h"
 #include "support/test.h"
 
 TEST(names_survive_encoding)
@@ -161,10 +162,9 @@ TEST(cluster_map_errors_name_the_place)
         {"{\"cluster_map\":{\"proxies\":[{\"id\":\"../p\",\"host\":\"h\",\"port\":1}]}}", "cluster_map.proxies[0]"},
     };
     static struct cluster cluster;
-    char file[] = "/tmp/check-playground-XXXXXX";
-    char error[512];
-
-    close(mkstemp(file));
+    char file[TEST_DIRECTORY_BYTES + 8], error[512];
+    test_directory(file, "cluster");
+    strcat(file, "/map");
     for (size_t i = 0; i < COUNT(cases); i++) {
         FILE *out = fopen(file, "w");
         fputs(cases[i].text, out);
@@ -178,19 +178,19 @@ TEST(cluster_map_errors_name_the_place)
 
 /* ---- store ---- */
 
-static char directory[] = "/dev/shm/check-playground-XXXXXX";
+static char directory[TEST_DIRECTORY_BYTES];
 static struct store *store;
 
 static void store_setup(void)
 {
-    ck_assert_ptr_nonnull(mkdtemp(directory));
+    test_directory(directory, "store");
     ck_assert_int_eq(store_open(directory, &store), 0);
     ck_assert_int_eq(store_bucket_create(store, "b"), 0);
 }
 
 static void store_teardown(void)
 {
-    char command[64];
+    char command[TEST_DIRECTORY_BYTES + 8];
 
     store_close(store);
     snprintf(command, sizeof(command), "rm -rf %s", directory);

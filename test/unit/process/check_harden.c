@@ -23,10 +23,10 @@
 
 #include "process/harden.h"
 #include "shmring.h"
+#include "support/directory.h"
 #include "support/test.h"
 
-static char dir[] = "/dev/shm/check_harden.XXXXXX";
-static char path[64];
+static char dir[TEST_DIRECTORY_BYTES], path[sizeof(dir) + 8];
 static FILE *said;
 
 /* Each test is a process of its own (libcheck forks). */
@@ -34,7 +34,7 @@ static void setup(void)
 {
     struct log *log;
     said = tmpfile();
-    ck_assert_ptr_nonnull(mkdtemp(dir));
+    test_directory(dir, "harden");
     snprintf(path, sizeof(path), "%s/file", dir);
     int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
     if (geteuid() == 0)
@@ -79,8 +79,7 @@ TEST(no_capabilities_but_two)
     uint64_t two = 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_NET_BIND_SERVICE;
     ck_assert_uint_eq(effective_capabilities() & ~two, 0);
     ck_assert_int_eq(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
-    if (geteuid() != 0)
-        return;
+    NEEDS(geteuid() == 0, "root");
     ck_assert_int_eq(prctl(PR_CAPBSET_READ, CAP_CHOWN, 0, 0, 0), 0);
     ck_assert_int_eq(chown(path, 0, 0), -1);
     ck_assert_int_eq(syscall(SYS_setuid, 4711), -1); /* glibc would ask all threads, a sanitizer's too */
@@ -168,8 +167,7 @@ static long (*const forbidden[])(void) = {
 
 LOOP_TEST(other_system_calls_are_as_of_an_old_kernel, COUNT(forbidden))
 {
-    if (!confined)
-        return;
+    NEEDS(confined, "a filter of system calls");
     ck_assert_int_eq(forbidden[_i](), -1);
     ck_assert_int_eq(errno, ENOSYS);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "ring/discovery.h"
+#include "support/directory.h"
 #include "support/test.h"
 
 enum { DEADLINE_MS = 5000 };
@@ -14,7 +15,7 @@ static struct {
     uv_loop_t loop;
     uv_timer_t deadline;
     struct discovery *discovery;
-    char dir[64];
+    char dir[TEST_DIRECTORY_BYTES];
     int dir_fd;
     int watch;  /* that was closed */
     bool ended; /* the deadline passed */
@@ -54,8 +55,7 @@ static void on_deadline(uv_timer_t *timer)
 static void setup(void)
 {
     static const struct discovery_callbacks callbacks = {on_found, on_scan, on_closed, on_tick};
-    strcpy(fixture.dir, "/dev/shm/aistrace-check-discovery-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(fixture.dir));
+    test_directory(fixture.dir, "discovery");
     fixture.dir_fd = open(fixture.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     ck_assert_int_ge(fixture.dir_fd, 0);
     ck_assert_int_eq(uv_loop_init(&fixture.loop), 0);

@@ -23,7 +23,14 @@
 
 SOURCE_FIXTURE_PLAYS_EXPORTER
 
-enum { STRANGER = 4711, ANOTHER = 4712, FLOOD = 30, FEW_DESCRIPTORS = 80, SHARE = FEW_DESCRIPTORS / 4 };
+enum {
+    STRANGER = 4711,
+    ANOTHER = 4712,
+    FLOOD = 30,
+    FEW_DESCRIPTORS = 80,
+    SHARE = FEW_DESCRIPTORS / 4,
+    PATH_BYTES = 400
+};
 
 static struct source_fixture *const f = &source_fixture;
 static struct shmring *rings[FLOOD];
@@ -289,18 +296,18 @@ static void run_producer(uid_t uid, const char *neighbour)
     ck_assert_int_eq(status, 0);
 }
 
-static void find_segment(char path[320])
+static void find_segment(char path[PATH_BYTES])
 {
     DIR *d = opendir(f->dir);
     for (struct dirent *entry; (entry = readdir(d));)
         if (strstr(entry->d_name, SHMRING_SUFFIX))
-            snprintf(path, 320, "%s/%s", f->dir, entry->d_name);
+            snprintf(path, PATH_BYTES, "%s/%s", f->dir, entry->d_name);
     closedir(d);
 }
 
 TEST(several_users_share_a_directory_of_the_daemon)
 {
-    char path[320] = "";
+    char path[PATH_BYTES] = "";
     if (!is_root("several_users_share_a_directory_of_the_daemon") || !share_directory())
         return;
     source_fixture_close_producer();

@@ -8,16 +8,17 @@
 
 #include "ring/totals.h"
 #include "shmring_format.h"
+#include "support/directory.h"
 #include "support/test.h"
 
-static char dir[] = "/tmp/check_totals.XXXXXX";
+static char dir[TEST_DIRECTORY_BYTES];
 static int dir_fd;
 static const char instance_a[] = "00112233445566778899aabbccddeeff";
 static const char instance_b[] = "ffeeddccbbaa99887766554433221100";
 
 static void set_up(void)
 {
-    ck_assert_ptr_nonnull(mkdtemp(dir));
+    test_directory(dir, "totals");
     dir_fd = open(dir, O_RDONLY | O_DIRECTORY);
     ck_assert_int_ge(dir_fd, 0);
 }
@@ -173,11 +174,8 @@ LOOP_TEST(damaged_file_is_refused_whole, COUNT(damaged))
 TEST(figures_of_another_user_are_not_taken_over)
 {
     struct totals totals = {.outcome = {.exported = 1}};
-    char path[64];
-    if (geteuid() != 0) {
-        printf("SKIP figures_of_another_user_are_not_taken_over: needs root\n");
-        return;
-    }
+    char path[128];
+    NEEDS(geteuid() == 0, "root");
     ck_assert_int_eq(fchmod(dir_fd, 03770), 0);
     ck_assert_int_eq(totals_note(&totals, dir_fd, instance_a), 0);
     totals_done(&totals);

@@ -220,20 +220,12 @@ TEST(directory_that_is_not_one_is_refused)
     ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ENOENT);
 }
 
-static bool not_root(const char *what)
-{
-    if (geteuid() != 0)
-        printf("skipped, needs root: %s\n", what);
-    return geteuid() != 0;
-}
-
 TEST(directory_of_a_stranger_is_refused)
 {
     struct shmring_options options = options_of(rings.dir);
     struct shmring *ring = NULL;
 
-    if (not_root("directory_of_a_stranger_is_refused"))
-        return;
+    NEEDS(geteuid() == 0, "root");
     ck_assert_int_eq(chown(rings.dir, 4711, 4711), 0);
     ck_assert_int_eq(shmring_dir_open(rings.dir, (uid_t)-1), -EPERM);
     ck_assert_int_eq(shmring_create(&options, &ring), -EPERM);
@@ -264,14 +256,10 @@ TEST(default_acl_of_a_shared_directory_admits_its_consumer)
     struct shmring_options options = options_of(rings.dir);
     struct shmring *ring = NULL;
 
-    if (not_root("default_acl_of_a_shared_directory_admits_its_consumer"))
-        return;
+    NEEDS(geteuid() == 0, "root");
     ck_assert_int_eq(chown(rings.dir, 4711, 4712), 0);
     ck_assert_int_eq(chmod(rings.dir, 03770), 0);
-    if (setxattr(rings.dir, "system.posix_acl_default", &acl, sizeof(acl), 0) < 0) {
-        printf("skipped, no ACLs here: default_acl_of_a_shared_directory_admits_its_consumer\n");
-        return;
-    }
+    NEEDS(setxattr(rings.dir, "system.posix_acl_default", &acl, sizeof(acl), 0) == 0, "ACLs");
     options.trusted_uid = 4711;
     umask(077);
     ck_assert_int_eq(setegid(4712), 0);
@@ -310,8 +298,7 @@ LOOP_TEST(lock_of_a_stranger_does_not_keep_the_consumer_out, 2)
     char path[128];
     struct stat st;
 
-    if (not_root("lock_of_a_stranger_does_not_keep_the_consumer_out"))
-        return;
+    NEEDS(geteuid() == 0, "root");
     ck_assert_int_eq(chmod(rings.dir, 03770), 0);
     snprintf(path, sizeof(path), "%s/aistraced.lock", rings.dir);
     if (_i == 0) {
@@ -336,10 +323,7 @@ static bool small_tmpfs(uint64_t bytes)
     char size[64];
 
     snprintf(size, sizeof(size), "size=%llu,mode=0700", (unsigned long long)bytes);
-    if (mount("check_shmring", rings.dir, "tmpfs", 0, size) == 0)
-        return true;
-    printf("skipped, cannot mount a tmpfs: %s\n", strerror(errno));
-    return false;
+    return mount("check_shmring", rings.dir, "tmpfs", 0, size) == 0;
 }
 
 TEST(full_tmpfs_is_an_error_at_creation)
@@ -347,8 +331,7 @@ TEST(full_tmpfs_is_an_error_at_creation)
     struct shmring_options options = options_of(rings.dir);
     struct shmring *ring = NULL;
 
-    if (!small_tmpfs(4 * SHMRING_PAGE))
-        return;
+    NEEDS(small_tmpfs(4 * SHMRING_PAGE), "root, to mount");
     ck_assert_int_eq(shmring_create(&options, &ring), -ENOSPC);
     ck_assert_ptr_null(ring);
     int left = files_in(rings.dir);
@@ -363,8 +346,7 @@ TEST(full_tmpfs_is_an_error_at_attach_and_the_others_go_on)
     struct shmring *ring;
     struct statvfs fs;
 
-    if (!small_tmpfs(SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + (96 << 10)))
-        return;
+    NEEDS(small_tmpfs(SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + (96 << 10)), "root, to mount");
     ck_assert_int_eq(shmring_create(&options, &ring), 0);
     ck_assert_int_eq(shmring_attach(ring, &first), 0);
     ck_assert_int_eq(shmring_attach(ring, &second), -ENOSPC);
@@ -388,8 +370,7 @@ TEST(small_tmpfs_gets_small_rings)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct shmring_options options = options_of(rings.dir);
         struct shmring *ring;
-        if (!small_tmpfs(cases[i].tmpfs))
-            return;
+        NEEDS(small_tmpfs(cases[i].tmpfs), "root, to mount");
         options.ring_bytes = 0;
         ck_assert_int_eq(shmring_create(&options, &ring), 0);
         int dir_fd = open(rings.dir, O_RDONLY | O_DIRECTORY);

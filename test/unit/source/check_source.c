@@ -265,8 +265,7 @@ TEST(last_words_are_heard_although_the_exporter_has_no_room)
 TEST(segment_that_cannot_be_unlinked_counts_once)
 {
     char path[128];
-    if (geteuid() != 0)
-        return;
+    NEEDS(geteuid() == 0, "root");
     snprintf(path, sizeof(path), "%s/%s", f->dir, shmring_name(f->ring));
     ck_assert_int_eq(chmod(path, 0666), 0);
     ck_assert_int_eq(chmod(f->dir, 01777), 0); /* in it only a file's owner removes the file */

@@ -8,14 +8,14 @@
 #include <sys/stat.h>
 
 #include "spool/spool_place.c" /* for memory_left */
+#include "support/directory.h"
 #include "support/test.h"
 
-static char root[64];
+static char root[TEST_DIRECTORY_BYTES];
 
 static void set_up(void)
 {
-    snprintf(root, sizeof(root), "/dev/shm/check_spool_place.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(root));
+    test_directory(root, "place");
 }
 
 static void tear_down(void)
@@ -94,7 +94,7 @@ static struct spool_place found(const char *spool_dir, const char *state_directo
 
 TEST(the_configured_directory_comes_first_then_systemds_then_the_rings)
 {
-    char path[80];
+    char path[128];
     struct spool_place place = found("/var/x", "/var/lib/a", 5, true);
     ck_assert_str_eq(place.path, "/var/x");
     ck_assert(place.named && !place.in_memory);

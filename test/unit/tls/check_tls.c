@@ -12,21 +12,21 @@
 #include <unistd.h>
 
 #include "support/certificates.h"
+#include "support/directory.h"
 #include "support/test.h"
 #include "tls/tls.h"
 
 enum { DAY_S = 86400 };
 
 static struct {
-    char directory[64];
-    char ca_file[128], cert_file[128], key_file[128], other_file[128];
+    char directory[TEST_DIRECTORY_BYTES];
+    char ca_file[160], cert_file[160], key_file[160], other_file[160];
     struct certificate root, stranger, intermediate, no_authority, constrained, expired_authority, rsa_root;
 } made;
 
 static void make_certificates(void)
 {
-    snprintf(made.directory, sizeof(made.directory), "/tmp/check_tls.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(made.directory));
+    test_directory(made.directory, "tls");
     snprintf(made.ca_file, sizeof(made.ca_file), "%s/ca.pem", made.directory);
     snprintf(made.cert_file, sizeof(made.cert_file), "%s/cert.pem", made.directory);
     snprintf(made.key_file, sizeof(made.key_file), "%s/key.pem", made.directory);
