@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Tests that test/PROOFS.md names as `PROGRAM: TEST` are there: in PROGRAM.c, .py, a script, or as a file of a directory.
-# Pages name no program that has ended, and no command that needs a port of a playground that runs.
+# Links lead somewhere. Pages name no program that has ended, and no command that needs a port of a playground that runs.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 . support/verdict.sh
@@ -28,6 +28,16 @@ ports_held() { # PAGE...: prints the lines
     awk '!/^    / { killed = 0 } /^    make kill$/ { killed = 1 } /^    .*docker run .*-p (4317|16686):/ && !killed' "$@"
 }
 
+# What a page links to in the repository is there.
+broken_links() { # PAGE...: prints "PAGE: TARGET"
+    local page target
+    for page in "$@"; do
+        grep -oE '\]\([^)# ]+' "$page" | cut -c3- | grep -vE '^[a-z]+:' | while read -r target; do
+            [ -e "$(dirname "$page")/$target" ] || echo "$page: $target"
+        done
+    done
+}
+
 verdict "tests that are named are there" "$(missing PROOFS.md)"
 verdict "the tables are read" "$([ "$(named PROOFS.md | wc -l)" -ge 150 ] || echo "only $(named PROOFS.md | wc -l) names")"
 
@@ -38,6 +48,9 @@ verdict "a test that is missing is found" \
     "$(diff <(missing "$planted") <(printf 'check_config: no_such_test\ne2e/test_reload: test_nothing\n'))"
 
 mapfile -t pages < <(find .. -name '*.md' -not -path '../build/*')
+verdict "links lead somewhere" "$(broken_links "${pages[@]}")"
+printf '[a](no/such.md), [b](https://localhost/), [c](%s#part), [d](#part)\n' "${planted##*/}" >"$planted"
+verdict "a link that leads nowhere is found" "$(diff <(broken_links "$planted") <(echo "$planted: no/such.md"))"
 verdict "no page names an image of Jaeger 1" "$(ended "${pages[@]}")"
 verdict "the pages are read" "$([ "${#pages[@]}" -ge 5 ] || echo "only ${#pages[@]} pages")"
 echo 'docker run jaegertracing/all-in-one:latest' >"$planted"
