@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: MIT
+from mutants import Mutant
+
+MUTANTS = [
+]
