@@ -48,7 +48,7 @@ static bool was_removed(const struct ring_dir *dir)
            (lstat(dir->path, &there) != 0 || mine.st_dev != there.st_dev || mine.st_ino != there.st_ino);
 }
 
-/* Producers make the directory anew, and so must whoever reads them. */
+/* Producers make the directory anew when it is gone; the daemon has to read the new one. */
 static bool open_anew(struct ring_dir *dir)
 {
     int fd, lock_fd;
@@ -66,7 +66,7 @@ static bool open_anew(struct ring_dir *dir)
     return true;
 }
 
-/* A lock file that somebody removed keeps nobody out: another takes its place, before another daemon does. */
+/* A lock on a file that was removed keeps no other daemon out: a new lock file is made and locked. */
 static void lock_anew(struct ring_dir *dir)
 {
     struct stat st;

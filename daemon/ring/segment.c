@@ -24,7 +24,7 @@ int segment_open(int dir_fd, const char *name, struct segment **out)
     const struct shmring_header *header = shmring_reader_header(segment->reader);
     char file_name[SHMRING_NAME_BYTES];
     shmring_instance_name(header->instance, file_name);
-    memcpy(segment->instance, file_name, SHMRING_INSTANCE_HEX); /* ends with the zero it was made with */
+    memcpy(segment->instance, file_name, SHMRING_INSTANCE_HEX); /* the NUL behind is from calloc */
     uint32_t bytes;
     const uint8_t *resource = shmring_reader_resource(segment->reader, &bytes);
     const char *problem;
@@ -163,7 +163,7 @@ bool segment_note_quarantine(struct segment *segment, uint32_t slot, struct stat
     return true;
 }
 
-/* Records the producer has begun and neither dropped nor, as far as read, written. */
+/* Records that the producer has begun, and that are neither dropped nor read. */
 static uint64_t slot_unread(const struct segment *segment, uint32_t slot)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
@@ -178,7 +178,7 @@ static uint64_t slot_unread(const struct segment *segment, uint32_t slot)
     return unread < most ? unread : most;
 }
 
-/* What a producer says of itself may be anything, but must not turn a total around. */
+/* A producer's own figures may be anything: a sum must not overflow. */
 static void add_claimed(uint64_t *total, uint64_t claimed)
 {
     if (__builtin_add_overflow(*total, claimed, total))
@@ -200,7 +200,7 @@ static void add_producer_drops(const struct segment *segment, uint64_t out[PRODU
     }
 }
 
-/* Of what counts as read and in flight, what the spool has. */
+/* Spans that count as read and in flight, and that the spool has. */
 static uint64_t slot_spooled(const struct segment *segment, uint32_t slot)
 {
     uint64_t spans = 0;
@@ -209,7 +209,7 @@ static uint64_t slot_spooled(const struct segment *segment, uint32_t slot)
     return spans;
 }
 
-/* Of what counts as unread. */
+/* The same of spans that count as unread. */
 static uint64_t slot_spooled_ahead(const struct segment *segment, uint32_t slot)
 {
     uint64_t spans = 0;

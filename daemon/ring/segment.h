@@ -19,15 +19,15 @@ struct segment_skip {
     struct segment_skip *next;
     uint64_t begin;
     uint64_t end;
-    uint64_t spans;                /* in the spool */
-    struct shmring_counts outcome; /* of the others */
+    uint64_t spans;                /* that are in the spool */
+    struct shmring_counts outcome; /* of the other records of the interval */
     struct spool_record *record;
 };
 
 struct segment_slot {
     struct claim_queue claims;
     struct segment *segment;
-    struct segment_skip *skips; /* in ring order; not yet come to */
+    struct segment_skip *skips; /* in ring order; reading has not come to them yet */
     uint64_t drain_target;      /* while draining: read no further than this */
     bool quarantine_seen;       /* its claims are abandoned, its unreadable bytes counted */
 };
@@ -39,11 +39,11 @@ struct segment {
     struct shmring_reader *reader;
     struct segment_slot *slots; /* one per slot of the segment */
     struct segment_skip *all_skips;
-    uint32_t next_slot;      /* where the next pass begins, for fairness */
+    uint32_t next_slot;      /* the slot that the next pass begins with, for fairness */
     struct buf resource;     /* encoded ResourceSpans.resource */
     int watch;               /* discovery's, or negative */
     bool owner_dead;         /* final: nothing more will be written */
-    bool quarantine_counted; /* it, or one of its slots */
+    bool quarantine_counted; /* of the segment or of one of its slots */
     unsigned probes_left;    /* a close was seen: look at the lock again soon */
     uint64_t probe_at_ms;
     char instance[SHMRING_INSTANCE_HEX + 1];
@@ -60,26 +60,27 @@ int segment_encode_resource(struct segment *segment, const struct resource_setti
 /* Puts one of all_skips in its place. */
 void segment_add_skip(struct segment *segment, uint32_t slot, struct segment_skip *skip);
 
-/* Commits what the settled claims at the head of the queue, which is one of a segment's slots, allow. */
+/* The queue is that of a segment's slot: commits its settled claims up to the first that is not settled. */
 void segment_release(struct claim_queue *queue);
 
-/* True when nothing is unread as far as last looked at and nothing is claimed. */
+/* True when all that was written when last looked at is read and released. */
 bool segment_quiet(const struct segment *segment);
 
-/* From now on each slot is read up to where it was last seen written. */
+/* From now on each slot is read no further than it was written when last looked at. Drained: it is read so far, and
+ * released. */
 void segment_set_drain_targets(struct segment *segment);
 bool segment_drained(const struct segment *segment);
 
-/* The slot's reader gave up: counts what cannot be read and leaves batches in flight to `orphaned`. -> false: that has
+/* The slot is quarantined: counts what cannot be read and leaves batches in flight to `orphaned`. -> false: that has
  * been done before. */
 bool segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats,
                              struct shmring_counts *orphaned);
 
-/* Looks for figures that cannot be true, whose slots are then quarantined. -> why the whole segment is given up, once
- * and counted, or NULL. */
+/* Quarantines slots whose figures cannot be true. -> why the whole segment is quarantined, counted and said once; else
+ * NULL */
 const char *segment_audit(struct segment *segment, struct stats *stats);
 
-/* Adds the segment's figures. Spans that the spool has, though the ring is not yet released, are added to spool_written
+/* Adds the segment's figures. Spans that the spool has while the ring is not yet released are added to spool_written
  * alone. */
 void segment_snapshot(const struct segment *segment, struct stats_snapshot *out);
 

@@ -17,7 +17,7 @@ enum {
     OTHER_DESCRIPTORS = 64, /* connections, state file, directories */
 };
 
-/* A name that is not to be opened again as long as it is there: it was no segment of ours. */
+/* A file that was not a sound segment of a known version. It is not opened again as long as it is there. */
 struct skipped {
     struct skipped *next;
     struct tenant *tenant;
@@ -35,7 +35,7 @@ static int encode_resource(struct segments *segments, struct segment *segment)
     return segment_encode_resource(segment, &segments->settings.resource, &segments->stats->invalid_text);
 }
 
-/* What stays is found again, and must still be known as noted. */
+/* A file that stays is found again, and must then still be known as noted. */
 static void unlink_noted(struct segments *segments, const struct segment *segment)
 {
     if (unlinkat(segments->dir->fd, segment->name, 0) == 0 || errno == ENOENT)
@@ -106,7 +106,7 @@ static void forget_removed(struct segments *segments)
     }
 }
 
-/* It is looked at again by the next scan. */
+/* The next scan finds the segment again. */
 static void wait_for_place(struct segments *segments, const char *name, int err)
 {
     segments->waiting++;
@@ -123,13 +123,13 @@ static void wait_for_share(struct segments *segments, const struct tenant *tenan
     discovery_force_rescan(segments->discovery);
     log_cause(segments->log, LOG_WARN, "user_limit",
               "uid %u has %zu segments with %" PRIu64 " slots and %" PRIu64
-              " bytes, and %zu files that are none, in %s: "
+              " bytes, and %zu files that are no segments, in %s: "
               "no more of this user are attached until some are gone; spans stay in their rings",
               (unsigned)tenant->uid, tenant->segment_count, tenant->slots, tenant->bytes, tenant->skipped_count,
               segments->dir->path);
 }
 
-/* What has been attached already, and its final figures noted, is not read again. */
+/* A segment whose final figures are noted is not read again. */
 static bool was_noted(struct segments *segments, struct segment *segment)
 {
     if (!totals_noted(segments->totals, segment->instance))
@@ -139,7 +139,7 @@ static bool was_noted(struct segments *segments, struct segment *segment)
     return true;
 }
 
-/* -> 0, 1: nothing to do with it, -EDQUOT: the user's share is used up, or as segment_open. */
+/* -> 0; 1: it is noted as finished; -EDQUOT: the user's share is used up; or as segment_open */
 static int attach(struct segments *segments, struct tenant *tenant, const char *name)
 {
     struct segment *segment;
@@ -176,7 +176,7 @@ static int attach(struct segments *segments, struct tenant *tenant, const char *
     return 0;
 }
 
-/* What is wrong with the machine may pass; what is wrong with the file does not. */
+/* An error of the machine may pass; an error in the file does not. */
 static bool may_pass(int err)
 {
     static const int passing[] = {-EAGAIN, -ENOMEM, -EMFILE, -ENFILE, -EIO, -ENOLCK, -EINTR};
@@ -214,7 +214,7 @@ static void on_scan(void *user, bool done)
         segments->stats->segments_waiting = segments->waiting;
     else
         segments->waiting = 0;
-    segments->events_lost = true; /* that may be why the directory is read */
+    segments->events_lost = true; /* lost events may be why the directory is read */
 }
 
 void segments_note_quarantine(struct segments *segments, struct segment *segment, uint32_t slot)
@@ -246,7 +246,7 @@ static void probe(struct segments *segments, struct segment *segment)
         return;
     segment->owner_dead = segments->owners_died = true;
     segment->probes_left = 0;
-    look_ahead(segments, segment); /* no pass may have seen what it wrote last */
+    look_ahead(segments, segment); /* perhaps no pass has seen what the owner wrote last */
     segments->callbacks->wake_cb(segments->user, 0);
 }
 
@@ -291,8 +291,8 @@ static void audit(struct segments *segments, struct segment *segment)
                   (unsigned)shmring_reader_uid(segment->reader), problem);
 }
 
-/* A close tells of a death at once. But events can be lost, and the kernel may refuse a watch: a share of the segments is
- * asked at each tick, and those without a watch at every one. */
+/* A close tells of a death at once. But events can be lost, and the kernel may refuse a watch: a share of the segments
+ * is asked at each tick, and those without a watch at every one. */
 static void probe_and_audit(struct segments *segments)
 {
     unsigned turn = segments->ticks++;
@@ -404,7 +404,7 @@ void segments_release(struct batch_pool *pool)
 void segments_set_drain_targets(struct segments *segments)
 {
     for (struct segment *segment = segments->first; segment; segment = segment->next) {
-        probe(segments, segment); /* who is stopped together with the daemon has often died a moment before */
+        probe(segments, segment); /* a program stopped together with the daemon has often died a moment before */
         look_ahead(segments, segment);
         segment_set_drain_targets(segment);
     }

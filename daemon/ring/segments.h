@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * All attached segments: found, attached, probed for dead owners, audited, and dismissed when their owner is dead and
- * every span of theirs is settled. Knows no configuration and not who reads: the callbacks lead there. On the loop's
- * thread.
+ * All attached segments: found, attached, probed for dead owners, audited, and dismissed when the owner is dead and
+ * every span is settled. Knows neither the configuration nor who reads the rings. On the loop's thread.
  */
 #ifndef SEGMENTS_H
 #define SEGMENTS_H
@@ -73,7 +72,7 @@ void segments_scan(struct segments *segments); /* finds what is there already */
 
 /* No callback comes once closed_cb has been called; what is attached stays so until segments_done. */
 void segments_close(struct segments *segments, void (*closed_cb)(void *user), void *user);
-void segments_done(struct segments *segments); /* lets go of all, also when segments_start failed */
+void segments_done(struct segments *segments); /* detaches all, also when segments_start failed */
 
 /* Tells all producers what is in force from now on, and composes the resources anew. */
 void segments_publish(struct segments *segments, const struct segments_settings *settings);
@@ -94,7 +93,8 @@ void segments_dismiss(struct segments *segments);
 
 /* From now on every slot is read up to where it is written now. */
 void segments_set_drain_targets(struct segments *segments);
-bool segments_drained(const struct segments *segments); /* so far, everything is released, and dead owners' are gone */
+bool segments_drained(
+    const struct segments *segments); /* that is done and released, and no segment is to be dismissed */
 
 /* Adds the figures of all segments, those that are gone as well. */
 void segments_snapshot(const struct segments *segments, struct stats_snapshot *out);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who the segments belong to: each user's share of what the daemon can look after, and of its turns, so that one who
- * floods the ring directory is in nobody else's way. Pure. One thread.
+ * Which user the segments belong to: each user's share of what the daemon can read, and of its turns, so that a user
+ * who floods the ring directory is in nobody else's way. No I/O; the segments of a user are linked by members of
+ * theirs. One thread.
  */
 #ifndef TENANT_H
 #define TENANT_H
@@ -13,13 +14,13 @@
 
 struct segment;
 
-/* Of one user other than the daemon's own, which is bounded by the daemon's descriptors alone. */
+/* Bounds of one user. The daemon's own user is bounded by the daemon's descriptors alone. */
 enum {
-    TENANT_SEGMENTS_MAX = 512, /* attached, or files that are none; never more than half of what the daemon can hold */
-    TENANT_SLOTS_MAX = TENANT_SEGMENTS_MAX * 128, /* each is looked at in every pass */
+    TENANT_SEGMENTS_MAX = 512, /* and files that are no segments; never more than half of segments_max */
+    TENANT_SLOTS_MAX = TENANT_SEGMENTS_MAX * 128, /* every pass looks at each */
     TENANTS_MAX = 64,                             /* users at a time */
 };
-#define TENANT_BYTES_MAX (256ull << 30) /* of the sizes the segments declare: address space */
+#define TENANT_BYTES_MAX (256ull << 30) /* of address space: the sizes that the segments declare */
 
 struct tenant {
     struct tenant *next; /* in order of turns */
@@ -28,7 +29,7 @@ struct tenant {
     struct segment *segments; /* in order of turns, by segment.turn_next */
     struct segment **tail;
     size_t segment_count;
-    size_t skipped_count; /* files that are no sound segments */
+    size_t skipped_count; /* files that are not sound segments */
     uint64_t slots;
     uint64_t bytes;
 };
@@ -38,7 +39,7 @@ struct tenants {
     struct tenant *first;
     size_t count;
     uid_t own_uid;
-    size_t segments_max; /* that the daemon can hold of all users */
+    size_t segments_max; /* of all users: what the daemon can hold */
     size_t segment_count;
 };
 

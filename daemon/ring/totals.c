@@ -233,7 +233,7 @@ int totals_note(struct totals *totals, int dir_fd, const char *instance)
     if (err)
         return err;
     err = save(totals, dir_fd);
-    if (err && !known) /* its figures are not in the file: nor may its name come there with another's */
+    if (err && !known) /* its figures are not in the file: the instance must not get there with the next segment's */
         totals->noted_count--;
     return err;
 }

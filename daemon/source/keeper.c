@@ -8,7 +8,7 @@
 
 #include "spool/spool_place.h"
 
-enum { LEAST_BYTES = 128 << 10 }; /* a spool below is none */
+enum { LEAST_BYTES = 128 << 10 }; /* a smaller spool is none */
 
 /* ---- batches that are sealed and whose spans are nowhere else, by age ---- */
 
@@ -45,7 +45,7 @@ void keeper_send(struct keeper *keeper, struct batch *batch)
         submit(keeper, batch);
 }
 
-/* Older batches wait behind this one's back. */
+/* By a batch that ends: the older ones still wait. */
 static void note_overtaken(struct keeper *keeper, const struct batch *by)
 {
     for (struct batch *batch = keeper->oldest; batch != by; batch = batch_stay(batch)->younger)
@@ -112,7 +112,7 @@ static void not_written(struct keeper *keeper, struct batch *batch)
     }
 }
 
-/* The exporter has said its word about a batch that the spool has, too. */
+/* The exporter has answered for a batch that the spool has as well. */
 static void end_record(struct keeper *keeper, struct batch *batch, const struct batch_outcome *outcome)
 {
     struct batch_stay *stay = batch_stay(batch);
@@ -120,7 +120,8 @@ static void end_record(struct keeper *keeper, struct batch *batch, const struct 
         spool_return(stay->record);
     else
         spool_settle(keeper->spool, stay->record, outcome);
-    batch_finish(batch, &(struct batch_outcome){.exported = true}); /* its claims are settled: the memory alone */
+    /* The claims are settled already: only the memory goes back. */
+    batch_finish(batch, &(struct batch_outcome){.exported = true});
 }
 
 static void on_written(void *user, struct batch *batch, struct spool_record *record, int err)
@@ -162,7 +163,7 @@ void keeper_settle(struct keeper *keeper, struct batch *batch, const struct batc
     } else if (!outcome->returned) {
         end_stay(keeper, batch, outcome);
     } else if (!stay->writing) {
-        submit(keeper, batch); /* it could not be written after all */
+        submit(keeper, batch); /* the write failed meanwhile */
     }
     keeper->released_cb(keeper->user);
     replay_send(keeper->replay);
@@ -218,8 +219,8 @@ void keeper_tidy(struct keeper *keeper)
         log_cause(keeper->env->log, LOG_INFO, "spooled", "the spool is empty again");
 }
 
-/* What the rings' ledgers gave to the spool, against what the spool has: more in the spool is of a life whose ledgers
- * are gone; less is lost. */
+/* What the rings' ledgers gave to the spool, against what the spool knows of. More in the spool: the ledgers of an
+ * earlier run are gone. Less: spans are lost. */
 void keeper_snapshot(const struct keeper *keeper, struct stats_snapshot *out)
 {
     struct spool_figures figures = {0};

@@ -27,8 +27,8 @@ struct keeper {
     struct spool *spool;             /* NULL: none */
     struct batch *oldest, *youngest; /* sealed, and their spans nowhere else yet; linked by batch_stay */
     size_t count;                    /* their number */
-    bool spool_takes;                /* more: it is not only emptied */
-    bool spool_refuses;              /* whatever it is asked to take, until keeper_ask_again */
+    bool spool_takes;                /* takes more batches; else it is only emptied */
+    bool spool_refuses;              /* refuses any batch, until keeper_ask_again */
     bool spooling;                   /* there are spans in the spool, and the log says so */
     struct ending ending;
 };
@@ -47,7 +47,7 @@ void keeper_send(struct keeper *keeper, struct batch *batch);
 bool keeper_put(struct keeper *keeper, struct batch *batch);
 void keeper_ask_again(struct keeper *keeper); /* a spool that has refused may have room now */
 
-/* The exporter's word on a batch (see exporter_finished_cb). */
+/* The exporter has ended with the batch: see exporter_finished_cb. */
 void keeper_settle(struct keeper *keeper, struct batch *batch, const struct batch_outcome *outcome);
 
 /* Takes back what is sent from the spool. What is on the wire stays there until its attempt ends. */

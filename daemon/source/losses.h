@@ -27,7 +27,7 @@ struct losses {
     struct losses_outage outage;
 };
 
-/* Takes the counts of programs as known: what was dropped before is no news. */
+/* What programs have dropped before is not told. */
 void losses_init(struct losses *losses, const uint64_t producer_dropped[PRODUCER_REASONS]);
 
 /* Both are called every second or so. Writes a line for each reason whose count has grown and whose last line is

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * How long the daemon sleeps between two looks at the rings. Producers wake nobody, so it is the pace that keeps room
- * in the rings. Pure.
+ * How long the daemon sleeps between two looks at the rings. Producers do not wake the daemon, so the pace has to keep
+ * room in the rings. Pure.
  */
 #ifndef POLL_PACE_H
 #define POLL_PACE_H

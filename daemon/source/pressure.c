@@ -5,7 +5,8 @@
 
 enum { OVERTAKEN_FACTOR = 2 }; /* x max_in_flight younger batches that have finished: the batch is late */
 
-/* Waits for something else than its answer. The first connection of all is no outage: it is there in a moment. */
+/* The batch waits for a retry, or for a connection that is lost. The first connection of all is no outage: it is there
+ * in a moment. */
 static bool held_up(const struct pressure *pressure, struct batch *batch)
 {
     const struct stats *stats = pressure->env->stats;
@@ -19,7 +20,7 @@ static uint64_t ring_bytes(const struct segment *segment)
     return shmring_reader_header(segment->reader)->ring_bytes;
 }
 
-/* Oldest first: they are what the ring waits for. */
+/* The oldest batch first: the ring waits for it. */
 static void relieve_slot(struct pressure *pressure, struct segment *segment, uint32_t slot, const struct batch *open)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
@@ -70,8 +71,8 @@ static uint64_t fullest(const struct segments *segments)
     return most;
 }
 
-/* Nothing is read because the exporter holds all it can, and a ring fills whose own batches are not the ones: any that
- * is not on the wire makes room. -> true: there was one to make room */
+/* Nothing is read because the exporter holds all it can, and a ring fills, perhaps one that has no batch with the
+ * exporter: any batch that is not on the wire makes room. -> true: there was a batch to ask for */
 static bool make_room(struct pressure *pressure)
 {
     uint64_t parts = fullest(pressure->segments);

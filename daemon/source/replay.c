@@ -10,11 +10,10 @@
 enum {
     READ_TRIES = 3,
     READ_RETRY_MS = 1000,
-    BACKOFF_BYTES_MAX =
-        EXPORTER_WAITING_MAX_BYTES / 2, /* of records in backoff; the rest is for batches of the rings */
+    BACKOFF_BYTES_MAX = EXPORTER_WAITING_MAX_BYTES / 2, /* of records; the rest is for batches of the rings */
 };
 
-/* Of the records with the exporter those that are not in backoff, and the bytes of those that are. */
+/* -> how many records with the exporter are not in backoff, and the bytes of those that are */
 static size_t under_way(const struct replay *replay, size_t *backoff_bytes)
 {
     size_t count = 0;
@@ -66,7 +65,7 @@ void replay_send(struct replay *replay)
         spool_return(record);
 }
 
-/* What is damaged stays so; a disk that fails may do so once. */
+/* A damaged record stays damaged; a failure of the disk may pass. */
 static void not_read(struct replay *replay, struct spool_record *record, int err)
 {
     if (err != -EBADMSG && ++replay->failures < READ_TRIES) {

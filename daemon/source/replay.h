@@ -2,9 +2,9 @@
  *
  * The spool's records on their way to the endpoint, oldest first, beside what is read from the rings. One at a time
  * until the endpoint has taken one, then twice as many with each batch it takes; at most half of max_in_flight while
- * batches from the rings are there as well. While nothing answers those probe the endpoint, and only without them a
- * record does. Where answers fail now and then, a record in backoff makes place for the next: else an endpoint that
- * refuses most attempts would get no more than one record in so many backoffs, and the spool would fill.
+ * batches from the rings are there as well. While nothing answers, batches from the rings probe the endpoint; a record
+ * does so only when there are none. Where answers fail now and then, a record in backoff makes place for the next: else
+ * an endpoint that refuses most attempts would get one record per backoff, and the spool would fill.
  * On the loop's thread.
  */
 #ifndef REPLAY_H
@@ -19,8 +19,8 @@ struct replay {
     struct spool *spool; /* NULL: none, nothing is sent */
     size_t held;         /* records with the exporter */
     size_t window;       /* how many may be */
-    uint64_t retry_ms;   /* none before */
-    unsigned failures;   /* of reading, one after the other */
+    uint64_t retry_ms;   /* no read before that time */
+    unsigned failures;   /* of reads, in a row */
 };
 
 void replay_init(struct replay *replay, const struct source_env *env, struct spool *spool);

@@ -12,8 +12,8 @@ struct restored_claim {
     struct spool_claim claim;
 };
 
-/* How far a segment that the spool has claims of has been released. Most claims are of long ago: only those that are not
- * released are kept. */
+/* How far a segment that the spool has claims of has been released. Most claims are of long ago: only those that are
+ * not released are kept. */
 struct released_positions {
     uint8_t instance[16];
     bool present;
@@ -24,7 +24,7 @@ struct released_positions {
     } slots[];
 };
 
-struct presence { /* of the segment last asked about */
+struct presence { /* the last answer of segments_awaited */
     uint8_t instance[16];
     bool known;
     bool present;
@@ -51,7 +51,7 @@ static struct released_positions *learn(struct restore *restore, const uint8_t i
     bool present = segments_awaited(restore->segments, instance);
     shmring_instance_name(instance, name);
     if (present && shmring_reader_open(restore->segments->dir->fd, name, &reader) != 0)
-        reader = NULL; /* whatever it is: the segment is looked at again when it is attached */
+        reader = NULL; /* an error shows again when the segment is attached */
     uint32_t slots = reader ? shmring_reader_slots(reader) : 0;
     struct released_positions *released = calloc(1, sizeof(*released) + slots * sizeof(*released->slots));
     if (released) {
@@ -96,7 +96,7 @@ void restore_opened(struct restore *restore, struct spool *spool)
         buf_done(&restore->claims);
 }
 
-/* The last takes its place. */
+/* The last claim takes the place of this one. */
 static void forget(struct restore *restore, struct restored_claim *restored)
 {
     restore->claims.len -= sizeof(*restored);
@@ -126,7 +126,7 @@ static bool is_held_twice(const struct restore *restore, struct segment *segment
         return false;
     if (spool_check(restored->record) == 0)
         return true;
-    spool_disown(restore->spool, restored->record); /* the ring has them, and they are read from there */
+    spool_disown(restore->spool, restored->record); /* the ring has the spans, and they are read from there */
     return false;
 }
 
@@ -168,7 +168,7 @@ int restore_attach(struct restore *restore, struct segment *segment)
     return 0;
 }
 
-/* Neighbours are mostly of the same segment: the last answer is kept. */
+/* Neighbouring claims are mostly of the same segment: the last answer is kept. */
 static bool is_still_present(const struct restore *restore, const uint8_t instance[16], struct presence *last)
 {
     if (!last->known || memcmp(instance, last->instance, 16) != 0)
@@ -237,8 +237,8 @@ bool restore_skip(const struct restore *restore, struct segment *segment, uint32
             return err == -EBADMSG;
         if (err) {
             log_cause(restore->env->log, LOG_ERROR, "spool_claim",
-                      "segment %s slot %" PRIu32 ": bytes %" PRIu64 " to %" PRIu64
-                      " cannot be in the spool, as it says; their spans may arrive twice",
+                      "segment %s slot %" PRIu32 ": the spool's claim of bytes %" PRIu64 " to %" PRIu64
+                      " does not fit the ring; their spans may arrive twice",
                       segment->name, slot, skip->begin, skip->end);
             spool_claim_committed(skip->record);
         }

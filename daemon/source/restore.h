@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a former daemon has written to the spool and not released. A daemon that died between the two leaves spans that
- * are in both. The spool answers for them: its claims at or beyond a ring's released position are passed over when
- * reading comes to them, and released as spooled. On the loop's thread.
+ * What a former daemon has written to the spool and not released. A daemon that dies between the two leaves spans that
+ * are in the spool and in their ring. The spool answers for them: its claims beyond a ring's released position are
+ * passed over when reading comes to them, and released as spooled. On the loop's thread.
  */
 #ifndef RESTORE_H
 #define RESTORE_H

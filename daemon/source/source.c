@@ -268,7 +268,7 @@ void source_attach_exporter(struct source *source, struct exporter *exporter)
 
 void source_reconfigure(struct source *source, const struct config *fresh)
 {
-    source_read_seal(&source->reading); /* what was read before goes with the resources and limits of before */
+    source_read_seal(&source->reading); /* spans read before go with the settings of before */
     source->env.config = fresh;
     struct segments_settings settings = settings_of(fresh);
     segments_publish(&source->segments, &settings);
@@ -339,7 +339,7 @@ void source_close(struct source *source, void (*closed_cb)(void *user), void *us
 {
     source->env.phase = SOURCE_CLOSES;
     ending_begin(&source->ending, closed_cb, user);
-    ending_hold(&source->ending, 3); /* two handles; the keeper and then the segments, which the spool knows */
+    ending_hold(&source->ending, 3); /* two handles; and the segments, once the spool is closed */
     uv_close((uv_handle_t *)&source->timer, on_handle_closed);
     uv_close((uv_handle_t *)&source->again, on_handle_closed);
     keeper_close(&source->keeper, on_keeper_closed, source);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The rings: discovery of segments (inotify, rescan), adaptive polling, draining into batches, release of what is
- * settled, farewell to dead owners' segments. On the loop's thread.
+ * The middle of the daemon: reads the rings into batches, gives batches to the exporter or the spool, and releases what
+ * is settled. README.md says how the parts work together. On the loop's thread.
  */
 #ifndef SOURCE_H
 #define SOURCE_H
@@ -27,14 +27,14 @@ int source_start(struct source *source);
 /* Where sealed batches go. NULL: nowhere, which must not be while enabled, nor while source_sending. */
 void source_attach_exporter(struct source *source, struct exporter *exporter);
 
-/* exporter_finished_cb: settles the batch and releases what it can; user is the source. */
+/* The exporter's finished_cb; user is the source. */
 void source_batch_finished(void *user, struct batch *batch, const struct batch_outcome *outcome);
 
 /* Takes over another configuration, which is borrowed from then on; its ring_dir must be the same. What was read before
  * goes by the configuration of before; enabled and probability are published to all segments, now and to come. */
 void source_reconfigure(struct source *source, const struct config *fresh);
 
-/* Whether a batch is open that has to be sent. */
+/* True while spans are read that are neither delivered nor in the spool. */
 bool source_sending(const struct source *source);
 
 /* At TERM: reads what is there, seals at once, sends nothing more from the spool. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What all parts of the source go by: what the daemon lent it, and how near the end is. source.c alone writes it.
+ * What all parts of the source share: what the daemon lends to the source, and whether the end has begun. source.c
+ * alone writes it, the parts hold it as const.
  */
 #ifndef SOURCE_ENV_H
 #define SOURCE_ENV_H

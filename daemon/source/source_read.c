@@ -9,7 +9,7 @@
 enum {
     WINDOW_BYTES = 256 << 10, /* copied from one slot at a time */
     PASS_BYTES = 4 << 20,     /* read in one pass before the loop gets its turn */
-    SLOTS_AHEAD = 4,          /* of the one that is read, in order of turns */
+    SLOTS_AHEAD = 4,          /* so many slots before a slot is read, it is prefetched */
 };
 
 /* ---- batches ---- */
@@ -33,7 +33,7 @@ void source_read_seal(struct source_read *reading)
     segments_release(reading->env->pool);
 }
 
-/* A span waits for its batch from when it was written, which is after the slot was last looked at: the pass before. */
+/* A span's time begins when it is written, which is after the slot was last looked at: in the pass before. */
 static struct batch *open_batch(struct source_read *reading)
 {
     if (!reading->open) {
@@ -99,9 +99,9 @@ static int take_record(struct source_read *reading, struct segment *segment, uin
     }
 }
 
-/* Bounds what of one ring waits in the open batch, so that its producer keeps room to write. Only what the ring itself
- * has in the batch is held against it: a ring that waits for an acknowledgement must not cut the batches of others, nor
- * its own into crumbs, of which the exporter could hold only a few. */
+/* Bounds how much of one ring waits in the open batch, so that the ring's producer keeps room to write. Only the ring's
+ * own part of the batch counts: a ring that waits for an acknowledgement must not cut the batches of others short, nor
+ * its own into small pieces, of which the exporter could hold only a few. */
 static void seal_early(struct source_read *reading, struct segment *segment, uint32_t slot)
 {
     const struct shmring_slot_status *status = shmring_reader_slot(segment->reader, slot);
@@ -130,7 +130,7 @@ static bool has_room(const struct source_read *reading)
                : exporter_has_room(reading->env->exporter);
 }
 
-/* Reading has come to what the spool has already. */
+/* The next record is in the spool already. */
 static bool at_skip(const struct segment_slot *slot, const struct shmring_view *view)
 {
     return slot->skips && slot->skips->begin == view->end;
@@ -176,7 +176,7 @@ static uint64_t drain_slot(struct source_read *reading, struct segment *segment,
     return status->read - begin;
 }
 
-/* What is read after this slot, a few slots on, so that it is in the caches by then. Where one has data, more have. */
+/* Prefetches the slot whose turn comes a few slots later. Where one slot has data, more have. */
 static void prefetch_ahead(const struct source_read *reading, const struct segment *segment, uint32_t slot,
                            uint32_t slots)
 {
@@ -186,7 +186,7 @@ static void prefetch_ahead(const struct source_read *reading, const struct segme
         shmring_reader_prefetch(segment->turn_next->reader, slot + SLOTS_AHEAD - slots, reading->filled > 0);
 }
 
-/* -> bytes read, about most at most */
+/* -> bytes read; goes little beyond `most` */
 static uint64_t read_segment(struct source_read *reading, struct segment *segment, uint64_t most, bool *more)
 {
     uint32_t slots = shmring_reader_slots(segment->reader);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the rings hold, read into batches. For fairness users take turns, and share what is read in a pass; so do a
- * user's segments, and within a segment the slot after the last one read is the next one's first. A pass that runs out
- * of its budget, or of the exporter's room, is gone on with where it stopped. On the loop's thread.
+ * user's segments, and within a segment the slot after the last one read comes first in the next pass. When a pass runs
+ * out of its budget, or of the exporter's room, the next one begins where it stopped. On the loop's thread.
  */
 #ifndef SOURCE_READ_H
 #define SOURCE_READ_H
@@ -26,11 +26,11 @@ struct source_read {
     struct batch *open;    /* being filled; NULL: none */
     uint64_t last_pass_ns; /* when it began */
     uint64_t filled;       /* in the pass under way: see struct poll_look */
-    bool stalled;          /* the last pass left data behind because the exporter had no room, or for want of memory */
+    bool stalled;          /* the last pass left data behind because the exporter had no room, or there was no memory */
 };
 
 int source_read_start(struct source_read *reading); /* -> 0 or -ENOMEM */
-void source_read_done(struct source_read *reading); /* its open batch is the pool's */
+void source_read_done(struct source_read *reading); /* the open batch goes with its pool */
 
 /* Reads what the rings hold, within a budget, and says in *look what it has found. -> true: data was left for the next
  * pass */
