@@ -71,7 +71,7 @@ static inline int next(struct wire_bytes *rest, struct wire_field *out)
         err = -EBADMSG;
     }
     if (err)
-        return err;
+        return -EBADMSG;
     rest->data = at;
     rest->len = (size_t)(end - at);
     out->number = (uint32_t)(key >> 3);

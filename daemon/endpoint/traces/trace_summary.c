@@ -42,15 +42,17 @@ static void count_service(struct summary *summary, struct wire_bytes name, bool 
 
 static void survey(const struct store_trace *trace, struct summary *summary)
 {
-    for (const struct store_entry *entry = trace->first; entry; entry = entry->next) {
+    const struct store_entry *entry = trace->first; /* a trace has one span at least */
+    summary->root = entry;
+    do {
         bool error = entry->span.status == OTLP_STATUS_ERROR, root = is_root(&entry->span);
         summary->errors += error;
         count_service(summary, store_group_origin(entry->group)->service, error);
-        if (!summary->root || (root && !summary->complete) ||
+        if ((root && !summary->complete) ||
             (root == summary->complete && entry->span.start_ns < summary->root->span.start_ns))
             summary->root = entry;
         summary->complete |= root;
-    }
+    } while ((entry = entry->next));
 }
 
 static int append_short(struct buf *out, struct wire_bytes text)
