@@ -46,6 +46,8 @@ enum config_kind {
 struct config_key {
     const char *path;
     enum config_kind kind;
+    bool not_empty;
+    bool zero;          /* 0 means off, whatever min says */
     size_t offset;      /* in struct config */
     const char *preset; /* as text */
     uint64_t min;       /* of counts, durations (ms), sizes (bytes) */
@@ -54,8 +56,6 @@ struct config_key {
     const char *env;
     const char *flag;     /* as written: --name */
     const char *spelling; /* a second spelling of the last part of path */
-    bool not_empty;
-    bool zero; /* 0 means off, whatever min says */
 };
 extern const struct config_key config_keys[];
 extern const size_t config_key_count;
