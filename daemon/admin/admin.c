@@ -156,7 +156,7 @@ static void on_read(uv_stream_t *stream, ssize_t bytes, const uv_buf_t *into)
     if (connection->answered)
         return;
     connection->request_bytes += (size_t)bytes;
-    struct admin_request request = {.head = false};
+    struct admin_request request = {0};
     int status = admin_http_parse(connection->request, connection->request_bytes, &request);
     if (status == 0 && connection->request_bytes == sizeof(connection->request))
         status = 431;

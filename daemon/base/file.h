@@ -25,9 +25,9 @@ int file_read_all(int fd, size_t max, struct buf *out);
 /* -> 0 or -errno: then some of it may have been written */
 int file_write_all(int fd, const void *data, size_t bytes);
 
-/* ---- watched: when a file is to be read again ----
- *
- * Looked at every FILE_WATCH_MS, by name and through symbolic links: the file may be written in place, renamed over, or
+/* ---- watched: when a file is to be read again ---- */
+
+/* Looked at every FILE_WATCH_MS, by name and through symbolic links: the file may be written in place, renamed over, or
  * reached by a link that changes, as Kubernetes does it. */
 
 enum { FILE_WATCH_MS = 500 }; /* between two looks */

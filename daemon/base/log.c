@@ -188,7 +188,7 @@ static bool write_line(int fd, const char *text, size_t bytes)
 static bool emit_one(const struct log *log, enum log_level level, const char *cause, uint64_t held_back,
                      const char *message)
 {
-    struct line line = {.bytes = 0};
+    struct line line = {0};
     if (log->journal) /* the journal takes this prefix off again */
         put_escape(&line, "<%u>", (unsigned)levels[level].priority);
     if (log->format == LOG_JSON) {

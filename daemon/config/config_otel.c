@@ -127,7 +127,7 @@ static int add_attribute(const struct list *list, unsigned number, char *member)
     if (err == -ENOMEM)
         list->errors->no_memory = true;
     struct config_origin *origin = &list->config->origins[config_key_find(path)];
-    if (err == 0 && origin->source == CONFIG_DEFAULT)
+    if (!err && origin->source == CONFIG_DEFAULT)
         *origin = (struct config_origin){CONFIG_OTEL, list->name};
     return 0;
 }

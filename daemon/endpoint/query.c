@@ -165,7 +165,7 @@ static enum MHD_Result gather(void *user, enum MHD_ValueKind kind, const char *k
 
 static enum MHD_Result get_api(struct query *query, struct MHD_Connection *connection, const char *path)
 {
-    struct gathering gathering = {.count = 0};
+    struct gathering gathering = {0};
     struct timespec now;
     struct stream *stream = calloc(1, sizeof(*stream));
     MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, gather, &gathering);

@@ -15,13 +15,13 @@ static int open_locked(const char *path, int *fd, int *lock_fd)
     int dir_fd = shmring_dir_open(path, (uid_t)-1);
     if (dir_fd < 0)
         return dir_fd;
-    int err = shmring_dir_lock(dir_fd);
-    if (err < 0) {
+    int lock = shmring_dir_lock(dir_fd);
+    if (lock < 0) {
         close(dir_fd);
-        return err;
+        return lock;
     }
     *fd = dir_fd;
-    *lock_fd = err;
+    *lock_fd = lock;
     return 0;
 }
 

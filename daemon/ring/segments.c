@@ -202,7 +202,7 @@ static void on_found(void *user, const char *name)
         wait_for_share(segments, tenant);
     else if (may_pass(err))
         wait_for_place(segments, name, err);
-    else if (err < 0 && err != -ENOENT)
+    else if (err && err != -ENOENT)
         skip(segments, tenant, name, err);
     tenant_tidy(&segments->tenants, tenant);
 }

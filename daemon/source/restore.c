@@ -181,7 +181,7 @@ static bool is_still_present(const struct restore *restore, const uint8_t instan
 void restore_forget_gone(struct restore *restore)
 {
     struct restored_claim *all = (void *)restore->claims.data;
-    struct presence last = {.known = false};
+    struct presence last = {0};
     for (size_t i = count(restore); i > 0; i--) {
         if (is_still_present(restore, all[i - 1].claim.instance, &last))
             continue;

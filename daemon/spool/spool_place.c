@@ -131,18 +131,18 @@ static uint64_t free_bytes(const char *path)
 static char *choose_path(const struct config *config, const char *state_directory, struct spool_place *place)
 {
     char *path = NULL;
-    int err = 0;
+    int printed;
     if (*config->spool_dir) {
         place->named = true;
         return strdup(config->spool_dir);
     }
     if (state_directory && *state_directory) {
-        err = asprintf(&path, "%.*s/spool", (int)strcspn(state_directory, ":"), state_directory);
+        printed = asprintf(&path, "%.*s/spool", (int)strcspn(state_directory, ":"), state_directory);
     } else {
         place->in_memory = true;
-        err = asprintf(&path, "%s/spool", config->ring_dir);
+        printed = asprintf(&path, "%s/spool", config->ring_dir);
     }
-    return err < 0 ? NULL : path;
+    return printed < 0 ? NULL : path;
 }
 
 int spool_place_find(const struct config *config, const char *state_directory, struct spool_place *out)

@@ -268,7 +268,7 @@ static int output_close(struct output *out, bool keep)
     int err = out->file == stdout ? fflush(stdout) : fclose(out->file);
     if (!err && keep && out->temporary[0])
         err = rename(out->temporary, out->path);
-    if ((err != 0 || !keep) && out->temporary[0])
+    if ((err || !keep) && out->temporary[0])
         unlink(out->temporary);
     return err ? -errno : 0;
 }

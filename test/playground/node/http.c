@@ -200,8 +200,9 @@ static void parse_path(struct request *request)
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         size_t bytes = strlen(table[i].path);
         const char *rest = request->path + bytes;
+        bool has_object = strchr(rest, '/') != NULL;
         if (strncmp(request->path, table[i].path, bytes) != 0 || (*rest != '\0') != table[i].names_follow ||
-            (table[i].names_follow && (strchr(rest, '/') != NULL) != table[i].object))
+            (table[i].names_follow && has_object != table[i].object))
             continue;
         request->resource = table[i].resource;
         request->route = table[i].route;

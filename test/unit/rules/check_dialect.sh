@@ -21,7 +21,7 @@ code=(
     '    if (err < 0)'
 
     'an int that says how a call went is called err'
-    '\bint error\b'
+    '\bint error ='
     '    int error = start();'
 
     'nothing but zero: {0}'
@@ -51,7 +51,7 @@ trap 'rm -rf "$planted"' EXIT
 cat >"$planted/good.c" <<'GOOD'
 /* ---- a section ---- */
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-    memset(list, 0, sizeof(*list)); /* the sizeof of it */
+    memset(list, 0, sizeof(*list));
     bool more = answer->next != NULL;
     counts->failed += err != 0;
     while (row->err != 0 && row->err != err)
