@@ -235,16 +235,22 @@ static void emit(struct log *log, enum log_level level, const char *cause, uint6
         log->lost++;
 }
 
+__attribute__((format(printf, 5, 0))) static void emit_format(struct log *log, enum log_level level, const char *cause,
+                                                              uint64_t held_back, const char *format, va_list args)
+{
+    char message[LOG_TEXT_BYTES];
+    vsnprintf(message, sizeof(message), format, args);
+    emit(log, level, cause, held_back, message);
+}
+
 void log_line(struct log *log, enum log_level level, const char *format, ...)
 {
     if (level > log->level)
         return;
-    char message[LOG_TEXT_BYTES];
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof(message), format, args);
+    emit_format(log, level, NULL, 0, format, args);
     va_end(args);
-    emit(log, level, NULL, 0, message);
 }
 
 /* Causes beyond the table share its last row, so that the rate stays bounded whatever comes. */
@@ -280,12 +286,10 @@ void log_cause(struct log *log, enum log_level level, const char *name, const ch
         cause->held_back++;
         return;
     }
-    char message[LOG_TEXT_BYTES];
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof(message), format, args);
+    emit_format(log, level, name, cause->held_back, format, args);
     va_end(args);
-    emit(log, level, name, cause->held_back, message);
     cause->held_back = 0;
     cause->written_ms = now_ms;
 }
