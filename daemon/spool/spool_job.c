@@ -137,8 +137,8 @@ static const char *remedy(int err)
         int err;
         const char *text;
     } remedies[] = {
-        {-ENOSPC, "its file system is full; free some space, or lower aistraced.spool.max_bytes"},
-        {-EDQUOT, "the user's quota is used up; raise the quota, or lower aistraced.spool.max_bytes"},
+        {-ENOSPC, "free some space, or lower aistraced.spool.max_bytes"},
+        {-EDQUOT, "raise the quota, or lower aistraced.spool.max_bytes"},
         {-ENOENT, "the directory, or a file in it, was removed; it is made again where that is possible"},
         {-EMFILE, "raise the limit of open files (LimitNOFILE)"},
         {-EFBIG, "raise the limit of a file's size (LimitFSIZE)"},
