@@ -13,7 +13,6 @@
 #include "discovery.h"
 #include "ring_dir.h"
 #include "segment.h"
-#include "span/otlp_encode.h"
 #include "span/otlp_resource.h"
 #include "tenant.h"
 #include "totals.h"

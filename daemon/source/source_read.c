@@ -56,7 +56,7 @@ static int take_record(struct source_read *reading, struct segment *segment, uin
     struct span_view span;
     const char *problem;
     bool valid = record_decode(view->payload, view->payload_bytes, view->type, view->flags, &span, &problem) == 0;
-    bool send = valid && reading->env->config->enabled && reading->env->exporter && sampler_keep(view->flags);
+    bool send = valid && reading->sends && sampler_keep(view->flags);
     for (;;) {
         struct batch *batch = open_batch(reading);
         struct claim *claim = batch ? batch_claim(batch, queue, view->begin) : NULL;
@@ -65,7 +65,7 @@ static int take_record(struct source_read *reading, struct segment *segment, uin
         if (!send) {
             if (!valid)
                 claim->outcome.dropped[DROP_INVALID]++;
-            else if (!reading->env->config->enabled || !reading->env->exporter)
+            else if (!reading->sends)
                 claim->outcome.dropped[DROP_DISABLED]++;
             else
                 claim->outcome.sampled_out++;
@@ -123,11 +123,12 @@ static void note_filling(struct source_read *reading, const struct segment *segm
 
 static bool has_room(const struct source_read *reading)
 {
-    if (!reading->env->config->enabled || !reading->env->exporter)
+    if (!reading->sends)
         return true;
-    return reading->env->phase >= SOURCE_RESTS
-               ? reading->keeper->count < EXPORTER_NEW_FACTOR * reading->env->config->max_in_flight
-               : exporter_has_room(reading->env->exporter);
+    const struct source_env *env = reading->env;
+    if (env->phase >= SOURCE_RESTS)
+        return reading->keeper->count < EXPORTER_NEW_FACTOR * env->config->max_in_flight;
+    return exporter_has_room(env->exporter);
 }
 
 /* The next record is in the spool already. */
@@ -235,6 +236,7 @@ bool source_read_pass(struct source_read *reading, struct poll_look *look)
     uint64_t began_ns = uv_hrtime();
     bool more = false;
     reading->stalled = false;
+    reading->sends = reading->env->config->enabled && reading->env->exporter;
     reading->filled = 0;
     look->bytes = read_tenants(reading, &more);
     look->filled = reading->filled;

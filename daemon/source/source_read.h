@@ -26,6 +26,7 @@ struct source_read {
     struct batch *open;    /* being filled; NULL: none */
     uint64_t last_pass_ns; /* when it began */
     uint64_t filled;       /* in the pass under way: see struct poll_look */
+    bool sends;            /* in the pass under way: sending is enabled, and there is an exporter */
     bool stalled;          /* the last pass left data behind because the exporter had no room, or there was no memory */
 };
 
