@@ -194,6 +194,12 @@ def test_readiness_tells_of_an_endpoint_that_is_away(scene):
     check_equal(http_get(f"http://{sidecar.metrics_listen}/livez")[0], 200, "/livez")
 
 
+def test_what_happens_again_is_told_again_with_a_count(scene):
+    sidecar = scene.sidecar(dead_port(scene))
+    seen(sidecar, "cannot connect: ")
+    seen(sidecar, " more held back)")
+
+
 def test_disabled_runs_and_sends_nothing(scene):
     sidecar = scene.sidecar(dead_port(scene), tracing={"enabled": False})
     check_equal(http_get(f"http://{sidecar.metrics_listen}/readyz")[0], 200, "/readyz")
