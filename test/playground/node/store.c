@@ -407,18 +407,22 @@ void store_put_abort(struct store_put *put)
     put_free(put);
 }
 
+/* -> the bucket's directory and the object's path within, or -errno */
+static int locate(struct store *store, const char *bucket, const char *object, char path[PATH_BYTES])
+{
+    int err = object_path(object, path);
+    return err ? err : open_bucket(store, bucket);
+}
+
 int store_get(struct store *store, const char *bucket, const char *object, struct store_object *info)
 {
     char path[PATH_BYTES];
-    int err = object_path(object, path);
-    if (err)
-        return err;
-    int dir = open_bucket(store, bucket);
+    int dir = locate(store, bucket, object, path);
     if (dir < 0)
         return dir;
     int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     struct store_object found;
-    err = fd < 0 ? -errno : read_footer(fd, &found);
+    int err = fd < 0 ? -errno : read_footer(fd, &found);
     close(dir);
     if (err) {
         if (fd >= 0)
@@ -432,13 +436,10 @@ int store_get(struct store *store, const char *bucket, const char *object, struc
 int store_delete(struct store *store, const char *bucket, const char *object)
 {
     char path[PATH_BYTES];
-    int err = object_path(object, path);
-    if (err)
-        return err;
-    int dir = open_bucket(store, bucket);
+    int dir = locate(store, bucket, object, path);
     if (dir < 0)
         return dir;
-    err = unlinkat(dir, path, 0) < 0 ? -errno : 0;
+    int err = unlinkat(dir, path, 0) < 0 ? -errno : 0;
     close(dir);
     return err;
 }
@@ -446,12 +447,10 @@ int store_delete(struct store *store, const char *bucket, const char *object)
 int store_evict(struct store *store, const char *bucket, const char *object, int fd)
 {
     char path[PATH_BYTES];
-    int err = object_path(object, path);
-    if (err)
-        return err;
-    int dir = open_bucket(store, bucket);
+    int dir = locate(store, bucket, object, path);
     if (dir < 0)
         return dir;
+    int err = 0;
     struct stat damaged, named;
     if (fstat(fd, &damaged) < 0 || fstatat(dir, path, &named, AT_SYMLINK_NOFOLLOW) < 0)
         err = -errno;
