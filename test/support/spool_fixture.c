@@ -3,9 +3,11 @@
 
 #include <check.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { DEADLINE_MS = 5000 };
@@ -13,6 +15,14 @@ enum { DEADLINE_MS = 5000 };
 struct spool_fixture spool_fixture;
 static struct spool_fixture *const f = &spool_fixture;
 static const uint8_t instance[16] = {1, 2, 3};
+
+void spool_fixture_commit(void)
+{
+    uint64_t end;
+    struct shmring_counts outcome;
+    while (claim_take(&f->queue, &end, &outcome))
+        continue;
+}
 
 static void on_written(void *user, struct batch *batch, struct spool_record *record, int err)
 {
@@ -28,10 +38,8 @@ static void on_written(void *user, struct batch *batch, struct spool_record *rec
     batch_stay(batch)->record = record;
     batch_settle_spooled(batch);
     batch_finish(batch, &(struct batch_outcome){.exported = true});
-    uint64_t end;
-    struct shmring_counts outcome;
-    while (claim_take(&f->queue, &end, &outcome)) /* the ledger follows at once */
-        continue;
+    if (!f->keep_claims)
+        spool_fixture_commit();
 }
 
 static void on_read(void *user, struct spool_record *record, struct buf *request, int err)
@@ -91,7 +99,8 @@ const struct spool_callbacks spool_fixture_callbacks = {on_written, on_read,   o
 
 void spool_fixture_init(void)
 {
-    *f = (struct spool_fixture){.queue = {.instance = instance, .slot = 3},
+    *f = (struct spool_fixture){.log_fd = -1,
+                                .queue = {.instance = instance, .slot = 3},
                                 .options = {.max_bytes = 8 * SPOOL_FIXTURE_FILE_BYTES,
                                             .file_bytes = SPOOL_FIXTURE_FILE_BYTES,
                                             .sync = true,
@@ -134,6 +143,8 @@ void spool_fixture_done(void)
     batch_pool_free(f->pool);
     buf_done(&f->read);
     log_free(f->log);
+    if (f->log_fd >= 0)
+        close(f->log_fd);
     snprintf(command, sizeof(command), "rm -rf %s", f->dir);
     ck_assert_int_eq(system(command), 0);
 }
@@ -209,14 +220,50 @@ struct spool_figures spool_fixture_figures(void)
     return figures;
 }
 
-size_t spool_fixture_files(const char *suffix)
+/* -> how many; fd: of one of them, if it is negative before */
+static size_t open_files(const char *suffix, int flags, int *fd)
 {
     size_t count = 0;
     DIR *dir = opendir(f->dir);
+    ck_assert_ptr_nonnull(dir);
     for (struct dirent *entry; (entry = readdir(dir));) {
         size_t bytes = strlen(entry->d_name), tail = strlen(suffix);
-        count += bytes >= tail && strcmp(entry->d_name + bytes - tail, suffix) == 0;
+        if (bytes < tail || strcmp(entry->d_name + bytes - tail, suffix) != 0)
+            continue;
+        count++;
+        if (fd && *fd < 0)
+            *fd = openat(dirfd(dir), entry->d_name, flags | O_CLOEXEC);
     }
     closedir(dir);
     return count;
+}
+
+size_t spool_fixture_files(const char *suffix)
+{
+    return open_files(suffix, 0, NULL);
+}
+
+int spool_fixture_file(const char *suffix, int flags)
+{
+    int fd = -1;
+    open_files(suffix, flags, &fd);
+    ck_assert_int_ge(fd, 0);
+    return fd;
+}
+
+/* ---- the log ---- */
+
+void spool_fixture_listen(void)
+{
+    log_free(f->log);
+    f->log_fd = memfd_create("log", MFD_CLOEXEC);
+    ck_assert_int_ge(f->log_fd, 0);
+    ck_assert_int_eq(log_new(f->log_fd, &f->log), 0);
+}
+
+bool spool_fixture_logged(const char *text)
+{
+    char said[8192] = "";
+    ck_assert_int_ge(pread(f->log_fd, said, sizeof(said) - 1, 0), 0);
+    return strstr(said, text);
 }

@@ -17,11 +17,13 @@ struct spool_fixture {
     char dir[TEST_DIRECTORY_BYTES];
     uv_loop_t loop;
     struct log *log;
+    int log_fd; /* negative: the log is on stderr */
     struct batch_pool *pool;
     struct spool *spool;
     struct spool_options options;
     struct claim_queue queue; /* of the slot whose claims the batches have */
     uint64_t position;        /* of that ring */
+    bool keep_claims;         /* the ledger does not follow when a batch is written */
 
     struct spool_record *written[SPOOL_FIXTURE_EVENTS];
     size_t written_count, failed_count;
@@ -60,7 +62,15 @@ struct spool_record *spool_fixture_take(void);
 /* Takes the oldest, whose request must be of that letter, and settles it as exported. */
 void spool_fixture_export(char letter);
 
+/* The ledger follows: all claims that are settled are committed. */
+void spool_fixture_commit(void);
+
 struct spool_figures spool_fixture_figures(void);
 size_t spool_fixture_files(const char *suffix);
+int spool_fixture_file(const char *suffix, int flags); /* a descriptor of the only one, or one of them */
+
+/* What is logged from here on is kept instead of shown. Before spool_fixture_open. */
+void spool_fixture_listen(void);
+bool spool_fixture_logged(const char *text);
 
 #endif

@@ -478,6 +478,27 @@ TEST(a_spooled_batch_settles_its_claims_and_keeps_its_request)
     ck_assert_uint_eq(committed, 1);
 }
 
+/* One from the pool, which once was finished, is as good as a new one. */
+TEST(a_spooled_batch_is_in_use_until_it_is_finished)
+{
+    struct claim_queue queue = {0};
+    struct shmring_counts outcome = {0};
+    uint64_t end;
+    batch_pool_watch(pool, on_committed, &committed);
+    struct batch *batch = open_batch(&roomy);
+    batch_finish(batch, &exported);
+    ck_assert_ptr_eq(open_batch(&roomy), batch);
+    claim_spans(batch, &queue, 0, 1);
+    batch_stay(batch)->record = (void *)&committed;
+    batch_settle_spooled(batch);
+    while (claim_take(&queue, &end, &outcome))
+        continue;
+    ck_assert_uint_eq(committed, 1);
+    ck_assert_ptr_ne(open_batch(&roomy), batch); /* the exporter still has it */
+    batch_finish(batch, &exported);
+    ck_assert_ptr_eq(open_batch(&roomy), batch);
+}
+
 TEST(a_request_read_back_is_sent_as_it_was)
 {
     struct batch *batch = open_batch(&roomy), *loaded;
@@ -566,6 +587,18 @@ TEST(the_steady_state_allocates_nothing)
     model_span_done(&span);
     buf_done(&record);
     ck_assert_uint_eq(of_batches, 240 * of_a_span);
+}
+
+TEST(claims_share_allocations)
+{
+    static struct claim_queue queues[BATCH_CLAIMS_PER_SLAB + 1];
+    struct batch *batch = open_batch(&roomy);
+    size_t before = allocations;
+    for (size_t i = 0; i < BATCH_CLAIMS_PER_SLAB; i++)
+        claim_spans(batch, &queues[i], 0, 1);
+    ck_assert_uint_eq(allocations, before + 1);
+    claim_spans(batch, &queues[BATCH_CLAIMS_PER_SLAB], 0, 1);
+    ck_assert_uint_eq(allocations, before + 2);
 }
 
 TEST(no_memory_leaves_everything_as_it_was)

@@ -274,6 +274,28 @@ TEST(limits_count_keys_not_items)
     }
 }
 
+TEST(attributes_of_every_type_count)
+{
+    static const struct {
+        uint8_t type;
+        size_t bytes;
+    } kinds[] = {{AISTRACE_VALUE_STRING, 3}, {AISTRACE_VALUE_BYTES, 3}, {AISTRACE_VALUE_INT, 8},
+                 {AISTRACE_VALUE_DOUBLE, 8}, {AISTRACE_VALUE_BOOL, 1},  {AISTRACE_VALUE_STRING_ARRAY, 4}};
+    struct aistrace_span_record fixed = {.trace_id = {1}, .span_id = {1}, .kind = 1};
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        for (unsigned texts = 127; texts <= 128; texts++) {
+            struct buf record = {0};
+            ck_assert_int_eq(buf_append(&record, &fixed, sizeof(fixed)), 0);
+            add_attributes(&record, 0, texts);
+            model_item(&record, AISTRACE_ITEM_ATTRIBUTE, kinds[i].type, "another", 7, zeros, kinds[i].bytes);
+            if (texts == 128)
+                refuses(&record, "attributes");
+            else
+                accepts(&record);
+        }
+    }
+}
+
 TEST(events_and_links_have_their_limit)
 {
     struct aistrace_link_value link = {.trace_id = {1}, .span_id = {1}};
@@ -320,6 +342,22 @@ TEST(resources_are_checked)
     add_attributes(&items, 10, 119);
     ck_assert_int_eq(record_check_resource(items.data, items.len, &problem), -EBADMSG);
     buf_done(&items);
+}
+
+TEST(roles_and_services_have_no_key)
+{
+    static const uint8_t tags[] = {AISTRACE_ITEM_ROLE, AISTRACE_ITEM_SERVICE};
+    for (size_t i = 0; i < COUNT(tags); i++) {
+        for (size_t key_bytes = 0; key_bytes < 2; key_bytes++) {
+            struct buf items = {0};
+            model_item(&items, tags[i], AISTRACE_VALUE_NONE, "k", key_bytes, "proxy", 5);
+            int err = record_check_resource(items.data, items.len, &problem);
+            ck_assert_int_eq(err, key_bytes ? -EBADMSG : 0);
+            if (key_bytes)
+                ck_assert_str_eq(problem, "a key where there is none");
+            buf_done(&items);
+        }
+    }
 }
 
 /* Whatever is accepted can be encoded, and what comes out can be unpacked. */

@@ -84,6 +84,7 @@ int fdatasync(int fd)
     return sync_error ? -1 : 0;
 }
 
+#include "spool/spool_state.h" /* for SPOOL_GROUP_BYTES */
 #include "support/spool_fixture.h"
 
 static struct spool_fixture *const f = &spool_fixture;
@@ -138,6 +139,42 @@ TEST(what_has_not_begun_can_be_taken_back)
     batch_finish(batch, &exported);
 }
 
+TEST(what_was_taken_back_leaves_room_in_the_queue)
+{
+    static const size_t bytes = 60000;
+    spool_fixture_open();
+    for (size_t taken = 0; taken <= SPOOL_GROUP_BYTES; taken += bytes) {
+        struct buf request = {0};
+        struct batch *batch;
+        ck_assert_int_eq(buf_reserve(&request, bytes), 0);
+        memset(request.data, 'x', bytes);
+        request.len = bytes;
+        ck_assert_int_eq(batch_load(f->pool, &request, 1, &batch), 0);
+        buf_done(&request);
+        ck_assert_int_eq(spool_write(f->spool, batch), 0);
+        ck_assert(spool_unwrite(f->spool, batch)); /* it is the last of the queue */
+        batch_finish(batch, &exported);
+    }
+    ck_assert_int_eq(spool_fixture_write('a', bytes, 1), 0);
+    spool_fixture_await_written(1);
+    spool_fixture_export('a');
+}
+
+TEST(what_is_settled_just_before_the_end_is_not_sent_again)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 100, 5), 0);
+    ck_assert_int_eq(spool_fixture_write('b', 100, 1), 0);
+    spool_fixture_await_written(2);
+    spool_fixture_export('a');
+    spool_fixture_close(); /* before a job could note it */
+    spool_fixture_open();
+    ck_assert_uint_eq(spool_fixture_figures().spans, 1);
+    ck_assert_uint_eq(spool_fixture_figures().settled.exported, 5);
+    spool_fixture_export('b');
+    ck_assert_ptr_null(spool_fixture_take());
+}
+
 TEST(a_restart_sends_what_was_not_settled_and_counts_what_was)
 {
     static const struct batch_outcome partial = {.exported = true, .rejected = 2}, refused = {.reason = DROP_REFUSED};
@@ -180,6 +217,23 @@ TEST(a_file_is_retired_when_its_claims_are_committed_too)
     ck_assert_uint_eq(f->retired_count, 0);
     spool_claim_committed(record);
     spool_tidy(f->spool);
+    ck_assert_uint_eq(f->retired.exported, 5);
+}
+
+TEST(a_file_written_by_this_daemon_waits_for_its_claims_too)
+{
+    f->keep_claims = true;
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 60000, 5), 0);
+    ck_assert_int_eq(spool_fixture_write('b', 60000, 1), 0);
+    spool_fixture_await_written(2);
+    spool_fixture_export('a');
+    spool_fixture_await_idle();
+    spool_tidy(f->spool);
+    ck_assert_uint_eq(f->retired_count, 0);
+    spool_fixture_commit();
+    spool_tidy(f->spool);
+    ck_assert_uint_eq(f->retired_count, 1);
     ck_assert_uint_eq(f->retired.exported, 5);
 }
 
@@ -281,25 +335,12 @@ TEST(a_retired_file_counts_once_whenever_the_daemon_dies)
 
 /* ---- damage ---- */
 
-static int open_file(int flags)
-{
-    char command[160], path[160];
-    snprintf(command, sizeof(command), "ls %s/*.spool", f->dir);
-    FILE *list = popen(command, "r");
-    ck_assert_ptr_nonnull(fgets(path, sizeof(path), list));
-    pclose(list);
-    path[strcspn(path, "\n")] = '\0';
-    int fd = open(path, flags | O_CLOEXEC);
-    ck_assert_int_ge(fd, 0);
-    return fd;
-}
-
 TEST(a_damaged_request_is_told_when_it_is_read)
 {
     spool_fixture_open();
     ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
     spool_fixture_await_written(1);
-    int fd = open_file(O_RDWR);
+    int fd = spool_fixture_file(".spool", O_RDWR);
     ck_assert_int_eq(pwrite(fd, "z", 1, SPOOL_FIRST + 128 + 80 + 500), 1);
     close(fd);
     ck_assert_int_eq(spool_check(f->written[0]), -EBADMSG);
@@ -330,7 +371,7 @@ TEST(a_record_found_whole_answers_for_all_its_claims)
     ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
     spool_fixture_await_written(1);
     ck_assert_int_eq(spool_check(f->written[0]), 0); /* a ring's interval is passed over */
-    int fd = open_file(O_RDWR);
+    int fd = spool_fixture_file(".spool", O_RDWR);
     ck_assert_int_eq(pwrite(fd, "z", 1, SPOOL_FIRST + 128 + 80 + 500), 1);
     close(fd);
     ck_assert_int_eq(spool_check(f->written[0]), 0); /* then so are the others */
@@ -366,7 +407,7 @@ static void write_three_settle_one_write_two(uint8_t image[IMAGE_BYTES])
         ck_assert_int_eq(spool_fixture_write(letter, 150, 1), 0);
     spool_fixture_await_written(5);
     spool_fixture_close();
-    int fd = open_file(O_RDONLY);
+    int fd = spool_fixture_file(".spool", O_RDONLY);
     ck_assert_int_eq(pread(fd, image, IMAGE_BYTES, 0), IMAGE_BYTES);
     close(fd);
     snprintf(command, sizeof(command), "rm %s/*.spool", f->dir);
@@ -460,7 +501,7 @@ TEST(a_file_of_another_user_is_not_believed)
     ck_assert_int_eq(spool_fixture_write('a', 1000, 5), 0);
     spool_fixture_await_written(1);
     spool_fixture_close();
-    int fd = open_file(O_RDWR);
+    int fd = spool_fixture_file(".spool", O_RDWR);
     if (fchown(fd, 65534, (gid_t)-1) != 0) {
         printf("SKIP a_file_of_another_user_is_not_believed: giving a file away needs root\n");
         close(fd);
@@ -512,7 +553,7 @@ TEST(a_disk_that_does_not_keep_up_is_given_a_bounded_queue)
     while (taken < SPOOL_FIXTURE_EVENTS && (err = spool_fixture_write('a', 60000, 1)) == 0)
         taken++;
     ck_assert_int_eq(err, -EAGAIN);
-    ck_assert_uint_eq(taken, (8 << 20) / 60000 + 1);
+    ck_assert_uint_eq(taken, SPOOL_GROUP_BYTES / 60000 + 1);
     spool_fixture_await_written(taken);
     ck_assert_int_eq(spool_fixture_write('a', 60000, 1), 0);
 }
@@ -601,7 +642,7 @@ LOOP_TEST(a_spool_has_one_daemon_and_is_its_own, 4)
     spool_fixture_await_written(1);
     f->options.transient = _i & 2;
     ck_assert_int_eq(spool_open(&f->loop, &f->options, &none, f, f->log, &second), -EWOULDBLOCK);
-    int fd = open_file(O_RDONLY);
+    int fd = spool_fixture_file(".spool", O_RDONLY);
     ck_assert_int_eq(fstat(fd, &st), 0);
     ck_assert_uint_eq(st.st_mode & 0777, 0600);
     ck_assert_int_eq(st.st_blocks * 512, SPOOL_FIXTURE_FILE_BYTES); /* all of it is allocated */

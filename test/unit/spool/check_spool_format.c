@@ -3,6 +3,7 @@
  * The bytes of a spool file, without a file: what is found after damage.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "shmring.h"
@@ -175,6 +176,76 @@ TEST(a_torn_note_counts_as_none)
         ((uint8_t *)&torn)[at] ^= 0x10;
         ck_assert(!spool_note_holds(&torn, ID, 4096));
     }
+}
+
+static void bytes_are(const uint8_t *data, size_t bytes, const char *hex)
+{
+    ck_assert_uint_eq(strlen(hex), 2 * bytes);
+    for (size_t i = 0; i < bytes; i++) {
+        char digits[3];
+        snprintf(digits, sizeof(digits), "%02x", data[i]);
+        ck_assert_msg(memcmp(digits, hex + 2 * i, 2) == 0, "byte %zu is %s, not %.2s", i, digits, hex + 2 * i);
+    }
+}
+
+/* What every version has written and will read, computed apart from this program. */
+TEST(the_bytes_are_those_of_version_1)
+{
+    static const uint64_t id = 0x1122334455667788, at = SPOOL_FIRST;
+    static const char request[] = "a request";
+    static const uint8_t zeros[SPOOL_FIRST];
+    uint8_t page[SPOOL_FIRST];
+    memset(page, 0xff, sizeof(page));
+    spool_encode_file_head(page, 7, id);
+    bytes_are(page, 32, "61697373706f6f6c0100000090b8f14607000000000000008877665544332211");
+    ck_assert_mem_eq(page + SPOOL_HEAD_STRIDE, page, 32);
+    ck_assert_mem_eq(page + 32, zeros, SPOOL_HEAD_STRIDE - 32);
+    ck_assert_mem_eq(page + SPOOL_HEAD_STRIDE + 32, zeros, SPOOL_FIRST - SPOOL_HEAD_STRIDE - 32);
+
+    struct spool_head head;
+    memset(&head, 0xff, sizeof(head)); /* reserved bytes are written as zeros */
+    head.file_id = id;
+    head.offset = at;
+    head.claim_count = 1;
+    head.span_count = 5;
+    head.request_bytes = sizeof(request) - 1;
+    head.request_crc = 0;
+    struct spool_claim claim = {.begin = 1000, .end = 2500, .slot = 3, .spans = 5, .sampled_out = 2};
+    for (uint8_t i = 0; i < sizeof(claim.instance); i++)
+        claim.instance[i] = 0xa0 + i;
+    for (uint32_t i = 0; i < SPOOL_REASONS; i++)
+        claim.dropped[i] = i + 1;
+    struct buf record = {0};
+    ck_assert_int_eq(spool_encode_record(&record, &head, &claim), 0);
+    spool_seal_record(record.data, shmring_crc32c(0, request, sizeof(request) - 1));
+    ck_assert_uint_eq(spool_request_offset(&head), at + record.len);
+    bytes_are(record.data, record.len,
+              "6169737370616e738877665544332211001000000000000001000000050000000900000081b1c22c0000000000000000"
+              "00000000000000000000000028d5fb14" /* then the note's place */
+              "0000000000000000000000000000000000000000000000000000000000000000"
+              "0000000000000000000000000000000000000000000000000000000000000000"
+              "a0a1a2a3a4a5a6a7a8a9aaabacadaeafe803000000000000c4090000000000000300000005000000"
+              "02000000010000000200000003000000040000000500000006000000070000000800000000000000");
+    buf_done(&record);
+
+    struct spool_note note;
+    memset(&note, 0xff, sizeof(note));
+    note.exported = 3;
+    note.rejected = note.dropped = 1;
+    note.reason = 4;
+    spool_encode_note(&note, id, at);
+    bytes_are((const uint8_t *)&note, sizeof(note),
+              "7374746c030000000100000001000000040000000000000000000000000000000000000000000000"
+              "00000000000000000000000000000000000000001bb8c8c9");
+}
+
+TEST(records_are_aligned)
+{
+    static const struct {
+        size_t claims, request, bytes;
+    } cases[] = {{0, 0, 128}, {0, 1, 192}, {0, 64, 192}, {0, 65, 256}, {1, 100, 320}, {4, 0, 448}, {4, 1, 512}};
+    for (size_t i = 0; i < COUNT(cases); i++)
+        ck_assert_uint_eq(spool_record_bytes(cases[i].claims, cases[i].request), cases[i].bytes);
 }
 
 TEST(of_two_heads_the_newer_counts)
