@@ -4,6 +4,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct h2_metadata METADATA[] = {{"authorization", "Bearer s3cret", true}, {"x-tenant", "one", false}};
 static const struct h2_settings SETTINGS = {
@@ -21,6 +22,7 @@ static void on_result(void *user, void *call, const struct grpc_result *result)
     seen->results++;
     seen->code = result->code;
     seen->unprocessed = result->unprocessed;
+    seen->message_bytes = strlen(result->message);
     snprintf(seen->message, sizeof(seen->message), "%s", result->message);
     buf_append(&seen->body, result->body, result->body_bytes);
     buf_append(&seen->details, result->details, result->details_bytes);

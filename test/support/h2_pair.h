@@ -14,7 +14,8 @@ struct outcome_seen {
     unsigned results;
     enum grpc_code code;
     bool unprocessed;
-    char message[256];
+    char message[256];    /* its beginning */
+    size_t message_bytes; /* all of it */
     struct buf body;
     struct buf details;
 };

@@ -60,6 +60,7 @@ static struct bench {
     struct script script;
     char port[16];
     unsigned ready, results, downs, goaways, requests;
+    unsigned results_before_down;
     struct grpc_result result;
     enum conn_end end;
     struct tls_context *tls;
@@ -99,6 +100,7 @@ static void on_down(void *user, enum conn_end end, const char *why)
 {
     ck_assert_ptr_eq(user, &bench);
     bench.end = end;
+    bench.results_before_down = bench.results;
     bench.downs++;
     snprintf(bench.why, sizeof(bench.why), "%s", why);
 }
@@ -268,6 +270,7 @@ TEST(a_lost_connection_ends_its_calls_first)
     run_until(&bench.ready);
     ck_assert_int_eq(conn_submit(bench.conn, &bench.result, &HELLO_REQUEST), 0);
     run_until(&bench.downs);
+    ck_assert_uint_eq(bench.results_before_down, 1);
     ck_assert_uint_eq(bench.results, 1);
     ck_assert_int_eq(bench.result.code, GRPC_UNAVAILABLE);
     ck_assert(!bench.result.unprocessed);
