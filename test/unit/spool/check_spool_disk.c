@@ -256,12 +256,8 @@ LOOP_TEST(a_file_that_cannot_be_made_is_told_with_a_remedy, 6)
         int err;
         const char *remedy;
     } cases[] = {
-        {ENOSPC, "its file system is full"},
-        {EDQUOT, "quota"},
-        {EMFILE, "LimitNOFILE"},
-        {EFBIG, "LimitFSIZE"},
-        {EIO, "look at the disk"},
-        {EBUSY, "see the directory's file system"},
+        {ENOSPC, "free some space"}, {EDQUOT, "quota"},         {EMFILE, "LimitNOFILE"},
+        {EFBIG, "LimitFSIZE"},       {EIO, "look at the disk"}, {EBUSY, "see the directory's file system"},
     };
     spool_fixture_open();
     allocate_error = cases[_i].err;
