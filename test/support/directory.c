@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "directory.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 
 void test_directory(char *path, const char *name)
 {
@@ -12,4 +14,9 @@ void test_directory(char *path, const char *name)
         return;
     perror(path);
     abort();
+}
+
+bool test_mounts_privately(void)
+{
+    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 }

@@ -279,18 +279,14 @@ TEST(more_segments_than_can_be_guarded_are_refused)
 
 /* ---- a segment of another user ---- */
 
-/* -> false, told: only root can give files away. */
-static bool give_away(const char *test)
+#define NEEDS_ROOT() NEEDS(geteuid() == 0, "root, to give a file away")
+
+static void give_away(void)
 {
-    if (geteuid() != 0) {
-        printf("SKIP %s: needs root\n", test);
-        return false;
-    }
     ck_assert_int_eq(fchown(fd, STRANGER, STRANGER), 0);
     shmring_reader_close(reader);
     reader = ring_fixture_open(shmring_name(ring));
     ck_assert_uint_eq(shmring_reader_uid(reader), STRANGER);
-    return true;
 }
 
 static blkcnt_t blocks(void)
@@ -303,8 +299,8 @@ static blkcnt_t blocks(void)
 
 TEST(strangers_records_are_read_across_laps)
 {
-    if (!give_away("strangers_records_are_read_across_laps"))
-        return;
+    NEEDS_ROOT();
+    give_away();
     ck_assert_int_eq(ring_drain(reader, 0, 0), RECORDS);
     ring_release(reader, 0);
     for (uint64_t seed = RECORDS; seed < 1000; seed++) {
@@ -318,8 +314,8 @@ TEST(strangers_holes_are_not_filled_by_reading)
 {
     off_t data = (off_t)shmring_data_offset(3);
 
-    if (!give_away("strangers_holes_are_not_filled_by_reading"))
-        return;
+    NEEDS_ROOT();
+    give_away();
     ck_assert_int_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, data, RING_BYTES), 0);
     blkcnt_t before = blocks();
     ck_assert_int_eq(ring_drain(reader, 0, 0), -EBADMSG);
@@ -331,8 +327,8 @@ TEST(strangers_truncation_is_a_short_read)
 {
     struct sigaction none = {.sa_handler = SIG_DFL};
 
-    if (!give_away("strangers_truncation_is_a_short_read"))
-        return;
+    NEEDS_ROOT();
+    give_away();
     ck_assert_int_eq(sigaction(SIGBUS, &none, NULL), 0);
     ck_assert_int_eq(ftruncate(fd, (off_t)shmring_data_offset(3) + RECORD_BYTES), 0);
     fill_it();
@@ -342,8 +338,8 @@ TEST(strangers_truncation_is_a_short_read)
 
 LOOP_TEST(strangers_truncated_control_pages_are_guarded, COUNT(touches))
 {
-    if (!give_away("strangers_truncated_control_pages_are_guarded"))
-        return;
+    NEEDS_ROOT();
+    give_away();
     ck_assert_int_eq(ring_drain(reader, 0, 0), RECORDS);
     ck_assert_int_eq(ftruncate(fd, 0), 0);
     touches[_i]();
@@ -369,6 +365,28 @@ LOOP_TEST(counters_that_contradict_the_records_are_found_out, 3)
     shmring_reader_audit(reader);
     ck_assert_int_eq(status->health, SHMRING_SLOT_QUARANTINED);
     ck_assert_str_eq(status->problem, "counters contradict the records");
+    expect_sound_neighbour();
+}
+
+/* Each slot by its own counters. */
+LOOP_TEST(counters_of_every_slot_are_audited, 3)
+{
+    uint8_t *segment = ring_fixture_map(shmring_name(ring));
+    struct shmring_writer *more;
+
+    for (uint32_t slot = 1; slot < 3; slot++) {
+        ck_assert_int_eq(shmring_attach(ring, &more), 0);
+        ck_assert(ring_write(more, 0, 40));
+    }
+    for (uint32_t slot = 0; slot < 3; slot++)
+        ck_assert_int_gt(ring_drain(reader, slot, 0), 0);
+    struct shmring_producer *producer = (struct shmring_producer *)(segment + shmring_producer_offset((uint32_t)_i));
+    atomic_store(&producer->begun, 0);
+    shmring_reader_audit(reader);
+    for (uint32_t slot = 0; slot < 3; slot++)
+        ck_assert_int_eq(shmring_reader_slot(reader, slot)->health,
+                         slot == (uint32_t)_i ? SHMRING_SLOT_QUARANTINED : SHMRING_SLOT_SOUND);
+    ck_assert_ptr_null(shmring_reader_problem(reader));
     expect_sound_neighbour();
 }
 
@@ -430,8 +448,9 @@ LOOP_TEST(live_vandal_costs_no_more_than_his_segment, 4)
     uint64_t sum = 0, opened = 0;
     char header[SHMRING_SLOTS_OFFSET];
 
-    if (_i >= 2 && !give_away("live_vandal_costs_no_more_than_his_segment"))
-        return;
+    NEEDS(_i < 2 || geteuid() == 0, "root, to give a file away");
+    if (_i >= 2)
+        give_away();
     ck_assert_int_eq(pread(fd, header, sizeof(header), 0), sizeof(header));
     pid_t pid = start_vandal(acts[_i % 2]);
     time_t until = time(NULL) + 30; /* until one attempt found the file whole */

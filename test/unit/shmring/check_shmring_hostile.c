@@ -2,8 +2,10 @@
  *
  * Nothing in a segment is believed: damage costs the slot or the segment it is in, is named, and touches nothing else.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,17 +163,95 @@ TEST(what_is_no_segment_is_refused)
     ck_assert_ptr_null(none);
 }
 
-TEST(segment_on_another_file_system_is_refused)
+/* A file that another process has locked would be awaited, if it could be a segment. */
+TEST(pipe_is_refused_though_it_is_locked)
 {
-    char path[160];
     struct shmring_reader *none = NULL;
 
-    snprintf(path, sizeof(path), "%s/mounted.ring", rings.dir);
-    close(open(path, O_CREAT | O_RDWR, 0600));
-    NEEDS(geteuid() == 0 && mount("/proc/version", path, NULL, MS_BIND, NULL) == 0, "root, to mount");
-    int err = shmring_reader_open(rings.dir_fd, "mounted.ring", &none);
-    umount(path);
-    ck_assert_msg(err == -EBADMSG || err == -EACCES, "%d", err);
+    ck_assert_int_eq(mkfifoat(rings.dir_fd, "fifo.ring", 0600), 0);
+    int fifo = openat(rings.dir_fd, "fifo.ring", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    ck_assert_int_ge(fifo, 0);
+    ck_assert_int_eq(flock(fifo, LOCK_EX), 0);
+    ck_assert_int_eq(shmring_reader_open(rings.dir_fd, "fifo.ring", &none), -EBADMSG);
+    close(fifo);
+}
+
+/* As in a container whose filter is older than openat2, or whose kernel is. */
+static void refuse_openat2(int err)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+    ck_assert_ptr_nonnull(filter);
+    ck_assert_int_eq(seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint32_t)err), SCMP_SYS(openat2), 0), 0);
+    ck_assert_int_eq(seccomp_load(filter), 0);
+    seccomp_release(filter);
+}
+
+static const int refusals[] = {0, ENOSYS, EPERM}; /* of openat2; 0: it is allowed */
+
+static int open_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int count = 0;
+
+    ck_assert_ptr_nonnull(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+LOOP_TEST(segment_is_opened_and_links_are_refused_without_openat2_too, COUNT(refusals))
+{
+    struct shmring_reader *opened = NULL, *none = NULL;
+    char path[192];
+
+    if (refusals[_i])
+        refuse_openat2(refusals[_i]);
+    int before = open_descriptors();
+    ck_assert_int_eq(shmring_reader_open(rings.dir_fd, shmring_name(ring), &opened), 0);
+    ck_assert_int_eq(open_descriptors(), before + 1);
+    shmring_reader_close(opened);
+    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(shmring_reader_open(rings.dir_fd, "missing.ring", &none), -ENOENT);
+    ck_assert_int_eq(symlinkat(shmring_name(ring), rings.dir_fd, "link.ring"), 0);
+    ck_assert_int_eq(shmring_reader_open(rings.dir_fd, "link.ring", &none), -EBADMSG);
+    snprintf(path, sizeof(path), "../%s/%s", strrchr(rings.dir, '/') + 1, shmring_name(ring));
+    ck_assert_int_eq(shmring_reader_open(rings.dir_fd, path, &none), -EBADMSG);
+    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_ptr_null(none);
+}
+
+/* A sound one: only its place is wrong. */
+LOOP_TEST(segment_on_another_file_system_is_refused, COUNT(refusals))
+{
+    char dir[160], from[256], to[256];
+    struct shmring_options options = {.dir = dir, .trusted_uid = (uid_t)-1, .slot_count = 1, .ring_bytes = RING_BYTES};
+    struct shmring *other;
+    struct shmring_reader *none = NULL, *sound;
+
+    snprintf(dir, sizeof(dir), "%s/other", rings.dir);
+    ck_assert_int_eq(mkdir(dir, 0700), 0);
+    NEEDS(test_mounts_privately() && mount("check_shmring", dir, "tmpfs", 0, "size=1m,mode=0700") == 0,
+          "root, to mount");
+    ck_assert_int_eq(shmring_create(&options, &other), 0);
+    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ck_assert_int_eq(shmring_reader_open(dir_fd, shmring_name(other), &sound), 0);
+    shmring_reader_close(sound);
+    close(dir_fd);
+    snprintf(from, sizeof(from), "%s/%s", dir, shmring_name(other));
+    snprintf(to, sizeof(to), "%s/%s", rings.dir, shmring_name(other));
+    close(open(to, O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+    ck_assert_int_eq(mount(from, to, NULL, MS_BIND, NULL), 0);
+    if (refusals[_i])
+        refuse_openat2(refusals[_i]);
+    int before = open_descriptors();
+    ck_assert_int_eq(shmring_reader_open(rings.dir_fd, shmring_name(other), &none), -EBADMSG);
+    ck_assert_int_eq(open_descriptors(), before);
+    umount2(to, MNT_DETACH);
+    umount2(dir, MNT_DETACH);
+    rmdir(dir);
+    shmring_close(other);
 }
 
 TEST(unfinished_file_is_awaited_while_its_owner_lives)

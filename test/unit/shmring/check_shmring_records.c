@@ -140,6 +140,61 @@ TEST(full_ring_drops_newest_and_recovers)
     ck_assert_uint_eq(begun(), written + 1 + dropped(SHMRING_DROP_RING_FULL));
 }
 
+/* Wherever in the ring they begin. */
+LOOP_TEST(records_of_together_a_whole_ring_are_all_taken, 4)
+{
+    uint64_t written = 0;
+
+    for (; written < 5 + (uint64_t)_i; written++)
+        ck_assert(ring_write(writer, written, 96));
+    ck_assert_int_eq(drain(), (int64_t)written);
+    ring_release(reader, 0);
+    for (uint64_t i = 0; i < RING_BYTES / 128; i++)
+        ck_assert(ring_write(writer, written++, 96));
+    ck_assert(!ring_write(writer, written, 0));
+    ck_assert_uint_eq(dropped(SHMRING_DROP_RING_FULL), 1);
+    ck_assert_int_eq(drain(), RING_BYTES / 128);
+}
+
+TEST(released_record_makes_room_for_just_one_like_it)
+{
+    uint64_t written = 0;
+
+    while (written < RING_BYTES / 128)
+        ck_assert(ring_write(writer, written++, 96));
+    for (int round = 0; round < 100; round++) {
+        struct shmring_view view;
+        ck_assert(!ring_write(writer, written, 0));
+        ck_assert_int_gt(shmring_reader_fill(reader, 0, rings.window), 0);
+        ck_assert_int_eq(shmring_reader_next(rings.window, &view), 1);
+        ring_release(reader, 0);
+        ck_assert(ring_write(writer, written++, 96));
+    }
+    ck_assert_int_eq(drain(), RING_BYTES / 128);
+}
+
+/* Of what lay there before, nothing is left in the header of the padding. */
+TEST(padding_has_no_type_and_no_flags)
+{
+    const uint8_t *data = ring_fixture_map(shmring_name(ring)) + shmring_data_offset(4);
+    const struct shmring_record *padding = (const struct shmring_record *)(data + RING_BYTES - 256);
+
+    for (int i = 0; i < 32 + 30; i++) { /* a lap, and all but 256 bytes of the next */
+        struct shmring_view view;
+        ck_assert_ptr_nonnull(shmring_reserve(writer, 96, 0xffff, 0xffff));
+        shmring_commit(writer);
+        ck_assert_int_eq(shmring_reader_fill(reader, 0, rings.window), 128);
+        ck_assert_int_eq(shmring_reader_next(rings.window, &view), 1);
+        ck_assert_uint_eq(view.type, 0xffff);
+        ring_release(reader, 0);
+    }
+    ck_assert_uint_eq(padding->type, 0xffff);
+    ck_assert(ring_write(writer, 0, 480));
+    ck_assert_uint_eq(padding->length, SHMRING_PAD | 256);
+    ck_assert_uint_eq(padding->type, 0);
+    ck_assert_uint_eq(padding->flags, 0);
+}
+
 TEST(smaller_record_fits_where_larger_did_not)
 {
     for (uint64_t seed = 0; seed < 31; seed++)
@@ -231,6 +286,84 @@ TEST(window_smaller_than_a_record_grows)
     shmring_window_free(small);
     shmring_reader_close(big_reader);
     shmring_close(big);
+}
+
+static const struct {
+    uint32_t before, after; /* payload bytes of the records around the padding */
+    uint64_t padding;
+} paddings[] = {
+    {9984, 10000, 5440},  /* longer than the window */
+    {10208, 10000, 4096}, /* just the window */
+};
+
+/* A window of one page over a ring whose padding is no shorter. */
+LOOP_TEST(window_that_ends_inside_padding_hands_out_nothing_before_the_record_behind, COUNT(paddings))
+{
+    enum { BEFORE = 6, PAGE = 4096 };
+    struct shmring *big = ring_fixture_create(1, 64 << 10, 0);
+    struct shmring_view view = {.end = 1};
+    struct shmring_writer *big_writer;
+    struct shmring_window *small;
+    uint64_t seed = 0;
+
+    ck_assert_int_eq(shmring_window_new(PAGE, &small), 0);
+    ck_assert_int_eq(shmring_attach(big, &big_writer), 0);
+    struct shmring_reader *big_reader = ring_fixture_open(shmring_name(big));
+    while (seed < BEFORE)
+        ck_assert(ring_write(big_writer, seed++, paddings[_i].before));
+    ck_assert_int_eq(ring_drain(big_reader, 0, 0), BEFORE);
+    ring_release(big_reader, 0);
+    uint64_t begin = shmring_reader_slot(big_reader, 0)->read, lap = begin + paddings[_i].padding;
+    ck_assert_uint_eq(lap, 64 << 10);
+    ck_assert(ring_write(big_writer, seed, paddings[_i].after));
+
+    ck_assert_int_eq(shmring_reader_fill(big_reader, 0, small), PAGE);
+    ck_assert_int_eq(shmring_reader_next(small, &view), 0);
+    ck_assert_uint_eq(view.end, 1); /* untouched */
+    ck_assert_uint_eq(shmring_reader_slot(big_reader, 0)->read, lap);
+    ck_assert_uint_eq(shmring_reader_slot(big_reader, 0)->read_records, BEFORE);
+    ck_assert_int_eq(shmring_reader_next(small, &view), 0);
+
+    ck_assert_int_eq(shmring_reader_fill(big_reader, 0, small), PAGE); /* behind it; the record is longer */
+    ck_assert_int_eq(shmring_reader_next(small, &view), 0);
+    ck_assert_int_gt(shmring_reader_fill(big_reader, 0, small), PAGE);
+    ck_assert_int_eq(shmring_reader_next(small, &view), 1);
+    ck_assert_uint_eq(view.begin, begin);
+    ck_assert_uint_eq(view.ordinal, BEFORE);
+    ck_assert(ring_pattern_intact(view.payload, view.payload_bytes, seed));
+    ck_assert_uint_eq(view.payload_bytes, paddings[_i].after);
+    shmring_window_free(small);
+    shmring_reader_close(big_reader);
+    shmring_close(big);
+}
+
+TEST(slot_that_is_not_there_has_nothing)
+{
+    struct shmring_producer_status status = {.begun = 1};
+    struct shmring_ledger ledger = {0};
+
+    ck_assert_int_eq(shmring_reader_look(reader, 1), 0);
+    ck_assert_int_eq(shmring_reader_fill(reader, 1, rings.window), 0);
+    ck_assert_int_eq(shmring_reader_skip(reader, 1, 0, 32, 1), -EINVAL);
+    shmring_reader_commit(reader, 1, &ledger);
+    shmring_reader_prefetch(reader, 1, true);
+    shmring_reader_producer(reader, 1, &status);
+    ck_assert_uint_eq(status.begun, 0);
+    ck_assert_uint_eq(shmring_reader_slots(reader), 1);
+}
+
+/* A hint: what is read is the same, wherever in the ring it is given. */
+TEST(prefetch_changes_nothing)
+{
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        shmring_reader_prefetch(reader, 0, seed % 3 == 0);
+        ck_assert(ring_write(writer, seed, (uint32_t)(seed * 37 % 900)));
+        struct shmring_slot_status before = *shmring_reader_slot(reader, 0);
+        shmring_reader_prefetch(reader, 0, true);
+        ck_assert_mem_eq(&before, shmring_reader_slot(reader, 0), sizeof(before));
+        ck_assert_int_eq(drain(), 1);
+        ring_release(reader, 0);
+    }
 }
 
 TEST(producer_refuses_a_released_position_ahead_of_its_own)

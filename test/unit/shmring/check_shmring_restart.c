@@ -173,6 +173,12 @@ TEST(ledger_that_cannot_be_is_refused)
     expect_refused("ledger counts more records than there was room for");
     ledger->counts.dropped[3] = UINT64_MAX;
     expect_refused("ledger counts more records than there was room for");
+    uint64_t *counts[] = {&ledger->counts.sampled_out, &ledger->counts.rejected, &ledger->counts.spooled};
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        *ledger = sound;
+        *counts[i] = UINT64_MAX - sound.counts.exported + 1; /* the sum wraps to 0 at this term */
+        expect_refused("ledger counts more records than there was room for");
+    }
     *ledger = sound;
     consumer()->selector |= 2;
     expect_refused("ledger selector is neither 0 nor 1");

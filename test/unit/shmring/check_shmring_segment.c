@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +20,14 @@
 #include "support/ring_fixture.h"
 #include "support/test.h"
 
-FIXTURE(ring_fixture_init, ring_fixture_done);
+static void tear_down(void)
+{
+    while (umount2(rings.dir, MNT_DETACH) == 0) /* of those that mount */
+        ;
+    ring_fixture_done();
+}
+
+FIXTURE(ring_fixture_init, tear_down);
 
 static struct shmring_options options_of(const char *dir)
 {
@@ -106,6 +112,67 @@ TEST(created_segment_is_found_with_its_header_and_resource)
     shmring_reader_close(reader);
     shmring_close(ring);
     ck_assert_int_eq(files_in(rings.dir), 1); /* the consumer's to remove */
+}
+
+static unsigned nibble_of(char digit)
+{
+    return (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+}
+
+TEST(header_tells_which_boot_the_producer_ran_in)
+{
+    struct shmring *ring = ring_fixture_create(1, 4096, 0);
+    const struct shmring_header *header = (const struct shmring_header *)ring_fixture_map(shmring_name(ring));
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    char text[64];
+    size_t nibble = 0;
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_ptr_nonnull(fgets(text, sizeof(text), file));
+    fclose(file);
+    for (const char *at = text; *at && *at != '\n'; at++) {
+        if (*at == '-')
+            continue;
+        ck_assert_uint_eq(header->boot_id[nibble / 2] >> (nibble % 2 ? 0 : 4) & 15, nibble_of(*at));
+        nibble++;
+    }
+    ck_assert_uint_eq(nibble, 32);
+    shmring_close(ring);
+}
+
+/* In /proc/self/maps, of files in the directory. */
+static int mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[512];
+    int count = 0;
+
+    ck_assert_ptr_nonnull(maps);
+    while (fgets(line, sizeof(line), maps))
+        count += strstr(line, rings.dir) != NULL;
+    fclose(maps);
+    return count;
+}
+
+TEST(closed_reader_and_ring_leave_no_mapping_and_no_descriptor)
+{
+    struct shmring *ring = ring_fixture_create(3, 8192, 0);
+    struct shmring_writer *writer;
+    int descriptors = open_descriptors();
+
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    ck_assert_int_eq(open_descriptors(), descriptors);
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    ck_assert_int_eq(open_descriptors(), descriptors);
+    int mapped = mappings();
+    ck_assert_int_gt(mapped, 0);
+    struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
+    ck_assert_int_gt(mappings(), mapped);
+    shmring_reader_close(reader);
+    ck_assert_int_eq(mappings(), mapped);
+    ck_assert_int_eq(open_descriptors(), descriptors);
+    shmring_close(ring);
+    ck_assert_int_eq(mappings(), 0);
 }
 
 TEST(memory_is_taken_only_for_slots_in_use)
@@ -323,7 +390,7 @@ static bool small_tmpfs(uint64_t bytes)
     char size[64];
 
     snprintf(size, sizeof(size), "size=%llu,mode=0700", (unsigned long long)bytes);
-    return mount("check_shmring", rings.dir, "tmpfs", 0, size) == 0;
+    return test_mounts_privately() && mount("check_shmring", rings.dir, "tmpfs", 0, size) == 0;
 }
 
 TEST(full_tmpfs_is_an_error_at_creation)
@@ -334,9 +401,7 @@ TEST(full_tmpfs_is_an_error_at_creation)
     NEEDS(small_tmpfs(4 * SHMRING_PAGE), "root, to mount");
     ck_assert_int_eq(shmring_create(&options, &ring), -ENOSPC);
     ck_assert_ptr_null(ring);
-    int left = files_in(rings.dir);
-    umount(rings.dir);
-    ck_assert_int_eq(left, 0);
+    ck_assert_int_eq(files_in(rings.dir), 0);
 }
 
 TEST(full_tmpfs_is_an_error_at_attach_and_the_others_go_on)
@@ -358,7 +423,27 @@ TEST(full_tmpfs_is_an_error_at_attach_and_the_others_go_on)
     shmring_detach(ring, first);
     ck_assert_int_eq(shmring_attach(ring, &second), 0);
     shmring_close(ring);
-    umount2(rings.dir, MNT_DETACH);
+}
+
+/* Room for the rings, and none for a group of slots: no store to a hole of the full tmpfs. */
+LOOP_TEST(tmpfs_without_room_for_a_group_is_an_error_at_attach, 2)
+{
+    struct shmring_options options = options_of(rings.dir);
+    struct shmring_writer *writer;
+    struct shmring *ring;
+    uint64_t groups = (uint64_t)_i, fit = groups * SHMRING_GROUP_SLOTS; /* those that there is room for */
+
+    options.slot_count = 2 * SHMRING_GROUP_SLOTS;
+    options.ring_bytes = SHMRING_RING_MIN;
+    NEEDS(small_tmpfs(SHMRING_SLOTS_OFFSET + groups * SHMRING_GROUP_BYTES + (fit + 1) * SHMRING_RING_MIN),
+          "root, to mount");
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    for (uint64_t slot = 0; slot < fit; slot++)
+        ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    ck_assert_int_eq(shmring_attach(ring, &writer), -ENOSPC);
+    if (fit > 0)
+        ck_assert(ring_write(writer, 0, 100));
+    shmring_close(ring);
 }
 
 TEST(small_tmpfs_gets_small_rings)
@@ -409,11 +494,7 @@ TEST(segment_is_created_without_proc)
     struct shmring_writer *writer;
     struct shmring *ring;
 
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("none", "/proc", "tmpfs", 0, NULL) < 0) {
-        printf("skipped, cannot hide /proc: segment_is_created_without_proc\n");
-        return;
-    }
+    NEEDS(test_mounts_privately() && mount("none", "/proc", "tmpfs", 0, NULL) == 0, "root, to hide /proc");
     ck_assert_int_eq(shmring_create(&options, &ring), 0);
     ck_assert_int_eq(files_in(rings.dir), 1);
     ck_assert_int_eq(shmring_attach(ring, &writer), 0);
@@ -427,7 +508,6 @@ TEST(segment_is_created_without_proc)
     if (small_tmpfs(4 * SHMRING_PAGE)) {
         ck_assert_int_eq(shmring_create(&options, &ring), -ENOSPC);
         ck_assert_int_eq(files_in(rings.dir), 0);
-        umount(rings.dir);
     }
     umount("/proc"); /* a leak checker at the end wants it */
 }
@@ -492,6 +572,41 @@ TEST(next_owner_of_a_slot_appends)
     shmring_close(ring);
 }
 
+static bool is_active(const struct shmring_counters *counters, uint32_t slot)
+{
+    return atomic_load(&counters->active[slot / 64]) >> slot % 64 & 1;
+}
+
+TEST(shared_page_tells_which_slots_have_an_owner_and_who)
+{
+    enum { FEW = 66 };
+    static const uint32_t given_back[] = {0, 1, 63, 64};
+    struct shmring *ring = ring_fixture_create(FEW, 4096, 0);
+    const uint8_t *segment = ring_fixture_map(shmring_name(ring));
+    const struct shmring_counters *counters = (const struct shmring_counters *)(segment + SHMRING_COUNTERS_OFFSET);
+    struct shmring_writer *writers[FEW];
+
+    for (uint32_t slot = 0; slot < FEW; slot++) {
+        ck_assert(!is_active(counters, slot));
+        ck_assert_int_eq(shmring_attach(ring, &writers[slot]), 0);
+        ck_assert(is_active(counters, slot));
+        const struct shmring_producer *producer =
+            (const struct shmring_producer *)(segment + shmring_producer_offset(slot));
+        ck_assert_uint_eq(producer->thread, (uint32_t)gettid());
+    }
+    ck_assert_uint_eq(counters->active[0], UINT64_MAX);
+    ck_assert_uint_eq(counters->active[1], 3);
+    for (size_t i = 0; i < COUNT(given_back); i++)
+        shmring_detach(ring, writers[given_back[i]]);
+    for (uint32_t slot = 0; slot < FEW; slot++)
+        ck_assert_int_eq(is_active(counters, slot), slot != 0 && slot != 1 && slot != 63 && slot != 64);
+    struct shmring_writer *writer;
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    ck_assert_ptr_eq(writer, writers[0]);
+    ck_assert(is_active(counters, 0) && !is_active(counters, 1));
+    shmring_close(ring);
+}
+
 TEST(slots_of_several_groups_work)
 {
     struct shmring *ring = ring_fixture_create(20, 4096, 0);
@@ -531,6 +646,32 @@ TEST(attach_after_the_file_was_replaced_fails)
     ck_assert_ptr_null(writer);
     shmring_close(ring);
     shmring_close(other);
+}
+
+/* A fresh tmpfs gives the first file in it the number that the first file of another has. */
+TEST(attach_to_the_same_inode_of_another_file_system_fails)
+{
+    char path[160], name[64];
+    struct shmring_options options = options_of(rings.dir);
+    struct shmring_writer *writer = NULL;
+    struct shmring *ring;
+    struct stat first, second;
+
+    NEEDS(small_tmpfs(1 << 20), "root, to mount");
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    strcpy(name, shmring_name(ring));
+    snprintf(path, sizeof(path), "%s/%s", rings.dir, name);
+    ck_assert_int_eq(stat(path, &first), 0);
+    ck_assert(small_tmpfs(1 << 20)); /* over the first */
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(ftruncate(file, first.st_size), 0);
+    close(file);
+    ck_assert_int_eq(stat(path, &second), 0);
+    ck_assert_uint_eq(second.st_ino, first.st_ino);
+    ck_assert_uint_ne(second.st_dev, first.st_dev);
+    ck_assert_int_eq(shmring_attach(ring, &writer), -ESTALE);
+    shmring_close(ring);
 }
 
 TEST(relative_directory_survives_chdir)
