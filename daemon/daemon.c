@@ -34,7 +34,7 @@ struct daemon {
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
     uv_timer_t drain_timer;
-    uv_timer_t watch_timer; /* of the configuration's file */
+    uv_timer_t watch_timer; /* of the configuration's file, and of files that made a reload fail */
     struct file_watch watch;
     const struct config_flags *flags;
     struct config *config; /* in force */
@@ -235,6 +235,8 @@ static void notify_ready(const struct daemon *d)
     buf_done(&status);
 }
 
+static void watch_later(struct daemon *d);
+
 static void reload(struct daemon *d)
 {
     struct config *fresh;
@@ -248,29 +250,34 @@ static void reload(struct daemon *d)
             config_unref(fresh);
     }
     if (!err) {
-        d->refusal.refused = false;
+        settings_accept(&d->refusal);
         log_line(d->log, LOG_INFO, "reload: the configuration is in force");
     }
     d->stats.config_reloads_ok += !err;
     d->stats.config_reloads_failed += !!err;
     notify_ready(d);
+    watch_later(d);
 }
-
-static int watch_later(struct daemon *d);
 
 static void on_watch_timer(uv_timer_t *timer)
 {
     struct daemon *d = timer->data;
     watch_later(d);
-    if (d->draining || d->closing || !file_watch_due(&d->watch, d->flags->file))
+    if (d->draining || d->closing)
         return;
-    log_line(d->log, LOG_INFO, "%s has changed", d->flags->file);
+    if (d->flags->file && file_watch_due(&d->watch, d->flags->file))
+        log_line(d->log, LOG_INFO, "%s has changed", d->flags->file);
+    else if (settings_due(&d->refusal))
+        log_line(d->log, LOG_INFO, "a file that made the reload fail has changed: trying again");
+    else
+        return;
     reload(d);
 }
 
-static int watch_later(struct daemon *d)
+static void watch_later(struct daemon *d)
 {
-    return uv_timer_start(&d->watch_timer, on_watch_timer, timer_grid_ms(uv_now(&d->loop), FILE_WATCH_MS), 0);
+    if (d->flags->file || d->refusal.config)
+        uv_timer_start(&d->watch_timer, on_watch_timer, timer_grid_ms(uv_now(&d->loop), FILE_WATCH_MS), 0);
 }
 
 static void on_signal(uv_signal_t *handle, int signal_number)
@@ -335,7 +342,7 @@ static int init_handles(struct daemon *d)
     d->drain_timer.data = d->watch_timer.data = d;
     if (!err && d->flags->file) {
         file_watch_taken(&d->watch, d->flags->file);
-        err = watch_later(d);
+        watch_later(d);
     }
     for (int i = 0; i < SIGNALS && !err; i++) {
         err = uv_signal_init(&d->loop, &d->signals[i]);
@@ -372,6 +379,7 @@ enum daemon_exit daemon_run(const struct config_flags *flags, struct config *con
     uv_run(&d.loop, UV_RUN_NOWAIT); /* the last handles close */
     if (uv_loop_close(&d.loop) == UV_EBUSY)
         _exit((int)d.result); /* exit() would wait for the look-up, and name servers may not answer for long */
+    settings_accept(&d.refusal);
     config_unref(d.config);
     log_set_clock(log, NULL, NULL);
     return d.result;

@@ -155,12 +155,12 @@ static void tell_fault(const struct config *config, char *line, struct config_er
         config_error(errors, line, NULL, "%s", colon ? colon + 2 : "");
 }
 
-static void look_into_files(const struct config *config, int (*files_cb)(const struct config *, struct buf *),
-                            struct config_errors *errors)
+static void look_into_files(struct config *config, config_files_cb files_cb, void *user, struct config_errors *errors)
 {
     struct buf faults = {0};
-    int err = files_cb(config, &faults);
-    if (err == -ENOMEM || buf_append(&faults, "", 1) != 0) {
+    int err = files_cb(user, config, &faults);
+    bool unsaid = err && !faults.len;
+    if (err == -ENOMEM || unsaid || buf_append(&faults, "", 1) != 0) {
         errors->no_memory = true;
     } else if (err) {
         char *save = NULL;
@@ -172,8 +172,8 @@ static void look_into_files(const struct config *config, int (*files_cb)(const s
 
 /* ---- all of it ---- */
 
-int config_load(const struct config_flags *flags, int (*files_cb)(const struct config *, struct buf *),
-                struct config **out, struct buf *errors_out)
+int config_load(const struct config_flags *flags, config_files_cb files_cb, void *user, struct config **out,
+                struct buf *errors_out)
 {
     struct config_errors errors = {.out = errors_out};
     struct config_places places = {0};
@@ -191,7 +191,7 @@ int config_load(const struct config_flags *flags, int (*files_cb)(const struct c
         load_flags(config, flags, &errors);
         config_check(config, insecure, &errors);
         if (files_cb && config->enabled && config->host)
-            look_into_files(config, files_cb, &errors);
+            look_into_files(config, files_cb, user, &errors);
         if (errors.count > CONFIG_ERRORS_MAX)
             buf_printf(errors_out, "and %u more errors\n", errors.count - CONFIG_ERRORS_MAX);
         err = errors.no_memory ? -ENOMEM : errors.count ? -EINVAL : 0;

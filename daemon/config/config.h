@@ -95,10 +95,11 @@ struct config_flags {
 /* -> 0 and *out, which the caller owns (config_unref); or -EINVAL with one line per error appended to errors: where
  * (file and line, environment variable or flag), key path, what is wrong, what to do. All errors at once. -ENOMEM:
  * without a line. files_cb reads the files that keys name, when tracing is enabled and the endpoint is well-formed: it
- * appends a line for each fault to faults, "KEY: what is wrong and what to do", and returns 0 or -errno. NULL: nobody
- * reads them. */
-int config_load(const struct config_flags *flags, int (*files_cb)(const struct config *config, struct buf *faults),
-                struct config **out, struct buf *errors);
+ * appends a line for each fault to faults, "KEY: what is wrong and what to do", and returns 0 or -errno. It may become
+ * another owner of config, valid or not. NULL: nobody reads the files. */
+typedef int (*config_files_cb)(void *user, struct config *config, struct buf *faults);
+int config_load(const struct config_flags *flags, config_files_cb files_cb, void *user, struct config **out,
+                struct buf *errors);
 
 /* Another owner: each calls config_unref once, and the last one frees. Who shares a configuration does not change it.
  * On one thread. */

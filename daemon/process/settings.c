@@ -8,11 +8,16 @@
 #include <time.h>
 
 #include "base/buf.h"
-#include "export/uplink_route.h"
+
+static int check_files(void *user, struct config *config, struct buf *faults)
+{
+    (void)user;
+    return uplink_route_check(config, faults);
+}
 
 int settings_load(const struct config_flags *flags, struct config **out, struct buf *errors)
 {
-    return config_load(flags, uplink_route_check, out, errors);
+    return config_load(flags, check_files, NULL, out, errors);
 }
 
 void settings_tell_errors(const struct buf *errors, const char *prefix, struct log *log)
@@ -43,6 +48,23 @@ void settings_refuse(struct settings_refusal *refusal, const char *words, struct
 {
     refuse(refusal, words, strlen(words));
     log_line(log, LOG_ERROR, "reload: %s; the old configuration stays in force", words);
+}
+
+bool settings_due(struct settings_refusal *refusal)
+{
+    return refusal->config && uplink_route_due(&refusal->watch, refusal->config);
+}
+
+static void forget_config(struct settings_refusal *refusal)
+{
+    config_unref(refusal->config);
+    refusal->config = NULL;
+}
+
+void settings_accept(struct settings_refusal *refusal)
+{
+    refusal->refused = false;
+    forget_config(refusal);
 }
 
 void settings_describe_refusal(const struct settings_refusal *refusal, struct buf *out)
@@ -97,12 +119,25 @@ static int keep_what_waits(struct config *fresh, const struct config *live)
     return err ? err : keep_text(&fresh->spool_dir, live->spool_dir);
 }
 
+/* A file may be half replaced just now, or come later than the configuration that names it: files at fault are watched
+ * as they were before they were read. */
+static int check_and_watch_files(void *user, struct config *config, struct buf *faults)
+{
+    struct settings_refusal *refusal = user;
+    uplink_route_taken(&refusal->watch, config);
+    int err = uplink_route_check(config, faults);
+    if (err)
+        refusal->config = config_ref(config);
+    return err;
+}
+
 int settings_reload(const struct config_flags *flags, const struct config *live, struct log *log,
                     struct settings_refusal *refusal, struct config **out)
 {
     struct buf errors = {0};
     struct config *fresh;
-    int err = settings_load(flags, &fresh, &errors);
+    forget_config(refusal);
+    int err = config_load(flags, check_and_watch_files, refusal, &fresh, &errors);
     if (err == -EINVAL)
         take_errors(&errors, log, refusal);
     buf_done(&errors);

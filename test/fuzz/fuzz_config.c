@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_check(clearenv() == 0 && (file = memfd_create("config", MFD_CLOEXEC)) >= 0);
     fuzz_check(ftruncate(file, 0) == 0 && pwrite(file, data, size, 0) == (ssize_t)size);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-    if (config_load(&(struct config_flags){.file = path}, NULL, &config, &errors) == 0) {
+    if (config_load(&(struct config_flags){.file = path}, NULL, NULL, &config, &errors) == 0) {
         fuzz_check(config_print(config, &text) == 0 && text.len > 0);
         config_unref(config);
     } else {

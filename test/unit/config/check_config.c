@@ -32,13 +32,19 @@ static const char *file_of(const char *text, size_t bytes)
     return path;
 }
 
+static int check_files(void *user, struct config *config, struct buf *faults)
+{
+    (void)user;
+    return uplink_route_check(config, faults);
+}
+
 static struct config *load_with(const char *text, struct config_flags flags)
 {
     struct config *config = NULL;
     buf_done(&errors);
     if (text)
         flags.file = file_of(text, strlen(text));
-    int err = config_load(&flags, uplink_route_check, &config, &errors);
+    int err = config_load(&flags, check_files, NULL, &config, &errors);
     ck_assert_int_eq(buf_append(&errors, "", 1), 0);
     ck_assert_int_eq(err, config ? 0 : -EINVAL);
     ck_assert_msg((config != NULL) == (errors.len == 1), "%s", (char *)errors.data);
@@ -103,10 +109,10 @@ TEST(a_file_that_is_too_large_is_refused)
     memset(text, ' ', bytes);
     memcpy(text, "{}", 2);
     struct config_flags flags = {.file = file_of(text, bytes)};
-    ck_assert_int_eq(config_load(&flags, NULL, &config, &errors), -EINVAL);
+    ck_assert_int_eq(config_load(&flags, NULL, NULL, &config, &errors), -EINVAL);
     ck_assert_ptr_nonnull(memmem(errors.data, errors.len, "larger than 1 MiB", 17));
     flags.file = file_of(text, bytes - 1);
-    ck_assert_int_eq(config_load(&flags, NULL, &config, &errors), 0);
+    ck_assert_int_eq(config_load(&flags, NULL, NULL, &config, &errors), 0);
     config_unref(config);
     free(text);
 }
@@ -117,7 +123,7 @@ TEST(a_byte_of_0_is_refused)
     struct config *config = NULL;
     buf_done(&errors);
     struct config_flags flags = {.file = file_of(text, sizeof(text) - 1)};
-    ck_assert_int_eq(config_load(&flags, NULL, &config, &errors), -EINVAL);
+    ck_assert_int_eq(config_load(&flags, NULL, NULL, &config, &errors), -EINVAL);
     ck_assert_ptr_nonnull(memmem(errors.data, errors.len, "a byte of 0", 11));
 }
 

@@ -96,8 +96,9 @@ TEST(the_reference_means_the_same_as_an_empty_configuration)
     struct config *reference, *empty;
     struct buf errors = {0}, with = {0}, without = {0};
     clearenv();
-    ck_assert_int_eq(config_load(&(struct config_flags){.file = "conf/aistraced.json"}, NULL, &reference, &errors), 0);
-    ck_assert_int_eq(config_load(&(struct config_flags){0}, NULL, &empty, &errors), 0);
+    ck_assert_int_eq(
+        config_load(&(struct config_flags){.file = "conf/aistraced.json"}, NULL, NULL, &reference, &errors), 0);
+    ck_assert_int_eq(config_load(&(struct config_flags){0}, NULL, NULL, &empty, &errors), 0);
     ck_assert_int_eq(config_print(reference, &with) | config_print(empty, &without), 0);
     ck_assert_int_eq(buf_append(&with, "", 1) | buf_append(&without, "", 1), 0);
     char *save_a, *save_b;

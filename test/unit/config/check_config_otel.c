@@ -37,7 +37,7 @@ static struct config *load(const char *file)
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         flags.file = path;
     }
-    ck_assert_int_eq(config_load(&flags, NULL, &config, &errors), config ? 0 : -EINVAL);
+    ck_assert_int_eq(config_load(&flags, NULL, NULL, &config, &errors), config ? 0 : -EINVAL);
     ck_assert_int_eq(buf_append(&errors, "", 1), 0);
     return config;
 }

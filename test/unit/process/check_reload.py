@@ -12,7 +12,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from check_aistraced import dead_port, seen, write, write_spans  # noqa: E402
 import harness  # noqa: E402
-from harness import AISTRACED, ROOT, check, check_equal, free_port, http_get, wait_for  # noqa: E402
+from harness import AISTRACED, ROOT, check, check_equal, free_port, helper, http_get, wait_for  # noqa: E402
 
 
 def rewrite(sidecar, change=lambda config: None):
@@ -215,6 +215,31 @@ def test_a_token_file_that_is_gone_fails_the_reload(scene):
     os.unlink(token)
     reloaded(sidecar, "failed", 1)
     check("tracing.exporter_auth.token_file" in sidecar.stderr(), sidecar.stderr())
+
+
+def reload_fails_until(sidecar, path, text, number):
+    """path is at fault: a reload fails for the number-th time, and is tried again when text is there."""
+    reloaded(sidecar, "failed", number)
+    check(path in readyz(sidecar)[1], readyz(sidecar)[1])
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    wait_for(lambda: sidecar.metrics().value("aistrace_config_reloads_total", result="ok") == number, what=path)
+    check("not in force" not in readyz(sidecar)[1], readyz(sidecar)[1])
+    check_equal(sidecar.metrics().value("aistrace_config_reloads_total", result="failed"), number, "failed reloads")
+
+
+def test_a_reload_is_tried_again_when_the_file_at_fault_changes(scene):
+    subprocess.run([helper("certificates"), "authority", scene.directory], check=True)
+    authority, token = scene.path("ca.pem"), scene.path("token")
+    with open(authority, encoding="utf-8") as file:
+        certificate = file.read()
+    sidecar = scene.sidecar(dead_port(scene), aistraced={"ca_file": authority}, tracing={
+        "exporter_endpoint": f"https://127.0.0.1:{dead_port(scene)}", "skip_verify": False})
+    write(scene, "ca.pem", certificate[:len(certificate) // 2])  # half replaced, and the settings are the same
+    reload_fails_until(sidecar, authority, certificate, 1)
+    rewrite(sidecar, lambda config: config["tracing"].update(
+        exporter_auth={"token_header": "authorization", "token_file": token}))  # which comes later
+    reload_fails_until(sidecar, token, "abc", 2)
 
 
 def test_a_pipe_in_the_files_place_holds_nothing_up(scene):
