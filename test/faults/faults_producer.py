@@ -95,7 +95,7 @@ def test_a_producer_killed_at_any_instruction_of_a_span_leaves_exact_counts(scen
 
 
 # Where a daemon is killed while it books and removes what a dead producer left.
-DAEMON_POINTS = ("shmring_reader_fill", "batch_seal", "shmring_reader_commit", "segment_farewell", "totals_note")
+DAEMON_POINTS = ("shmring_reader_fill", "batch_seal", "shmring_reader_commit", "segment_add_to_totals", "totals_note")
 
 
 @fault(1)

@@ -58,7 +58,7 @@ def cycles(count):
 
 @fault(3)
 def test_the_daemon_killed_at_random_200_times_under_load_loses_nothing(scene, row):
-    load = Load(scene, server={"delay_ms": 500})
+    load = Load(scene, server={"delay_ms": 200})
     chance = random.Random(3)
     for cycle in range(cycles(200)):
         sidecar = load.sidecar()
@@ -115,7 +115,7 @@ def test_the_daemon_killed_at_every_system_call_of_a_farewell_counts_once(scene,
             generators += [scene.gen(threads=1, count=50, ring_size="64KiB") for _ in range(3)]
             check_equal([gen_result(generator)["committed"] for generator in generators[-3:]], [50] * 3, "committed")
         oracle.hold()
-        prefix, _ = injected(scene, *after("segment_farewell", number))
+        prefix, _ = injected(scene, *after("segment_add_to_totals", number))
         sidecar = scene.sidecar(server.port, config=config, up=False, prefix=prefix)
         wait_for(lambda s=sidecar: not s.running() or "metrics at" in s.stderr(), "up")
         sidecar.signal(signal.SIGTERM)  # so that it takes leave of the dead at once

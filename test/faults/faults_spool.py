@@ -320,7 +320,8 @@ RECORD_SPANS_MAX = 200  # of a batch of 16 KiB
 def test_every_prefix_and_every_changed_byte_of_a_spool_costs_at_most_the_record_hit(_scene, row):
     """The unit tests that try them all; the ledgers' side is the next row's."""
     for program in ("check_spool_format", "check_spool"):
-        result = subprocess.run([harness.helper(program)], capture_output=True, text=True, check=False)
+        result = subprocess.run([harness.helper("unit/spool/" + program)], cwd=harness.ROOT, capture_output=True, text=True,
+                                check=False)
         counted = re.search(r"Checks: (\d+), Failures: (\d+), Errors: (\d+)", result.stdout)
         check(result.returncode == 0 and counted, f"{program}: {result.stdout[-1000:]}")
         row.attempts += int(counted.group(1))
