@@ -28,7 +28,9 @@ void losses_tell_drops(struct losses *losses, const struct stats_snapshot *now, 
     struct losses_drops *drops = &losses->drops;
     const uint64_t *counts = now->producer_dropped;
     for (unsigned reason = 0; reason < PRODUCER_REASONS; reason++) {
-        if (reason == SHMRING_DROP_DISABLED || counts[reason] <= drops->told[reason])
+        if (counts[reason] < drops->told[reason])
+            drops->told[reason] = counts[reason];
+        if (reason == SHMRING_DROP_DISABLED || counts[reason] == drops->told[reason])
             continue;
         if (drops->told_ms[reason] && now->now_ms - drops->told_ms[reason] < LOG_INTERVAL_MS)
             continue;
@@ -41,21 +43,21 @@ void losses_tell_drops(struct losses *losses, const struct stats_snapshot *now, 
 
 /* ---- what an outage cost ---- */
 
-static void list(struct buf *out, const char *who, const char *reason, uint64_t count)
+static void list(struct buf *out, const char *who, const char *reason, uint64_t before, uint64_t now)
 {
-    if (count > 0)
-        buf_printf(out, "%s%" PRIu64 " by %s (%s)", out->len ? ", " : "", count, who, reason);
+    if (now > before)
+        buf_printf(out, "%s%" PRIu64 " by %s (%s)", out->len ? ", " : "", now - before, who, reason);
 }
 
 static void list_losses(const struct losses_outage *outage, const struct stats_snapshot *now, struct buf *out)
 {
     for (unsigned i = 0; i < PRODUCER_REASONS; i++)
         if (i != SHMRING_DROP_DISABLED)
-            list(out, "programs", producer_drop_name(i), now->producer_dropped[i] - outage->by_programs[i]);
+            list(out, "programs", producer_drop_name(i), outage->by_programs[i], now->producer_dropped[i]);
     for (unsigned i = 0; i < DROP_REASONS; i++)
         if (i != DROP_DISABLED)
-            list(out, "aistraced", drop_reason_name((enum drop_reason)i),
-                 now->outcome.dropped[i] - outage->by_daemon[i]);
+            list(out, "aistraced", drop_reason_name((enum drop_reason)i), outage->by_daemon[i],
+                 now->outcome.dropped[i]);
 }
 
 static void tell_recovery(const struct losses_outage *outage, const struct stats_snapshot *now, const char *endpoint,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What was lost, told in the log: what programs could not write to their rings, a line per reason and interval; and at
- * the end of an outage, how long nothing was delivered and what was lost meanwhile. Being disabled is no loss. Pure.
+ * the end of an outage, how long nothing was delivered and what was lost meanwhile. Being disabled is no loss. A count
+ * of programs may fall: what a producer claims does not count any more when its slot is quarantined. Pure.
  */
 #ifndef LOSSES_H
 #define LOSSES_H

@@ -95,6 +95,20 @@ TEST(what_was_lost_is_told_by_whom_and_why)
                   text);
 }
 
+/* As when a slot is quarantined: what its producer claims counts no longer. */
+TEST(a_count_that_falls_is_no_loss)
+{
+    now.producer_dropped[SHMRING_DROP_RING_FULL] = 100;
+    now.outcome.dropped[DROP_REFUSED] = 7;
+    tick();
+    begin_outage();
+    now.producer_dropped[SHMRING_DROP_RING_FULL] = 40;
+    now.outcome.dropped[DROP_REFUSED] = 3;
+    end_outage();
+    const char *text = tick();
+    ck_assert_msg(strstr(text, "; nothing was lost\n"), "%s", text);
+}
+
 TEST(an_outage_between_two_looks_is_told)
 {
     tick();
@@ -159,4 +173,16 @@ TEST(drops_of_programs_are_told_once_per_reason_and_interval)
     ck_assert_uint_eq(lines_of(text), 1);
     ck_assert_ptr_nonnull(strstr(text, "programs dropped 20 spans (ring_full): "));
     ck_assert_str_eq(drops_at(2000 + 9 * LOG_INTERVAL_MS), "");
+}
+
+TEST(drops_after_a_count_fell_are_told)
+{
+    uint64_t *counts = now.producer_dropped;
+    counts[SHMRING_DROP_NESTED] = 100;
+    losses_init(&losses, counts);
+    counts[SHMRING_DROP_NESTED] = 40;
+    ck_assert_str_eq(drops_at(1000), "");
+    counts[SHMRING_DROP_NESTED] = 42;
+    const char *text = drops_at(2000);
+    ck_assert_msg(strstr(text, "programs dropped 2 spans (nested): "), "%s", text);
 }
