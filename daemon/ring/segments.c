@@ -139,7 +139,7 @@ static bool was_noted(struct segments *segments, struct segment *segment)
     return true;
 }
 
-/* -> 0; 1: it is noted as finished; -EDQUOT: the user's share is used up; or as segment_open */
+/* -> 0: attached, or noted as finished and left alone; -EDQUOT: the user's share is used up; or as segment_open */
 static int attach(struct segments *segments, struct tenant *tenant, const char *name)
 {
     struct segment *segment;
@@ -148,9 +148,11 @@ static int attach(struct segments *segments, struct tenant *tenant, const char *
                   : -EMFILE;
     if (err)
         return err;
-    if (was_noted(segments, segment))
-        err = 1;
-    else if (shmring_reader_uid(segment->reader) != tenant->uid) /* another file by now */
+    if (was_noted(segments, segment)) {
+        segment_close(segment);
+        return 0;
+    }
+    if (shmring_reader_uid(segment->reader) != tenant->uid) /* another file by now */
         err = -EAGAIN;
     else if (encode_resource(segments, segment) != 0 || !tsearch(segment->name, &segments->names, by_name))
         err = -ENOMEM;

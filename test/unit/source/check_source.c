@@ -2,6 +2,7 @@
  *
  * The source against real segments of this process and an exporter that the test plays (source_fixture.h).
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,7 +283,11 @@ TEST(segment_that_cannot_be_unlinked_counts_once)
     source_fixture_start();
     source_fixture_run_for(300);
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 7);
+    ck_assert_uint_eq(f->stats.segments_skipped, 0); /* a finished segment is a sound one */
     ck_assert_int_eq(seteuid(0), 0);
+    snprintf(path, sizeof(path), "%s/news", f->dir); /* has the directory read: removing is tried again */
+    close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    source_fixture_run_until(source_fixture_segment_files() == 0);
 }
 
 TEST(threads_take_turns_when_room_is_scarce)
