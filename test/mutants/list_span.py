@@ -17,4 +17,11 @@ MUTANTS = [
            "[AISTRACE_ITEM_SERVICE] = {SCOPE_RESOURCE, true,", DECODE, "a service with a key passes"),
     Mutant("daemon/span/record_decode.c", "[AISTRACE_ITEM_ROLE] = {SCOPE_RESOURCE, false,",
            "[AISTRACE_ITEM_ROLE] = {SCOPE_RESOURCE, true,", DECODE, "a role with a key passes"),
+    Mutant("daemon/span/record_decode.c", "is_zero_trace_id(link.trace_id) || load(link.span_id) == 0",
+           "is_zero_trace_id(link.trace_id) && load(link.span_id) == 0", DECODE, "a link with half of its ids passes"),
+    Mutant("daemon/span/record_decode.c", "bytes < sizeof(fixed) || bytes > UINT32_MAX", "bytes < sizeof(fixed)", DECODE,
+           "a record over 4 GiB is read"),
+    Mutant("daemon/span/record_decode.c", """    if (bytes > UINT32_MAX) {
+        *problem = "a resource""", """    if (false) {
+        *problem = "a resource""", DECODE, "a resource over 4 GiB is read"),
 ]

@@ -66,4 +66,25 @@ MUTANTS = [
     Mutant("daemon/spool/spool_io.c", "parts->iov_len == skip", "parts->iov_len <= skip + 1", DISK,
            "bytes are missing after a short write"),
     Mutant("daemon/spool/spool_files.c", "while (id == 0)", "if (id == 0)", DISK, "a file gets the id that stands for none"),
+    Mutant("daemon/spool/spool.c", "if (--record->claims == 0)", "if (true)", SPOOL,
+           "a file is retired when the first of a record's claims is committed"),
+    Mutant("daemon/spool/spool.c", "outcome->rejected < record->spans ? (uint32_t)outcome->rejected : record->spans",
+           "(uint32_t)outcome->rejected", SPOOL, "more spans are counted as rejected than there were"),
+    Mutant("daemon/spool/spool.c", "if (claim->queue && claim->queue->instance)", "if (claim->queue->instance)", SPOOL,
+           "the daemon dies when a segment is given up while its batch waits to be spooled"),
+    Mutant("daemon/spool/spool.c", "else if (!s->read.running)", "else", SPOOL, "the spool is freed while a worker reads into it"),
+    Mutant("daemon/spool/spool_read.c", "if (s->ending.begun)", "if (false)", SPOOL, "the end waits for ever, and its owner is called"),
+    Mutant("daemon/spool/spool_files.c", "if (taken || (lock_fd < 0 && !s->transient))", "if (taken)", SPOOL,
+           "two daemons write to one spool"),
+    Mutant("daemon/spool/spool_files.c", "    while (*at != file)\n        at = &(*at)->next;\n", "", DISK,
+           "the oldest file is forgotten when another is retired"),
+    Mutant("daemon/spool/spool_files.c", "file->bytes == s->new_file_bytes && s->all_bytes <= s->max_bytes",
+           "file->bytes == s->new_file_bytes", DISK, "a file over a lowered bound is kept"),
+    Mutant("daemon/spool/spool_format.c", """    err = input->read_cb(input->user, offset + sizeof(head), claims->data, sizeof(found->note) + bytes);
+    if (err)
+        return err;
+""", """    err = input->read_cb(input->user, offset + sizeof(head), claims->data, sizeof(found->note) + bytes);
+    if (err)
+        return 0;
+""", FORMAT, "records behind one that cannot be read are taken, and nobody is told"),
 ]

@@ -23,7 +23,9 @@ struct spool_fixture {
     struct spool_options options;
     struct claim_queue queue; /* of the slot whose claims the batches have */
     uint64_t position;        /* of that ring */
-    bool keep_claims;         /* the ledger does not follow when a batch is written */
+    bool abandoned;           /* the segment is given up before its batch is written */
+    struct shmring_counts orphaned;
+    bool keep_claims; /* the ledger does not follow when a batch is written */
 
     struct spool_record *written[SPOOL_FIXTURE_EVENTS];
     size_t written_count, failed_count;
@@ -31,8 +33,9 @@ struct spool_fixture {
     struct buf read;
     int read_error;
     size_t read_count;
-    size_t claims_seen; /* while opening */
-    int claim_answer;   /* of claim_cb */
+    size_t claims_seen;       /* while opening */
+    int claim_answer;         /* of claim_cb */
+    struct spool_claim claim; /* the last of them */
     struct shmring_counts retired;
     uint64_t retired_ids[SPOOL_FIXTURE_EVENTS];
     size_t retired_count, forgotten_count;

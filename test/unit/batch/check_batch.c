@@ -629,3 +629,48 @@ TEST(no_memory_leaves_everything_as_it_was)
     }
     buf_done(&record);
 }
+
+TEST(no_memory_for_a_request_read_back_leaves_it_with_the_caller)
+{
+    struct buf bytes = {0};
+    struct batch *loaded;
+    ck_assert_int_eq(buf_append(&bytes, "request", 7), 0);
+    for (size_t n = 0; n < 3; n++) { /* the batch, its group, its parts */
+        struct batch_pool *small;
+        ck_assert_int_eq(batch_pool_new(&small), 0);
+        fail_after = n;
+        int err = batch_load(small, &bytes, 1, &loaded);
+        fail_after = SIZE_MAX;
+        ck_assert_int_eq(err, -ENOMEM);
+        ck_assert_uint_eq(bytes.len, 7);
+        ck_assert_int_eq(batch_load(small, &bytes, 1, &loaded), 0);
+        ck_assert_uint_eq(batch_bytes(loaded), 7);
+        batch_finish(loaded, &exported);
+        buf_done(&bytes);
+        ck_assert_int_eq(buf_append(&bytes, "request", 7), 0);
+        batch_pool_free(small);
+    }
+    buf_done(&bytes);
+}
+
+TEST(only_so_much_memory_of_requests_is_kept)
+{
+    enum { REQUEST_BYTES = 5 << 20, REQUESTS = 6 };
+    struct batch *batches[REQUESTS];
+    for (size_t i = 0; i < REQUESTS; i++) {
+        struct buf bytes = {0};
+        ck_assert_int_eq(buf_reserve(&bytes, REQUEST_BYTES), 0);
+        memset(bytes.data, 'x', REQUEST_BYTES);
+        bytes.len = REQUEST_BYTES;
+        ck_assert_int_eq(batch_load(pool, &bytes, 1, &batches[i]), 0);
+        buf_done(&bytes);
+    }
+    for (size_t i = 0; i < REQUESTS; i++)
+        batch_finish(batches[i], &exported);
+    ck_assert_uint_gt(pool->retained_bytes, RETAIN_BYTES / 2);
+    ck_assert_uint_le(pool->retained_bytes, RETAIN_BYTES);
+    size_t in_groups = 0;
+    for (const struct group *group = pool->free_groups; group; group = group->next)
+        in_groups += group->spans.cap + group->resource.cap;
+    ck_assert_uint_eq(pool->retained_bytes, in_groups);
+}

@@ -212,6 +212,31 @@ TEST(interned_keys_are_refused)
     refuses(&record, "interned");
 }
 
+/* Not one byte of it is looked at. */
+TEST(lengths_over_32_bits_are_refused)
+{
+    static const uint8_t byte[1];
+    struct span_view view;
+    size_t bytes = (size_t)UINT32_MAX + 1;
+    ck_assert_int_eq(record_decode(byte, bytes, AISTRACE_RECORD_SPAN, 0, &view, &problem), -EBADMSG);
+    ck_assert_str_eq(problem, "a record of impossible size");
+    ck_assert_int_eq(record_check_resource(byte, bytes, &problem), -EBADMSG);
+    ck_assert_str_eq(problem, "a resource of impossible size");
+}
+
+TEST(a_link_needs_both_ids)
+{
+    for (unsigned ids = 0; ids < 4; ids++) {
+        struct aistrace_link_value link = {.trace_id = {ids & 1 ? 1 : 0}, .span_id = {ids & 2 ? 1 : 0}};
+        struct buf record = usual();
+        model_item(&record, AISTRACE_ITEM_LINK, AISTRACE_VALUE_NONE, NULL, 0, &link, sizeof(link));
+        if (ids == 3)
+            accepts(&record);
+        else
+            refuses(&record, "id is zero");
+    }
+}
+
 TEST(lengths_that_wrap_are_refused)
 {
     static const uint32_t lengths[] = {UINT32_MAX, UINT32_MAX - 7, UINT32_MAX - 8, 1u << 31};

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -120,6 +121,59 @@ TEST(what_is_returned_is_the_oldest_again)
     spool_return(record);
     spool_fixture_export('a');
     spool_fixture_export('c');
+}
+
+TEST(a_record_that_is_held_is_not_taken)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 100, 7), 0);
+    ck_assert_int_eq(spool_fixture_write('b', 100, 1), 0);
+    spool_fixture_await_written(2);
+    ck_assert_uint_eq(spool_record_spans(f->written[0]), 7);
+    spool_hold(f->written[0]);
+    spool_fixture_export('b');
+    ck_assert_ptr_null(spool_take(f->spool));
+    spool_return(f->written[0]);
+    spool_fixture_export('a');
+}
+
+TEST(more_rejected_than_there_were_are_all)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 100, 5), 0);
+    spool_fixture_await_written(1);
+    spool_settle(f->spool, spool_fixture_take(), &(struct batch_outcome){.exported = true, .rejected = UINT64_MAX});
+    ck_assert_uint_eq(spool_fixture_figures().settled.rejected, 5);
+    ck_assert_uint_eq(spool_fixture_figures().settled.exported, 0);
+}
+
+TEST(an_end_waits_for_a_read_and_tells_nothing_of_it)
+{
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 60000, 5), 0);
+    spool_fixture_await_written(1);
+    struct spool_record *record = spool_take(f->spool);
+    ck_assert_int_eq(spool_read(f->spool, record), 0);
+    ck_assert(spool_reading(f->spool));
+    spool_fixture_close();
+    ck_assert_uint_eq(f->read_count, 0);
+    spool_fixture_open();
+    spool_fixture_export('a');
+    ck_assert(!spool_reading(f->spool));
+}
+
+/* It has the lock, but not the directory's. */
+TEST(a_lock_file_that_is_taken_is_another_daemon)
+{
+    struct spool *none;
+    spool_fixture_open();
+    spool_fixture_close();
+    int fd = spool_fixture_file("aistraced.lock", O_RDWR);
+    ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
+    ck_assert_int_eq(spool_open(&f->loop, &f->options, &spool_fixture_callbacks, f, f->log, &none), -EWOULDBLOCK);
+    spool_fixture_await_idle();
+    close(fd);
+    spool_fixture_open();
 }
 
 TEST(what_has_not_begun_can_be_taken_back)
@@ -235,6 +289,54 @@ TEST(a_file_written_by_this_daemon_waits_for_its_claims_too)
     spool_tidy(f->spool);
     ck_assert_uint_eq(f->retired_count, 1);
     ck_assert_uint_eq(f->retired.exported, 5);
+}
+
+/* Nothing of it is known but what became of its records. */
+TEST(a_claim_of_a_segment_that_was_given_up_is_written)
+{
+    static const uint8_t none[16];
+    f->abandoned = true;
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('a', 100, 5), 0);
+    spool_fixture_await_written(1);
+    ck_assert_uint_eq(f->orphaned.spooled, 5);
+    spool_fixture_close();
+    spool_fixture_open();
+    ck_assert_uint_eq(f->claims_seen, 1);
+    ck_assert_mem_eq(f->claim.instance, none, sizeof(none));
+    ck_assert_uint_eq(f->claim.slot, 0);
+    ck_assert_uint_eq(f->claim.spans, 5);
+}
+
+TEST(a_record_waits_for_all_claims_that_were_kept)
+{
+    struct claim_queue second = f->queue;
+    struct buf request = {0};
+    struct batch *batch;
+    spool_fixture_open();
+    ck_assert_int_eq(buf_append(&request, "a", 1), 0);
+    ck_assert_int_eq(batch_load(f->pool, &request, 1, &batch), 0);
+    buf_done(&request);
+    batch_claim(batch, &f->queue, 0)->end = 1000;
+    batch_claim(batch, &second, 0)->end = 1000;
+    ck_assert_int_eq(spool_write(f->spool, batch), 0);
+    spool_fixture_await_written(1);
+    ck_assert_int_eq(spool_fixture_write('b', 61000, 1), 0); /* in the next file */
+    spool_fixture_await_written(2);
+    spool_fixture_close();
+    f->claim_answer = 1;
+    spool_fixture_open();
+    ck_assert_uint_eq(f->claims_seen, 3);
+    struct spool_record *record = spool_fixture_take();
+    spool_settle(f->spool, record, &exported);
+    spool_fixture_await_idle();
+    for (size_t committed = 0; committed < 2; committed++) {
+        spool_tidy(f->spool);
+        ck_assert_uint_eq(f->retired_count, 0);
+        spool_claim_committed(record);
+    }
+    spool_tidy(f->spool);
+    ck_assert_uint_eq(f->retired_count, 1);
 }
 
 TEST(no_memory_for_a_claim_is_no_start)

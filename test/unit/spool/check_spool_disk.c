@@ -235,6 +235,43 @@ TEST(a_file_that_somebody_else_removed_is_gone)
     unlink_error = 0;
 }
 
+TEST(a_file_in_the_middle_is_retired_alone)
+{
+    spool_fixture_open();
+    for (char letter = 'a'; letter <= 'd'; letter++)
+        write_and_await(letter, 60000);
+    struct spool_record *oldest = spool_take(f->spool);
+    spool_fixture_export('b');
+    spool_fixture_export('c');
+    spool_fixture_await_idle();
+    tidy();
+    ck_assert_uint_eq(f->retired_count, 2);
+    ck_assert_uint_eq(spool_fixture_files(".spool"), 3); /* one to spare */
+    spool_return(oldest);
+    spool_fixture_export('a');
+    spool_fixture_export('d');
+    ck_assert_ptr_null(spool_fixture_take());
+}
+
+/* A bound that was lowered: what is over it goes when it is settled. */
+TEST(no_file_is_kept_to_spare_over_the_bound)
+{
+    spool_fixture_open();
+    for (char letter = 'a'; letter <= 'd'; letter++)
+        write_and_await(letter, 60000);
+    spool_fixture_close();
+    f->options.max_bytes = 2 * SPOOL_FIXTURE_FILE_BYTES;
+    spool_fixture_open();
+    ck_assert_int_eq(spool_fixture_write('e', 100, 1), -ENOSPC);
+    for (char letter = 'a'; letter <= 'c'; letter++) {
+        spool_fixture_export(letter);
+        spool_fixture_await_idle();
+        tidy();
+    }
+    ck_assert_uint_eq(spool_fixture_figures().file_bytes, f->options.max_bytes);
+    ck_assert_uint_eq(spool_fixture_files(".spool"), 2); /* d, and one to spare */
+}
+
 /* ---- writing fails ---- */
 
 TEST(after_an_error_nothing_is_taken_for_a_second)
@@ -353,6 +390,25 @@ TEST(without_memory_or_random_numbers_there_is_no_file)
     spool_fixture_export('c');
 }
 
+TEST(without_memory_for_its_files_there_is_no_start)
+{
+    struct spool *none;
+    spool_fixture_open();
+    write_and_await('a', 100);
+    spool_fixture_close();
+    int before = dup(STDERR_FILENO);
+    close(before);
+    no_memory = true;
+    ck_assert_int_eq(spool_open(&f->loop, &f->options, &spool_fixture_callbacks, f, f->log, &none), -ENOMEM);
+    no_memory = false;
+    spool_fixture_await_idle();
+    int after = dup(STDERR_FILENO);
+    close(after);
+    ck_assert_int_eq(after, before); /* no descriptor stays */
+    spool_fixture_open();
+    spool_fixture_export('a');
+}
+
 TEST(a_directory_that_cannot_be_made_is_tried_again_after_a_second)
 {
     char path[128];
@@ -397,7 +453,7 @@ static int scratch_file(void)
 TEST(short_writes_and_reads_go_on_where_they_ended)
 {
     static char text[] = "one two three";
-    struct iovec parts[] = {{text, 4}, {text, 0}, {text + 4, 4}, {text + 8, 5}, {text, 0}};
+    struct iovec parts[] = {{text, 0}, {text, 4}, {text, 0}, {text + 4, 4}, {text + 8, 5}, {text, 0}};
     for (write_max = 1; write_max <= sizeof(text); write_max++) {
         char got[sizeof(text)] = "";
         int fd = scratch_file();
@@ -453,4 +509,13 @@ TEST(what_moves_no_byte_is_an_error)
     ck_assert_int_eq(spool_io_write(fd, 0, "x", 1), -EIO);
     close(fd);
     ck_assert_int_eq(spool_io_read(-1, 0, &got, 1), -EBADF);
+}
+
+TEST(a_reason_that_is_not_known_counts_for_nothing)
+{
+    struct shmring_counts counts = {0};
+    spool_count_note(&counts, &(struct spool_note){.dropped = 5, .reason = DROP_REASONS, .exported = 2});
+    ck_assert_uint_eq(outcome_sum(&counts), 2);
+    spool_count_note(&counts, &(struct spool_note){.dropped = 5, .reason = DROP_REASONS - 1});
+    ck_assert_uint_eq(counts.dropped[DROP_REASONS - 1], 5);
 }

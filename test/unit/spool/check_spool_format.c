@@ -16,8 +16,12 @@ static uint8_t file[FILE_BYTES];
 static size_t used;
 static uint64_t offsets[RECORDS + 1];
 
+static size_t reads_until_error = SIZE_MAX;
+
 static int read_memory(void *user, uint64_t offset, void *to, size_t bytes)
 {
+    if (reads_until_error != SIZE_MAX && reads_until_error-- == 0)
+        return -EINTR;
     if (offset + bytes > FILE_BYTES)
         return -EIO;
     memcpy(to, (const uint8_t *)user + offset, bytes);
@@ -278,6 +282,46 @@ TEST(a_request_cannot_pass_for_a_record)
     memcpy(file + inner, file + offsets[0], SPOOL_ALIGN * 4); /* a record's bytes, elsewhere */
     file[offsets[3]] ^= 1;
     ck_assert_uint_eq(found_records(file, &gaps), 7);
+}
+
+/* The first record is damaged, so that its place, the window searched, and the next one are read. */
+TEST(what_cannot_be_read_is_told)
+{
+    struct spool_found found;
+    struct buf claims = {0};
+    size_t n = 0;
+    file[offsets[0]] ^= 1;
+    for (int result = 0; result != 1; n++) {
+        struct spool_input input = input_of(file);
+        uint64_t offset = SPOOL_FIRST;
+        reads_until_error = n;
+        result = spool_find_record(&input, &offset, &claims, &found);
+        if (result != 1) {
+            ck_assert_int_eq(result, -EINTR);
+            ck_assert_uint_eq(offset, SPOOL_FIRST);
+        }
+        ck_assert_uint_lt(n, 10);
+    }
+    ck_assert_uint_eq(n, 5);
+    buf_done(&claims);
+}
+
+/* No more room than for half of a head, and none at all. */
+LOOP_TEST(the_last_record_may_end_with_the_file, 3)
+{
+    static const size_t rooms[] = {0, SPOOL_ALIGN, SPOOL_ALIGN / 2};
+    struct spool_input input = {read_memory, file, used + rooms[_i], ID};
+    struct spool_found found;
+    struct buf claims = {0};
+    uint64_t offset = SPOOL_FIRST;
+    for (unsigned i = 0; i < RECORDS; i++)
+        ck_assert_int_eq(spool_find_record(&input, &offset, &claims, &found), 1);
+    ck_assert_int_eq(spool_find_record(&input, &offset, &claims, &found), 0);
+    ck_assert_uint_eq(offset, used);
+    input.bytes = used - 1;
+    offset = offsets[RECORDS - 1];
+    ck_assert_int_eq(spool_find_record(&input, &offset, &claims, &found), 0); /* it passes the end */
+    buf_done(&claims);
 }
 
 LOOP_TEST(impossible_lengths_are_no_records, 3)
