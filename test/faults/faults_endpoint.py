@@ -183,17 +183,18 @@ def first_arrival(server):
                     "a request after the endpoint's return") / 1e9
 
 
-def returns(scene, port, servers):
+def returns(scene, port, servers, **options):
     """Starts a server where one was killed, with a file of its own (the last request of a killed one may be torn), and
     adds it to servers. -> seconds from the first connection to the first request"""
-    servers.append(scene.server("count", port, out=scene.path(f"received-{len(servers)}")))
+    servers.append(scene.server("count", port, out=scene.path(f"received-{len(servers)}"), **options))
     connected = connected_at(port)
     return max(0.0, first_arrival(servers[-1]) - connected)
 
 
 @fault(8)
 def test_an_endpoint_killed_and_restarted_in_a_loop_gets_everything_soon(scene, row):
-    servers = [scene.server("count")]
+    slowly = {"delay_ms": 500}  # so that each kill meets a request that has been received and is not answered
+    servers = [scene.server("count", **slowly)]
     port = servers[0].port
     oracle = scene.oracle()
     sidecar = scene.sidecar(port, aistraced=NO_RETRY)
@@ -203,9 +204,11 @@ def test_an_endpoint_killed_and_restarted_in_a_loop_gets_everything_soon(scene, 
     for _ in range(30 if FULL else 10):
         wait_for(lambda: sidecar.metrics().value("aistrace_spans_exported_total") > 0, "spans exported")
         time.sleep(chance.random())
+        size = os.path.getsize(servers[-1].out)
+        wait_for(lambda s=size: os.path.getsize(servers[-1].out) > s, "a request", interval_s=0.005)
         servers[-1].process.kill()
         time.sleep(chance.choice((0, 0.2, 1.5)))
-        delays.append(returns(scene, port, servers))
+        delays.append(returns(scene, port, servers, **slowly))
         row.attempts += 1
     generator.signal(signal.SIGTERM)
     metrics = wait_settled(sidecar, gen_result(generator)["committed"])
