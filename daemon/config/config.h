@@ -101,8 +101,8 @@ typedef int (*config_files_cb)(void *user, struct config *config, struct buf *fa
 int config_load(const struct config_flags *flags, config_files_cb files_cb, void *user, struct config **out,
                 struct buf *errors);
 
-/* Another owner: each calls config_unref once, and the last one frees. Who shares a configuration does not change it.
- * On one thread. */
+/* Another owner: each calls config_unref once, and the last one frees. A configuration that has several owners is not
+ * changed. On one thread. */
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* accepts NULL */
 

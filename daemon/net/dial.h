@@ -14,8 +14,7 @@
 
 enum {
     DIAL_STAGGER_MS = 250,
-    DIAL_USER_TIMEOUT_MS =
-        20 * 1000, /* TCP_USER_TIMEOUT: the network is taken for dead when bytes are not acknowledged for so long */
+    DIAL_USER_TIMEOUT_MS = 20 * 1000, /* TCP_USER_TIMEOUT: bytes not acknowledged for so long break the connection */
     DIAL_RESOLVE_MS = 30 * 1000,
     DIAL_ADDRESSES_MAX = 16,
 };

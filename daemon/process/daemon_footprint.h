@@ -9,9 +9,8 @@
 
 struct buf;
 
-/* Both append, without a line's end, and look at file systems, where they change nothing. -> 0 or -ENOMEM The first: of
- * requests held, and of the rings. The second: of the spool, which the log of a running daemon tells anyway. */
-int daemon_footprint(const struct config *config, struct buf *out);
-int daemon_footprint_spool(const struct config *config, struct buf *out);
+/* Both append a text without a line's end. They look at file systems, and change nothing there. -> 0 or -ENOMEM */
+int daemon_footprint(const struct config *config, struct buf *out);       /* of requests held, and of the rings */
+int daemon_footprint_spool(const struct config *config, struct buf *out); /* of the spool, which the log tells anyway */
 
 #endif

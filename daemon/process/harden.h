@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a process gives up that reads other programs' memory and talks to the network: new privileges, capabilities,
- * core dumps, being traced by others of its user.
+ * The daemon reads other programs' memory and talks to the network. So that a fault in it is of little use to others, it
+ * gives up new privileges, capabilities, core dumps, and being traced by other processes of its user.
  */
 #ifndef HARDEN_H
 #define HARDEN_H

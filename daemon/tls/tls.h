@@ -20,7 +20,7 @@ struct tls_context;
 struct tls_settings {
     bool verify;           /* false: any certificate will do */
     const char *ca_file;   /* PEM, whom to trust instead of the system's store; "" or NULL: the system's */
-    const char *cert_file; /* PEM, our certificate and its chain; with its key, else "" or NULL: none */
+    const char *cert_file; /* PEM, our certificate and its chain; used if key_file is given too; "" or NULL: none */
     const char *key_file;  /* PEM, its private key */
 };
 

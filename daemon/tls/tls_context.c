@@ -112,15 +112,15 @@ static int use_chain(SSL_CTX *ssl, const char *path, struct buf *why)
     return good ? 0 : -EINVAL;
 }
 
-/* fits: whether there is a certificate for the key to fit to. */
-static int use_key(SSL_CTX *ssl, const struct tls_settings *settings, bool fits, struct buf *why)
+/* has_certificate: ssl has the certificate that the key has to fit. */
+static int use_key(SSL_CTX *ssl, const struct tls_settings *settings, bool has_certificate, struct buf *why)
 {
     struct pem pem;
     const char *path = settings->key_file;
     int err = pem_open(&pem, "key_file", path, why);
     if (err)
         return err;
-    bool asked = false;
+    bool asked = false, good = false;
     EVP_PKEY *key = PEM_read_bio_PrivateKey(pem.bio, NULL, no_passphrase, &asked);
     if (asked)
         buf_printf(why,
@@ -129,15 +129,15 @@ static int use_key(SSL_CTX *ssl, const struct tls_settings *settings, bool fits,
                    path);
     else if (!key)
         buf_printf(why, "aistraced.key_file: %s: not a private key in PEM\n", path);
-    else if (fits && (SSL_CTX_use_PrivateKey(ssl, key) != 1 || SSL_CTX_check_private_key(ssl) != 1))
+    else if (has_certificate && (SSL_CTX_use_PrivateKey(ssl, key) != 1 || SSL_CTX_check_private_key(ssl) != 1))
         buf_printf(why, "aistraced.key_file: %s: not the key of the certificate in aistraced.cert_file %s\n", path,
                    settings->cert_file);
     else
-        err = 1;
+        good = true;
     EVP_PKEY_free(key);
     pem_close(&pem);
     ERR_clear_error();
-    return err ? 0 : -EINVAL;
+    return good ? 0 : -EINVAL;
 }
 
 static int configure(SSL_CTX *ssl, const struct tls_settings *settings, struct buf *why)
