@@ -14,7 +14,7 @@
 #include "endpoint/traces/trace_lines.h"
 #include "page.h"
 
-enum { CHUNK_BYTES = 64 << 10, CONNECTION_MEMORY_BYTES = 32 << 10, STATS_MAX = 1024, MAX_PARAMETERS = 64 };
+enum { CHUNK_BYTES = 64 << 10, CONNECTION_MEMORY_BYTES = 32 << 10, MAX_PARAMETERS = 64 };
 
 struct query {
     uv_poll_t poll;
