@@ -190,7 +190,7 @@ int config_load(const struct config_flags *flags, config_files_cb files_cb, void
         load_env(config, &errors);
         load_flags(config, flags, &errors);
         config_check(config, insecure, &errors);
-        if (files_cb && config->enabled && config->host)
+        if (files_cb && config->enabled && config->host && !errors.no_memory)
             look_into_files(config, files_cb, user, &errors);
         if (errors.count > CONFIG_ERRORS_MAX)
             buf_printf(errors_out, "and %u more errors\n", errors.count - CONFIG_ERRORS_MAX);
