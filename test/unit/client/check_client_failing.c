@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Includes the sources it tests, so that their allocations and system calls can be made to fail: the host goes on
+ * without spans, or with them, and is told.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "support/failing.h"
+
+#include "clock.c"
+#include "ids.c"
+#include "resource.c"
+#include "tracer.c"
+
+#include "support/client_fixture.h"
+#include "support/test.h"
+
+FIXTURE(client_fixture_init, client_fixture_done);
+
+static const struct aistrace_options options_of_proxy = {.role = "proxy"};
+
+static int start_here(void)
+{
+    struct aistrace_options options = options_of_proxy;
+
+    options.ring_dir = client.dir;
+    return aistrace_start(&options);
+}
+
+static void one_span(uint8_t id[8])
+{
+    struct aistrace_span span;
+
+    aistrace_span_start(&span, "span", NULL);
+    memcpy(id, aistrace_span_context(&span)->span_id, 8);
+    aistrace_span_end(&span);
+}
+
+static void expect_spans(size_t count)
+{
+    uint8_t id[8];
+
+    for (size_t i = 0; i < count; i++)
+        one_span(id);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, count);
+}
+
+/* ---- start ---- */
+
+static const struct {
+    const char *call;
+    int err;
+    bool for_ever; /* of the process: it is not tried again */
+} starts[] = {
+    {"pthread_key_create", EAGAIN, true},
+    {"pthread_atfork", ENOMEM, true},
+    {"strdup", ENOMEM, false},
+};
+
+LOOP_TEST(a_start_that_fails_says_so_and_records_nothing, COUNT(starts))
+{
+    uint8_t id[8];
+
+    errno = 12345;
+    fail_call(starts[_i].call, 0, starts[_i].err);
+    ck_assert_int_eq(start_here(), -starts[_i].err);
+    ck_assert(failed());
+    ck_assert_int_eq(failing.held, 0);
+    one_span(id);
+    ck_assert_int_eq(aistrace_thread_attach(), -ENODEV);
+    if (starts[_i].for_ever) {
+        ck_assert_int_eq(start_here(), -starts[_i].err);
+        return;
+    }
+    ck_assert_int_eq(errno, 12345);
+    ck_assert_int_eq(start_here(), 0);
+    expect_spans(3);
+    aistrace_stop();
+    ck_assert_int_eq(failing.held, 0);
+}
+
+static const struct {
+    const char *call;
+    unsigned after;
+    int err;
+} harmless[] = {
+    {"madvise", 0, EINVAL}, /* MADV_WIPEONFORK: the handlers of fork stay */
+    {"getrandom", 0, EAGAIN},
+    {"getrandom", 0, 0}, /* half of it */
+    {"gethostname", 0, ENAMETOOLONG},
+};
+
+LOOP_TEST(a_start_goes_on_without, COUNT(harmless))
+{
+    struct span_set_item item;
+
+    fail_call(harmless[_i].call, harmless[_i].after, harmless[_i].err);
+    ck_assert_int_eq(start_here(), 0);
+    expect_spans(100);
+    ck_assert(failed());
+    ck_assert_uint_eq(span_set_duplicates(&client.set), 0);
+    bool has_host =
+        span_set_item(client.set.resource, client.set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "host.name", &item);
+    ck_assert_int_eq(has_host, strcmp(harmless[_i].call, "gethostname") != 0);
+}
+
+/* Time and thread have to do: two threads still have ids of their own. */
+static void *spans_of_a_thread(void *unused)
+{
+    uint8_t id[8];
+
+    (void)unused;
+    fail_call("getrandom", 0, EAGAIN);
+    for (int i = 0; i < 100; i++)
+        one_span(id);
+    ck_assert(failed());
+    return NULL;
+}
+
+TEST(ids_without_the_kernels_random_numbers_differ_between_threads)
+{
+    enum { THREADS = 8 };
+
+    ck_assert_int_eq(start_here(), 0);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_t thread;
+        ck_assert_int_eq(pthread_create(&thread, NULL, spans_of_a_thread, NULL), 0);
+        pthread_join(thread, NULL);
+    }
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, THREADS * 100);
+    ck_assert_uint_eq(span_set_duplicates(&client.set), 0);
+}
+
+/* ---- threads ---- */
+
+/* At its end nothing would give the slot back: it takes none. */
+TEST(a_thread_whose_end_would_not_be_noticed_takes_no_slot)
+{
+    struct aistrace_counters counters;
+    uint8_t id[8];
+
+    ck_assert_int_eq(start_here(), 0);
+    fail_call("pthread_setspecific", 0, ENOMEM);
+    errno = 12345;
+    one_span(id);
+    ck_assert_int_eq(errno, 12345);
+    ck_assert(failed());
+    one_span(id);
+    aistrace_counters_read(&counters);
+    ck_assert_uint_eq(counters.no_memory, 2);
+    ck_assert_uint_eq(counters.attempted, 2);
+    ck_assert_int_eq(aistrace_thread_attach(), 0);
+    one_span(id);
+    aistrace_counters_read(&counters);
+    ck_assert_uint_eq(counters.committed, 1);
+    struct shmring_reader *reader = span_set_open(client.dir);
+    ck_assert_uint_eq(shmring_reader_slots(reader), 1); /* the same one */
+    shmring_reader_close(reader);
+}
+
+/* ---- the clock ---- */
+
+#if defined(__x86_64__)
+static const struct {
+    const char *call;
+    int err;
+} clocks[] = {{"prctl", EINVAL}, {"open", ENOENT}, {"read", EIO}};
+
+/* What cannot be found out counts as unsound: the system's clock is asked. */
+LOOP_TEST(a_counter_that_nothing_is_known_of_is_not_used, COUNT(clocks))
+{
+    unsetenv("AIS_TRACING_CLOCK");
+    aistrace__clock_start();
+    NEEDS(atomic_load(&aistrace__clock.ticks.renew_at_ns) != UINT64_MAX, "a sound counter of the CPU");
+    fail_call(clocks[_i].call, 0, clocks[_i].err);
+    aistrace__clock_start();
+    ck_assert(failed());
+    ck_assert_uint_eq(atomic_load(&aistrace__clock.ticks.renew_at_ns), UINT64_MAX);
+    ck_assert_uint_eq(atomic_load(&aistrace__clock.ticks.window_ticks), 0);
+}
+#endif
