@@ -2,7 +2,7 @@
 from mutants import Mutant
 
 FAILING, HOSTILE, RECORDS = "shmring/check_shmring_failing", "shmring/check_shmring_hostile", "shmring/check_shmring_records"
-SEGMENT = "shmring/check_shmring_segment"
+GUARD, SEGMENT = "shmring/check_shmring_guard", "shmring/check_shmring_segment"
 
 MUTANTS = [
     Mutant("shmring/drain.c", "            if (!skip_padding(window, status, place.lap))\n                return 0;",
@@ -10,7 +10,7 @@ MUTANTS = [
            RECORDS, "a window that ends inside padding hands out a record that is none"),
     Mutant("shmring/reader.c", "    for (uint32_t slot = 0; slot < reader->used; slot++) {\n        struct shmring_slot_status *status",
            "    for (uint32_t slot = 0; slot < 1; slot++) {\n        struct shmring_slot_status *status",
-           "shmring/check_shmring_guard", "the counters of slot 0 alone are audited"),
+           GUARD, "the counters of slot 0 alone are audited"),
     Mutant("shmring/reader.c", "    reader->mapped_bytes = bytes;\n", "",
            SEGMENT, "every segment stays mapped for ever"),
     Mutant("shmring/slots.c", "    int err = fd < 0 ? fd : add_slot(ring, fd, writer);\n    if (fd >= 0)\n        close(fd);\n",
@@ -72,4 +72,18 @@ MUTANTS = [
            FAILING, "a window without memory leaks"),
     Mutant("shmring/reader.c", "        __builtin_add_overflow(sum, ledger->counts.spooled, &sum))", "        (sum += ledger->counts.spooled, false))",
            "shmring/check_shmring_restart", "a ledger whose sum wraps is believed"),
+    Mutant("shmring/crc32c.c", "0xf36e6f75", "0xf36e6f74", "shmring/check_shmring_crc", "on old processors every checksum is wrong"),
+    Mutant("shmring/guard.c", "bool sent = info->si_code <= 0;", "bool sent = info->si_code < 0;",
+           GUARD, "a signal that the host ignores takes the guard away"),
+    Mutant("shmring/guard.c", "previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN", "previous.sa_handler != SIG_DFL",
+           GUARD, "a signal that the host ignores jumps to nowhere"),
+    Mutant("shmring/segment.c", "    if (!options->dir || ", "    if (", SEGMENT, "options without a directory kill the host"),
+    Mutant("shmring/segment.c", "(!options->resource && options->resource_bytes > 0)", "(!options->resource && options->resource_bytes > 8)",
+           SEGMENT, "options without a resource kill the host"),
+    Mutant("shmring/segment.c", "    if (fs.f_blocks > 0) {", "    if (true) {", SEGMENT, "a tmpfs without a limit gets the smallest rings"),
+    Mutant("shmring/drain.c", " || ledger->cpos % SHMRING_ALIGN != 0 ||", " ||", RECORDS, "a position that is none is committed"),
+    Mutant("shmring/drain.c", "        if (left < sizeof(record)) /* capacity is over a header, so the next fill holds one */\n            return 0;\n", "",
+           RECORDS, "a window that ends inside a header quarantines a sound slot"),
+    Mutant("shmring/reader.c", "    if (reader->problem)\n        return;\n    reader->problem = problem;", "    reader->problem = problem;",
+           HOSTILE, "why a segment was quarantined is written over"),
 ]

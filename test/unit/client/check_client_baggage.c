@@ -29,6 +29,8 @@ static const struct {
     {"a=%c3%28", "a=" REPLACED "(|"},
     {"a=%ff%fe", "a=" REPLACED REPLACED "|"},
     {"a=%e2%82", "a=" REPLACED REPLACED "|"},
+    {"a=%e2%82x", "a=" REPLACED REPLACED "x|"},
+    {"a=%f0%9f%98x", "a=" REPLACED REPLACED REPLACED "x|"},
     {"a=%ed%a0%80", "a=" REPLACED REPLACED REPLACED "|"},
     {"a=%2,b=1", "b=1|"},
     {"a=%zz,b=1", "b=1|"},
@@ -117,6 +119,18 @@ TEST(over_the_limits_nothing_changes)
     strcpy(before, header);
     ck_assert_int_eq(aistrace_baggage_append(header, sizeof(header), "k", "v"), -E2BIG);
     ck_assert_str_eq(header, before);
+
+    memset(small, 'x', sizeof(small)); /* no end */
+    ck_assert_int_eq(aistrace_baggage_append(small, sizeof(small), "k", "v"), -E2BIG);
+    memset(header, 'k', 8193);
+    header[8193] = '\0';
+    ck_assert_int_eq(aistrace_baggage_append(header, sizeof(header), "k", "v"), -E2BIG);
+    ck_assert_uint_eq(strlen(header), 8193);
+    memset(value, 'k', 8193);
+    header[0] = '\0';
+    ck_assert_int_eq(aistrace_baggage_append(header, sizeof(header), value, "v"), -E2BIG);
+    ck_assert_str_eq(header, "");
+    value[8190] = '\0';
 
     memset(value, 'v', 8190);
     header[0] = '\0';

@@ -117,6 +117,23 @@ LOOP_TEST(a_start_goes_on_without, COUNT(harmless))
     ck_assert_int_eq(has_host, strcmp(harmless[_i].call, "gethostname") != 0);
 }
 
+static const int errors[] = {EAGAIN, ENOSYS, 0 /* half of what was asked for */};
+
+LOOP_TEST(ids_are_seeded_whole_though_the_kernel_gives_less, COUNT(errors))
+{
+    struct aistrace__ids ids = {0}, others = {0};
+
+    fail_call("getrandom", 0, errors[_i]);
+    aistrace__ids_seed(&ids);
+    ck_assert(failed());
+    fail_call("getrandom", 0, errors[_i]);
+    aistrace__ids_seed(&others);
+    ck_assert_uint_eq(ids.step & others.step & 1, 1);
+    ck_assert_uint_ne(ids.step, 1);
+    ck_assert_uint_ne(ids.step, others.step);
+    ck_assert_uint_ne(ids.state, 0);
+}
+
 /* Time and thread have to do: two threads still have ids of their own. */
 static void *spans_of_a_thread(void *unused)
 {
@@ -186,6 +203,7 @@ LOOP_TEST(a_counter_that_nothing_is_known_of_is_not_used, COUNT(clocks))
     unsetenv("AIS_TRACING_CLOCK");
     aistrace__clock_start();
     NEEDS(atomic_load(&aistrace__clock.ticks.renew_at_ns) != UINT64_MAX, "a sound counter of the CPU");
+    atomic_store(&aistrace__clock.ticks.window_ticks, 1000); /* a line that holds, of an earlier start */
     fail_call(clocks[_i].call, 0, clocks[_i].err);
     aistrace__clock_start();
     ck_assert(failed());

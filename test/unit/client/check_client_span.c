@@ -213,6 +213,30 @@ TEST(trace_state_reaches_every_descendant)
     ck_assert(span_set_is_text(client_fixture_end(&child), AISTRACE_ITEM_TRACE_STATE, NULL, "a=1,b=2"));
 }
 
+/* Of a context that the program has made itself: what is too long to be a trace state is none. */
+TEST(a_trace_state_that_is_too_long_is_not_taken_over)
+{
+    static const char parent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    char kept[AISTRACE_TRACE_STATE_BYTES + 1], out[AISTRACE_TRACE_STATE_BYTES + 1] = "x";
+    struct aistrace_context remote;
+    struct aistrace_span child;
+    struct span_set_item item;
+
+    ck_assert_int_eq(aistrace_context_parse(&remote, parent, 55, "a=1", 3, kept), 0);
+    memset(kept, 'x', sizeof(kept));
+    remote.trace_state = kept;
+    remote.trace_state_bytes = AISTRACE_TRACE_STATE_BYTES + 1;
+    ck_assert_uint_eq(aistrace_tracestate_write(&remote, out), 0);
+    ck_assert_str_eq(out, "");
+    aistrace_span_start(&child, "child", &(struct aistrace_span_options){.parent = &remote});
+    aistrace_span_add_link(&child, &remote, NULL, 0);
+    ck_assert_uint_eq(aistrace_span_context(&child)->trace_state_bytes, 0);
+    const struct span_set_span *seen = client_fixture_end(&child);
+    ck_assert_mem_eq(seen->fixed.parent_span_id, remote.span_id, 8);
+    ck_assert(!span_set_item(seen->items, seen->items_bytes, AISTRACE_ITEM_TRACE_STATE, NULL, &item));
+    ck_assert(span_set_item(seen->items, seen->items_bytes, AISTRACE_ITEM_LINK, "", &item));
+}
+
 TEST(the_trace_state_stays_while_attributes_are_replaced)
 {
     static const char parent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -232,6 +232,44 @@ LOOP_TEST(what_is_not_ours_kills_as_before, COUNT(deaths))
     expect_death(deaths[_i]);
 }
 
+static void ignore_it(void)
+{
+    struct sigaction ignored = {.sa_handler = SIG_IGN};
+
+    ck_assert_int_eq(sigaction(SIGBUS, &ignored, NULL), 0);
+    ck_assert_int_eq(shmring_guard_install(), 0);
+}
+
+/* Who ignores the signal ignores one that was sent; an access that cannot be done kills whoever ignores it. */
+TEST(ignored_signal_stays_ignored)
+{
+    ignore_it();
+    send_with_an_address();
+    ck_assert_int_eq(kill(getpid(), SIGBUS), 0);
+    expect_death(write_elsewhere);
+    ck_assert_int_eq(ftruncate(fd, 0), 0);
+    fill_it();
+}
+
+static volatile sig_atomic_t seen;
+
+static void note(int number)
+{
+    seen = number;
+}
+
+TEST(earlier_handler_gets_what_was_sent)
+{
+    struct sigaction noting = {.sa_handler = note};
+
+    ck_assert_int_eq(sigaction(SIGBUS, &noting, NULL), 0);
+    ck_assert_int_eq(shmring_guard_install(), 0);
+    send_with_an_address();
+    ck_assert_int_eq(seen, SIGBUS);
+    ck_assert_ptr_null(shmring_reader_problem(reader));
+    ck_assert_int_eq(ring_drain(reader, 0, 0), RECORDS);
+}
+
 static sigjmp_buf back;
 
 static void jump_back(int number)

@@ -455,6 +455,8 @@ TEST(quarantined_segment_is_left_alone)
     write_four();
     ck_assert_int_gt(shmring_reader_fill(reader, 0, rings.window), 0);
     shmring_reader_quarantine(reader, "file was truncated");
+    shmring_reader_quarantine(reader, "something else"); /* the first is what it was */
+    ck_assert_str_eq(shmring_reader_problem(reader), "file was truncated");
     struct shmring_view view;
     ck_assert_int_eq(shmring_reader_next(rings.window, &view), -EBADMSG);
     size_t bytes = shmring_file_bytes(3, RING_BYTES);

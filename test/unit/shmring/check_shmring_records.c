@@ -337,6 +337,36 @@ LOOP_TEST(window_that_ends_inside_padding_hands_out_nothing_before_the_record_be
     shmring_close(big);
 }
 
+/* 85 records of 48 bytes, and 16 bytes of the 86th. */
+TEST(window_that_ends_inside_a_header_goes_on_with_that_record)
+{
+    enum { IN_ALL = 200, IN_A_WINDOW = 85, PAGE = 4096 };
+    struct shmring *big = ring_fixture_create(1, 64 << 10, 0);
+    struct shmring_writer *big_writer;
+    struct shmring_window *small;
+    struct shmring_view view;
+    uint64_t read = 0;
+
+    ck_assert_int_eq(shmring_window_new(PAGE, &small), 0);
+    ck_assert_int_eq(shmring_attach(big, &big_writer), 0);
+    for (uint64_t seed = 0; seed < IN_ALL; seed++)
+        ck_assert(ring_write(big_writer, seed, 16));
+    struct shmring_reader *big_reader = ring_fixture_open(shmring_name(big));
+    while (read < IN_ALL) {
+        uint64_t left = IN_ALL - read, here = left < IN_A_WINDOW ? left : IN_A_WINDOW;
+        ck_assert_int_eq(shmring_reader_fill(big_reader, 0, small), left < IN_A_WINDOW ? (int)left * 48 : PAGE);
+        for (uint64_t i = 0; i < here; i++, read++) {
+            ck_assert_int_eq(shmring_reader_next(small, &view), 1);
+            ck_assert_uint_eq(view.ordinal, read);
+            ck_assert(ring_pattern_intact(view.payload, 16, read));
+        }
+        ck_assert_int_eq(shmring_reader_next(small, &view), 0);
+    }
+    shmring_window_free(small);
+    shmring_reader_close(big_reader);
+    shmring_close(big);
+}
+
 TEST(slot_that_is_not_there_has_nothing)
 {
     struct shmring_producer_status status = {.begun = 1};
@@ -390,6 +420,11 @@ TEST(commit_outside_what_was_read_does_nothing)
     ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.cpos, 0);
     ring_release(reader, 0);
     ledger.cpos = 0;
+    shmring_reader_commit(reader, 0, &ledger);
+    ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.cpos, 64);
+    ck_assert(ring_write(writer, 1, 32));
+    ck_assert_int_eq(drain(), 1);
+    ledger.cpos = 72; /* within what was read, and no place for a record */
     shmring_reader_commit(reader, 0, &ledger);
     ck_assert_uint_eq(shmring_reader_slot(reader, 0)->ledger.cpos, 64);
     second = ring_fixture_open(shmring_name(ring));

@@ -232,6 +232,11 @@ TEST(impossible_options_are_refused)
     options = options_of(rings.dir);
     options.first_position = 8;
     ck_assert_int_eq(shmring_create(&options, &ring), -EINVAL);
+    options = options_of(NULL);
+    ck_assert_int_eq(shmring_create(&options, &ring), -EINVAL);
+    options = options_of(rings.dir);
+    options.resource_bytes = 8; /* and no resource */
+    ck_assert_int_eq(shmring_create(&options, &ring), -EINVAL);
     ck_assert_ptr_null(ring);
     ck_assert_int_eq(files_in(rings.dir), 0);
 }
@@ -449,8 +454,9 @@ LOOP_TEST(tmpfs_without_room_for_a_group_is_an_error_at_attach, 2)
 TEST(small_tmpfs_gets_small_rings)
 {
     static const struct {
-        uint64_t tmpfs, ring;
-    } cases[] = {{256 << 20, 1 << 20}, {100 << 20, 512 << 10}, {40 << 20, 256 << 10}, {2 << 20, 64 << 10}};
+        uint64_t tmpfs, ring; /* tmpfs 0: no limit */
+    } cases[] = {
+        {0, 1 << 20}, {256 << 20, 1 << 20}, {100 << 20, 512 << 10}, {40 << 20, 256 << 10}, {2 << 20, 64 << 10}};
 
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct shmring_options options = options_of(rings.dir);
