@@ -227,7 +227,7 @@ static bool emit_one(const struct log *log, enum log_level level, const char *ca
 static void emit(struct log *log, enum log_level level, const char *cause, uint64_t held_back, const char *message)
 {
     char text[128];
-    snprintf(text, sizeof(text), "%" PRIu64 " lines before this one are lost: whoever reads this log was too slow",
+    snprintf(text, sizeof(text), "%" PRIu64 " lines before this one are lost: the reader of this log was too slow",
              log->lost);
     if (log->lost && emit_one(log, LOG_WARN, NULL, 0, text))
         log->lost = 0;

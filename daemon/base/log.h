@@ -22,7 +22,7 @@ void log_free(struct log *log);
 void log_configure(struct log *log, enum log_level level, enum log_format format);
 
 /* The clock for the intervals of causes: monotonic, in ms; borrowed. Without a clock (NULL, or none set yet) the time
- * is always 0. A callback, because an event loop can tell its time to nobody between its waiting and its callbacks. */
+ * is always 0. A callback, because an event loop sets its time after waiting and calls nobody then. */
 void log_set_clock(struct log *log, uint64_t (*now_ms_cb)(void *user), void *user);
 
 /* A line that is always written (subject to level): starts, stops, summaries. */

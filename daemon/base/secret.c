@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Before the secret, so that freeing it knows how much there is. */
+/* Stands before the secret: its size, for when it is freed. */
 struct head {
     _Alignas(16) size_t bytes;
 };

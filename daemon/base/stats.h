@@ -15,7 +15,7 @@ enum { STATS_GRPC_CODES = 17 };
 struct stats {
     uint64_t export_requests[STATS_GRPC_CODES]; /* finished attempts by gRPC status code */
     uint64_t invalid_text;                      /* strings that were not UTF-8: bad bytes were replaced */
-    uint64_t segments_skipped;                  /* of another version */
+    uint64_t segments_skipped;                  /* of another version, or files that are no sound segments */
     uint64_t segments_quarantined;              /* as a whole, or with a slot */
     uint64_t segments_waiting;                  /* at the last scan of the ring directory: a level, not a sum */
     uint64_t unreadable_bytes;                  /* given up with quarantined slots */

@@ -22,8 +22,9 @@ struct ring_dir {
 int ring_dir_open(struct ring_dir *dir, const char *path, struct log *log);
 void ring_dir_close(struct ring_dir *dir);
 
-/* For every second or so. Opens the directory anew when it was removed, and locks it anew when its lock file was. What
- * cannot be done is told in the log and tried again by the next call. -> true: `fd` is another directory now. */
+/* To be called every second or so. Opens the directory again when it was removed, and locks it again when its lock
+ * file was. What cannot be done is told in the log and tried again by the next call. -> true: `fd` is another directory
+ * now. */
 bool ring_dir_follow(struct ring_dir *dir);
 
 #endif

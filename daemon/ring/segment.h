@@ -71,13 +71,13 @@ bool segment_quiet(const struct segment *segment);
 void segment_set_drain_targets(struct segment *segment);
 bool segment_drained(const struct segment *segment);
 
-/* The slot is quarantined: counts what cannot be read and leaves batches in flight to `orphaned`. -> false: that has
- * been done before. */
+/* The slot is quarantined: counts what cannot be read, and forgets its claims, which count into `orphaned` when they
+ * are settled. -> false: that has been done before. */
 bool segment_note_quarantine(struct segment *segment, uint32_t slot, struct stats *stats,
                              struct shmring_counts *orphaned);
 
-/* Quarantines slots whose figures cannot be true. -> why the whole segment is quarantined, counted and said once; else
- * NULL */
+/* Quarantines slots whose figures cannot be true. -> why the whole segment is quarantined: counted, and returned once;
+ * else NULL */
 const char *segment_audit(struct segment *segment, struct stats *stats);
 
 /* Adds the segment's figures. Spans that the spool has while the ring is not yet released are added to spool_written

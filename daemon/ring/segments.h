@@ -79,7 +79,8 @@ void segments_publish(struct segments *segments, const struct segments_settings 
 /* True when the segment's ledger is still to come: its file is there, neither attached nor known as finished. */
 bool segments_awaited(const struct segments *segments, const uint8_t instance[SHMRING_INSTANCE_BYTES]);
 
-/* The slot's reader gave up: tells it in the log and leaves batches in flight to `orphaned`. Once per slot. */
+/* The slot is quarantined: says so in the log, and forgets its claims, which count into `orphaned` when they are
+ * settled. Does nothing the second time. */
 void segments_note_quarantine(struct segments *segments, struct segment *segment, uint32_t slot);
 
 /* Commits to the ledgers what has been settled of the pool's batches. */
@@ -90,12 +91,12 @@ void segments_probe_suspects(struct segments *segments); /* those whose time has
 /* Notes, unlinks and forgets the segments whose owner is dead and whose every span is settled. */
 void segments_dismiss(struct segments *segments);
 
-/* From now on every slot is read up to where it is written now. */
+/* From now on each slot is read no further than it is written now. Drained: all slots are read so far and released,
+ * and no segment is to be dismissed. */
 void segments_set_drain_targets(struct segments *segments);
-bool segments_drained(
-    const struct segments *segments); /* that is done and released, and no segment is to be dismissed */
+bool segments_drained(const struct segments *segments);
 
-/* Adds the figures of all segments, those that are gone as well. */
+/* Adds the figures of all segments, those that are gone as well. *out has no figures of spans before. */
 void segments_snapshot(const struct segments *segments, struct stats_snapshot *out);
 
 #endif

@@ -24,7 +24,7 @@ struct totals {
     struct shmring_counts spool; /* of spans in files of the spool that are retired */
     uint64_t *retired;           /* ids of such files, which may still be there as they were */
     size_t retired_count;
-    size_t retired_asked; /* so many, the first, are known to be there: see totals_keep_retired */
+    size_t retired_asked; /* the first so many ids are known to be there: see totals_keep_retired */
 };
 
 /* Reads the state file of the ring directory. No file: all zero. -> -EBADMSG when it is damaged or another user's (out

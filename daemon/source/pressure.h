@@ -15,7 +15,7 @@
 enum {
     PRESSURE_HELD_UP = 4, /* above: its batches that are held up go to the spool, and the open batch is sealed early */
     PRESSURE_ALL = 2,     /* above: all its batches go */
-    PRESSURE_SEAL = 8,    /* of the ring's own in the open batch: no batch is sealed early for less */
+    PRESSURE_SEAL = 8,    /* in the open batch: the batch is not sealed early for less */
 };
 
 /* What stands above the empty line is set by the owner, and borrowed; the rest is zero. */

@@ -24,7 +24,7 @@ int source_open(uv_loop_t *loop, const struct config *config, struct stats *stat
  * of the spool cannot be used; the source is then to be closed. */
 int source_start(struct source *source);
 
-/* Where sealed batches go. NULL: nowhere, which must not be while enabled, nor while source_sending. */
+/* Where sealed batches go. NULL: nowhere; not allowed while enabled, nor while source_sending. */
 void source_attach_exporter(struct source *source, struct exporter *exporter);
 
 /* The exporter's finished_cb; user is the source. */

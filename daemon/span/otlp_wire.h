@@ -64,8 +64,8 @@ uint8_t *otlp_wire_repaired_attribute(uint8_t *out, uint8_t tag, struct aistrace
 /* A string field; what is not UTF-8 is repaired. */
 uint8_t *otlp_wire_text(uint8_t *out, uint8_t tag, const uint8_t *text, size_t bytes, struct otlp_source *source);
 
-/* Copies a text shorter than 16 bytes, reading nothing beyond it. -> a word
- * of which some byte has its bit 7 set exactly when some byte of the text has, that is, when it is not ASCII */
+/* Copies a text shorter than 16 bytes, reading nothing beyond it. -> a word in which bit 7 of some byte is set exactly
+ * when the text is not ASCII */
 uint64_t otlp_wire_copy_last(uint8_t *out, const uint8_t *text, size_t bytes);
 
 static inline uint64_t otlp_load(const uint8_t *from)

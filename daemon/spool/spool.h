@@ -30,7 +30,7 @@ struct spool_options {
     uint64_t request_max_bytes; /* a file is large enough for it, if max_bytes is */
     bool sync;                  /* fdatasync of every group before written_cb */
     bool create;                /* make the directory at the start; else with the first write */
-    bool transient;             /* within one that is locked: needs no lock file, goes at the end when empty */
+    bool transient;             /* in a directory that is locked: needs no lock file, removed at the end when empty */
 };
 
 struct spool_callbacks {

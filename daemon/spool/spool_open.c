@@ -142,8 +142,7 @@ static int take_file(struct spool *s, struct spool_file *file)
     if (err == -EPROTONOSUPPORT) {
         s->damaged++;
         log_line(s->log, LOG_ERROR,
-                 "%s/%s is of another version of aistraced, and left for that; what it holds counts "
-                 "as lost here",
+                 "%s/%s is of another version of aistraced, and left as it is; what it holds counts as lost here",
                  s->path, file->name);
         spool_files_free(file); /* its bytes stay counted */
         return 0;

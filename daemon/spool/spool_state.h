@@ -59,9 +59,8 @@ struct spool_file {
 struct spool_queued {
     struct spool_queued *next;
     struct batch *batch;
-    struct spool_record
-        *record;       /* allocated beforehand: once the batch is written, nothing may fail for lack of memory */
-    struct buf claims; /* struct spool_claim[] */
+    struct spool_record *record; /* allocated beforehand: a batch that is written cannot fail for memory */
+    struct buf claims;           /* struct spool_claim[] */
     struct buf lead;
     int err;
 };
