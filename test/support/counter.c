@@ -17,7 +17,7 @@ bool counter_await(void)
         ck_assert_uint_lt(aistrace__clock_read(CLOCK_MONOTONIC), deadline_ns);
     }
     if (line->window_ticks == 0)
-        printf("skipped, no counter of this machine is sound: only clock_gettime is tested\n");
+        printf("SKIP the counter of the CPU: none of this machine is sound, only clock_gettime is tested\n");
     return line->window_ticks != 0;
 }
 

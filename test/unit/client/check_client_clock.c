@@ -3,7 +3,6 @@
  * The clock of this machine, through the counter where that is sound; the wall clock can be set.
  */
 #include <dlfcn.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -264,7 +263,7 @@ TEST(a_child_in_another_time_namespace_has_the_time_of_that)
     start_tracing();
     counter_hold();
     if (unshare(CLONE_NEWTIME) != 0) {
-        printf("skipped, no time namespace can be made: %s\n", strerror(errno));
+        test_skips(__func__, "a time namespace");
         aistrace_stop();
         return;
     }

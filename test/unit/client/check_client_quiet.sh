@@ -28,7 +28,7 @@ check "every span is committed or counted: $output" [ "$((${committed:-0} + ${ri
 check "no allocation between the first span and the last: $output" [ "${allocations:-1}" -eq 0 ]
 
 if ! strace -o /dev/null true 2>/dev/null; then
-    echo "skipped: strace cannot trace here"
+    echo "SKIP check_client_quiet: needs strace that can trace"
 else
     strace -f -o "$dir/calls" "$build/test/client_quiet" "$dir/ring" >/dev/null
     check "both markers were seen" [ "$(grep -cE '"(BEGIN|END)\\n"' "$dir/calls")" -eq 2 ]

@@ -101,7 +101,7 @@ static unsigned step_through(const struct stepped *stepped, void (*check)(const 
 
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-        printf("skipped, ptrace is not allowed\n");
+        test_skips("killed_at_every_instruction", "ptrace");
         return 0;
     }
     ck_assert_msg(WIFSTOPPED(status), "child ended with %x", (unsigned)status);
