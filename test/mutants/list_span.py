@@ -24,4 +24,6 @@ MUTANTS = [
     Mutant("daemon/span/record_decode.c", """    if (bytes > UINT32_MAX) {
         *problem = "a resource""", """    if (false) {
         *problem = "a resource""", DECODE, "a resource over 4 GiB is read"),
+    Mutant("daemon/span/otlp_resource.c", "        if (item.value_bytes == 0)\n            continue;\n", "", "span/check_otlp_encode",
+           "an empty role gives a service without a name"),
 ]

@@ -87,4 +87,10 @@ MUTANTS = [
     if (err)
         return 0;
 """, FORMAT, "records behind one that cannot be read are taken, and nobody is told"),
+    Mutant("daemon/spool/spool.c", "    if (file->users > 0 || file->unsettled > 0 || file->claimed > 0)\n        return false;",
+           "    if (file->unsettled > 0 || file->claimed > 0)\n        return false;", DISK, "a note is written into a file used anew"),
+    Mutant("daemon/spool/spool.c", "file->claimed > 0 ||\n            (has_id_to_note", "false ||\n            (has_id_to_note", DISK,
+           "an orderly end removes what answers for spans that the rings still have"),
+    Mutant("daemon/spool/spool_job.c", "    if (job->sync)\n        sync_records", "    if (true)\n        sync_records", DISK,
+           "a spool in memory waits for a disk"),
 ]

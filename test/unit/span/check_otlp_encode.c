@@ -433,6 +433,33 @@ TEST(service_name_is_prefix_and_role_or_the_service)
     buf_done(&service);
 }
 
+TEST(an_empty_role_or_service_is_none)
+{
+    struct resource_settings none = {0};
+    struct buf items = {0};
+    model_item(&items, AISTRACE_ITEM_ROLE, 0, NULL, 0, "", 0);
+    resource_is(&items, &none, "service.name=unknown_service ");
+    items.len = 0;
+    model_item(&items, AISTRACE_ITEM_SERVICE, 0, NULL, 0, "", 0);
+    resource_is(&items, &none, "service.name=unknown_service ");
+    items.len = 0;
+    model_item(&items, AISTRACE_ITEM_ROLE, 0, NULL, 0, "proxy", 5);
+    resource_is(&items, &none, "service.name=proxy ");
+    buf_done(&items);
+}
+
+/* Also those that are as long as one of the producer's, or as service.name. */
+TEST(keys_are_compared_byte_by_byte)
+{
+    struct resource_attribute configured[] = {{"zone", "b"}};
+    struct resource_settings settings = {.attributes = configured, .attribute_count = 1};
+    struct buf items = {0};
+    add_string(&items, "zonk", "1");
+    add_string(&items, "service.nomo", "2");
+    resource_is(&items, &settings, "service.name=unknown_service zonk=1 service.nomo=2 zone=b ");
+    buf_done(&items);
+}
+
 TEST(the_producers_attributes_win_over_configured_ones)
 {
     struct resource_attribute configured[] = {{"version", "configured"}, {"zone", "b"}, {"service.name", "x"}};

@@ -235,6 +235,42 @@ TEST(a_file_that_somebody_else_removed_is_gone)
     unlink_error = 0;
 }
 
+TEST(a_file_with_a_note_to_come_is_not_retired)
+{
+    spool_fixture_open();
+    write_and_await('a', 60000);
+    write_and_await('b', 60000);
+    spool_fixture_export('a');
+    spool_tidy(f->spool);
+    ck_assert_uint_eq(f->retired_count, 0);
+    spool_fixture_await_idle();
+    tidy();
+    ck_assert_uint_eq(f->retired_count, 1);
+}
+
+TEST(a_file_whose_claims_are_not_committed_stays_at_the_end)
+{
+    f->keep_claims = true;
+    spool_fixture_open();
+    write_and_await('a', 100);
+    spool_fixture_export('a');
+    spool_fixture_close();
+    ck_assert_uint_eq(f->retired_count, 0);
+    ck_assert_uint_eq(spool_fixture_files(".spool"), 1);
+    spool_fixture_open();
+    ck_assert_uint_eq(spool_fixture_figures().settled.exported, 1);
+    ck_assert_ptr_null(spool_fixture_take());
+}
+
+TEST(without_sync_nothing_is_synced)
+{
+    f->options.sync = false;
+    sync_error = directory_error = EIO;
+    spool_fixture_open();
+    write_and_await('a', 100);
+    spool_fixture_export('a');
+}
+
 TEST(a_file_in_the_middle_is_retired_alone)
 {
     spool_fixture_open();
