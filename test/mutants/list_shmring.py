@@ -86,4 +86,7 @@ MUTANTS = [
            RECORDS, "a window that ends inside a header quarantines a sound slot"),
     Mutant("shmring/reader.c", "    if (reader->problem)\n        return;\n    reader->problem = problem;", "    reader->problem = problem;",
            HOSTILE, "why a segment was quarantined is written over"),
+    Mutant("shmring/reader.c", "        shmring__quarantine_slot(slot, \"ledger selector is neither 0 nor 1\", 0);\n        return;\n",
+           "        shmring__quarantine_slot(slot, \"ledger selector is neither 0 nor 1\", 0);\n",
+           "shmring/check_shmring_restart", "a selector in a hostile segment makes the daemon read far beyond its mapping"),
 ]
