@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+from mutants import Mutant
+
+KEEPER, RESTORE = "source/check_keeper", "source/check_restore"
+
+MUTANTS = [
+    Mutant("daemon/source/restore.c", "    for (unsigned i = 0; i < DROP_REASONS; i++)\n        skip.outcome.dropped[i]",
+           "    for (unsigned i = 0; i < DROP_REASONS; i--)\n        skip.outcome.dropped[i]", RESTORE,
+           "what a spooled batch has dropped is in no count after a restart"),
+    Mutant("daemon/ring/segments.c", "    name[SHMRING_INSTANCE_HEX] = '\\0';\n    return !totals_noted", "    return !totals_noted", RESTORE,
+           "a file of the spool is held for a segment that is finished"),
+    Mutant("daemon/source/restore.c", "    if (restore->claims.len == 0)\n        buf_done", "    if (true)\n        buf_done", RESTORE,
+           "with one claim all are forgotten, and their spans are sent twice"),
+    Mutant("daemon/source/restore.c", "if (!last->known || memcmp(instance, last->instance, 16) != 0)", "if (!last->known)", RESTORE,
+           "the answer for one segment is taken for the next"),
+    Mutant("daemon/source/restore.c", "if (!last->known || memcmp(instance, last->instance, 16) != 0)",
+           "if (!last->known && memcmp(instance, last->instance, 16) != 0)", RESTORE, "the answer for one segment is taken for all"),
+    Mutant("daemon/source/restore.c", "        if (is_still_present(", "        if (!is_still_present(", RESTORE,
+           "claims are forgotten of the segments that stay"),
+    Mutant("daemon/source/restore.c", "    struct presence last = {0};\n", "    struct presence last = {0};\n    return;\n", [KEEPER, RESTORE],
+           "files of the spool stay for ever when a ring goes before it is attached"),
+    Mutant("daemon/source/restore.c", "        spool_claim_committed(all[i - 1].record);\n", "", KEEPER, "the same, and the claims are forgotten"),
+    Mutant("daemon/source/restore.c", "return claim->slot < released->slot_count &&", "return claim->slot <= released->slot_count &&", RESTORE,
+           "a claim of a slot that is not known counts as released by what lies in memory there"),
+    Mutant("daemon/source/restore.c", "(int64_t)(claim->end - released->slots[claim->slot].cpos) <= 0", "(int64_t)(claim->end - released->slots[claim->slot].cpos) < 0",
+           RESTORE, "of what is released the last claim is kept"),
+    Mutant("daemon/source/restore.c", "released->slots[i].known = status->health == SHMRING_SLOT_SOUND;", "released->slots[i].known = true;", RESTORE,
+           "a claim of an unsound slot counts as released"),
+    Mutant("daemon/source/restore.c", "    if (claim->slot >= shmring_reader_slots(segment->reader))\n        return false;\n", "", RESTORE,
+           "a claim of a slot that no segment has ends the daemon"),
+    Mutant("daemon/source/restore.c", "SHMRING_SLOT_SOUND || (int64_t)(claim->end", "SHMRING_SLOT_SOUND && (int64_t)(claim->end", RESTORE,
+           "a claim of an unsound slot is passed over"),
+    Mutant("daemon/source/restore.c", "(int64_t)(claim->end - status->ledger.cpos) <= 0", "(int64_t)(claim->end - status->ledger.cpos) < 0", RESTORE,
+           "a damaged record whose ring is released counts for nothing instead of lost"),
+    Mutant("daemon/source/restore.c", "        } else {\n            spool_claim_committed(restored->record);\n        }", "        }", RESTORE,
+           "a claim that is not passed over holds its file for ever"),
+    Mutant("daemon/source/restore.c", "        shmring_reader_unread(segment->reader, slot, &back);\n", "        (void)back;\n", RESTORE,
+           "without memory spans are neither read nor passed over"),
+    Mutant("daemon/source/restore.c", "        if (restore->env->phase < SOURCE_CLOSES)\n", "", RESTORE, "a record that is gone is written to"),
+    Mutant("daemon/source/restore.c", "            spool_claim_committed(skip->record);\n        }", "        }", RESTORE,
+           "a claim that contradicts its ring holds its file for ever"),
+]
