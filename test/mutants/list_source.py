@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from mutants import Mutant
 
-KEEPER, RESTORE = "source/check_keeper", "source/check_restore"
+KEEPER, PRESSURE, RESTORE = "source/check_keeper", "source/check_pressure", "source/check_restore"
 
 MUTANTS = [
     Mutant("daemon/source/restore.c", "    for (unsigned i = 0; i < DROP_REASONS; i++)\n        skip.outcome.dropped[i]",
@@ -39,4 +39,34 @@ MUTANTS = [
     Mutant("daemon/source/restore.c", "        if (restore->env->phase < SOURCE_CLOSES)\n", "", RESTORE, "a record that is gone is written to"),
     Mutant("daemon/source/restore.c", "            spool_claim_committed(skip->record);\n        }", "        }", RESTORE,
            "a claim that contradicts its ring holds its file for ever"),
+    Mutant("daemon/source/pressure.c", "!pressure_note(pressure, unreleased, ring_bytes(segment))", "unreleased <= ring_bytes(segment) / PRESSURE_HELD_UP", PRESSURE,
+           "a batch that comes into backoff when nothing is read any more stays in its ring"),
+    Mutant("daemon/source/pressure.c", "unreleased > ring_bytes(segment) / PRESSURE_ALL", "unreleased >= ring_bytes(segment) / PRESSURE_ALL", PRESSURE,
+           "batches on the wire go to the spool at a half of the ring"),
+    Mutant("daemon/source/pressure.h", "unreleased > ring_bytes / PRESSURE_HELD_UP", "unreleased >= ring_bytes / PRESSURE_HELD_UP", PRESSURE,
+           "batches go to the spool at a quarter of the ring"),
+    Mutant("daemon/source/pressure.c", "claim->batch != open && ", "", PRESSURE,
+           "the batch being filled goes to the spool"),
+    Mutant("daemon/source/pressure.c", "!claim->settled && ", "", PRESSURE,
+           "a batch that is in the spool goes there again"),
+    Mutant("daemon/source/pressure.c", "slot < slots; slot++)\n            relieve_slot", "slot <= slots; slot++)\n            relieve_slot", PRESSURE,
+           "a slot that is in no use is looked at"),
+    Mutant("daemon/source/pressure.c", "slot < slots; slot++) {", "slot <= slots; slot++) {", PRESSURE,
+           "the same, for room"),
+    Mutant("daemon/source/pressure.c", "->overtaken > most", "->overtaken >= most", PRESSURE,
+           "a batch is late one batch too early"),
+    Mutant("daemon/source/pressure.c", "parts > 0 ? ", "parts > 1 ? ", PRESSURE,
+           "a ring that nobody reads is helped at a half, not at a quarter"),
+    Mutant("daemon/source/pressure.c", "parts >= PRESSURE_HELD_UP / PRESSURE_ALL", "parts > PRESSURE_HELD_UP / PRESSURE_ALL", PRESSURE,
+           "queued batches make room at three quarters, not at a half"),
+    Mutant("daemon/source/pressure.c", "held_up(pressure, batch) || (queued &&", "held_up(pressure, batch) && (queued &&", PRESSURE,
+           "no batch in backoff makes room"),
+    Mutant("daemon/source/pressure.c", "batch && !exporter_has_room(pressure->env->exporter);", "batch;", PRESSURE,
+           "more batches go to the spool than are in the way"),
+    Mutant("daemon/source/pressure.c", "        found = true;\n", "", PRESSURE,
+           "what has room now waits for the next look"),
+    Mutant("daemon/source/pressure.c", " && stats->outage_ended_ms == 0", "", PRESSURE,
+           "an outage that is over still sends batches to the spool"),
+    Mutant("daemon/source/pressure.c", "(state == DELIVERY_QUEUED && outage)", "state == DELIVERY_QUEUED", PRESSURE,
+           "the first connection counts as an outage"),
 ]
