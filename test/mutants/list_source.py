@@ -2,6 +2,7 @@
 from mutants import Mutant
 
 KEEPER, PRESSURE, RESTORE = "source/check_keeper", "source/check_pressure", "source/check_restore"
+READ = "source/check_source_read"
 
 MUTANTS = [
     Mutant("daemon/source/restore.c", "    for (unsigned i = 0; i < DROP_REASONS; i++)\n        skip.outcome.dropped[i]",
@@ -69,4 +70,11 @@ MUTANTS = [
            "an outage that is over still sends batches to the spool"),
     Mutant("daemon/source/pressure.c", "(state == DELIVERY_QUEUED && outage)", "state == DELIVERY_QUEUED", PRESSURE,
            "the first connection counts as an outage"),
+    Mutant("daemon/source/source_read.c", "            claim->outcome.dropped[DROP_OVERSIZE]++;\n", "", READ, "a span that is too large is in no count"),
+    Mutant("daemon/source/source_read.c", "        shmring_reader_unread(segment->reader, slot, &view);\n", "", READ,
+           "a span that memory was missing for is lost"),
+    Mutant("daemon/source/source_read.c", "            if (reading->open == batch)\n                return -ENOMEM;\n", "", READ,
+           "a full batch that cannot be sealed hangs the daemon"),
+    Mutant("daemon/source/source.c", "    if (err != -EBADMSG)\n        return err;\n", "    if (err)\n        return err;\n", READ,
+           "a damaged state file keeps the daemon from starting"),
 ]
