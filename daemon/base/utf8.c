@@ -35,7 +35,7 @@ size_t utf8_next(const uint8_t *text, size_t bytes, uint32_t *character)
 {
     bool good;
     size_t part = sequence(text, bytes, &good);
-    *character = part == 1 ? text[0] : text[0] & (0x7f >> part);
+    *character = part == 1 ? text[0] : text[0] & (0x7fu >> part);
     for (size_t i = 1; i < part; i++)
         *character = *character << 6 | (text[i] & 0x3f);
     if (!good)
