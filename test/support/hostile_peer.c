@@ -100,6 +100,8 @@ static void put_number(struct buf *out, uint64_t value, unsigned bytes)
 
 static void put_zeros(struct buf *out, size_t bytes)
 {
+    if (!bytes)
+        return;
     if (buf_reserve(out, bytes))
         abort();
     memset(out->data + out->len, 0, bytes);
