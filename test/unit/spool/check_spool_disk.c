@@ -303,6 +303,7 @@ TEST(no_file_is_kept_to_spare_over_the_bound)
         spool_fixture_export(letter);
         spool_fixture_await_idle();
         tidy();
+        ck_assert_uint_eq(spool_fixture_files(".spool"), letter == 'a' ? 3 : 2);
     }
     ck_assert_uint_eq(spool_fixture_figures().file_bytes, f->options.max_bytes);
     ck_assert_uint_eq(spool_fixture_files(".spool"), 2); /* d, and one to spare */
