@@ -2,7 +2,7 @@
 from mutants import Mutant
 
 KEEPER, PRESSURE, RESTORE = "source/check_keeper", "source/check_pressure", "source/check_restore"
-READ = "source/check_source_read"
+READ, WRITING = "source/check_source_read", "source/check_keeper_writing"
 
 MUTANTS = [
     Mutant("daemon/source/restore.c", "    for (unsigned i = 0; i < DROP_REASONS; i++)\n        skip.outcome.dropped[i]",
@@ -77,4 +77,15 @@ MUTANTS = [
            "a full batch that cannot be sealed hangs the daemon"),
     Mutant("daemon/source/source.c", "    if (err != -EBADMSG)\n        return err;\n", "    if (err)\n        return err;\n", READ,
            "a damaged state file keeps the daemon from starting"),
+    Mutant("daemon/source/keeper.c", "        stay->ended = true;\n", "", WRITING, "an answer that comes while a batch is written is forgotten"),
+    Mutant("daemon/source/keeper.c", "!outcome->returned && !spool_unwrite(keeper->spool, batch)) {", "!outcome->returned) {\n        spool_unwrite(keeper->spool, batch);",
+           WRITING, "an answer waits for a write that is called off"),
+    Mutant("daemon/source/keeper.c", "    if (stay->ended) {\n        end_stay", "    if (false) {\n        end_stay", WRITING,
+           "a batch that is answered stays for ever when its write fails"),
+    Mutant("daemon/source/keeper.c", "    } else if (!stay->writing) {\n        submit(keeper, batch);", "    } else if (false) {\n        submit(keeper, batch);", WRITING,
+           "a batch that the exporter returns when its write has failed is nobody's"),
+    Mutant("daemon/source/keeper.c", "    if (err == -ENOSPC)\n        log_cause", "    if (false)\n        log_cause", WRITING,
+           "nobody is told that the spool is full"),
+    Mutant("daemon/source/keeper.c", "    return totals_retired(((struct keeper *)user)->totals, id);", "    (void)user;\n    return id == 0;", KEEPER,
+           "a file whose end is in the state file is sent again"),
 ]

@@ -515,6 +515,27 @@ TEST(claims_of_segments_that_are_gone_hold_no_file)
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, SPANS);
 }
 
+/* Killed when a file's end is in the state file, and the file not yet removed. */
+TEST(file_that_is_retired_is_not_sent_again)
+{
+    char command[512];
+    spool_some(2 * QUARTER);
+    snprintf(command, sizeof(command), "cp %s/*.spool %s/copy", spool_dir, f->dir);
+    ck_assert_int_eq(system(command), 0);
+    outage(false);
+    f->submitted = DELIVERY_ON_WIRE;
+    export_all();
+    run_until(state_says("retired "));
+    source_fixture_stop();
+    ck_assert_uint_eq(spool_files(), 0);
+    snprintf(command, sizeof(command), "mv %s/copy %s/00000001.spool", f->dir, spool_dir);
+    ck_assert_int_eq(system(command), 0);
+    source_fixture_start();
+    ck_assert_uint_eq(spooled(), 0);
+    ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
+    ck_assert_uint_eq(source_fixture_snapshot().committed, 2 * QUARTER);
+}
+
 /* ---- the end ---- */
 
 TEST(at_the_end_everything_goes_to_the_spool)
