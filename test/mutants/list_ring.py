@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 from mutants import Mutant
 
-TOTALS = "ring/check_totals"
+DISCOVERY, TOTALS = "ring/check_discovery", "ring/check_totals"
 
 MUTANTS = [
     Mutant("daemon/ring/totals.c", "        memmove(totals->noted[i], totals->noted[i + 1], rest * sizeof(*totals->noted));\n",
@@ -25,4 +25,12 @@ MUTANTS = [
            "a segment in the state file counts as not noted, and its figures count twice"),
     Mutant("daemon/ring/totals.c", "    if (err)\n        unlinkat(dir_fd, TOTALS_TEMPORARY, 0);\n", "", TOTALS,
            "half a state file stays beside the rings"),
+    Mutant("daemon/ring/discovery.c", "    if (event->mask & IN_Q_OVERFLOW)\n        discovery_force_rescan(discovery);\n    else if",
+           "    if", DISCOVERY, "a segment whose event was lost is found when the directory changes again"),
+    Mutant("daemon/ring/discovery.c", "    int err = -errno;\n    close(fd);\n", "    int err = -errno;\n", DISCOVERY,
+           "each scan that fails costs a descriptor"),
+    Mutant("daemon/ring/discovery.c", "    if (discovery->inotify_fd >= 0)\n        close(discovery->inotify_fd);\n", "", DISCOVERY,
+           "a start that fails costs a descriptor"),
+    Mutant("daemon/ring/discovery.c", "    uv_timer_start(timer, scan_on, SCAN_PAUSE_MS, 0);\n", "    (void)timer;\n", DISCOVERY,
+           "of a large directory only the first portion is read"),
 ]
