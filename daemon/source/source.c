@@ -282,9 +282,15 @@ bool source_sending(const struct source *source)
     return source->keeper.count > 0 || (source->reading.open && batch_span_count(source->reading.open) > 0);
 }
 
+static void enter(struct source *source, enum source_phase phase)
+{
+    if (source->env.phase < phase)
+        source->env.phase = phase;
+}
+
 void source_drain(struct source *source)
 {
-    source->env.phase = SOURCE_DRAINS;
+    enter(source, SOURCE_DRAINS);
     segments_set_drain_targets(&source->segments);
     keeper_stop_replay(&source->keeper);
     schedule(source, 0);
@@ -292,7 +298,7 @@ void source_drain(struct source *source)
 
 void source_rest(struct source *source)
 {
-    source->env.phase = SOURCE_RESTS;
+    enter(source, SOURCE_RESTS);
     schedule(source, 0);
 }
 
@@ -337,7 +343,7 @@ static void on_keeper_closed(void *user)
 
 void source_close(struct source *source, void (*closed_cb)(void *user), void *user)
 {
-    source->env.phase = SOURCE_CLOSES;
+    enter(source, SOURCE_CLOSES);
     ending_begin(&source->ending, closed_cb, user);
     ending_hold(&source->ending, 3); /* two handles; and the segments, once the spool is closed */
     uv_close((uv_handle_t *)&source->timer, on_handle_closed);
