@@ -88,4 +88,10 @@ MUTANTS = [
            "nobody is told that the spool is full"),
     Mutant("daemon/source/keeper.c", "    return totals_retired(((struct keeper *)user)->totals, id);", "    (void)user;\n    return id == 0;", KEEPER,
            "a file whose end is in the state file is sent again"),
+    Mutant("daemon/source/source.c", "if (pressure_relieve(&source->pressure, source->reading.open, source->reading.stalled))\n        source->poll_ms = POLL_PACE_MIN_MS;",
+           "pressure_relieve(&source->pressure, source->reading.open, source->reading.stalled);", KEEPER, "a ring that fills waits for an idle daemon's next look"),
+    Mutant("daemon/source/replay.c", "    if (record && spool_read(replay->spool, record) != 0)\n        spool_return(record);",
+           "    if (record)\n        (void)spool_read(replay->spool, record);", KEEPER, "a record that memory was missing for is never sent"),
+    Mutant("daemon/source/keeper.c", "err == -ENOSPC || err == -EAGAIN", "err == -ENOSPC && err == -EAGAIN", WRITING,
+           "a spool that takes nothing is asked for every batch in every pass"),
 ]

@@ -17,7 +17,7 @@
 #include "span_format.h"
 #include "support/directory.h"
 
-enum { SOURCE_BATCHES_MAX = 1024, SOURCE_DEADLINE_MS = 5000, SOURCE_RING_BYTES = 64 << 10 };
+enum { SOURCE_BATCHES_MAX = 1024, SOURCE_DEADLINE_MS = 60000, SOURCE_RING_BYTES = 64 << 10 };
 
 struct source_fixture {
     char dir[TEST_DIRECTORY_BYTES];

@@ -35,6 +35,12 @@ static int counted_append(struct buf *buf, const void *data, size_t bytes)
 #include "source/restore.c"
 #undef buf_append
 
+static unsigned loads_fail, reads_fail; /* so many, for want of memory */
+
+#define batch_load(...) (loads_fail > 0 ? (loads_fail--, -ENOMEM) : batch_load(__VA_ARGS__))
+#define spool_read(...) (reads_fail > 0 ? (reads_fail--, -ENOMEM) : spool_read(__VA_ARGS__))
+#include "source/replay.c"
+
 static struct source_fixture *const f = &source_fixture;
 static const struct batch_outcome exported = {.exported = true}, returned = {.returned = true};
 static char spool_dir[96];
@@ -183,6 +189,24 @@ TEST(a_ring_that_fills_gets_the_place_of_other_rings_batches)
         continue;
     run_until(spooled() > 2 * QUARTER);
     ck_assert(source_fixture_write("name", AISTRACE_SAMPLED));
+}
+
+/* How long the source sleeps, not how long that takes. */
+TEST(a_ring_that_fills_is_looked_at_often_until_there_is_room)
+{
+    enum { OFTEN_MS = 10, PASSES = 50 };
+    f->room = 4;
+    source_fixture_start();
+    write_spans(4 * SPANS);
+    run_until(f->held_count == 4);
+    write_spans(QUARTER);
+    for (int i = 0; i < 1000 && uv_backend_timeout(&f->loop) > OFTEN_MS; i++)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    for (int i = 0; i < PASSES; i++) {
+        ck_assert_int_le(uv_backend_timeout(&f->loop), OFTEN_MS);
+        uv_run(&f->loop, UV_RUN_ONCE);
+    }
+    ck_assert_uint_eq(f->held_count, 4);
 }
 
 TEST(what_cannot_be_written_goes_back_to_the_exporter)
@@ -347,6 +371,18 @@ TEST(a_record_that_cannot_be_read_for_now_is_tried_again)
     ck_assert_int_eq(system(command), 0);
     export_all();
     ck_assert_uint_eq(source_fixture_snapshot().outcome.dropped[DROP_SPOOL_CORRUPT], 0);
+    ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
+}
+
+TEST(a_record_that_memory_is_missing_for_is_tried_again)
+{
+    spool_some(2 * QUARTER);
+    kill_and_start();
+    loads_fail = reads_fail = 3;
+    outage(false);
+    f->submitted = DELIVERY_ON_WIRE;
+    export_all();
+    ck_assert_uint_eq(loads_fail + reads_fail, 0);
     ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
 }
 
