@@ -13,6 +13,7 @@
 #include "batch/batch.h"
 #include "bench.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
+#include "span/otlp_encode.h"
 #include "support/span_model.h"
 
 enum { SPANS = 512, ARENA_BYTES = 4 << 20 };
