@@ -192,6 +192,7 @@ class Oracle:
         if soft < hard:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.lock = threading.Lock()
+        self.hold()  # what is there already may be gone before the thread looks
         self.thread = threading.Thread(target=self._watch, daemon=True)
         self.thread.start()
 
