@@ -31,7 +31,9 @@ B := build$(if $(filter-out release,$(VARIANT)),/$(VARIANT))
 O := $(B)/obj
 GEN := build/gen
 
-HARDEN := $(if $(SANITIZE),,-D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection)
+# Flags that not every compiler takes, or not for every processor.
+takes = $(shell $(CC) $(WERROR) $(1) -fsyntax-only -x c /dev/null >/dev/null 2>&1 && echo $(1))
+HARDEN := $(if $(SANITIZE),,-D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection $(call takes,-fcf-protection))
 CFLAGS ?= -O2 -g
 # Sanitizers hide from the compiler what it otherwise knows of lengths.
 WARN_VARIANT := $(if $(SANITIZE),-Wno-format-truncation -Wno-stringop-overflow -Wno-maybe-uninitialized)
@@ -44,7 +46,8 @@ BASE := -std=c17 -D_GNU_SOURCE -DAISTRACE_BUILD_VERSION='"$(VERSION)"' -fPIC -pt
         $(INCLUDE) $(WARN) $(CFLAGS) $(HARDEN) $(SANITIZE)
 LINK := -pthread $(SANITIZE) $(if $(SANITIZE),,-pie -Wl,-z,relro,-z,now) $(LDFLAGS)
 
-pkg = $(shell pkg-config --libs $(1))
+PKG_CONFIG ?= pkg-config
+pkg = $(shell $(PKG_CONFIG) --libs $(1))
 LIBS_DAEMON   = $(call pkg,libuv libnghttp2 libprotobuf-c jansson openssl zlib libseccomp) -lm
 LIBS_CLI      = $(call pkg,libmicrohttpd libcurl) $(LIBS_DAEMON)
 LIBS_NODE     = $(call pkg,libmicrohttpd libcurl jansson)
@@ -57,7 +60,12 @@ ENDPOINT_ROOMS := otlp store traces jaeger
 
 objects = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
 SHMRING_O  := $(call objects,shmring/*.c)
+# What only the consumer runs; the rest of the ring belongs to programs that are traced.
+CONSUMER_O := $(call objects,$(addprefix shmring/,open.c reader.c drain.c guard.c dir_lock.c))
+PRODUCER_O := $(filter-out $(CONSUMER_O),$(SHMRING_O))
 CLIENT_O   := $(call objects,client/*.c)
+# The same for the shared library, which exports the functions of aistrace.h; the archive's stay within what links it.
+CLIENT_SHARED_O := $(CLIENT_O:$(O)/client/%=$(O)/client-shared/%)
 DAEMON_O   := $(filter-out $(O)/daemon/aistraced.o,$(call objects,daemon/*.c $(ROOMS:%=daemon/%/*.c)))
 CLI_O      := $(filter-out $(O)/daemon/cli/main.o,$(call objects,daemon/cli/*.c))
 PAGE       := $(wildcard daemon/endpoint/page/*.html daemon/endpoint/page/*.css daemon/endpoint/page/*.js) \
@@ -84,10 +92,15 @@ AIS_O := $(patsubst test/playground/%.c,$(O)/$(AIS_VARIANT)/%.o,$(AIS_C))
 
 BIN := $(B)/bin
 LIB := $(B)/lib
-INSTALLED := $(LIB)/libaistrace.a $(LIB)/libaistrace.so $(BIN)/aistraced $(BIN)/aistrace
+CLIENT := $(LIB)/libaistrace.a $(LIB)/libaistrace.so
+INSTALLED := $(CLIENT) $(BIN)/aistraced $(BIN)/aistrace
+# For programs that read rings as well as write them.
+CLIENT_AND_READER := $(LIB)/libaistrace.a $(LIB)/libshmring.a
 
-.PHONY: all help deps deps-test node ais deploy kill clean test test-quick asan tsan ubsan lint coverage mutants install FORCE
+.PHONY: all client help deps deps-test node ais deploy kill clean test test-quick asan tsan ubsan lint coverage mutants install \
+        install-client FORCE
 all: $(LIB)/libshmring.a $(INSTALLED) node ais ## libraries and programs, into build/; installs nothing
+client: $(CLIENT) ## the client library alone, into build/lib/: needs a C compiler and no other library
 
 help:
 	@sed -n 's/^\([a-z -]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -95,7 +108,7 @@ help:
 # ---- libraries and programs
 
 $(LIB)/libshmring.a: $(SHMRING_O)
-$(LIB)/libaistrace.a: $(CLIENT_O) $(SHMRING_O)
+$(LIB)/libaistrace.a: $(CLIENT_O) $(PRODUCER_O)
 $(LIB)/libdaemon.a: $(DAEMON_O) $(PROTO_O)
 $(LIB)/libendpoint.a: $(ENDPOINT_O)
 $(LIB)/libcli.a: $(CLI_O)
@@ -104,7 +117,7 @@ $(LIB)/%.a:
 	$(call say,AR,$@)
 	$(Q)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $(filter %.o,$^)
 
-$(LIB)/libaistrace.so: $(CLIENT_O) $(SHMRING_O) client/libaistrace.map
+$(LIB)/libaistrace.so: $(CLIENT_SHARED_O) $(PRODUCER_O) client/libaistrace.map
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -shared -Wl,-soname,libaistrace.so.0 -Wl,-z,nodelete -Wl,--version-script=client/libaistrace.map \
@@ -118,7 +131,7 @@ endef
 
 $(BIN)/aistraced: $(O)/daemon/aistraced.o $(LIB)/libdaemon.a $(LIB)/libshmring.a
 	$(call link,$(LIBS_DAEMON))
-$(BIN)/aistrace: $(O)/daemon/cli/main.o $(LIB)/libcli.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
+$(BIN)/aistrace: $(O)/daemon/cli/main.o $(LIB)/libcli.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(CLIENT_AND_READER)
 	$(call link,$(LIBS_CLI))
 
 node: $(O)/$(NODE_VARIANT)/aisnode ## the playground's node; TAGS=oteltracing: with tracing
@@ -142,7 +155,11 @@ $(O)/$(AIS_VARIANT)/%.o: test/playground/%.c
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(NODE_FLAGS) -MMD -MP -c -o $@ $<
 
 # The library must load by dlopen into a process whose static TLS is nearly used up, so its few bytes are initial-exec.
-$(CLIENT_O) $(SHMRING_O): MODULE_FLAGS := -ftls-model=initial-exec
+$(CLIENT_O) $(CLIENT_SHARED_O) $(SHMRING_O): MODULE_FLAGS = -ftls-model=initial-exec $(VISIBILITY)
+$(CLIENT_O): VISIBILITY := -DAISTRACE_STATIC
+$(O)/client-shared/%.o: client/%.c
+	$(call say,CC,$< (shared))
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(MODULE_FLAGS) -MMD -MP -c -o $@ $<
 $(O)/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(MODULE_FLAGS) -MMD -MP -c -o $@ $<
@@ -161,12 +178,12 @@ $(DAEMON_O) $(ENDPOINT_O) $(CLI_O) $(O)/daemon/cli/main.o $(PROTO_O) $(call obje
 # ---- tests
 
 $(O)/test/%.o: MODULE_FLAGS := -iquote test
-$(B)/test/unit/%: $(O)/test/unit/%.o $(LIB)/libsupport.a $(LIB)/libcli.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
+$(B)/test/unit/%: $(O)/test/unit/%.o $(LIB)/libsupport.a $(LIB)/libcli.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(CLIENT_AND_READER)
 	$(call link,$(LIBS_CHECK) $(LIBS_CLI))
-$(B)/test/%: $(O)/test/helpers/%.o $(LIB)/libsupport.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
+$(B)/test/%: $(O)/test/helpers/%.o $(LIB)/libsupport.a $(LIB)/libdaemon.a $(CLIENT_AND_READER)
 	$(call link,$(LIBS_DAEMON))
 $(B)/test/fuzz_%: LINK += -fsanitize=fuzzer
-$(B)/test/fuzz_%: $(O)/test/fuzz/fuzz_%.o $(LIB)/libcli.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(LIB)/libaistrace.a
+$(B)/test/fuzz_%: $(O)/test/fuzz/fuzz_%.o $(LIB)/libcli.a $(LIB)/libendpoint.a $(LIB)/libdaemon.a $(CLIENT_AND_READER)
 	$(call link,$(LIBS_DAEMON))
 # The daemon with allocations that fail (test/faults/failing_alloc.c): those of its own code.
 FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf __asprintf_chk
@@ -237,11 +254,11 @@ lint: ## clang-tidy, cppcheck and the include rules
 # Peers are built where Debian's packages for them are; test/bench/run says which are not there.
 BENCH_PARTS := bench sink_session lttng_span lttng_provider
 there = $(shell { $(1); } >/dev/null 2>&1 && echo yes)
-BENCH_PEERS := $(if $(call there,pkg-config --exists lttng-ust),lttng_span) \
-               $(if $(call there,pkg-config --exists grpc++ && command -v grpc_cpp_plugin && command -v g++),grpc_client)
+BENCH_PEERS := $(if $(call there,$(PKG_CONFIG) --exists lttng-ust),lttng_span) \
+               $(if $(call there,$(PKG_CONFIG) --exists grpc++ && command -v grpc_cpp_plugin && command -v g++),grpc_client)
 BENCH := $(filter-out $(BENCH_PARTS),$(patsubst test/bench/%.c,%,$(wildcard test/bench/*.c)))
 BENCH_LIBS := $(addprefix $(O)/test/,bench/bench.o support/directory.o support/span_model.o support/span_set.o) $(LIB)/libdaemon.a \
-              $(LIB)/libaistrace.a
+              $(CLIENT_AND_READER)
 GEN_CXX := build/gen/cxx
 OTLP_PROTOS := $(filter proto/opentelemetry/%,$(PROTOS))
 
@@ -287,9 +304,12 @@ clean: kill ## stops the playground, removes its state and build/
 	$(Q)test/playground/deploy/clean
 	$(Q)rm -rf build
 
-install: $(INSTALLED) ## DESTDIR and PREFIX as usual
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)
+install: $(INSTALLED) install-client ## programs and client library; DESTDIR and PREFIX as usual
+	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BIN)/aistraced $(BIN)/aistrace $(DESTDIR)$(PREFIX)/bin/
+
+install-client: $(CLIENT) ## the client library and its headers
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)
 	install -m 644 client/aistrace.h client/aistrace_inline.h client/aistrace_disabled.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(LIB)/libaistrace.a $(DESTDIR)$(LIBDIR)/
 	install -m 755 $(LIB)/libaistrace.so.0 $(DESTDIR)$(LIBDIR)/

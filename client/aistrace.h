@@ -166,7 +166,7 @@ struct aistrace_counters {
 
 #ifndef AISTRACE_DISABLED
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(AISTRACE_STATIC)
 #pragma GCC visibility push(default)
 #endif
 
@@ -265,7 +265,7 @@ bool aistrace_baggage_next(const char **cursor, const char *end, char *key, size
  * -> 0; -EINVAL: key is not a token; -E2BIG: over capacity, 64 members or 8,192 bytes; out is then unchanged. */
 int aistrace_baggage_append(char *out, size_t capacity, const char *key, const char *value);
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(AISTRACE_STATIC)
 #pragma GCC visibility pop
 #endif
 

@@ -34,6 +34,15 @@ same_symbols() { diff <(declared) <(exported); }
 check "the library exports what the header declares" same_symbols
 check "which is not nothing" test "$(exported | wc -l)" -ge 25
 
+# What a traced program must not carry: the reader of rings, a handler of signals.
+consumer='shmring(__|_)(reader|open|guard|window|dir_lock|still_there|read_exactly)|^(sigaction|raise)(@|$)'
+producer_only() { # LIBRARY
+    ! nm "$1" | awk 'NF > 1 { print $NF }' | grep -E "$consumer"
+}
+check "the shared library is the producer's part alone" producer_only "$library"
+check "so is the archive" producer_only "$build/lib/libaistrace.a"
+check "the consumer's part would have been seen" eval '! producer_only "$build/lib/libshmring.a" >/dev/null'
+
 little_tls() {
     local bytes
     bytes=$(($(readelf -lW "$library" | awk '$1 == "TLS" { print $6 }')))

@@ -37,6 +37,7 @@ static ssize_t random_of_kernel(void *out, size_t bytes)
 #define getrandom(out, bytes, flags) random_of_kernel(out, bytes)
 
 #include "dir.c"
+#include "dir_lock.c"
 #include "drain.c"
 #include "guard.c"
 #include "open.c"
