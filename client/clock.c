@@ -2,7 +2,6 @@
 #include "clock.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -10,6 +9,8 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+
+#include "environment.h"
 
 #define CLOCK_SOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 enum { TRIES = 4, CLOSE_ENOUGH_NS = 1000, RENEW_NS = 1000000000 };
@@ -98,8 +99,7 @@ static bool counter_is_sound(void)
 
 void aistrace__clock_start(void)
 {
-    const char *choice = getenv("AIS_TRACING_CLOCK");
-    bool use = (!choice || strcmp(choice, "system") != 0) && counter_is_sound();
+    bool use = !aistrace__environment_system_clock() && counter_is_sound();
     if (!use)
         atomic_store(&aistrace__clock.ticks.window_ticks, 0);
     atomic_store(&aistrace__clock.ticks.renew_at_ns, use ? 0 : UINT64_MAX);

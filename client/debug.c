@@ -2,19 +2,16 @@
 #include "debug.h"
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static _Atomic bool wanted;
 static _Atomic unsigned printed;
 
-void aistrace__debug_init(void)
+void aistrace__debug_init(bool on)
 {
-    const char *value = getenv("AIS_TRACING_DEBUG");
-    atomic_store(&wanted, value && strcmp(value, "1") == 0);
+    atomic_store(&wanted, on);
 }
 
 void aistrace__debug(enum aistrace__cause cause, const char *text, int err)

@@ -5,6 +5,8 @@
 #ifndef AISTRACE_DEBUG_H
 #define AISTRACE_DEBUG_H
 
+#include <stdbool.h>
+
 enum aistrace__cause {
     AISTRACE__CAUSE_SEGMENT,
     AISTRACE__CAUSE_ATTACH,
@@ -13,7 +15,7 @@ enum aistrace__cause {
     AISTRACE__CAUSE_RESOURCE,
 };
 
-void aistrace__debug_init(void);
+void aistrace__debug_init(bool on);
 
 /* Prints the first line of each cause, if asked for at all. err: 0 or -errno. */
 void aistrace__debug(enum aistrace__cause cause, const char *text, int err);

@@ -2,10 +2,10 @@
 #include "resource.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "debug.h"
+#include "environment.h"
 #include "item.h"
 
 static void add(struct aistrace__resource *resource, const struct aistrace_attribute *attribute)
@@ -60,7 +60,7 @@ int aistrace__resource_compose(const struct aistrace_options *options, struct ai
         host[0] = '\0';
     add_string(out, "version", options->version);
     add_string(out, "daemonID", options->daemon_id);
-    add_string(out, "pod", getenv("MY_POD"));
+    add_string(out, "pod", aistrace__environment_pod());
     add_pid(out);
     add_string(out, "host.name", host);
     add_string(out, "telemetry.sdk.name", "aistrace");

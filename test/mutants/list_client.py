@@ -4,14 +4,14 @@ from mutants import Mutant
 FAILING = "client/check_client_failing"
 
 MUTANTS = [
-    Mutant("client/tracer.c", "        shmring_detach(aistrace__tracer.ring, writer);\n        writer = NULL;\n", "        writer = NULL;\n",
+    Mutant("client/thread.c", "        shmring_detach(aistrace__tracer.ring, writer);\n        writer = NULL;\n", "        writer = NULL;\n",
            FAILING, "a thread whose end is not noticed keeps its slot for ever"),
-    Mutant("client/tracer.c", "    if (tracer.process_err)\n        return tracer.process_err;\n", "",
+    Mutant("client/tracer.c", "    if (watch_err)\n        return watch_err;\n", "",
            FAILING, "without a key for the threads' ends the library starts all the same"),
-    Mutant("client/tracer.c", "    if (!tracer.ring_dir)\n        return -ENOMEM;\n", "", FAILING, "without memory for a path the host dies"),
-    Mutant("client/tracer.c", "    if (!tracer.process_err)\n        tracer.process_err = -pthread_atfork", "    if (!tracer.process_err)\n        (void)pthread_atfork",
+    Mutant("client/tracer.c", "    if (!process->ring_dir)\n        return -ENOMEM;\n", "", FAILING, "without memory for a path the host dies"),
+    Mutant("client/tracer.c", "    if (!watch_err)\n        watch_err = ", "    if (!watch_err)\n        (void)",
            FAILING, "a child of a fork writes into its parent's ring, and nobody was told"),
-    Mutant("client/tracer.c", "        free(tracer.ring_dir);\n        tracer.ring_dir = NULL;\n", "        tracer.ring_dir = NULL;\n",
+    Mutant("client/tracer.c", "    free(process->ring_dir);\n    process->ring_dir = NULL;\n", "    process->ring_dir = NULL;\n",
            FAILING, "each stop leaks the directory's path"),
     Mutant("client/ids.c", "        seed[0] ^= ((uint64_t)now.tv_sec << 30) ^ (uint64_t)now.tv_nsec ^ ((uint64_t)gettid() << 44);\n", "",
            FAILING, "without random numbers the ids begin at the same number in all threads"),

@@ -21,7 +21,10 @@
 
 #include "clock.c"
 #include "ids.c"
+#include "lock.c"
+#include "process.c"
 #include "resource.c"
+#include "thread.c"
 #include "tracer.c"
 
 #include "support/client_fixture.h"

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include "process.h"
+
+#include <string.h>
+
+#include "clock.h"
+#include "debug.h"
+
+struct aistrace__fork_page aistrace__fork_page;
+struct aistrace__tracer aistrace__tracer;
+struct aistrace__process aistrace__process;
+
+bool aistrace__is_raw_clone_child(void)
+{
+    return aistrace__generation() == 0 && atomic_load(&aistrace__tracer.ring);
+}
+
+void aistrace__become_child(void)
+{
+    struct aistrace__process *process = &aistrace__process;
+    atomic_store(&aistrace__tracer.ring, NULL);
+    aistrace__tracer.control = NULL;
+    atomic_store(&aistrace__tracer.no_segment, 0);
+    atomic_store(&process->refused, false);
+    process->generation++;
+    memset(&process->last, 0, sizeof(process->last));
+    aistrace__clock_forget();
+    aistrace__resource_set_pid(&process->resource);
+}
+
+int aistrace__create(void)
+{
+    struct aistrace__process *process = &aistrace__process;
+    struct shmring_options options = {
+        .dir = process->ring_dir,
+        .trusted_uid = process->ring_uid,
+        .slot_count = process->thread_slots,
+        .ring_bytes = process->ring_bytes,
+        .resource = process->resource.data,
+        .resource_bytes = process->resource.bytes,
+    };
+    struct shmring *ring;
+    int err = shmring_create(&options, &ring);
+
+    if (err) {
+        atomic_store(&process->refused, true);
+        aistrace__debug(AISTRACE__CAUSE_SEGMENT, "no segment, spans are not recorded", err);
+        return err;
+    }
+    if (++process->generation == 0)
+        process->generation = 1;
+    aistrace__tracer.control = shmring_control(ring);
+    atomic_store_explicit(&aistrace__fork_page.generation, process->generation, memory_order_release);
+    atomic_store(&aistrace__tracer.ring, ring);
+    return 0;
+}
+
+struct shmring *aistrace__segment(void)
+{
+    struct aistrace__process *process = &aistrace__process;
+    if (!atomic_load(&process->started))
+        return NULL;
+    /* The parent's handle is leaked: a thread that does not exist here may hold the allocator's locks. */
+    if (aistrace__is_raw_clone_child()) {
+        process->forking = false;
+        aistrace__become_child();
+    }
+    if (!aistrace__tracer.ring && !atomic_load(&process->refused))
+        aistrace__create();
+    return aistrace__tracer.ring;
+}

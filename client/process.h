@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What start, threads and fork share: what creating a segment needs, and the segment in force. Under the mutex (lock.h)
+ * except where it says otherwise.
+ */
+#ifndef AISTRACE_PROCESS_H
+#define AISTRACE_PROCESS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "aistrace.h"
+#include "resource.h"
+#include "shmring.h"
+#include "tracer.h"
+
+struct aistrace__process {
+    _Atomic bool started; /* also read without the mutex */
+    _Atomic bool refused; /* likewise; this process's segment could not be created; not tried again */
+    uint32_t generation;  /* last in force, in this process or one it descends from */
+    char *ring_dir;
+    uint64_t ring_bytes;
+    uint32_t thread_slots;
+    uid_t ring_uid;
+    struct aistrace__resource resource;
+    struct aistrace_counters last; /* at aistrace_stop */
+    bool forking;                  /* between the fork handlers; the mutex is held */
+};
+
+extern struct aistrace__process aistrace__process;
+
+/* In the child of a raw clone: no fork handler has run. */
+bool aistrace__is_raw_clone_child(void);
+
+/* Makes the state that was copied from the parent this process's own; the segment comes with the first use. */
+void aistrace__become_child(void);
+
+/* Creates the segment and puts it in force. -> 0 or -errno */
+int aistrace__create(void);
+
+/* The segment in force, created if this is a child that has none yet. NULL: not started, or it cannot be. */
+struct shmring *aistrace__segment(void);
+
+#endif
