@@ -94,14 +94,24 @@ static bool name_matches(const char *name, const uint8_t instance[SHMRING_INSTAN
     return strcmp(name, expected) == 0;
 }
 
+/* A producer that makes holes sets the feature and then the checksum, in a file that has its name already: in between
+ * the two do not agree. */
+static bool checksum_holds(const struct shmring_header *header)
+{
+    struct shmring_header other = *header;
+    other.incompat_features ^= SHMRING_INCOMPAT_HOLES;
+    return header->crc == shmring_crc32c(0, header, offsetof(struct shmring_header, crc)) ||
+           header->crc == shmring_crc32c(0, &other, offsetof(struct shmring_header, crc));
+}
+
 static int check_header(const struct shmring_header *header, const char *name, uint64_t file_bytes)
 {
     int err = check_version(header);
     if (err)
         return err;
-    if (header->crc != shmring_crc32c(0, header, offsetof(struct shmring_header, crc)))
+    if (!checksum_holds(header))
         return -EBADMSG;
-    if (header->incompat_features != 0 || header->mode != SHMRING_MODE_DROP_NEWEST ||
+    if ((header->incompat_features & ~SHMRING_INCOMPAT_HOLES) != 0 || header->mode != SHMRING_MODE_DROP_NEWEST ||
         header->clock != SHMRING_CLOCK_UNIX_NS)
         return -EPROTONOSUPPORT;
     return geometry_sound(header, file_bytes) && name_matches(name, header->instance) ? 0 : -EBADMSG;

@@ -40,6 +40,16 @@ static bool allocated(const struct shmring_reader *reader, uint64_t offset, uint
            lseek(reader->fd, (off_t)offset, SEEK_HOLE) >= (off_t)(offset + bytes);
 }
 
+/* Of the ring only what is not released, [begin, end): producers give the other pages back. At most a ring. */
+static bool unread_allocated(const struct shmring_reader *reader, uint32_t slot, uint64_t begin, uint64_t end)
+{
+    uint64_t ring_bytes = reader->header.ring_bytes, ring = reader->header.data_offset + slot * ring_bytes;
+    uint64_t offset = begin & (ring_bytes - 1), bytes = end - begin;
+    uint64_t first = bytes < ring_bytes - offset ? bytes : ring_bytes - offset;
+    return (first == 0 || allocated(reader, ring + offset, first)) &&
+           (bytes == first || allocated(reader, ring, bytes - first));
+}
+
 static bool ledger_sum(const struct shmring_ledger *ledger, uint64_t *out)
 {
     uint64_t sum = ledger->counts.exported;
@@ -75,9 +85,7 @@ static void restore(struct shmring_reader *reader, uint32_t index)
     const struct shmring_header *header = &reader->header;
     struct shmring__slot *slot = &reader->slots[index];
     uint64_t group_offset = shmring_producer_offset(index - index % SHMRING_GROUP_SLOTS);
-    uint64_t data_offset = header->data_offset + index * header->ring_bytes;
-    if (!allocated(reader, group_offset, SHMRING_GROUP_BYTES) ||
-        (reader->data && !allocated(reader, data_offset, header->ring_bytes))) {
+    if (!allocated(reader, group_offset, SHMRING_GROUP_BYTES)) {
         shmring__quarantine_slot(slot, "slot is in use but not allocated", 0);
         return;
     }
@@ -92,6 +100,8 @@ static void restore(struct shmring_reader *reader, uint32_t index)
     uint64_t wpos = atomic_load_explicit(&shmring__producer(reader, index)->wpos, memory_order_acquire);
     uint64_t records = 0;
     const char *problem = ledger_problem(header, &ledger, wpos, &records);
+    if (!problem && !unread_allocated(reader, index, ledger.cpos, wpos))
+        problem = "unread records are not allocated";
     if (problem) {
         shmring__quarantine_slot(slot, problem, ledger.cpos);
         return;

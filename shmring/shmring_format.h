@@ -2,13 +2,14 @@
  *
  * Byte layout of a segment file, ABI 1. Prose, life cycle and crash cases: FORMAT.md.
  *
- *   offset 0         struct shmring_header       1 page    immutable once linked into the ring directory
+ *   offset 0         struct shmring_header       1 page    immutable once linked into the ring directory, but for a bit
  *   4 KiB            resource                    2 pages   immutable; opaque bytes of the program above
  *   12 KiB           key table                   2 pages   append-only; reserved for interned attribute keys
  *   20 KiB           struct shmring_control      1 page    written by the consumer only
  *   24 KiB           struct shmring_counters     1 page    written by all threads of the producer, atomically
  *   28 KiB           slot groups                 2 pages each: 8 x shmring_producer, then 8 x shmring_consumer
- *   after groups     data                        slot_count x ring_bytes, allocated when a thread takes the slot
+ *   after groups     data                        slot_count x ring_bytes, allocated when a thread takes the slot; pages
+ *                                                outside [cpos, wpos) may have been given back
  *
  * Everything is little-endian, of fixed width, and refers to other parts by offset from the start of the file.
  * Fields of different writers are at least 128 bytes apart (two cache lines: the adjacent-line prefetcher pairs them);
@@ -58,6 +59,11 @@ enum shmring_mode { SHMRING_MODE_DROP_NEWEST = 0 };
 enum shmring_clock {
     SHMRING_CLOCK_UNIX_NS = 0, /* nanoseconds since the Unix epoch and monotonic durations, final in the record */
 };
+
+/* Bit of incompat_features: rings may have holes outside [cpos, wpos), which a reader must not ask for. The one field
+ * that changes after the file has its name: set before the first hole is made, and the checksum after it. A reader takes
+ * a checksum of either state. */
+#define SHMRING_INCOMPAT_HOLES 1ull
 
 struct shmring_header {
     char magic[8];

@@ -426,16 +426,22 @@ TEST(write_position_ahead_of_any_record_quarantines_its_slot)
     expect_quarantine("record is longer than what was written", 4 * 80);
 }
 
-TEST(slots_claimed_but_not_allocated_stay_unread)
+/* A slot that no thread ever took, in a group that has its pages: nothing is in it, and nothing is taken for it. */
+LOOP_TEST(slots_claimed_but_not_allocated_stay_unread, 2)
 {
     struct shmring_counters *counters = (struct shmring_counters *)(segment + SHMRING_COUNTERS_OFFSET);
     struct stat before, after;
 
     ck_assert_int_eq(fstatat(rings.dir_fd, shmring_name(ring), &before, 0), 0);
+    if (_i == 1)
+        atomic_store(&((struct shmring_producer *)(segment + shmring_producer_offset(2)))->wpos, 80);
     atomic_store(&counters->slots_used, 3);
     ck_assert_uint_eq(shmring_reader_slots(reader), 3);
-    ck_assert_int_eq(shmring_reader_slot(reader, 2)->health, SHMRING_SLOT_QUARANTINED);
-    ck_assert_str_eq(shmring_reader_slot(reader, 2)->problem, "slot is in use but not allocated");
+    if (_i == 1)
+        ck_assert_str_eq(shmring_reader_slot(reader, 2)->problem, "unread records are not allocated");
+    else
+        ck_assert_int_eq(shmring_reader_slot(reader, 2)->health, SHMRING_SLOT_SOUND);
+    ck_assert_int_eq(ring_drain(reader, 2, 0), _i == 1 ? -EBADMSG : 0);
     ck_assert_int_eq(fstatat(rings.dir_fd, shmring_name(ring), &after, 0), 0);
     ck_assert_int_eq(before.st_blocks, after.st_blocks);
     atomic_store(&counters->slots_used, UINT32_MAX);
@@ -443,6 +449,25 @@ TEST(slots_claimed_but_not_allocated_stay_unread)
     atomic_store(&counters->slots_used, 0);
     ck_assert_uint_eq(shmring_reader_slots(reader), 3);
     expect_sound_neighbour();
+}
+
+TEST(slots_of_a_group_that_is_not_allocated_are_not_looked_at)
+{
+    struct shmring *wide = ring_fixture_create(2 * SHMRING_GROUP_SLOTS, RING_BYTES, 0);
+    struct shmring_writer *writer;
+    struct stat before, after;
+
+    ck_assert_int_eq(shmring_attach(wide, &writer), 0);
+    uint8_t *base = ring_fixture_map(shmring_name(wide));
+    ck_assert_int_eq(fstatat(rings.dir_fd, shmring_name(wide), &before, 0), 0);
+    atomic_store(&((struct shmring_counters *)(base + SHMRING_COUNTERS_OFFSET))->slots_used, SHMRING_GROUP_SLOTS + 1);
+    struct shmring_reader *other = ring_fixture_open(shmring_name(wide));
+    ck_assert_str_eq(shmring_reader_slot(other, SHMRING_GROUP_SLOTS)->problem, "slot is in use but not allocated");
+    ck_assert_int_eq(shmring_reader_slot(other, SHMRING_GROUP_SLOTS - 1)->health, SHMRING_SLOT_SOUND);
+    ck_assert_int_eq(fstatat(rings.dir_fd, shmring_name(wide), &after, 0), 0);
+    ck_assert_int_eq(before.st_blocks, after.st_blocks);
+    shmring_reader_close(other);
+    shmring_close(wide);
 }
 
 TEST(quarantined_segment_is_left_alone)
