@@ -5,10 +5,15 @@
 #ifndef SHMRING_PRODUCER_H
 #define SHMRING_PRODUCER_H
 
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "shmring.h"
 #include "writer.h"
+
+#ifndef MADV_POPULATE_WRITE /* musl 1.2.3, glibc before 2.35 */
+#define MADV_POPULATE_WRITE 23
+#endif
 
 struct shmring {
     uint8_t *base; /* header up to the last slot group; its mapping holds the lock */
