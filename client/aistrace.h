@@ -22,6 +22,8 @@
  * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "".
  *
  * C11 or later, C++17 or later. With -DAISTRACE_DISABLED every call compiles to nothing and no library is needed.
+ * Each copy of libaistrace.a in a process, such as in several plug-ins, is a tracer of its own with a segment of its
+ * own, and exports nothing. A library that compiles these sources into itself gets the same by -DAISTRACE_STATIC.
  */
 #ifndef AISTRACE_H
 #define AISTRACE_H
@@ -87,7 +89,7 @@ struct aistrace_context {
     uint8_t trace_id[16];
     uint8_t span_id[8];  /* all zero: not a context */
     uint8_t trace_flags; /* W3C; bit 0 sampled */
-    uint8_t sampling;    /* enum aistrace_sampling of span_format.h */
+    uint8_t sampling;    /* the library's own */
     uint16_t trace_state_bytes;
     const char *trace_state; /* not NUL-terminated */
 };
@@ -112,7 +114,7 @@ struct aistrace_span {
     uint8_t links;
     uint8_t reserved[6];
 
-    /* The record as it will be in the ring (span_format.h), its items behind it if they are inline. */
+    /* The record as it will be in the ring, its items behind it if they are inline. */
     uint8_t trace_id[16];
     uint8_t span_id[8];
     uint8_t parent_span_id[8];
@@ -205,8 +207,9 @@ void aistrace_span_set_bytes(struct aistrace_span *span, const char *key, const 
 void aistrace_span_set_strings(struct aistrace_span *span, const char *key, const char *const *items, size_t count);
 void aistrace_span_set(struct aistrace_span *span, const struct aistrace_attribute *attribute);
 
-/* An attribute in its encoded form: value as span_format.h has it for that type, any but STRING_ARRAY. What the others
- * become when they are inlined; for callers that have the key's length. */
+/* An attribute in its encoded form: INT and DOUBLE are 8 bytes as they are in memory, BOOL is one byte, 0 or 1, STRING
+ * and BYTES are their bytes; not STRING_ARRAY. What the others become when they are inlined; for callers that have the
+ * key's length. */
 void aistrace_span_put(struct aistrace_span *span, enum aistrace_type type, const char *key, size_t key_bytes,
                        const void *value, size_t value_bytes);
 

@@ -2,7 +2,7 @@
  *
  * A part of aistrace.h: what a compiler that optimises may inline, the name of a span and its attributes. With a
  * constant key an attribute is then a handful of stores. The library has every function as well; these never become
- * symbols. The items written here are those of span_format.h, as the library checks when it is built.
+ * symbols. The items written here are those of the record's format, as the library checks when it is built.
  */
 #ifndef AISTRACE_INLINE_H
 #define AISTRACE_INLINE_H

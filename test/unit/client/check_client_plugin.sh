@@ -93,14 +93,17 @@ for file in first.so second.so copy; do
     verdict "$file: a copy of the archive exports nothing" "$(exports_nothing "$file")"
 done
 for scope in local global; do
-    verdict "a host with a copy, two plug-ins with copies, RTLD_${scope^^}" "$(each_its_own copy $scope first.so second.so)"
-    verdict "a host of the shared library, two plug-ins with copies, RTLD_${scope^^}" "$(each_its_own shared $scope first.so second.so)"
+    verdict "a host with a copy, two plug-ins with copies, RTLD_${scope^^}" \
+        "$(each_its_own copy $scope first.so second.so)"
+    verdict "a host of the shared library, two plug-ins with copies, RTLD_${scope^^}" \
+        "$(each_its_own shared $scope first.so second.so)"
     verdict "a host with a copy, a plug-in with another, one of the shared library, RTLD_${scope^^}" \
         "$(each_its_own copy $scope first.so plain.so)"
 done
 
 printf '%s\n' '#pragma GCC visibility push(hidden)' '#include <aistrace.h>' '#pragma GCC visibility pop' \
     'int main(void) { return aistrace_thread_attach() == 0; }' >"$tmp/hidden.c"
-verdict "included where all is hidden, the shared library links" "$(compile hidden -O2 "$tmp/hidden.c" -L"$build/lib" -laistrace 2>&1)"
+verdict "included where all is hidden, the shared library links" \
+    "$(compile hidden -O2 "$tmp/hidden.c" -L"$build/lib" -laistrace 2>&1)"
 verdict "and so does the archive" "$(compile hidden -O2 "$tmp/hidden.c" "$archive" 2>&1)"
 verdicts_end
