@@ -172,12 +172,14 @@ struct aistrace_counters {
 #pragma GCC visibility push(default)
 #endif
 
-/* Starts the process's tracer and creates its segment. Copies what options points to. Once per process: a second call
- * without aistrace_stop between is -EALREADY. The process also gets `process.pid`, `host.name`, `telemetry.sdk.*` and,
- * from MY_POD, `pod` as resource attributes.
- * -> 0; -EINVAL (neither or both of role and service_name); or why there is no segment (-EPERM foreign ring directory,
- * -ENOSPC, -EFBIG, -ENOENT, ...): the program may ignore it, spans then record nothing. With AIS_TRACING_DEBUG=1 stderr
- * has a line for each cause of that. Not async-signal-safe. */
+/* Starts the process's tracer and creates its segment. Copies what options points to. The process also gets
+ * `process.pid`, `host.name`, `telemetry.sdk.*` and, from MY_POD, `pod` as resource attributes.
+ * -> 0; -EINVAL: neither or both of role and service_name, or too many thread_slots: nothing is started. Or why there is
+ * no segment yet (-EPERM foreign ring directory, -ENOSPC, -EMFILE, -EFBIG, -ENOENT, ...): the program may ignore that.
+ * Spans record nothing then, and try again: within a second of there being room, and at least once a minute whatever
+ * else was in the way. With AIS_TRACING_DEBUG=1 stderr has a line for each cause.
+ * Once per process: a second call without aistrace_stop between is -EALREADY; while the segment is lacking the call
+ * takes the place of the one before, and tries at once. Not async-signal-safe. */
 int aistrace_start(const struct aistrace_options *options);
 
 /* Gives the segment up; the daemon drains and removes it. No other thread may be inside a call of this library; spans

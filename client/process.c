@@ -21,7 +21,7 @@ void aistrace__become_child(void)
     atomic_store(&aistrace__tracer.ring, NULL);
     aistrace__tracer.control = NULL;
     atomic_store(&aistrace__tracer.no_segment, 0);
-    atomic_store(&process->refused, false);
+    aistrace__retry_reset(&process->retry);
     process->generation++;
     memset(&process->last, 0, sizeof(process->last));
     aistrace__clock_forget();
@@ -43,8 +43,8 @@ int aistrace__create(void)
     int err = shmring_create(&options, &ring);
 
     if (err) {
-        atomic_store(&process->refused, true);
-        aistrace__debug(AISTRACE__CAUSE_SEGMENT, "no segment, spans are not recorded", err);
+        aistrace__retry_later(&process->retry, err);
+        aistrace__debug(AISTRACE__CAUSE_SEGMENT, "no segment, spans are not recorded until there is one", err);
         return err;
     }
     if (++process->generation == 0)
@@ -52,6 +52,7 @@ int aistrace__create(void)
     aistrace__tracer.control = shmring_control(ring);
     atomic_store_explicit(&aistrace__fork_page.generation, process->generation, memory_order_release);
     atomic_store(&aistrace__tracer.ring, ring);
+    aistrace__retry_reset(&process->retry);
     return 0;
 }
 
@@ -65,7 +66,7 @@ struct shmring *aistrace__segment(void)
         process->forking = false;
         aistrace__become_child();
     }
-    if (!aistrace__tracer.ring && !atomic_load(&process->refused))
+    if (!aistrace__tracer.ring && aistrace__retry_is_due(&process->retry))
         aistrace__create();
     return aistrace__tracer.ring;
 }

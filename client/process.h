@@ -13,13 +13,14 @@
 
 #include "aistrace.h"
 #include "resource.h"
+#include "retry.h"
 #include "shmring.h"
 #include "tracer.h"
 
 struct aistrace__process {
-    _Atomic bool started; /* also read without the mutex */
-    _Atomic bool refused; /* likewise; this process's segment could not be created; not tried again */
-    uint32_t generation;  /* last in force, in this process or one it descends from */
+    _Atomic bool started;         /* also read without the mutex */
+    struct aistrace__retry retry; /* likewise; of the segment, which this process has not or could not create */
+    uint32_t generation;          /* last in force, in this process or one it descends from */
     char *ring_dir;
     uint64_t ring_bytes;
     uint32_t thread_slots;
@@ -37,10 +38,10 @@ bool aistrace__is_raw_clone_child(void);
 /* Makes the state that was copied from the parent this process's own; the segment comes with the first use. */
 void aistrace__become_child(void);
 
-/* Creates the segment and puts it in force. -> 0 or -errno */
+/* Creates the segment and puts it in force. -> 0, or -errno: spans will try again */
 int aistrace__create(void);
 
-/* The segment in force, created if this is a child that has none yet. NULL: not started, or it cannot be. */
+/* The segment in force, created if there is none and an attempt is due. NULL: not started, or it cannot be now. */
 struct shmring *aistrace__segment(void);
 
 #endif

@@ -61,7 +61,7 @@ const struct shmring_control *aistrace__set_up(struct aistrace__thread *thread)
     /* Stands for the real page, which may be enabled in between: the caller would then go on without set-up. */
     static const struct shmring_control off = {.flags = SHMRING_CONTROL_DISABLED};
     /* As much as possible without the mutex: these cases may come at every span. */
-    if (!atomic_load(&aistrace__process.started) || atomic_load(&aistrace__process.refused))
+    if (!atomic_load(&aistrace__process.started) || !aistrace__retry_is_due(&aistrace__process.retry))
         return NULL;
     if (aistrace__generation() != 0 && disabled(aistrace__tracer.control))
         return &off;

@@ -29,27 +29,27 @@ static int start(const struct aistrace_options *options)
 {
     struct aistrace__process *process = &aistrace__process;
     const char *dir = options->ring_dir && *options->ring_dir ? options->ring_dir : aistrace__environment_ring_dir();
-    if (atomic_load(&process->started))
+    if (atomic_load(&process->started) && !aistrace__retry_is_waiting(&process->retry))
         return -EALREADY;
-    int err = aistrace__resource_compose(options, &process->resource);
-    if (err)
+    char *own_dir = strdup(dir);
+    int err = own_dir ? aistrace__resource_compose(options, &process->resource) : -ENOMEM;
+    if (err) {
+        free(own_dir);
         return err;
+    }
     free(process->ring_dir);
-    process->ring_dir = strdup(dir);
-    if (!process->ring_dir)
-        return -ENOMEM;
+    process->ring_dir = own_dir;
     process->ring_bytes = options->ring_bytes ? options->ring_bytes : aistrace__environment_ring_bytes();
     process->thread_slots = options->thread_slots;
     process->ring_uid = options->ring_uid ? options->ring_uid : aistrace__environment_ring_uid();
-    atomic_store(&process->refused, false);
+    aistrace__retry_reset(&process->retry);
     atomic_store(&aistrace__tracer.no_segment, 0);
     memset(&process->last, 0, sizeof(process->last));
     aistrace__clock_start();
     err = aistrace__create();
-    if (err)
-        return err;
-    atomic_store(&process->started, true);
-    return 0;
+    /* Whatever else is in the way may go away. */
+    atomic_store(&process->started, err != -EINVAL);
+    return err;
 }
 
 int aistrace_start(const struct aistrace_options *options)

@@ -199,12 +199,12 @@ LOOP_TEST(a_child_whose_segment_cannot_be_runs_as_nothing, WAYS)
             _exit(1);
         one_span("child");
         one_span("child");
-        unlink(client.dir);
-        mkdir(client.dir, 0700);
         if (aistrace_thread_attach() != -ENODEV)
             _exit(2);
         one_span("child");
-        _exit(counted().no_segment == 3 && counted().attempted == 3 ? 0 : 3);
+        if (unlink(client.dir) != 0 || mkdir(client.dir, 0700) != 0)
+            _exit(3);
+        _exit(counted().no_segment == 3 && counted().attempted == 3 ? 0 : 4);
     }
     wait_for(child);
     one_span("parent");
