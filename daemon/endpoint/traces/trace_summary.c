@@ -74,6 +74,13 @@ static int append_services(struct buf *out, const struct summary *summary)
     return err ? err : buf_append(out, "]}", 2);
 }
 
+/* No longer than a signed 64-bit integer says, which is what readers of JSON take: 292 years. */
+static uint64_t duration_ns(const struct store_trace *trace)
+{
+    uint64_t ns = trace->end_ns - trace->start_ns;
+    return ns < INT64_MAX ? ns : INT64_MAX;
+}
+
 int trace_summary_append(struct buf *out, const struct store_trace *trace)
 {
     struct summary summary = {0};
@@ -83,7 +90,7 @@ int trace_summary_append(struct buf *out, const struct store_trace *trace)
     int err = buf_printf(out,
                          "{\"traceID\":\"%s\",\"start_ns\":\"%" PRIu64 "\",\"duration_ns\":%" PRIu64
                          ",\"spans\":%zu,\"errors\":%zu,\"complete\":%s,\"root\":{\"service\":",
-                         id, trace->start_ns, trace->end_ns - trace->start_ns, trace->spans, summary.errors,
+                         id, trace->start_ns, duration_ns(trace), trace->spans, summary.errors,
                          summary.complete ? "true" : "false");
     if (!err)
         err = append_short(out, store_group_origin(summary.root->group)->service);

@@ -352,6 +352,18 @@ TEST(a_summary_says_what_a_list_shows)
     json_decref(json);
 }
 
+TEST(a_summary_of_centuries_is_json_still)
+{
+    uint64_t centuries_us = UINT64_MAX / 1000 - 1;
+    add(&(struct written){.service = "a", .name = "early", .trace = 1, .span = 2, .start_us = 1});
+    add(&(struct written){
+        .service = "a", .name = "late", .trace = 1, .span = 3, .parent = 2, .start_us = centuries_us});
+    json_t *json = get(200, "/v1/summaries", NULL);
+    const json_t *trace = json_array_get(json_object_get(json, "traces"), 0);
+    ck_assert_int_eq(json_integer_value(json_object_get(trace, "duration_ns")), INT64_MAX);
+    json_decref(json);
+}
+
 TEST(a_trace_without_its_root_starts_with_its_first_span)
 {
     add(&(struct written){.service = "b", .name = "late", .trace = 1, .span = 2, .parent = 9, .start_us = 20});
