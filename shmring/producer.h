@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The producer's process-private view of its segment; shared by segment.c and slots.c only.
+ * The producer's process-private view of its segment; shared by segment.c, mapping.c and slots.c only.
  */
 #ifndef SHMRING_PRODUCER_H
 #define SHMRING_PRODUCER_H
@@ -16,25 +16,44 @@
 #endif
 
 struct shmring {
-    uint8_t *base; /* header up to the last slot group; its mapping holds the lock */
-    uint64_t base_bytes;
+    uint8_t *base;         /* the file from its begin; this mapping holds the lock */
+    uint64_t mapped_bytes; /* the whole file, or base_bytes: then each slot's ring is mapped by itself */
+    uint64_t base_bytes;   /* header up to the last slot group */
     uint64_t ring_bytes;
+    uint64_t file_bytes;
     uint64_t first_position;
     struct shmring_counters *counters;
-    char *path;       /* absolute, to reopen the file when a slot is added */
-    const char *name; /* within path */
-    dev_t dev;        /* what must be found there */
+    char name[SHMRING_NAME_BYTES];
+    bool by_name; /* memory for a slot is taken through the file's name: pages cannot be populated here */
+    char *path;   /* by_name: absolute */
+    dev_t dev;    /* by_name: what must be found there */
     ino_t ino;
     uint32_t slot_count;
-    uint32_t slots;                   /* slots [0, slots) are allocated and mapped */
-    uint32_t groups;                  /* groups [0, groups) are allocated */
+    uint32_t slots;                   /* slots [0, slots) have been taken once at least */
+    _Atomic uint32_t used;            /* slots [0, used) are published: counters->slots_used */
     struct shmring_writer *writers[]; /* slot_count; NULL beyond slots */
 };
 
-/* posix_fallocate as -errno, going on after signals. */
-int shmring__allocate(int fd, uint64_t offset, uint64_t bytes);
+/* ---- mapping.c: the file in the process's address space ---- */
 
-/* Makes allocated pages present and writable, so that no store to them faults later. */
-int shmring__populate(void *memory, uint64_t bytes);
+/* An open file has no descriptor left: -EMFILE, whether the process's are used up or the system's. Else -errno. */
+int shmring__open_error(void);
+
+/* Maps the file, all of it where the address space allows, and makes the pages up to the slots present. fd: of the
+ * draft; dir: its directory. -> 0 or -errno (-ENOSPC: no room); what was mapped is shmring__unmap's in any case. */
+int shmring__map(struct shmring *ring, int fd, const char *dir);
+
+/* Accepts a ring that is not mapped, or only half. */
+void shmring__unmap(struct shmring *ring);
+
+/* Makes the memory of slots [from, to) present and writable: their rings, and the control pages of all groups up to
+ * theirs. No store to them faults later. Any thread. -> 0; -ENOSPC; by name: what opening the file says, or -ESTALE. */
+int shmring__populate_slots(struct shmring *ring, uint32_t from, uint32_t to);
+
+/* Where the slot's ring is in memory; maps it where the file is not mapped as a whole. -> 0 or -errno */
+int shmring__map_ring(struct shmring *ring, uint32_t slot, uint8_t **out);
+
+/* Gives the pages of the slot's ring back that hold nothing of its neighbours. Zeros are read there afterwards. */
+void shmring__remove_ring(struct shmring *ring, uint32_t slot);
 
 #endif

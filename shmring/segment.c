@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -33,28 +32,6 @@ struct draft {
     char name[SHMRING_NAME_BYTES];
     char temporary[TEMPORARY_BYTES];
 };
-
-int shmring__allocate(int fd, uint64_t offset, uint64_t bytes)
-{
-    int err;
-    do
-        err = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
-    while (err == EINTR);
-    return -err;
-}
-
-int shmring__populate(void *memory, uint64_t bytes)
-{
-    int err;
-    do
-        err = madvise(memory, bytes, MADV_POPULATE_WRITE) < 0 ? errno : 0;
-    while (err == EINTR || err == EAGAIN);
-    if (err != EINVAL)
-        return -err;
-    for (uint64_t at = 0; at < bytes; at += SHMRING_PAGE) /* before Linux 5.14 */
-        atomic_fetch_add((_Atomic uint32_t *)((uint8_t *)memory + at), 0);
-    return 0;
-}
 
 static uint64_t round_up_to_power(uint64_t bytes)
 {
@@ -136,7 +113,7 @@ static int draft_open(struct draft *draft)
         draft->fd = openat(draft->dir_fd, draft->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
         draft->named = draft->fd >= 0;
     }
-    return draft->fd < 0 ? -errno : 0;
+    return draft->fd < 0 ? shmring__open_error() : 0;
 }
 
 static int draft_link(struct draft *draft)
@@ -157,16 +134,13 @@ static void draft_drop(struct draft *draft)
     close(draft->dir_fd);
 }
 
-static int reserve_file(int fd, uint64_t file_bytes)
+static int set_length(int fd, uint64_t file_bytes)
 {
     struct rlimit limit;
     /* ftruncate over the limit sends SIGXFSZ, whose default action is to kill the host */
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < file_bytes)
         return -EFBIG;
-    if (ftruncate(fd, (off_t)file_bytes) < 0)
-        return -errno;
-    /* a store to a hole of a full tmpfs would be SIGBUS */
-    return shmring__allocate(fd, 0, SHMRING_SLOTS_OFFSET);
+    return ftruncate(fd, (off_t)file_bytes) < 0 ? -errno : 0;
 }
 
 static void write_header(uint8_t *base, const struct shmring_options *options, uint32_t slot_count, uint64_t ring_bytes,
@@ -195,51 +169,20 @@ static void write_header(uint8_t *base, const struct shmring_options *options, u
     header->crc = shmring_crc32c(0, header, offsetof(struct shmring_header, crc));
 }
 
-static int absolute_path(struct shmring *ring, const char *dir, const char *name)
-{
-    char *real = realpath(dir, NULL);
-    if (!real)
-        return -errno;
-    size_t dir_bytes = strlen(real);
-    ring->path = malloc(dir_bytes + 1 + SHMRING_NAME_BYTES);
-    if (ring->path) {
-        memcpy(ring->path, real, dir_bytes);
-        ring->path[dir_bytes] = '/';
-        memcpy(ring->path + dir_bytes + 1, name, SHMRING_NAME_BYTES);
-        ring->name = ring->path + dir_bytes + 1;
-    }
-    free(real);
-    return ring->path ? 0 : -ENOMEM;
-}
-
-static int map_base(struct shmring *ring, int fd)
-{
-    uint8_t *base = mmap(NULL, ring->base_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (base == MAP_FAILED)
-        return -ENOMEM;
-    ring->base = base;
-    ring->counters = (struct shmring_counters *)(base + SHMRING_COUNTERS_OFFSET);
-    if (madvise(base, ring->base_bytes, MADV_DONTFORK) < 0)
-        return -errno;
-    return shmring__populate(base, SHMRING_SLOTS_OFFSET);
-}
-
 static int fill_draft(struct shmring *ring, const struct shmring_options *options, struct draft *draft)
 {
-    int err = reserve_file(draft->fd, shmring_file_bytes(ring->slot_count, ring->ring_bytes));
+    int err = set_length(draft->fd, ring->file_bytes);
     if (err)
         return err;
-    struct stat st;
-    if (fstat(draft->fd, &st) < 0 || flock(draft->fd, LOCK_EX | LOCK_NB) < 0)
+    if (flock(draft->fd, LOCK_EX | LOCK_NB) < 0)
         return -errno;
-    ring->dev = st.st_dev;
-    ring->ino = st.st_ino;
-    err = map_base(ring, draft->fd);
+    memcpy(ring->name, draft->name, sizeof(ring->name));
+    err = shmring__map(ring, draft->fd, options->dir);
     if (err)
         return err;
+    ring->counters = (struct shmring_counters *)(ring->base + SHMRING_COUNTERS_OFFSET);
     write_header(ring->base, options, ring->slot_count, ring->ring_bytes, draft->instance);
-    err = absolute_path(ring, options->dir, draft->name);
-    return err ? err : draft_link(draft);
+    return draft_link(draft);
 }
 
 static int create_in(int dir_fd, const struct shmring_options *options, struct shmring **out)
@@ -252,6 +195,7 @@ static int create_in(int dir_fd, const struct shmring_options *options, struct s
         goto done;
     ring->slot_count = slot_count;
     ring->base_bytes = shmring_data_offset(slot_count);
+    ring->file_bytes = shmring_file_bytes(slot_count, ring->ring_bytes);
     ring->first_position = options->first_position;
     err = draft_open(&draft);
     if (err)
@@ -281,10 +225,7 @@ void shmring_close(struct shmring *ring)
 {
     if (!ring)
         return;
-    for (uint32_t slot = 0; slot < ring->slots; slot++)
-        munmap(ring->writers[slot]->data, ring->ring_bytes);
-    if (ring->base) /* last: with it goes the lock */
-        munmap(ring->base, ring->base_bytes);
+    shmring__unmap(ring);
     shmring_abandon(ring);
 }
 

@@ -61,10 +61,28 @@ struct shmring_totals {
 };
 void shmring_totals(const struct shmring *ring, struct shmring_totals *out);
 
-/* ---- producer: slots. The caller serialises attach and detach (one mutex per process). ---- */
+/* ---- producer: slots. The caller serialises take, publish, attach and detach (one mutex per process). ----
+ *
+ * A thread gets a slot in three steps, so that it does not hold the mutex while its memory is populated. Between the
+ * first and the last the ring must not be closed. */
 
-/* Takes a slot for the calling thread: a retired one first, else a new one, whose memory is allocated, mapped and
- * prefaulted here (about 0.7 ms for 1 MiB). On failure counts nothing: -ENFILE (no slot), -ENOSPC, -ENOMEM. */
+/* Chooses a slot for the calling thread: a retired one whose memory is there and at least half free, that with most room;
+ * else a new one; else that with most room. No system call. -> 0; -ENFILE: threads have all slots; -ENOMEM: no memory
+ * for the process. */
+int shmring_slot_take(struct shmring *ring, struct shmring_writer **out);
+
+/* Makes the memory of the slot just taken present (about 0.7 ms for 1 MiB; nothing for a retired slot that has kept
+ * it). Needs no mutex, and in general no descriptor, name or right, so that a process may have changed its user, root
+ * or limits. -> 0; -ENOSPC: the tmpfs has no room, or somebody has truncated the file; -ENOMEM: no memory or address
+ * space for the process. Where pages cannot be populated (FORMAT.md: "by name") also -EMFILE: no descriptor; -ESTALE:
+ * another file has the name; -ENOENT, -EACCES, ...: what opening the file by its name says. */
+int shmring_slot_populate(struct shmring *ring, struct shmring_writer *taken);
+
+/* Makes the slot the calling thread's. err: what shmring_slot_populate answered. Not 0: the slot is given back, and a
+ * retired slot whose memory is there becomes the thread's instead; if there is none -> err. Counts nothing. */
+int shmring_slot_publish(struct shmring *ring, struct shmring_writer *taken, int err, struct shmring_writer **out);
+
+/* The three in one, for callers whose mutex nobody waits for. -> as they do */
 int shmring_attach(struct shmring *ring, struct shmring_writer **out);
 
 /* Gives the slot back; what it holds stays readable and the next owner appends to it. Accepts NULL. */

@@ -3,59 +3,95 @@
  * The slots of a producer's segment: threads take them and give them back.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "producer.h"
 
-/* The descriptor was closed at creation, because programs close descriptors that they do not know. */
-static int reopen(const struct shmring *ring)
+/* ---- choice ---- */
+
+static uint64_t room(const struct shmring *ring, const struct shmring_writer *writer)
 {
-    int fd = open(ring->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    struct stat st;
-    if (fstat(fd, &st) < 0 || st.st_dev != ring->dev || st.st_ino != ring->ino) {
-        close(fd);
-        return -ESTALE;
+    if (!writer->producer)
+        return ring->ring_bytes;
+    uint64_t held = writer->wpos - atomic_load_explicit(&writer->consumer->cpos_pub, memory_order_acquire);
+    return held < ring->ring_bytes ? ring->ring_bytes - held : 0;
+}
+
+/* A slot that was never taken is worth ring_bytes. More worth is one whose memory is there and at least half free; less
+ * worth is any other. */
+static uint64_t worth(const struct shmring *ring, const struct shmring_writer *writer)
+{
+    uint64_t free = room(ring, writer);
+    return writer->whole && free >= ring->ring_bytes / 2 ? ring->ring_bytes + free : free;
+}
+
+/* Of the slots that no thread has; NULL: there is none. */
+static struct shmring_writer *best_slot(const struct shmring *ring, bool whole, uint64_t *best_worth)
+{
+    struct shmring_writer *best = NULL;
+    *best_worth = 0;
+    for (uint32_t slot = 0; slot < ring->slots; slot++) {
+        struct shmring_writer *writer = ring->writers[slot];
+        if (writer->state == SHMRING_SLOT_ACTIVE || (whole && !writer->whole))
+            continue;
+        uint64_t now = worth(ring, writer);
+        if (best && now <= *best_worth)
+            continue;
+        best = writer;
+        *best_worth = now;
     }
-    return fd;
+    return best;
 }
 
-static int allocate_group(struct shmring *ring, int fd, uint32_t group)
+static struct shmring_writer *new_slot(struct shmring *ring)
 {
-    uint64_t offset = shmring_producer_offset(group * SHMRING_GROUP_SLOTS);
-    if (group < ring->groups)
-        return 0;
-    int err = shmring__allocate(fd, offset, SHMRING_GROUP_BYTES);
-    if (!err)
-        err = shmring__populate(ring->base + offset, SHMRING_GROUP_BYTES);
-    if (!err)
-        ring->groups = group + 1;
-    return err;
+    struct shmring_writer *writer = aligned_alloc(_Alignof(struct shmring_writer), sizeof(*writer));
+    if (!writer)
+        return NULL;
+    *writer = (struct shmring_writer){.slot = ring->slots};
+    ring->writers[ring->slots++] = writer;
+    return writer;
 }
 
-static int map_data(struct shmring *ring, int fd, uint32_t slot, uint8_t **out)
+int shmring_slot_take(struct shmring *ring, struct shmring_writer **out)
 {
-    uint64_t offset = ring->base_bytes + slot * ring->ring_bytes;
-    int err = shmring__allocate(fd, offset, ring->ring_bytes);
-    if (err)
+    uint64_t worth;
+    int err = -ENFILE;
+    struct shmring_writer *writer = best_slot(ring, false, &worth);
+    if (worth < ring->ring_bytes && ring->slots < ring->slot_count) {
+        struct shmring_writer *fresh = new_slot(ring);
+        if (fresh)
+            writer = fresh;
+        else
+            err = -ENOMEM;
+    }
+    if (!writer)
         return err;
-    uint8_t *data = mmap(NULL, ring->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
-    if (data == MAP_FAILED)
-        return -errno;
-    err = madvise(data, ring->ring_bytes, MADV_DONTFORK) < 0 ? -errno : 0;
-    if (!err)
-        err = shmring__populate(data, ring->ring_bytes);
-    if (err)
-        munmap(data, ring->ring_bytes);
-    else
-        *out = data;
+    writer->state = SHMRING_SLOT_ACTIVE;
+    *out = writer;
+    return 0;
+}
+
+/* ---- memory ---- */
+
+int shmring_slot_populate(struct shmring *ring, struct shmring_writer *writer)
+{
+    uint32_t slot = writer->slot;
+    if (writer->whole)
+        return 0;
+    int err = shmring__populate_slots(ring, slot, slot + 1);
+    if (!err && !writer->data)
+        err = shmring__map_ring(ring, slot, &writer->data);
+    /* Slots are published in order. What other threads have not finished in the meantime is done for them, so that no
+     * thread waits for another. */
+    uint32_t used = atomic_load_explicit(&ring->used, memory_order_relaxed);
+    if (!err && used < slot)
+        err = shmring__populate_slots(ring, used, slot);
     return err;
 }
+
+/* ---- publishing ---- */
 
 /* The consumer's page, too: until the consumer knows of the slot, the producer initialises it. */
 static void first_state(const struct shmring *ring, struct shmring_writer *writer)
@@ -72,53 +108,20 @@ static void first_state(const struct shmring *ring, struct shmring_writer *write
     atomic_store_explicit(&writer->producer->wpos, first, memory_order_relaxed);
 }
 
-static int add_slot(struct shmring *ring, int fd, struct shmring_writer *writer)
+static void publish_up_to(struct shmring *ring, uint32_t slot)
 {
-    int err = allocate_group(ring, fd, writer->slot / SHMRING_GROUP_SLOTS);
-    if (!err)
-        err = map_data(ring, fd, writer->slot, &writer->data);
-    if (err)
-        return err;
-    first_state(ring, writer);
-    ring->writers[ring->slots++] = writer;
-    /* release: whoever sees the count finds the slot initialised */
-    atomic_store_explicit(&ring->counters->slots_used, ring->slots, memory_order_release);
-    return 0;
+    uint32_t used = atomic_load_explicit(&ring->used, memory_order_relaxed);
+    if (slot < used)
+        return;
+    while (used <= slot)
+        first_state(ring, ring->writers[used++]);
+    atomic_store_explicit(&ring->used, used, memory_order_relaxed);
+    /* release: whoever sees the count finds the slots initialised */
+    atomic_store_explicit(&ring->counters->slots_used, used, memory_order_release);
 }
 
-static int new_slot(struct shmring *ring, struct shmring_writer **out)
+static void own(struct shmring *ring, struct shmring_writer *writer)
 {
-    if (ring->slots == ring->slot_count)
-        return -ENFILE;
-    struct shmring_writer *writer = aligned_alloc(_Alignof(struct shmring_writer), sizeof(*writer));
-    if (!writer)
-        return -ENOMEM;
-    *writer = (struct shmring_writer){.slot = ring->slots};
-    int fd = reopen(ring);
-    int err = fd < 0 ? fd : add_slot(ring, fd, writer);
-    if (fd >= 0)
-        close(fd);
-    if (err)
-        free(writer);
-    else
-        *out = writer;
-    return err;
-}
-
-static struct shmring_writer *retired_slot(const struct shmring *ring)
-{
-    for (uint32_t slot = 0; slot < ring->slots; slot++)
-        if (ring->writers[slot]->state != SHMRING_SLOT_ACTIVE)
-            return ring->writers[slot];
-    return NULL;
-}
-
-int shmring_attach(struct shmring *ring, struct shmring_writer **out)
-{
-    struct shmring_writer *writer = retired_slot(ring);
-    int err = writer ? 0 : new_slot(ring, &writer);
-    if (err)
-        return err;
     struct shmring_producer *producer = writer->producer;
     writer->state = SHMRING_SLOT_ACTIVE;
     writer->thread = (uint32_t)gettid();
@@ -126,8 +129,40 @@ int shmring_attach(struct shmring *ring, struct shmring_writer **out)
     producer->epoch++;
     atomic_store_explicit(&producer->state, SHMRING_SLOT_ACTIVE, memory_order_release);
     atomic_fetch_or(&ring->counters->active[writer->slot / 64], 1ull << writer->slot % 64);
-    *out = writer;
+}
+
+/* What was populated before there was no more room goes back; not what the ring still holds. */
+static void give_back(struct shmring *ring, struct shmring_writer *writer)
+{
+    writer->state = writer->producer ? SHMRING_SLOT_RETIRED : SHMRING_SLOT_FREE;
+    if (room(ring, writer) == ring->ring_bytes)
+        shmring__remove_ring(ring, writer->slot);
+}
+
+int shmring_slot_publish(struct shmring *ring, struct shmring_writer *taken, int err, struct shmring_writer **out)
+{
+    uint64_t worth;
+    if (err) {
+        give_back(ring, taken);
+        taken = best_slot(ring, true, &worth);
+        if (!taken)
+            return err;
+    }
+    publish_up_to(ring, taken->slot);
+    taken->whole = true;
+    own(ring, taken);
+    *out = taken;
     return 0;
+}
+
+int shmring_attach(struct shmring *ring, struct shmring_writer **out)
+{
+    struct shmring_writer *writer;
+    int err = shmring_slot_take(ring, &writer);
+    if (err)
+        return err;
+    err = shmring_slot_populate(ring, writer);
+    return shmring_slot_publish(ring, writer, err, out);
 }
 
 void shmring_detach(struct shmring *ring, struct shmring_writer *writer)
@@ -140,6 +175,8 @@ void shmring_detach(struct shmring *ring, struct shmring_writer *writer)
     atomic_store_explicit(&writer->producer->state, SHMRING_SLOT_RETIRED, memory_order_release);
     atomic_fetch_and(&ring->counters->active[writer->slot / 64], ~(1ull << writer->slot % 64));
 }
+
+/* ---- totals ---- */
 
 void shmring_totals(const struct shmring *ring, struct shmring_totals *out)
 {

@@ -29,7 +29,8 @@ struct shmring_writer {
     uint32_t thread;
     volatile uint32_t busy; /* between reserve and commit or discard */
     uint32_t slot;
-    uint32_t state; /* enum shmring_slot_state */
+    uint32_t state; /* enum shmring_slot_state; ACTIVE from the moment that a thread takes it */
+    bool whole;     /* every page of the ring is there */
     struct shmring_consumer *consumer;
 };
 

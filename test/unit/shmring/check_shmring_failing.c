@@ -40,6 +40,7 @@ static ssize_t random_of_kernel(void *out, size_t bytes)
 #include "dir_lock.c"
 #include "drain.c"
 #include "guard.c"
+#include "mapping.c"
 #include "open.c"
 #include "reader.c"
 #include "segment.c"
@@ -132,29 +133,38 @@ static const struct failure creations[] = {
     {"access", 0, ENOENT, 0},     /* no /proc: a file with a temporary name */
     {"openat", 0, EOPNOTSUPP, 0}, /* no O_TMPFILE: the same */
     {"ftruncate", 0, ENOSPC, -ENOSPC},
-    {"posix_fallocate", 0, ENOSPC, -ENOSPC},
-    {"posix_fallocate", 0, EINTR, 0},
-    {"fstat", 2, EIO, -EIO},
     {"flock", 0, ENOLCK, -ENOLCK},
-    {"mmap", 0, ENOMEM, -ENOMEM},
+    {"mmap", 0, ENOMEM, 0},          /* the whole file; its begin is mapped then */
     {"madvise", 0, EINVAL, -EINVAL}, /* MADV_DONTFORK */
+    {"mprotect", 0, ENOMEM, -ENOMEM},
     {"madvise", 1, ENOMEM, -ENOMEM}, /* MADV_POPULATE_WRITE */
+    {"madvise", 1, EFAULT, -ENOSPC}, /* a store would be SIGBUS */
     {"madvise", 1, EINTR, 0},
     {"madvise", 1, EAGAIN, 0},
     {"madvise", 1, EINVAL, 0}, /* not known before Linux 5.14 */
-    {"open", 1, ENOENT, 0},    /* the boot id */
+    {"fstat", 2, EIO, -EIO},
+    {"open", 1, ENOENT, 0}, /* the boot id */
     {"read", 0, EIO, 0},
-    {"realpath", 0, EACCES, -EACCES},
-    {"malloc", 0, ENOMEM, -ENOMEM},
     {"linkat", 0, ENOENT, -ENOENT},
 };
 
-LOOP_TEST(a_creation_that_fails_leaves_nothing, COUNT(creations))
+/* Where the kernel cannot populate. */
+static const struct failure creations_by_name[] = {
+    {"posix_fallocate", 0, ENOSPC, -ENOSPC},
+    {"posix_fallocate", 0, EINTR, 0},
+    {"realpath", 0, EACCES, -EACCES},
+    {"malloc", 0, ENOMEM, -ENOMEM},
+};
+
+LOOP_TEST(a_creation_that_fails_leaves_nothing, COUNT(creations) + COUNT(creations_by_name))
 {
-    const struct failure *failure = &creations[_i];
+    bool by_name = _i >= (int)COUNT(creations);
+    const struct failure *failure = by_name ? &creations_by_name[_i - (int)COUNT(creations)] : &creations[_i];
     struct holdings before = holdings();
     struct shmring *ring = NULL;
 
+    if (by_name)
+        fail_call("madvise", 1, EINVAL);
     fail_call(failure->call, failure->after, failure->err);
     ck_assert_int_eq(create(0, &ring), failure->result);
     ck_assert(failed());
@@ -171,7 +181,7 @@ LOOP_TEST(a_creation_that_fails_leaves_nothing, COUNT(creations))
 static const struct failure drafts[] = {
     {"openat", 0, EROFS, -EROFS},
     {"ftruncate", 0, ENOSPC, -ENOSPC},
-    {"mmap", 0, ENOMEM, -ENOMEM},
+    {"madvise", 0, ENOMEM, -ENOMEM},
     {"renameat", 0, EIO, -EIO},
 };
 
@@ -221,29 +231,41 @@ LOOP_TEST(a_named_draft_takes_no_file_that_is_there, 2)
 
 /* ---- slots ---- */
 
-static const struct failure slots[] = {
-    {"aligned_alloc", 0, ENOMEM, -ENOMEM},
-    {"open", 0, EMFILE, -EMFILE},
-    {"fstat", 0, EIO, -ESTALE},
-    {"posix_fallocate", 0, ENOSPC, -ENOSPC}, /* the group */
-    {"posix_fallocate", 0, EINTR, 0},
-    {"madvise", 0, ENOMEM, -ENOMEM},
-    {"madvise", 0, EINVAL, 0},
-    {"posix_fallocate", 1, ENOSPC, -ENOSPC}, /* the ring */
-    {"mmap", 0, ENOMEM, -ENOMEM},
-    {"madvise", 1, EINVAL, -EINVAL},
-    {"madvise", 2, ENOMEM, -ENOMEM},
-    {"madvise", 2, EINTR, 0},
-    {"madvise", 2, EINVAL, 0},
+static const struct slot_failure {
+    struct failure failure;
+    enum { POPULATED, BY_NAME, ALONE } way; /* ALONE: by name, and no room for the whole file */
+} slots[] = {
+    {{"aligned_alloc", 0, ENOMEM, -ENOMEM}, POPULATED},
+    {{"mprotect", 0, ENOMEM, -ENOMEM}, POPULATED},
+    {{"madvise", 0, EFAULT, -ENOSPC}, POPULATED}, /* the group */
+    {{"madvise", 0, EINTR, 0}, POPULATED},
+    {{"madvise", 1, EFAULT, -ENOSPC}, POPULATED}, /* the ring */
+    {{"madvise", 1, ENOMEM, -ENOMEM}, POPULATED},
+    {{"madvise", 1, EAGAIN, 0}, POPULATED},
+    {{"open", 0, EMFILE, -EMFILE}, BY_NAME},
+    {{"open", 0, ENFILE, -EMFILE}, BY_NAME},
+    {{"open", 0, EACCES, -EACCES}, BY_NAME},
+    {{"fstat", 0, EIO, -ESTALE}, BY_NAME},
+    {{"posix_fallocate", 0, ENOSPC, -ENOSPC}, BY_NAME}, /* the group */
+    {{"posix_fallocate", 1, ENOSPC, -ENOSPC}, BY_NAME}, /* the ring */
+    {{"posix_fallocate", 1, EINTR, 0}, BY_NAME},
+    {{"open", 1, EMFILE, -EMFILE}, ALONE},
+    {{"mmap", 0, ENOMEM, -ENOMEM}, ALONE},
+    {{"madvise", 0, EINVAL, -EINVAL}, ALONE}, /* MADV_DONTFORK */
 };
 
 LOOP_TEST(a_slot_is_never_left_half_made, COUNT(slots))
 {
-    const struct failure *failure = &slots[_i];
+    const struct failure *failure = &slots[_i].failure;
     struct shmring_writer *writer = NULL;
     struct shmring *ring;
 
+    if (slots[_i].way == BY_NAME)
+        fail_call("madvise", 1, EINVAL);
+    if (slots[_i].way == ALONE)
+        fail_call("mmap", 0, ENOMEM);
     ck_assert_int_eq(create(RING_BYTES, &ring), 0);
+    ck_assert(failed());
     struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
     struct holdings before = holdings();
     fail_call(failure->call, failure->after, failure->err);
@@ -251,6 +273,7 @@ LOOP_TEST(a_slot_is_never_left_half_made, COUNT(slots))
     ck_assert(failed());
     if (failure->result < 0) {
         ck_assert_ptr_null(writer);
+        before.memory += ring->slots; /* a writer stays for the next attempt */
         expect_nothing_more(before);
         ck_assert_uint_eq(shmring_reader_slots(reader), 0);
         ck_assert_int_eq(shmring_attach(ring, &writer), 0);
@@ -265,18 +288,21 @@ LOOP_TEST(a_slot_is_never_left_half_made, COUNT(slots))
     shmring_close(ring);
 }
 
-TEST(a_slot_holds_no_descriptor_and_a_closed_ring_nothing)
+/* Second: where the whole file cannot be mapped. */
+LOOP_TEST(a_slot_holds_no_descriptor_and_a_closed_ring_nothing, 2)
 {
     struct holdings before = holdings();
     struct shmring_writer *writer;
     struct shmring *ring;
 
+    if (_i == 1)
+        fail_call("mmap", 0, ENOMEM);
     ck_assert_int_eq(create(RING_BYTES, &ring), 0);
     for (int i = 0; i < SLOTS; i++)
         ck_assert_int_eq(shmring_attach(ring, &writer), 0);
     struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
     ck_assert_int_eq(entries("/proc/self/fd"), before.descriptors + 1);
-    ck_assert_int_gt(mappings(), before.mappings + SLOTS);
+    ck_assert_int_gt(mappings(), before.mappings + (_i == 1 ? SLOTS : 0));
     shmring_reader_close(reader);
     unlinkat(rings.dir_fd, shmring_name(ring), 0);
     shmring_close(ring);

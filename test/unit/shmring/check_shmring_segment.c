@@ -637,49 +637,6 @@ TEST(slots_of_several_groups_work)
     shmring_close(ring);
 }
 
-TEST(attach_after_the_file_was_replaced_fails)
-{
-    struct shmring *ring = ring_fixture_create(2, 4096, 0);
-    struct shmring *other = ring_fixture_create(2, 4096, 0);
-    struct shmring_writer *writer = NULL;
-
-    ck_assert_int_eq(renameat(rings.dir_fd, shmring_name(other), rings.dir_fd, shmring_name(ring)), 0);
-    ck_assert_int_eq(shmring_attach(ring, &writer), -ESTALE);
-    ck_assert_int_eq(shmring_attach(other, &writer), -ENOENT);
-    ck_assert_int_eq(unlinkat(rings.dir_fd, shmring_name(ring), 0), 0);
-    ck_assert_int_eq(symlinkat("/dev/null", rings.dir_fd, shmring_name(ring)), 0);
-    ck_assert_int_eq(shmring_attach(ring, &writer), -ELOOP);
-    ck_assert_ptr_null(writer);
-    shmring_close(ring);
-    shmring_close(other);
-}
-
-/* A fresh tmpfs gives the first file in it the number that the first file of another has. */
-TEST(attach_to_the_same_inode_of_another_file_system_fails)
-{
-    char path[160], name[64];
-    struct shmring_options options = options_of(rings.dir);
-    struct shmring_writer *writer = NULL;
-    struct shmring *ring;
-    struct stat first, second;
-
-    NEEDS(small_tmpfs(1 << 20), "root, to mount");
-    ck_assert_int_eq(shmring_create(&options, &ring), 0);
-    strcpy(name, shmring_name(ring));
-    snprintf(path, sizeof(path), "%s/%s", rings.dir, name);
-    ck_assert_int_eq(stat(path, &first), 0);
-    ck_assert(small_tmpfs(1 << 20)); /* over the first */
-    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    ck_assert_int_ge(file, 0);
-    ck_assert_int_eq(ftruncate(file, first.st_size), 0);
-    close(file);
-    ck_assert_int_eq(stat(path, &second), 0);
-    ck_assert_uint_eq(second.st_ino, first.st_ino);
-    ck_assert_uint_ne(second.st_dev, first.st_dev);
-    ck_assert_int_eq(shmring_attach(ring, &writer), -ESTALE);
-    shmring_close(ring);
-}
-
 TEST(relative_directory_survives_chdir)
 {
     struct shmring_options options = options_of(".");

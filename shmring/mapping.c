@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A producer's file in its address space. The whole file is mapped once, from offset 0; memory comes when pages are
+ * populated, which needs no name, right or descriptor, and is an error and no signal where there is no room.
+ *
+ * The way by name is for kernels that cannot populate (before Linux 5.14; emulators that answer 0 and do nothing), and
+ * for an address space that the whole file does not fit into.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "producer.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+int shmring__open_error(void)
+{
+    return errno == ENFILE ? -EMFILE : -errno;
+}
+
+/* ---- pages ---- */
+
+/* Of the kernel: 4 to 64 KiB. The format's own pages are smaller or equal, and nothing in it is aligned to more. */
+static uint64_t page_bytes(void)
+{
+    return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t page_begin(uint64_t offset)
+{
+    return offset & ~(page_bytes() - 1);
+}
+
+static uint64_t page_end(uint64_t offset)
+{
+    return page_begin(offset + page_bytes() - 1);
+}
+
+static uint64_t ring_offset(const struct shmring *ring, uint32_t slot)
+{
+    return ring->base_bytes + slot * ring->ring_bytes;
+}
+
+static bool is_mapped_whole(const struct shmring *ring)
+{
+    return ring->mapped_bytes == ring->file_bytes;
+}
+
+/* ---- memory ---- */
+
+static int allow(struct shmring *ring, uint64_t begin, uint64_t end)
+{
+    begin = page_begin(begin);
+    return mprotect(ring->base + begin, page_end(end) - begin, PROT_READ | PROT_WRITE) < 0 ? -errno : 0;
+}
+
+static int populate(struct shmring *ring, uint64_t begin, uint64_t end)
+{
+    int err;
+    begin = page_begin(begin);
+    do
+        err = madvise(ring->base + begin, page_end(end) - begin, MADV_POPULATE_WRITE) < 0 ? errno : 0;
+    while (err == EINTR || err == EAGAIN);
+    return err == EFAULT ? -ENOSPC : -err; /* a store would have been a SIGBUS */
+}
+
+/* posix_fallocate as -errno, going on after signals. */
+static int allocate(int fd, uint64_t begin, uint64_t end)
+{
+    int err;
+    do
+        err = posix_fallocate(fd, (off_t)begin, (off_t)(end - begin));
+    while (err == EINTR);
+    return -err;
+}
+
+/* Of allocated memory; another thread may be using it. */
+static void touch(uint8_t *memory, uint64_t bytes)
+{
+    for (uint64_t at = 0; at < bytes; at += SHMRING_PAGE)
+        atomic_fetch_add((_Atomic uint32_t *)(memory + at), 0);
+}
+
+/* ---- the way by name ---- */
+
+/* The descriptor was closed at creation, because programs close descriptors that they do not know. */
+static int reopen(const struct shmring *ring)
+{
+    int fd = open(ring->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return shmring__open_error();
+    struct stat st;
+    if (fstat(fd, &st) < 0 || st.st_dev != ring->dev || st.st_ino != ring->ino) {
+        close(fd);
+        return -ESTALE;
+    }
+    return fd;
+}
+
+static int allocate_slots(struct shmring *ring, uint64_t groups_end, uint64_t begin, uint64_t end)
+{
+    int fd = reopen(ring);
+    if (fd < 0)
+        return fd;
+    int err = allocate(fd, SHMRING_SLOTS_OFFSET, groups_end);
+    if (!err)
+        err = allocate(fd, begin, end);
+    close(fd);
+    if (!err)
+        touch(ring->base + SHMRING_SLOTS_OFFSET, groups_end - SHMRING_SLOTS_OFFSET);
+    return err;
+}
+
+static int map_alone(struct shmring *ring, uint32_t slot, uint8_t **out)
+{
+    uint64_t begin = ring_offset(ring, slot), before = begin - page_begin(begin);
+    int fd = reopen(ring);
+    if (fd < 0)
+        return fd;
+    uint8_t *memory =
+        mmap(NULL, before + ring->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(begin - before));
+    int err = memory == MAP_FAILED ? -ENOMEM : 0;
+    close(fd);
+    if (!err && madvise(memory, before + ring->ring_bytes, MADV_DONTFORK) < 0) {
+        err = -errno;
+        munmap(memory, before + ring->ring_bytes);
+    }
+    if (err)
+        return err;
+    touch(memory + before, ring->ring_bytes);
+    *out = memory + before;
+    return 0;
+}
+
+static int remember_name(struct shmring *ring, const struct stat *st, const char *dir)
+{
+    char *real = realpath(dir, NULL);
+    if (!real)
+        return -errno;
+    size_t dir_bytes = strlen(real);
+    ring->path = malloc(dir_bytes + 1 + sizeof(ring->name));
+    if (ring->path) {
+        memcpy(ring->path, real, dir_bytes);
+        ring->path[dir_bytes] = '/';
+        memcpy(ring->path + dir_bytes + 1, ring->name, sizeof(ring->name));
+    }
+    free(real);
+    ring->dev = st->st_dev;
+    ring->ino = st->st_ino;
+    return ring->path ? 0 : -ENOMEM;
+}
+
+/* ---- creation ---- */
+
+/* A program with a limit keeps three quarters of its address space. */
+static bool is_affordable(uint64_t bytes)
+{
+    struct rlimit limit;
+    uint64_t space = SIZE_MAX;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur < space)
+        space = limit.rlim_cur;
+    return bytes <= space / 4;
+}
+
+static int map_bytes(struct shmring *ring, int fd, uint64_t bytes)
+{
+    /* What is not yet taken stays PROT_NONE: mlockall would fill it. */
+    void *memory = mmap(NULL, bytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (memory == MAP_FAILED)
+        return -ENOMEM;
+    ring->base = memory;
+    ring->mapped_bytes = bytes;
+    return 0;
+}
+
+/* Populates the pages up to the slots, and looks whether that is so: emulators answer 0 and do nothing. */
+static int populate_base(struct shmring *ring, int fd, const char *dir)
+{
+    struct stat st;
+    int err = populate(ring, 0, SHMRING_SLOTS_OFFSET);
+    if (err && err != -EINVAL) /* before Linux 5.14 */
+        return err;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    ring->by_name = err || st.st_blocks == 0 || !is_mapped_whole(ring);
+    if (!ring->by_name)
+        return 0;
+    err = allocate(fd, 0, SHMRING_SLOTS_OFFSET);
+    if (err)
+        return err;
+    touch(ring->base, SHMRING_SLOTS_OFFSET);
+    return remember_name(ring, &st, dir);
+}
+
+int shmring__map(struct shmring *ring, int fd, const char *dir)
+{
+    int err = is_affordable(ring->file_bytes) ? map_bytes(ring, fd, ring->file_bytes) : -ENOMEM;
+    if (err)
+        err = map_bytes(ring, fd, ring->base_bytes);
+    if (!err && madvise(ring->base, ring->mapped_bytes, MADV_DONTFORK) < 0)
+        err = -errno;
+    if (!err)
+        err = allow(ring, 0, ring->base_bytes);
+    return err ? err : populate_base(ring, fd, dir);
+}
+
+void shmring__unmap(struct shmring *ring)
+{
+    for (uint32_t slot = 0; slot < ring->slots && !is_mapped_whole(ring); slot++) {
+        uint64_t offset = ring_offset(ring, slot), before = offset - page_begin(offset);
+        if (ring->writers[slot]->data)
+            munmap(ring->writers[slot]->data - before, before + ring->ring_bytes);
+    }
+    if (ring->base) /* last: with it goes the lock */
+        munmap(ring->base, ring->mapped_bytes);
+}
+
+/* ---- slots ---- */
+
+int shmring__populate_slots(struct shmring *ring, uint32_t from, uint32_t to)
+{
+    uint64_t groups_end =
+        shmring_producer_offset((to - 1) / SHMRING_GROUP_SLOTS * SHMRING_GROUP_SLOTS) + SHMRING_GROUP_BYTES;
+    uint64_t begin = ring_offset(ring, from), end = ring_offset(ring, to);
+    int err = is_mapped_whole(ring) ? allow(ring, begin, end) : 0;
+    if (err)
+        return err;
+    if (!ring->by_name) {
+        err = populate(ring, SHMRING_SLOTS_OFFSET, groups_end);
+        return err ? err : populate(ring, begin, end);
+    }
+    err = allocate_slots(ring, groups_end, begin, end);
+    if (!err && is_mapped_whole(ring))
+        touch(ring->base + begin, end - begin);
+    return err;
+}
+
+int shmring__map_ring(struct shmring *ring, uint32_t slot, uint8_t **out)
+{
+    if (!is_mapped_whole(ring))
+        return map_alone(ring, slot, out);
+    *out = ring->base + ring_offset(ring, slot);
+    return 0;
+}
+
+void shmring__remove_ring(struct shmring *ring, uint32_t slot)
+{
+    uint64_t begin = page_end(ring_offset(ring, slot)), end = page_begin(ring_offset(ring, slot + 1));
+    if (is_mapped_whole(ring) && begin < end)
+        (void)madvise(ring->base + begin, end - begin, MADV_REMOVE); /* no tmpfs: the file keeps them */
+}
