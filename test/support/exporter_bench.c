@@ -11,8 +11,9 @@
 #include <zlib.h>
 
 #include "support/directory.h"
+#include "support/loop.h"
 
-enum { PATIENCE_MS = 20000, PATIENT_TIMEOUT_MS = 10000 };
+enum { PATIENT_TIMEOUT_MS = 10000 };
 
 struct exporter_bench bench;
 
@@ -121,25 +122,10 @@ void bench_submit(unsigned count)
     }
 }
 
-static void on_tick(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
 void bench_run_until(bool (*holds)(unsigned), unsigned argument)
 {
-    uv_timer_t tick;
-    uv_update_time(&bench.loop);
-    uint64_t until_ms = uv_now(&bench.loop) + PATIENCE_MS;
-    uv_timer_init(&bench.loop, &tick);
-    uv_timer_start(&tick, on_tick, 5, 5);
-    while (!holds(argument)) {
-        ck_assert_msg(uv_now(&bench.loop) < until_ms, "waited too long: %u of %u finished, trouble: %s", bench.finished,
-                      bench.submitted, exporter_trouble(bench.exporter));
-        uv_run(&bench.loop, UV_RUN_ONCE);
-    }
-    uv_close((uv_handle_t *)&tick, NULL);
-    uv_run(&bench.loop, UV_RUN_NOWAIT);
+    LOOP_UNTIL_OR(&bench.loop, holds(argument), "%u of %u finished, trouble: %s", bench.finished, bench.submitted,
+                  exporter_trouble(bench.exporter));
 }
 
 bool bench_finished(unsigned count)

@@ -10,7 +10,6 @@
 
 struct source_fixture source_fixture;
 static struct source_fixture *const f = &source_fixture;
-static uv_timer_t ticker;
 
 void source_fixture_submit(struct batch *batch)
 {
@@ -106,8 +105,7 @@ void source_fixture_stop(void)
 {
     bool done = false;
     source_close(f->source, closed, &done);
-    while (!done)
-        uv_run(&f->loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&f->loop, done);
     f->source = NULL;
 }
 
@@ -124,29 +122,18 @@ void source_fixture_done(void)
     ck_assert_int_eq(system(command), 0);
 }
 
-static void tick(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
-uint64_t source_fixture_tick_begin(void)
-{
-    uv_timer_init(&f->loop, &ticker);
-    uv_timer_start(&ticker, tick, 1, 1);
-    uv_update_time(&f->loop);
-    return uv_hrtime() + SOURCE_DEADLINE_MS * 1000000ull;
-}
-
-void source_fixture_tick_end(void)
-{
-    uv_close((uv_handle_t *)&ticker, NULL);
-    uv_run(&f->loop, UV_RUN_NOWAIT);
-}
-
 void source_fixture_run_for(uint64_t ms)
 {
-    uint64_t end_ns = uv_hrtime() + ms * 1000000;
-    source_fixture_run_until(uv_hrtime() >= end_ns);
+    loop_run_for(&f->loop, ms);
+}
+
+/* The lock file, which nobody removes otherwise, comes back with the tick. */
+void source_fixture_run_for_a_tick(void)
+{
+    char lock[TEST_DIRECTORY_BYTES + 16];
+    snprintf(lock, sizeof(lock), "%s/aistraced.lock", f->dir);
+    ck_assert_int_eq(unlink(lock), 0);
+    source_fixture_run_until(access(lock, F_OK) == 0);
 }
 
 bool source_fixture_write(const char name[4], uint16_t flags)

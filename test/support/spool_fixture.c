@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-enum { DEADLINE_MS = 5000 };
 
 struct spool_fixture spool_fixture;
 static struct spool_fixture *const f = &spool_fixture;
@@ -116,6 +116,16 @@ void spool_fixture_init(void)
     batch_pool_watch(f->pool, on_committed, NULL);
 }
 
+bool spool_fixture_small_disk(const char *size)
+{
+    char options[32];
+    snprintf(f->disk, sizeof(f->disk), "%s/disk", f->dir);
+    snprintf(options, sizeof(options), "size=%s", size);
+    ck_assert_int_eq(mkdir(f->disk, 0700), 0);
+    f->options.path = f->disk;
+    return test_mounts_privately() && mount("tmpfs", f->disk, "tmpfs", 0, options) == 0;
+}
+
 void spool_fixture_open(void)
 {
     f->claims_seen = 0;
@@ -131,8 +141,7 @@ void spool_fixture_close(void)
 {
     bool closed = false;
     spool_close(f->spool, on_closed, &closed);
-    while (!closed)
-        uv_run(&f->loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&f->loop, closed);
     f->spool = NULL;
 }
 
@@ -148,6 +157,8 @@ void spool_fixture_done(void)
     log_free(f->log);
     if (f->log_fd >= 0)
         close(f->log_fd);
+    if (f->disk[0])
+        umount2(f->disk, MNT_DETACH);
     snprintf(command, sizeof(command), "rm -rf %s", f->dir);
     ck_assert_int_eq(system(command), 0);
 }
@@ -176,9 +187,7 @@ int spool_fixture_write(char letter, size_t bytes, uint32_t spans)
 
 static void await(const size_t *count, size_t wanted)
 {
-    uint64_t until = uv_hrtime() + DEADLINE_MS * 1000000ull;
-    while (*count < wanted && uv_hrtime() < until)
-        uv_run(&f->loop, UV_RUN_NOWAIT);
+    LOOP_UNTIL_OR(&f->loop, *count >= wanted, "%zu of %zu", *count, wanted);
     ck_assert_uint_eq(*count, wanted);
 }
 

@@ -10,11 +10,13 @@
 
 #include "spool/spool.h"
 #include "support/directory.h"
+#include "support/loop.h"
 
 enum { SPOOL_FIXTURE_EVENTS = 256, SPOOL_FIXTURE_FILE_BYTES = 64 << 10 };
 
 struct spool_fixture {
     char dir[TEST_DIRECTORY_BYTES];
+    char disk[TEST_DIRECTORY_BYTES + 16]; /* a tmpfs of its own, or empty */
     uv_loop_t loop;
     struct log *log;
     int log_fd; /* negative: the log is on stderr */
@@ -47,6 +49,10 @@ extern const struct spool_callbacks spool_fixture_callbacks;
 /* A directory of its own, options for eight files of SPOOL_FIXTURE_FILE_BYTES, no spool yet. */
 void spool_fixture_init(void);
 void spool_fixture_done(void);
+
+/* Before spool_fixture_open: the spool is on a tmpfs of that size ("96k"), unmounted by spool_fixture_done. -> false: this
+ * process may not mount */
+bool spool_fixture_small_disk(const char *size);
 
 void spool_fixture_open(void);
 void spool_fixture_close(void); /* as a daemon ends, or is killed: nothing more is written either way */

@@ -8,6 +8,7 @@
 
 #include "support/exporter_batch.h"
 #include "support/exporter_bench.h"
+#include "support/loop.h"
 #include "support/test.h"
 
 TEST(a_connection_that_only_keeps_silent_is_left_for_another)
@@ -94,9 +95,7 @@ TEST(a_server_that_closes_on_every_request_is_not_stormed)
     bench_export();
     bench_submit(8);
     bench_run_until(bench_in_trouble, 0);
-    uint64_t until_ms = uv_now(&bench.loop) + 500;
-    while (uv_now(&bench.loop) < until_ms)
-        uv_run(&bench.loop, UV_RUN_ONCE);
+    loop_run_for(&bench.loop, 500);
     ck_assert_uint_le(script_server_accepted(bench.server), 3);
     ck_assert_uint_eq(exporter_held(bench.exporter), 8);
     bench_end();

@@ -11,6 +11,7 @@
 #include "export/token.h"
 #include "support/exporter_batch.h"
 #include "support/exporter_bench.h"
+#include "support/loop.h"
 #include "support/test.h"
 
 /* A server with that script, and the token in a file of its own. */
@@ -141,8 +142,7 @@ TEST(a_denied_token_makes_no_storm_and_costs_few_batches)
     bench_submit(40);
     bench_run_until(bench_finished, (unsigned)bench.config.max_in_flight);
     uint64_t from_ms = uv_now(&bench.loop);
-    while (uv_now(&bench.loop) < from_ms + OBSERVED_MS)
-        uv_run(&bench.loop, UV_RUN_ONCE);
+    loop_run_for(&bench.loop, OBSERVED_MS);
     unsigned denied = bench.finished - (unsigned)bench.config.max_in_flight;
     ck_assert_uint_ge(denied, 1);
     ck_assert_uint_le(denied, (uv_now(&bench.loop) - from_ms) / (WAIT_MS * 8 / 10) + 1);

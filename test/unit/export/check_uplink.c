@@ -16,6 +16,7 @@
 #include "grpc/h2.h"
 #include "support/certificates.h"
 #include "support/directory.h"
+#include "support/loop.h"
 #include "support/script_server.h"
 #include "support/test.h"
 #include "support/tls_front.h"
@@ -194,25 +195,9 @@ static void end(void)
     remove_files();
 }
 
-static void on_tick(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
 static void run_until(const unsigned *figure, unsigned wanted)
 {
-    uv_timer_t tick;
-    uv_update_time(&bench.loop);
-    uint64_t until_ms = uv_now(&bench.loop) + PATIENCE_MS;
-    uv_timer_init(&bench.loop, &tick);
-    uv_timer_start(&tick, on_tick, 5, 5);
-    while (*figure < wanted) {
-        ck_assert_msg(uv_now(&bench.loop) < until_ms, "waited too long; trouble: %s; notice: %s", bench.trouble,
-                      bench.notice);
-        uv_run(&bench.loop, UV_RUN_ONCE);
-    }
-    uv_close((uv_handle_t *)&tick, NULL);
-    uv_run(&bench.loop, UV_RUN_NOWAIT);
+    LOOP_UNTIL_OR(&bench.loop, *figure >= wanted, "trouble: %s; notice: %s", bench.trouble, bench.notice);
 }
 
 static struct iovec HELLO = {"hello", 5};

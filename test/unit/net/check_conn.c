@@ -14,6 +14,7 @@
 #include "net/dial.h"
 #include "support/certificates.h"
 #include "support/directory.h"
+#include "support/loop.h"
 #include "support/script_server.h"
 #include "support/test.h"
 #include "support/tls_front.h"
@@ -159,24 +160,9 @@ static void end(void)
     SSL_CTX_free(bench.server_tls);
 }
 
-static void on_tick(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
 static void run_until(const unsigned *count)
 {
-    uv_timer_t tick;
-    uv_update_time(&bench.loop);
-    uint64_t until_ms = uv_now(&bench.loop) + PATIENCE_MS;
-    uv_timer_init(&bench.loop, &tick);
-    uv_timer_start(&tick, on_tick, 5, 5);
-    while (!*count) {
-        ck_assert_msg(uv_now(&bench.loop) < until_ms, "waited too long; %s", bench.why);
-        uv_run(&bench.loop, UV_RUN_ONCE);
-    }
-    uv_close((uv_handle_t *)&tick, NULL);
-    uv_run(&bench.loop, UV_RUN_NOWAIT);
+    LOOP_UNTIL_OR(&bench.loop, *count, "%s", bench.why);
 }
 
 static struct iovec HELLO = {"hello", 5};
@@ -289,8 +275,7 @@ LOOP_TEST(closing_is_possible_at_any_moment, 4)
     case 0: /* while resolving */
         break;
     case 1: /* while connecting */
-        for (int turns = 0; turns < 2; turns++)
-            uv_run(&bench.loop, UV_RUN_ONCE);
+        loop_turns(&bench.loop, 2);
         break;
     case 2: /* within a callback */
         bench.close_on_result = true;
@@ -455,8 +440,7 @@ TEST(an_idle_connection_is_asked_again_and_again)
     conn_begin("127.0.0.1");
     expect_an_answer();
     size_t before = tls_front_bytes(bench.front);
-    for (unsigned due = 0; !due; due = tls_front_bytes(bench.front) >= before + PINGS * PING_BYTES)
-        uv_run(&bench.loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&bench.loop, tls_front_bytes(bench.front) >= before + PINGS * PING_BYTES);
     ck_assert_uint_eq(bench.downs, 0);
     end();
 }

@@ -12,6 +12,7 @@
 
 #include "net/dial.h"
 #include "support/directory.h"
+#include "support/loop.h"
 #include "support/test.h"
 
 enum { PATIENCE_MS = 20000, FOUND_MAX = 24 };
@@ -131,25 +132,10 @@ static void end(void)
     ck_assert_int_eq(uv_loop_close(&bench.loop), 0);
 }
 
-static void on_tick(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
 static void run_until_done(void)
 {
-    uv_timer_t tick;
-    uv_update_time(&bench.loop);
-    uint64_t until_ms = uv_now(&bench.loop) + PATIENCE_MS;
     unsigned before = bench.done;
-    uv_timer_init(&bench.loop, &tick);
-    uv_timer_start(&tick, on_tick, 5, 5);
-    while (bench.done == before) {
-        ck_assert_msg(uv_now(&bench.loop) < until_ms, "waited too long");
-        uv_run(&bench.loop, UV_RUN_ONCE);
-    }
-    uv_close((uv_handle_t *)&tick, NULL);
-    uv_run(&bench.loop, UV_RUN_NOWAIT);
+    LOOP_UNTIL(&bench.loop, bench.done > before);
 }
 
 static void expect_connected(void)
@@ -210,8 +196,7 @@ TEST(ipv6_and_ipv4_take_turns)
     static const char *const order[] = {"2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2", "2001:db8::3"};
     begin(answers);
     dial();
-    while (!bench.book.count)
-        uv_run(&bench.loop, UV_RUN_ONCE);
+    LOOP_UNTIL(&bench.loop, bench.book.count > 0);
     ck_assert_uint_eq(bench.book.count, 5);
     for (size_t i = 0; i < 5; i++) {
         char text[INET6_ADDRSTRLEN];
@@ -312,8 +297,7 @@ LOOP_TEST(stopping_is_possible_at_any_moment, 4)
     static const char *const answers[] = {"127.0.0.2", "127.0.0.1", NULL};
     begin(answers);
     dial();
-    for (int turns = 0; turns < _i; turns++)
-        uv_run(&bench.loop, UV_RUN_ONCE);
+    loop_turns(&bench.loop, (unsigned)_i);
     unsigned done = bench.done;
     end();
     ck_assert_uint_eq(bench.done, done);

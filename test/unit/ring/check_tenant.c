@@ -43,12 +43,7 @@ static void setup(void)
 
 FIXTURE(setup, source_fixture_done);
 
-static bool is_root(const char *test)
-{
-    if (geteuid() != 0)
-        printf("SKIP %s: needs root\n", test);
-    return geteuid() == 0;
-}
+#define NEEDS_ROOT() NEEDS(geteuid() == 0, "root, to give files away")
 
 static int open_file(const char *name, int flags)
 {
@@ -130,8 +125,7 @@ static bool exported(uint64_t spans)
 
 TEST(flood_of_segments_leaves_places_to_other_users)
 {
-    if (!is_root("flood_of_segments_leaves_places_to_other_users"))
-        return;
+    NEEDS_ROOT();
     start_flood(STRANGER);
     source_fixture_write_spans(1, AISTRACE_SAMPLED); /* to one of them */
     shmring_close(f->ring);
@@ -149,8 +143,7 @@ TEST(flood_of_segments_leaves_places_to_other_users)
 
 TEST(files_that_are_no_segments_count_against_their_user)
 {
-    if (!is_root("files_that_are_no_segments_count_against_their_user"))
-        return;
+    NEEDS_ROOT();
     make_junk(0, FLOOD, STRANGER);
     leave_few_places();
     source_fixture_start();
@@ -162,7 +155,8 @@ TEST(files_that_are_no_segments_count_against_their_user)
     shmring_close(f->ring);
     f->ring = start_user(STRANGER);
     source_fixture_write_spans(1, AISTRACE_SAMPLED);
-    source_fixture_run_for(1500); /* a scan */
+    source_fixture_run_for_a_tick(); /* a scan begins */
+    source_fixture_run_for_a_tick();
     ck_assert_uint_eq(f->stats.segments_skipped, skipped);
     ck_assert(exported(1));
     for (unsigned i = 0; i < FLOOD; i++) {
@@ -190,8 +184,7 @@ static const struct {
 LOOP_TEST(slots_and_bytes_of_a_user_are_bounded, COUNT(shapes))
 {
     struct shmring *made[TENANT_SLOTS_MAX / SHMRING_SLOTS_MAX + 2];
-    if (!is_root("slots_and_bytes_of_a_user_are_bounded"))
-        return;
+    NEEDS_ROOT();
     for (unsigned i = 0; i < shapes[_i].made; i++)
         made[i] = create(STRANGER, shapes[_i].slots, shapes[_i].ring_bytes);
     source_fixture_start();
@@ -206,8 +199,7 @@ LOOP_TEST(slots_and_bytes_of_a_user_are_bounded, COUNT(shapes))
 TEST(more_users_than_accounts_wait)
 {
     struct shmring *made[TENANTS_MAX + 1];
-    if (!is_root("more_users_than_accounts_wait"))
-        return;
+    NEEDS_ROOT();
     for (unsigned i = 0; i <= TENANTS_MAX; i++)
         made[i] = create(STRANGER + i, 1, SHMRING_RING_MIN);
     source_fixture_start();
@@ -244,10 +236,7 @@ static bool share_directory(void)
     } acl = {2, {{1, 7, ~0u}, {2, 6, DAEMON}, {4, 0, ~0u}, {0x10, 7, ~0u}, {0x20, 0, ~0u}}};
     ck_assert_int_eq(chown(f->dir, DAEMON, DAEMON), 0);
     ck_assert_int_eq(chmod(f->dir, 03770), 0);
-    if (setxattr(f->dir, "system.posix_acl_default", &acl, sizeof(acl), 0) == 0)
-        return true;
-    printf("SKIP several_users_share_a_directory_of_the_daemon: no ACLs on /dev/shm\n");
-    return false;
+    return setxattr(f->dir, "system.posix_acl_default", &acl, sizeof(acl), 0) == 0;
 }
 
 static const char *become_producer(uid_t uid)
@@ -308,8 +297,8 @@ static void find_segment(char path[PATH_BYTES])
 TEST(several_users_share_a_directory_of_the_daemon)
 {
     char path[PATH_BYTES] = "";
-    if (!is_root("several_users_share_a_directory_of_the_daemon") || !share_directory())
-        return;
+    NEEDS_ROOT();
+    NEEDS(share_directory(), "ACLs on /dev/shm");
     source_fixture_close_producer();
     ck_assert_int_eq(unlink((find_segment(path), path)), 0);
     run_producer(STRANGER, NULL);
@@ -339,8 +328,7 @@ TEST(full_rings_of_one_user_do_not_keep_others_waiting)
 {
     static const struct batch_outcome sent = {.exported = true};
     unsigned before = 0;
-    if (!is_root("full_rings_of_one_user_do_not_keep_others_waiting"))
-        return;
+    NEEDS_ROOT();
     start_flood(STRANGER);
     for (size_t i = 0; i < FLOOD; i++) {
         shmring_close(rings[i]);
@@ -366,9 +354,9 @@ TEST(full_rings_of_one_user_do_not_keep_others_waiting)
 
 LOOP_TEST(truncated_segment_costs_nothing_else, 2)
 {
-    bool foreign = _i == 1 && is_root("truncated_segment_costs_nothing_else");
-    if (_i == 1 && !foreign)
-        return;
+    bool foreign = _i == 1;
+    if (foreign)
+        NEEDS_ROOT();
     struct shmring *victim = start_user(foreign ? STRANGER : geteuid());
     source_fixture_start();
     source_fixture_write_spans(5, AISTRACE_SAMPLED);

@@ -89,11 +89,19 @@ static bool all_settled(void)
 /* Settles whatever the exporter gets until nothing is left. */
 static void export_all(void)
 {
-    for (int i = 0; i < 2000 && !all_settled(); i++) {
-        source_fixture_finish_all();
-        source_fixture_run_for(1);
-    }
-    ck_assert(all_settled());
+    run_until((source_fixture_finish_all(), all_settled()));
+}
+
+static bool state_says(const char *words)
+{
+    char path[160], text[4096];
+    snprintf(path, sizeof(path), "%s/%s", f->dir, TOTALS_FILE);
+    FILE *file = fopen(path, "re");
+    size_t bytes = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
+    text[bytes] = '\0';
+    if (file)
+        fclose(file);
+    return strstr(text, words);
 }
 
 static void kill_and_start(void)
@@ -269,10 +277,24 @@ static size_t live_spans(void)
     return spans;
 }
 
+static bool is_at_rest(void)
+{
+    struct stats_snapshot s = source_fixture_snapshot();
+    return s.unread == 0 && s.in_flight == live_spans();
+}
+
+/* No batch is open, and none is being written, for some turns. */
+static void rest(void)
+{
+    enum { TURNS = 20 };
+    unsigned turns = 0;
+    run_until((turns = is_at_rest() ? turns + 1 : 0) == TURNS);
+}
+
 /* Nothing is left but what is in the spool, of which one is under way. */
 static void settle_live(void)
 {
-    source_fixture_run_for(20); /* longer than the flush interval */
+    rest();
     for (size_t i = f->held_count; i > 0; i--)
         if (!batch_stay(f->held[i - 1])->replay)
             source_fixture_finish(i - 1, &exported);
@@ -434,7 +456,7 @@ TEST(a_spool_that_is_gone_is_counted)
 {
     char command[160];
     spool_some(2 * QUARTER);
-    source_fixture_run_for(50); /* longer than the flush interval */
+    rest();
     uint64_t lost = spooled();
     f->held_count = 0;
     source_fixture_stop();
@@ -455,7 +477,7 @@ TEST(totals_and_files_of_the_spool_agree_over_restarts)
     outage(false);
     f->submitted = DELIVERY_ON_WIRE;
     export_all();
-    source_fixture_run_for(1500); /* the file is retired */
+    run_until(state_says("retired "));
     for (int i = 0; i < 2; i++) {
         struct stats_snapshot s = source_fixture_snapshot();
         ck_assert_uint_eq(s.outcome.exported, 2 * QUARTER);
@@ -468,7 +490,7 @@ TEST(totals_and_files_of_the_spool_agree_over_restarts)
 TEST(of_what_is_released_no_claims_are_kept)
 {
     spool_some(2 * QUARTER);
-    source_fixture_run_for(50); /* longer than the flush interval */
+    rest();
     uint64_t before = spooled();
     kill_and_start();
     ck_assert_uint_eq(spooled(), before);
@@ -512,18 +534,6 @@ static unsigned spool_files(void)
     if (dir)
         closedir(dir);
     return n;
-}
-
-static bool state_says(const char *words)
-{
-    char path[160], text[4096];
-    snprintf(path, sizeof(path), "%s/%s", f->dir, TOTALS_FILE);
-    FILE *file = fopen(path, "re");
-    size_t bytes = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
-    text[bytes] = '\0';
-    if (file)
-        fclose(file);
-    return strstr(text, words);
 }
 
 /* The ring goes when its claims have been told, before it is attached: nothing else lets them go. */

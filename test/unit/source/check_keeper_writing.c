@@ -89,11 +89,7 @@ static bool all_settled(void)
 
 static void export_all(void)
 {
-    for (int i = 0; i < 2000 && !all_settled(); i++) {
-        source_fixture_finish_all();
-        source_fixture_run_for(1);
-    }
-    ck_assert(all_settled());
+    run_until((source_fixture_finish_all(), all_settled()));
 }
 
 static const struct {

@@ -203,8 +203,7 @@ TEST(loop_gets_its_turn_between_passes)
     while (source_fixture_write("name", 0)) /* unsampled: the exporter has no part in it */
         written++;
     source_fixture_start();
-    while (source_fixture_snapshot().committed == 0 || source_fixture_snapshot().unread == written)
-        uv_run(&f->loop, UV_RUN_NOWAIT);
+    source_fixture_run_until(source_fixture_snapshot().committed > 0 && source_fixture_snapshot().unread < written);
     ck_assert_uint_gt(source_fixture_snapshot().unread, 0);
     source_fixture_run_until(source_fixture_snapshot().outcome.sampled_out == written);
 }
@@ -252,8 +251,12 @@ TEST(last_words_are_heard_although_the_exporter_has_no_room)
     source_fixture_finish_all();
     f->room = 0;
     source_fixture_write_spans(5, AISTRACE_SAMPLED);
-    close_ring();
-    source_fixture_run_for(1500); /* the owner's end has been seen by then */
+    struct shmring *first = f->ring;
+    source_fixture_start_producer();
+    source_fixture_run_until(source_fixture_snapshot().segments == 2);
+    shmring_close(first);
+    close_ring(); /* nothing of this is unread, so it goes: the other's end has been seen by then */
+    source_fixture_run_until(source_fixture_snapshot().segments == 1);
     ck_assert_uint_eq(source_fixture_segment_files(), 1);
     ck_assert_uint_eq(source_fixture_snapshot().unread, 5);
     f->room = SOURCE_BATCHES_MAX;
@@ -277,11 +280,12 @@ TEST(segment_that_cannot_be_unlinked_counts_once)
     source_fixture_finish_all();
     close_ring();
     source_fixture_run_until(source_fixture_snapshot().segments == 0);
-    source_fixture_run_for(2500); /* rescans find it again */
+    source_fixture_run_for_a_tick(); /* the directory is read, and the file found again */
+    source_fixture_run_for_a_tick();
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 7);
     source_fixture_stop();
     source_fixture_start();
-    source_fixture_run_for(300);
+    source_fixture_run_for_a_tick();
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 7);
     ck_assert_uint_eq(f->stats.segments_skipped, 0); /* a finished segment is a sound one */
     ck_assert_int_eq(seteuid(0), 0);
@@ -336,11 +340,7 @@ TEST(segments_leave_descriptors_to_others_and_take_turns)
     for (size_t i = 0; i < RINGS; i++)
         shmring_close(rings[i]);
     close_ring();
-    for (int i = 0; i < 100 && source_fixture_snapshot().outcome.exported < RINGS; i++) {
-        source_fixture_run_for(50);
-        source_fixture_finish_all();
-    }
-    ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, RINGS);
+    source_fixture_run_until((source_fixture_finish_all(), source_fixture_snapshot().outcome.exported == RINGS));
     source_fixture_run_until(source_fixture_segment_files() == 0);
 }
 
@@ -377,7 +377,7 @@ TEST(name_that_was_no_segment_is_remembered_only_while_it_is_there)
     source_fixture_start();
     source_fixture_run_until(f->stats.segments_skipped == 1);
     ck_assert_int_eq(unlink(name), 0);
-    source_fixture_run_for(1500); /* a tick */
+    source_fixture_run_for_a_tick();
     ck_assert_int_eq(rename(hidden, name), 0);
     source_fixture_run_until(f->held_count == 1);
 }
