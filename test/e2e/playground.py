@@ -49,6 +49,7 @@ class Playground:
         self.env = {**clean, "PLAYGROUND_NAME": self.name, "AIS_ENDPOINT": self.url,
                     "PLAYGROUND_HTTP_PORT": str(self.http_port), "PLAYGROUND_METRICS_PORT": str(self.metrics_port),
                     "PLAYGROUND_OTLP_PORT": str(self.otlp_port), "PLAYGROUND_QUERY_PORT": str(self.query_port),
+                    **({"PLAYGROUND_BIN": os.path.join(harness.BUILD, "bin")} if root == harness.ROOT else {}),
                     **(env or {})}
 
     def __enter__(self):
