@@ -84,12 +84,17 @@ struct aistrace_attribute {
 
 enum { AISTRACE_TRACEPARENT_BYTES = 56 /* with NUL */, AISTRACE_TRACE_STATE_BYTES = 512 };
 
-/* W3C trace context. trace_state is borrowed: from the span, or from the caller of aistrace_context_parse. */
+/* W3C trace context, made by aistrace_context_parse or by a span. trace_state is borrowed: from the span, or from the
+ * caller of aistrace_context_parse. trace_flags may be changed: they decide for all that begins below.
+ * Or made by hand, from another kind of header or a message: the two ids, trace_flags, trace_state if there is one, and
+ * all else 0. It then is a context of another process: what begins below has its sampled flag, is the child of a remote
+ * parent, and passes its trace state on if that is a valid tracestate header of at most AISTRACE_TRACE_STATE_BYTES. A
+ * context whose sampling is neither 0 nor the library's is none, as one with an id of zeros is. */
 struct aistrace_context {
     uint8_t trace_id[16];
     uint8_t span_id[8];  /* all zero: not a context */
-    uint8_t trace_flags; /* W3C; bit 0 sampled */
-    uint8_t sampling;    /* the library's own */
+    uint8_t trace_flags; /* W3C, level 2: bit 0 sampled, bit 1 random; others are not passed on */
+    uint8_t sampling;    /* the library's; 0 in a context made by hand */
     uint16_t trace_state_bytes;
     const char *trace_state; /* not NUL-terminated */
 };
@@ -132,7 +137,8 @@ struct aistrace_span {
 
 struct aistrace_span_options {
     enum aistrace_kind kind;               /* 0: internal */
-    const struct aistrace_context *parent; /* NULL: the thread's current context */
+    const struct aistrace_context *parent; /* NULL: the thread's current context. Needed for the call only; it may be
+                                              the context of the span whose storage is used again */
     bool root;                             /* start a new trace: ignore parent and the current context */
     void *buffer;                          /* room for name, attributes, events, links in place of the inline body; */
     size_t buffer_bytes; /* lives until the span ends. What does not fit is counted on the span as dropped */
@@ -229,11 +235,12 @@ void aistrace_span_set_status(struct aistrace_span *span, enum aistrace_status s
 void aistrace_span_add_event(struct aistrace_span *span, const char *name, const struct aistrace_attribute *attributes,
                              size_t count);
 
-/* A link to another span's context. An invalid context is ignored. */
+/* A link to another span's context. What is no context is ignored. */
 void aistrace_span_add_link(struct aistrace_span *span, const struct aistrace_context *context,
                             const struct aistrace_attribute *attributes, size_t count);
 
-/* The span's context, to make children of it or to propagate. Valid until the span's storage goes. */
+/* The span's context, to make children of it or to propagate. Valid until the span's storage goes or is used again. A
+ * span that does not record has its parent's: nothing of it points to what the caller lent. */
 const struct aistrace_context *aistrace_span_context(const struct aistrace_span *span);
 
 /* The calling thread's current context: parent of spans that name none. aistrace_set_current returns the one before,
@@ -247,14 +254,16 @@ void aistrace_counters_read(struct aistrace_counters *out);
 /* ---- propagation (W3C Trace Context, W3C Baggage) ---- */
 
 /* Parses the headers of an incoming request. traceparent and tracestate need no terminator; tracestate may be NULL;
- * several tracestate headers are joined with "," by the caller. On success *out borrows trace_state, a buffer of
- * AISTRACE_TRACE_STATE_BYTES given by the caller, which receives the members that are kept.
- * -> 0, or -EINVAL: no valid traceparent; *out is then untouched. An invalid tracestate is ignored alone.
- * Async-signal-safe. */
+ * several tracestate headers are joined with "," by the caller; of a request with several traceparent headers none is
+ * valid. Blanks and tabs around a header's value and around members are ignored. On success *out borrows trace_state, a
+ * buffer of AISTRACE_TRACE_STATE_BYTES given by the caller, which receives the members that are kept: of several with one
+ * key the first; of what is too long, first those of up to 128 bytes, then those that came first.
+ * -> 0, or -EINVAL: no valid traceparent; *out is then untouched. A tracestate with a malformed member, or more than 32,
+ * is ignored, and it alone. W3C Trace Context, level 2. Async-signal-safe. */
 int aistrace_context_parse(struct aistrace_context *out, const char *traceparent, size_t traceparent_bytes,
                            const char *tracestate, size_t tracestate_bytes, char *trace_state);
 
-/* Writes the traceparent header's value, NUL-terminated. -> 55, or 0 and "" for a context that is none. */
+/* Writes the traceparent header's value, NUL-terminated. -> 55, or 0 and "" for what is no context. */
 size_t aistrace_traceparent_write(const struct aistrace_context *context, char out[AISTRACE_TRACEPARENT_BYTES]);
 
 /* Writes the tracestate header's value, NUL-terminated, into AISTRACE_TRACE_STATE_BYTES + 1 bytes. -> its length. */

@@ -45,22 +45,22 @@ void aistrace_span_add_link(struct aistrace_span *span, const struct aistrace_co
                             const struct aistrace_attribute *attributes, size_t count)
 {
     struct aistrace_link_value link = {0};
-    struct aistrace__text trace_state = {"", 0};
+    char trace_state[AISTRACE_TRACE_STATE_BYTES];
+    struct aistrace_context to;
     uint8_t *value = NULL;
-    if (!aistrace__recording(span) || !context || !aistrace__is_context(context))
+    if (!aistrace__recording(span) || !aistrace__context_read(&to, context, trace_state))
         return;
-    if (context->trace_state && context->trace_state_bytes <= AISTRACE_TRACE_STATE_BYTES)
-        trace_state = (struct aistrace__text){context->trace_state, context->trace_state_bytes};
     if (span->links < AISTRACE_MAX_LINKS)
-        value = put(span, AISTRACE_ITEM_LINK, trace_state, sizeof(link), attributes, count, &link.dropped_attributes);
+        value = put(span, AISTRACE_ITEM_LINK, (struct aistrace__text){trace_state, to.trace_state_bytes}, sizeof(link),
+                    attributes, count, &link.dropped_attributes);
     if (!value) {
         span->dropped_links++;
         return;
     }
-    memcpy(link.trace_id, context->trace_id, sizeof(link.trace_id));
-    memcpy(link.span_id, context->span_id, sizeof(link.span_id));
-    link.trace_flags = context->trace_flags;
-    link.remote = (context->sampling & AISTRACE_REMOTE_PARENT) != 0;
+    memcpy(link.trace_id, to.trace_id, sizeof(link.trace_id));
+    memcpy(link.span_id, to.span_id, sizeof(link.span_id));
+    link.trace_flags = to.trace_flags;
+    link.remote = (to.sampling & AISTRACE_REMOTE_PARENT) != 0;
     memcpy(value, &link, sizeof(link));
     span->links++;
 }

@@ -9,8 +9,8 @@
 #include "tracer.h"
 #include "writer.h"
 
-enum { INHERITED = AISTRACE_SAMPLED | AISTRACE_UNDECIDED | AISTRACE_REMOTE_DECIDED };
-enum { W3C_SAMPLED = 1 };
+static_assert(AISTRACE__W3C_SAMPLED == (int)AISTRACE_SAMPLED, "the record's flags take the context's");
+
 #define BODY_MAX ((size_t)1 << 30)
 
 static_assert(AISTRACE_STRING == (int)AISTRACE_VALUE_STRING && AISTRACE_BOOL == (int)AISTRACE_VALUE_BOOL &&
@@ -50,6 +50,8 @@ static const uint8_t *put_text(struct aistrace_span *span, enum aistrace_item_ta
 static void start_idle(struct aistrace_span *span, const struct aistrace_context *parent, enum aistrace__state state)
 {
     span->context = parent ? *parent : (struct aistrace_context){0};
+    if (span->context.trace_state)
+        span->context.trace_state = memcpy(span->inline_body, parent->trace_state, parent->trace_state_bytes);
     span->body = span->end = span->limit = span->inline_body;
     span->body_capacity = 0;
     span->state = (uint8_t)state;
@@ -65,34 +67,33 @@ static inline __attribute__((always_inline)) void start_root(struct aistrace_spa
     if (likely(flags & SHMRING_CONTROL_PUBLISHED)) {
         uint64_t threshold = atomic_load_explicit(&control->sampling_threshold, memory_order_relaxed), random;
         memcpy(&random, context->trace_id + 8, sizeof(random));
-        context->sampling = __builtin_bswap64(random) >> 1 < threshold ? AISTRACE_SAMPLED : 0;
+        context->trace_flags = __builtin_bswap64(random) >> 1 < threshold ? AISTRACE__W3C_SAMPLED : 0;
+        context->sampling = AISTRACE__CONTEXT_MADE;
+        span->record_flags = context->trace_flags;
     } else {
-        context->sampling = AISTRACE_UNDECIDED | AISTRACE_SAMPLED;
+        context->trace_flags = AISTRACE__W3C_SAMPLED;
+        context->sampling = AISTRACE__CONTEXT_MADE | AISTRACE_UNDECIDED;
+        span->record_flags = AISTRACE_SAMPLED | AISTRACE_UNDECIDED;
     }
-    context->trace_flags = context->sampling & AISTRACE_SAMPLED ? W3C_SAMPLED : 0;
-    span->record_flags = context->sampling;
 }
 
+/* All of the parent is read before anything is written: it may be in this span's storage, which is used again. */
 static inline __attribute__((always_inline)) void
 start_child(struct aistrace_span *span, struct aistrace__thread *thread, const struct aistrace_context *parent)
 {
     struct aistrace_context *context = &span->context;
+    const struct aistrace_context from = *parent;
     aistrace__ids_child(&thread->ids, context->span_id);
-    memcpy(context->trace_id, parent->trace_id, sizeof(context->trace_id));
-    memcpy(span->parent_span_id, parent->span_id, sizeof(span->parent_span_id));
-    context->trace_flags = parent->trace_flags;
-    context->sampling = parent->sampling & INHERITED;
-    span->record_flags = parent->sampling & (INHERITED | AISTRACE_REMOTE_PARENT);
+    memcpy(context->trace_id, from.trace_id, sizeof(context->trace_id));
+    memcpy(span->parent_span_id, from.span_id, sizeof(span->parent_span_id));
+    context->trace_flags = from.trace_flags & AISTRACE__W3C_KNOWN;
+    context->sampling = from.sampling & (uint8_t)~AISTRACE_REMOTE_PARENT;
+    span->record_flags = (from.sampling & AISTRACE__CONTEXT_FACTS) | (from.trace_flags & AISTRACE__W3C_SAMPLED);
 }
 
 static_assert(AISTRACE_SPAN_INLINE_BYTES - AISTRACE__TEXT_ROOM >=
                   AISTRACE__ITEM_BYTES + AISTRACE_TRACE_STATE_BYTES + 64,
               "a trace state always fits whole, and a name beside it");
-
-static bool has_trace_state(const struct aistrace_context *parent)
-{
-    return parent->trace_state_bytes && parent->trace_state && parent->trace_state_bytes <= AISTRACE_TRACE_STATE_BYTES;
-}
 
 static void inherit_trace_state(struct aistrace_span *span, const struct aistrace_context *parent)
 {
@@ -143,6 +144,12 @@ start_recording(struct aistrace_span *span, struct aistrace__thread *thread, con
     span->state = AISTRACE__RECORDING;
 }
 
+/* A context that aistrace__context_read would not change, and without a trace state to copy. */
+static inline bool is_plain(const struct aistrace_context *context)
+{
+    return aistrace__is_made(context) && context->trace_state_bytes == 0;
+}
+
 static inline const struct aistrace_context *parent_of(const struct aistrace__thread *thread,
                                                        const struct aistrace_span_options *options)
 {
@@ -175,15 +182,30 @@ static __attribute__((noinline)) void begin_slowly(struct aistrace_span *span,
     if (aistrace__wall_is_due(span->start_monotonic_ns))
         aistrace__clock_renew(span->start_monotonic_ns);
     start_recording(span, thread, control, flags, parent, options);
-    if (parent && has_trace_state(parent))
+    if (parent && parent->trace_state)
         inherit_trace_state(span, parent);
+}
+
+/* The context may be in the span's own storage, or what it says not to be taken as it is. */
+static __attribute__((noinline)) void begin_below(struct aistrace_span *span,
+                                                  const struct aistrace_span_options *options,
+                                                  const struct aistrace_context *context)
+{
+    char trace_state[AISTRACE_TRACE_STATE_BYTES];
+    struct aistrace_context parent;
+    bool has_parent = aistrace__context_read(&parent, context, trace_state);
+    begin_slowly(span, options, has_parent ? &parent : NULL);
 }
 
 void aistrace_span_begin(struct aistrace_span *span, const struct aistrace_span_options *options)
 {
     struct aistrace__thread *thread = &aistrace__thread;
     const struct aistrace_context *parent = parent_of(thread, options);
-    if (unlikely(!aistrace__is_set_up(thread) || (parent && parent->trace_state_bytes)))
+    if (unlikely(parent && !is_plain(parent))) {
+        begin_below(span, options, parent);
+        return;
+    }
+    if (unlikely(!aistrace__is_set_up(thread)))
         goto slowly;
     const struct shmring_control *control = aistrace__tracer.control;
     uint64_t flags = atomic_load_explicit(&control->flags, memory_order_acquire);

@@ -5,6 +5,7 @@
 #ifndef AISTRACE_SPAN_H
 #define AISTRACE_SPAN_H
 
+#include "context.h"
 #include "item.h"
 
 /* aistrace_span.state */
@@ -22,15 +23,6 @@ enum { AISTRACE__TEXT_ROOM = 80 };
 static inline bool aistrace__recording(const struct aistrace_span *span)
 {
     return span->state == AISTRACE__RECORDING;
-}
-
-/* All-zero ids are no context. */
-static inline bool aistrace__is_context(const struct aistrace_context *context)
-{
-    uint64_t ids[3];
-    memcpy(ids, context->trace_id, 16);
-    memcpy(ids + 2, context->span_id, 8);
-    return ids[2] != 0 && (ids[0] | ids[1]) != 0;
 }
 
 #endif

@@ -24,7 +24,7 @@
 
 enum { AISTRACE_RECORD_SPAN = 1 }; /* shmring_record.type */
 
-/* Sampling facts, in shmring_record.flags and in every context; local descendants inherit the first three. */
+/* Sampling facts, in shmring_record.flags; local descendants inherit the first three. */
 enum aistrace_sampling {
     AISTRACE_SAMPLED = 1u << 0,        /* keep. Equals the W3C sampled flag */
     AISTRACE_UNDECIDED = 1u << 1,      /* the root began before a probability was published; kept */

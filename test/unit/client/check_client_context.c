@@ -12,6 +12,8 @@
 #define PARENT "b7ad6b7169203331"
 #define VALID  "00-" TRACE "-" PARENT "-01"
 
+enum { MADE = 0x80 }; /* in a context's sampling: made by the library */
+
 static const struct {
     const char *header;
     int flags; /* -1: not valid */
@@ -51,8 +53,38 @@ static const struct {
     {"00-" TRACE "-B7AD6B7169203331-01", -1},
     {"00-.af7651916cd43dd8448eb211c80319c-" PARENT "-01", -1},
     {"00-0af7651916cd43dd8448eb211c80319-" PARENT "-01x", -1},
-    {" " VALID, -1},
-    {VALID " ", -1},
+    {" " VALID, 1},
+    {"\t" VALID, 1},
+    {VALID " ", 1},
+    {VALID "\t", 1},
+    {"\t " VALID " \t", 1},
+    {" \t cc-" TRACE "-" PARENT "-01-x \t ", 1},
+    {"cc-" TRACE "-" PARENT "-01 -x", -1},
+    {"\n" VALID, -1},
+    {VALID "\r\n", -1},
+    {"0 0-" TRACE "-" PARENT "-01", -1},
+    {VALID ".", -1},
+    {VALID "-what-the-future-will-be-like", -1},
+    {"000-" TRACE "-" PARENT "-01", -1},
+    {"0000-" TRACE "-" PARENT "-01", -1},
+    {"00-" TRACE "3-" PARENT "-01", -1},
+    {"00-0af7651916cd43dd8448eb211c80319-" PARENT "-01", -1},
+    {"00-0af7651916cd43dd8448eb211c80319.-" PARENT "-01", -1},
+    {"00-" TRACE "-."
+     "7ad6b7169203331-01",
+     -1},
+    {"00-" TRACE "-b7ad6b716920333.-01", -1},
+    {"00-" TRACE "-" PARENT "7-01", -1},
+    {"00-" TRACE "-b7ad6b716920333-01", -1},
+    {"00-" TRACE "-" PARENT "-.0", -1},
+    {"00-" TRACE "-" PARENT "-001", -1},
+    {"00-" TRACE "-" PARENT "-1", -1},
+    {"fe-" TRACE "-" PARENT "-03-", 3},
+    {"00-12345678901234567890123456789012-1234567890123456-01", 1}, /* digits alone are lower case */
+    {VALID "," VALID, -1},
+    {VALID ", " VALID, -1},
+    {" ", -1},
+    {"\t \t", -1},
     {"", -1},
 };
 
@@ -70,11 +102,12 @@ LOOP_TEST(traceparent_vectors, COUNT(traceparents))
         return;
     }
     ck_assert_int_eq(context.trace_flags, traceparents[_i].flags);
-    ck_assert_int_eq(context.trace_id[0], 0x0a);
-    ck_assert_int_eq(context.trace_id[15], 0x9c);
-    ck_assert_int_eq(context.span_id[7], 0x31);
-    ck_assert_int_eq(context.sampling, AISTRACE_REMOTE_PARENT | AISTRACE_REMOTE_DECIDED |
-                                           (traceparents[_i].flags & 1 ? AISTRACE_SAMPLED : 0));
+    if (strstr(header, TRACE)) {
+        ck_assert_int_eq(context.trace_id[0], 0x0a);
+        ck_assert_int_eq(context.trace_id[15], 0x9c);
+        ck_assert_int_eq(context.span_id[7], 0x31);
+    }
+    ck_assert_int_eq(context.sampling & ~MADE, AISTRACE_REMOTE_PARENT | AISTRACE_REMOTE_DECIDED);
     ck_assert_ptr_null(context.trace_state);
 }
 
@@ -121,53 +154,81 @@ TEST(a_context_that_is_none_writes_nothing)
 #define X240 X50 X50 X50 X50 X10 X10 X10 X10
 #define X256 X240 "xxxxxxxxxxxxxxxx"
 
+/* All characters of a key, and all of a value. */
+#define KEY_CHARS   "abcdefghijklmnopqrstuvwxyz0123456789_-*/"
+#define VALUE_CHARS " !\"#$%&'()*+-./0123456789:;<>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"
+
 static const struct {
     const char *header;
     const char *kept; /* "" also for: not valid */
 } tracestates[] = {
     {"foo=1", "foo=1"},
     {"foo=1,bar=2", "foo=1,bar=2"},
-    {"foo=1 \t , \t bar=2", "foo=1,bar=2"},
+    {"foo=1,bar=2,rojo=1,congo=2,baz=3", "foo=1,bar=2,rojo=1,congo=2,baz=3"},
+    /* white space and empty members */
+    {"foo=1 \t , \t bar=2, \t baz=3", "foo=1,bar=2,baz=3"},
+    {"foo=1\t \t,\t \tbar=2,\t \tbaz=3", "foo=1,bar=2,baz=3"},
+    {" foo=1", "foo=1"},
     {"\t foo=1", "foo=1"},
+    {"foo=1 ", "foo=1"},
+    {"foo=1\t", "foo=1"},
+    {"\t foo=1 \t", "foo=1"},
     {"foo=1,", "foo=1"},
     {",foo=1", "foo=1"},
     {"foo=1,, ,\t,bar=2", "foo=1,bar=2"},
     {"", ""},
     {" , ,", ""},
-    {"foo=1,foo=1", ""},
-    {"foo=1,bar=2,foo=3", ""},
-    {"foo", ""},
-    {"foo=", ""},
-    {"foo= ", ""},
-    {"=1", ""},
-    {"foo =1", ""},
-    {"foo=1=2", ""},
+    /* of members with one key the first is the most recent */
+    {"foo=1,foo=1", "foo=1"},
+    {"foo=1,foo=2", "foo=1"},
+    {"foo=1,bar=2,foo=1", "foo=1,bar=2"},
+    {"foo=1,bar=2,foo=3,baz=4", "foo=1,bar=2,baz=4"},
+    {"foo=1,foo@=2,fo=3,foo=4", "foo=1,foo@=2,fo=3"},
+    /* values */
     {"foo=a b", "foo=a b"},
     {"foo= a", "foo= a"},
-    {"foo=a\x01", ""},
-    {"foo=a\x7f", ""},
-    {"foo=\xc3\xa9", ""},
-    {"Foo=1", ""},
-    {"fOo=1", ""},
-    {"1foo=1", ""},
-    {"_foo=1", ""},
-    {"foo.bar=1", ""},
-    {"f0_-*/=1", "f0_-*/=1"},
-    {"foo@bar=1", "foo@bar=1"},
-    {"1foo@bar=1", "1foo@bar=1"},
-    {"foo@1bar=1", ""},
-    {"foo@=1", ""},
-    {"@foo=1", ""},
-    {"foo@@bar=1", ""},
-    {"foo@bar@baz=1", ""},
-    {"foo@bcdefghijklmnop=1", ""},
-    {"foo@bcdefghijklmno=1", "foo@bcdefghijklmno=1"},
-    {"x" X240 "@v=1", "x" X240 "@v=1"},
-    {"xx" X240 "@v=1", ""},
-    {X256 "=1", X256 "=1"},
-    {X256 "x=1", ""},
+    {"foo=  a  ", "foo=  a"},
+    {KEY_CHARS "=" VALUE_CHARS, KEY_CHARS "=" VALUE_CHARS},
+    {KEY_CHARS "@a-z0-9_-*/=" VALUE_CHARS, KEY_CHARS "@a-z0-9_-*/=" VALUE_CHARS},
     {"foo=" X256, "foo=" X256},
     {"foo=" X256 "x", ""},
+    {"foo=", ""},
+    {"foo= ", ""},
+    {"foo=,bar=3", ""},
+    {"foo=1=2", ""},
+    {"foo=a\x01", ""},
+    {"foo=a\tb", ""},
+    {"foo=a\x7f", ""},
+    {"foo=\xc3\xa9", ""},
+    {"foo=1\r\nevil: x", ""},
+    /* keys: "@" is a character as the others are since level 2, and a digit may come first */
+    {"f0_-*/=1", "f0_-*/=1"},
+    {"1foo=1", "1foo=1"},
+    {"0=1", "0=1"},
+    {"foo@bar=1", "foo@bar=1"},
+    {"1foo@bar=1", "1foo@bar=1"},
+    {"foo@1bar=1", "foo@1bar=1"},
+    {"foo@=1,bar=2", "foo@=1,bar=2"},
+    {"foo@@bar=1,bar=2", "foo@@bar=1,bar=2"},
+    {"foo@bar@baz=1,bar=2", "foo@bar@baz=1,bar=2"},
+    {"foo@bcdefghijklmnop=1", "foo@bcdefghijklmnop=1"},
+    {"x" X240 "@vvvvvvvvvvvvvv=1", "x" X240 "@vvvvvvvvvvvvvv=1"},
+    {"xx" X240 "@v=1", "xx" X240 "@v=1"},
+    {"foo=1," X256 "=1", "foo=1," X256 "=1"},
+    {"foo=1," X256 "x=1", ""},
+    {"@foo=1,bar=2", ""},
+    {"@=1", ""},
+    {"=1", ""},
+    {"_foo=1", ""},
+    {"-foo=1", ""},
+    {"*foo=1", ""},
+    {"/foo=1", ""},
+    {"foo =1", ""},
+    {"Foo=1", ""},
+    {"fOo=1", ""},
+    {"FOO=1", ""},
+    {"foo.bar=1", ""},
+    {"foo", ""},
     {"foo=1,bar", ""},
     {"foo=1;bar=2", ""},
 };
@@ -201,8 +262,21 @@ TEST(a_tracestate_has_at_most_32_members)
         sprintf(header + strlen(header), "k%d=v,,", i);
     ck_assert_uint_gt(parse_state(header, out), 0);
     ck_assert_ptr_nonnull(strstr(out, "k31=v"));
-    strcat(header, "k32=v");
+    strcat(header, "k7=w,k31=w");
+    ck_assert_uint_gt(parse_state(header, out), 0);
+    ck_assert_ptr_nonnull(strstr(out, "k31=v"));
+    strcat(header, ",k32=v");
     ck_assert_uint_eq(parse_state(header, out), 0);
+}
+
+TEST(a_tracestate_may_be_parsed_where_it_is)
+{
+    char state[AISTRACE_TRACE_STATE_BYTES + 1] = " ,a=1 , b=2,a=3,, c=4 ";
+    struct aistrace_context context;
+
+    ck_assert_int_eq(aistrace_context_parse(&context, VALID, 55, state, strlen(state), state), 0);
+    ck_assert_uint_eq(aistrace_tracestate_write(&context, state), 11);
+    ck_assert_str_eq(state, "a=1,b=2,c=4");
 }
 
 TEST(a_tracestate_of_512_is_kept_whole)
