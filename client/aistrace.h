@@ -17,7 +17,9 @@
  * that orders memory. Different spans are independent. errno stays as it was. Signals: a handler may use spans of its
  * own, on a thread that is attached (attaching allocates); one that interrupts a write to the ring has its span dropped
  * and counted (nested). fork: the child gets its own segment on its first span; spans of the parent are the parent's to
- * end: the child's end of one writes nothing. exec, exit, SIGKILL: whatever ended before is delivered.
+ * end: the child's end of one writes nothing. Fork handlers of others may trace and read the counters; a span of theirs
+ * may find no slot (no_slot). exec, exit, SIGKILL: whatever ended before is delivered. Cancellation: no call here is a
+ * cancellation point.
  * Time is read through the CPU's counter where the kernel does so as well; AIS_TRACING_CLOCK=system forbids it.
  * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "".
  *
@@ -185,7 +187,7 @@ struct aistrace_counters {
  * Spans record nothing then, and try again: within a second of there being room, and at least once a minute whatever
  * else was in the way. With AIS_TRACING_DEBUG=1 stderr has a line for each cause.
  * Once per process: a second call without aistrace_stop between is -EALREADY; while the segment is lacking the call
- * takes the place of the one before, and tries at once. Not async-signal-safe. */
+ * takes the place of the one before, and tries at once. -EAGAIN: in a fork handler. Not async-signal-safe. */
 int aistrace_start(const struct aistrace_options *options);
 
 /* Gives the segment up; the daemon drains and removes it. No other thread may be inside a call of this library; spans

@@ -6,12 +6,28 @@
 #define AISTRACE_LOCK_H
 
 #include <signal.h>
+#include <stdbool.h>
 
-/* Signals are blocked, so that no handler runs while its own thread holds the mutex. mask: what unlock puts back. */
-void aistrace__lock(sigset_t *mask);
-void aistrace__unlock(const sigset_t *mask);
+/* What unlock puts back. */
+struct aistrace__hold {
+    sigset_t signals;
+    int cancel_state;
+    bool taken;
+};
 
-/* Registers the fork handlers, which hold the mutex over the fork. Once. -> 0 or -errno */
+/* Takes the mutex, and makes the state that the child of a fork finds this process's own. Until unlock no signal handler
+ * runs on this thread, and a request to cancel this thread waits: what is done under the mutex opens files and allocates.
+ * -> false: this thread holds the mutex already, because a fork handler of the program calls the library between our own
+ * handlers. Then nothing may be changed. unlock is due in either case. */
+bool aistrace__lock(struct aistrace__hold *hold);
+
+/* The same, but does not wait. -> false: some thread holds the mutex; unlock is due all the same. */
+bool aistrace__try_lock(struct aistrace__hold *hold);
+
+void aistrace__unlock(const struct aistrace__hold *hold);
+
+/* Registers the fork handlers, which hold the mutex over the fork. The library does so when it is loaded; again: does
+ * nothing. -> 0, or why it could not */
 int aistrace__watch_forks(void);
 
 #endif

@@ -10,14 +10,10 @@ struct aistrace__fork_page aistrace__fork_page;
 struct aistrace__tracer aistrace__tracer;
 struct aistrace__process aistrace__process;
 
-bool aistrace__is_raw_clone_child(void)
-{
-    return aistrace__generation() == 0 && atomic_load(&aistrace__tracer.ring);
-}
-
 void aistrace__become_child(void)
 {
     struct aistrace__process *process = &aistrace__process;
+    atomic_store(&aistrace__fork_page.generation, 0);
     atomic_store(&aistrace__tracer.ring, NULL);
     aistrace__tracer.control = NULL;
     atomic_store(&aistrace__tracer.no_segment, 0);
@@ -61,11 +57,6 @@ struct shmring *aistrace__segment(void)
     struct aistrace__process *process = &aistrace__process;
     if (!atomic_load(&process->started))
         return NULL;
-    /* The parent's handle is leaked: a thread that does not exist here may hold the allocator's locks. */
-    if (aistrace__is_raw_clone_child()) {
-        process->forking = false;
-        aistrace__become_child();
-    }
     if (!aistrace__tracer.ring && aistrace__retry_is_due(&process->retry))
         aistrace__create();
     return aistrace__tracer.ring;

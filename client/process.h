@@ -27,15 +27,12 @@ struct aistrace__process {
     uid_t ring_uid;
     struct aistrace__resource resource;
     struct aistrace_counters last; /* at aistrace_stop */
-    bool forking;                  /* between the fork handlers; the mutex is held */
 };
 
 extern struct aistrace__process aistrace__process;
 
-/* In the child of a raw clone: no fork handler has run. */
-bool aistrace__is_raw_clone_child(void);
-
-/* Makes the state that was copied from the parent this process's own; the segment comes with the first use. */
+/* Makes the state that was copied from the parent this process's own; the segment comes with the first use. The parent's
+ * handle is left as it is: a thread that does not exist here may hold the allocator's locks. */
 void aistrace__become_child(void);
 
 /* Creates the segment and puts it in force. -> 0, or -errno: spans will try again */

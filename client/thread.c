@@ -12,6 +12,7 @@ enum { SPANS_BETWEEN_ATTEMPTS = 1024 }; /* of a thread that found no free slot: 
 
 _Thread_local struct aistrace__thread aistrace__thread;
 static pthread_key_t exit_key;
+static bool has_exit_key;
 
 static bool disabled(const struct shmring_control *control)
 {
@@ -40,18 +41,35 @@ static int attach(struct aistrace__thread *thread)
     return err;
 }
 
+/* In a handler of this thread's fork the mutex is not to be had: the span goes without a slot. */
+static int refuse_for_now(struct aistrace__thread *thread)
+{
+    uint32_t generation = aistrace__generation();
+    if (generation == 0)
+        return -ENODEV;
+    if (thread->generation != generation) {
+        aistrace__ids_seed(&thread->ids);
+        thread->writer = NULL;
+        thread->refusal = SHMRING_DROP_NO_SLOT;
+        thread->slotless = SPANS_BETWEEN_ATTEMPTS - 2; /* the next span looks for one */
+        thread->generation = generation;
+    }
+    return -EAGAIN;
+}
+
 static int set_up(struct aistrace__thread *thread, bool even_if_disabled)
 {
     int err = 0, saved_errno = errno; /* a span between a call and a look at errno must not change it */
-    sigset_t mask;
-    aistrace__lock(&mask);
-    if (!aistrace__segment())
+    struct aistrace__hold hold;
+    if (!aistrace__lock(&hold))
+        err = refuse_for_now(thread);
+    else if (!aistrace__segment())
         err = -ENODEV;
     else if (thread->generation != aistrace__process.generation || (!thread->writer && even_if_disabled)) {
         if (even_if_disabled || !disabled(aistrace__tracer.control))
             err = attach(thread);
     }
-    aistrace__unlock(&mask);
+    aistrace__unlock(&hold);
     errno = saved_errno;
     return err;
 }
@@ -93,16 +111,17 @@ void aistrace__count_slotless(struct aistrace__thread *thread)
 static void thread_exits(void *argument)
 {
     struct aistrace__thread *thread = argument;
-    sigset_t mask;
-    aistrace__lock(&mask);
-    if (thread->writer && thread->generation == aistrace__generation())
+    struct aistrace__hold hold;
+    if (aistrace__lock(&hold) && thread->writer && thread->generation == aistrace__generation())
         shmring_detach(aistrace__tracer.ring, thread->writer);
     thread->writer = NULL;
     thread->generation = 0;
-    aistrace__unlock(&mask);
+    aistrace__unlock(&hold);
 }
 
 int aistrace__watch_threads(void)
 {
-    return -pthread_key_create(&exit_key, thread_exits);
+    int err = has_exit_key ? 0 : -pthread_key_create(&exit_key, thread_exits);
+    has_exit_key = !err;
+    return err;
 }

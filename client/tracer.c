@@ -2,7 +2,6 @@
 #include "tracer.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,16 +12,6 @@
 #include "process.h"
 #include "thread.h"
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int watch_err; /* of watch */
-
-static void watch(void)
-{
-    watch_err = aistrace__watch_threads();
-    if (!watch_err)
-        watch_err = aistrace__watch_forks();
-}
-
 /* ---- start ---- */
 
 static int start(const struct aistrace_options *options)
@@ -31,8 +20,13 @@ static int start(const struct aistrace_options *options)
     const char *dir = options->ring_dir && *options->ring_dir ? options->ring_dir : aistrace__environment_ring_dir();
     if (atomic_load(&process->started) && !aistrace__retry_is_waiting(&process->retry))
         return -EALREADY;
+    int err = aistrace__watch_forks();
+    if (!err)
+        err = aistrace__watch_threads();
+    if (err)
+        return err;
     char *own_dir = strdup(dir);
-    int err = own_dir ? aistrace__resource_compose(options, &process->resource) : -ENOMEM;
+    err = own_dir ? aistrace__resource_compose(options, &process->resource) : -ENOMEM;
     if (err) {
         free(own_dir);
         return err;
@@ -57,14 +51,13 @@ int aistrace_start(const struct aistrace_options *options)
     int saved_errno = errno;
     if (!options)
         return -EINVAL;
-    pthread_once(&once, watch);
-    if (watch_err)
-        return watch_err;
-    sigset_t mask;
-    aistrace__lock(&mask);
-    aistrace__debug_init(aistrace__environment_debug());
-    int err = start(options);
-    aistrace__unlock(&mask);
+    struct aistrace__hold hold;
+    int err = -EAGAIN;
+    if (aistrace__lock(&hold)) {
+        aistrace__debug_init(aistrace__environment_debug());
+        err = start(options);
+    }
+    aistrace__unlock(&hold);
     errno = saved_errno;
     return err;
 }
@@ -75,7 +68,7 @@ int aistrace_start(const struct aistrace_options *options)
 static void count(struct aistrace_counters *out)
 {
     struct shmring_totals totals;
-    if (!aistrace__tracer.ring || aistrace__generation() == 0) {
+    if (!aistrace__tracer.ring) {
         *out = aistrace__process.last;
     } else {
         shmring_totals(aistrace__tracer.ring, &totals);
@@ -94,10 +87,10 @@ static void count(struct aistrace_counters *out)
 
 void aistrace_counters_read(struct aistrace_counters *out)
 {
-    sigset_t mask;
-    aistrace__lock(&mask);
+    struct aistrace__hold hold;
+    aistrace__lock(&hold); /* if not, this thread holds the mutex already */
     count(out);
-    aistrace__unlock(&mask);
+    aistrace__unlock(&hold);
 }
 
 /* ---- stop ---- */
@@ -110,7 +103,7 @@ static void stop(void)
     last.attempted -= last.no_segment; /* it goes on counting */
     process->last = last;
     atomic_store(&process->started, false);
-    struct shmring *ring = aistrace__is_raw_clone_child() ? NULL : atomic_load(&aistrace__tracer.ring);
+    struct shmring *ring = atomic_load(&aistrace__tracer.ring);
     atomic_store(&aistrace__tracer.ring, NULL);
     atomic_store(&aistrace__fork_page.generation, 0);
     aistrace__tracer.control = NULL;
@@ -124,10 +117,9 @@ static void stop(void)
 void aistrace_stop(void)
 {
     int saved_errno = errno;
-    sigset_t mask;
-    aistrace__lock(&mask);
-    if (atomic_load(&aistrace__process.started))
+    struct aistrace__hold hold;
+    if (aistrace__lock(&hold) && atomic_load(&aistrace__process.started))
         stop();
-    aistrace__unlock(&mask);
+    aistrace__unlock(&hold);
     errno = saved_errno;
 }

@@ -19,7 +19,7 @@
 #include "likely.h"
 #include "shmring.h"
 
-enum { AISTRACE__PAGE = 4096 };
+enum { AISTRACE__PAGE_MAX = 65536 };
 
 /* All of the library's thread-local storage: initial-exec, so at most 64 bytes. */
 struct aistrace__thread {
@@ -34,14 +34,18 @@ static_assert(sizeof(struct aistrace__thread) <= 64, "static TLS is scarce in a 
 
 extern _Thread_local struct aistrace__thread aistrace__thread;
 
-/* In a page of its own that the kernel wipes in a forked child, however it forked. */
+/* The page that `generation` is in is all its own, whatever the size of pages and the address: the kernel wipes the page
+ * in a forked child, however it forked. */
 struct aistrace__fork_page {
-    alignas(AISTRACE__PAGE) _Atomic uint32_t generation; /* in force; 0: none */
+    uint8_t before[AISTRACE__PAGE_MAX];
+    alignas(8) _Atomic uint32_t generation; /* in force; 0: none */
+    _Atomic uint32_t life;                  /* of this process: lock.c */
+    uint8_t after[AISTRACE__PAGE_MAX - 8];
 };
 
 extern struct aistrace__fork_page aistrace__fork_page;
 
-/* `ring` is set after `generation` is and cleared before it, so a ring without generation is the parent process's. */
+/* In the child of a fork, up to its first call that takes the mutex, `ring` is the parent's, and `generation` is 0. */
 struct aistrace__tracer {
     const struct shmring_control *control; /* of ring */
     _Atomic(struct shmring *) ring;        /* NULL: none yet in this process, or it cannot be created */

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #if defined(__x86_64__)
@@ -66,11 +67,9 @@ static void expect_spans(size_t count)
 static const struct {
     const char *call;
     int err;
-    bool for_ever; /* of the process: it is not tried again */
 } starts[] = {
-    {"pthread_key_create", EAGAIN, true},
-    {"pthread_atfork", ENOMEM, true},
-    {"strdup", ENOMEM, false},
+    {"pthread_key_create", EAGAIN},
+    {"strdup", ENOMEM},
 };
 
 LOOP_TEST(a_start_that_fails_says_so_and_records_nothing, COUNT(starts))
@@ -84,10 +83,6 @@ LOOP_TEST(a_start_that_fails_says_so_and_records_nothing, COUNT(starts))
     ck_assert_int_eq(failing.held, 0);
     one_span(id);
     ck_assert_int_eq(aistrace_thread_attach(), -ENODEV);
-    if (starts[_i].for_ever) {
-        ck_assert_int_eq(start_here(), -starts[_i].err);
-        return;
-    }
     ck_assert_int_eq(errno, 12345);
     ck_assert_int_eq(start_here(), 0);
     expect_spans(3);
@@ -95,12 +90,25 @@ LOOP_TEST(a_start_that_fails_says_so_and_records_nothing, COUNT(starts))
     ck_assert_int_eq(failing.held, 0);
 }
 
+/* A child would write into its parent's ring. */
+TEST(a_library_whose_fork_handlers_could_not_be_registered_never_starts)
+{
+    uint8_t id[8];
+
+    fail_call("pthread_atfork", 0, ENOMEM);
+    watch(); /* as when the library is loaded */
+    ck_assert(failed());
+    ck_assert_int_eq(start_here(), -ENOMEM);
+    ck_assert_int_eq(start_here(), -ENOMEM);
+    one_span(id);
+    ck_assert_int_eq(aistrace_thread_attach(), -ENODEV);
+}
+
 static const struct {
     const char *call;
     unsigned after;
     int err;
 } harmless[] = {
-    {"madvise", 0, EINVAL}, /* MADV_WIPEONFORK: the handlers of fork stay */
     {"getrandom", 0, EAGAIN},
     {"getrandom", 0, 0}, /* half of it */
     {"gethostname", 0, ENAMETOOLONG},
@@ -118,6 +126,34 @@ LOOP_TEST(a_start_goes_on_without, COUNT(harmless))
     bool has_host =
         span_set_item(client.set.resource, client.set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "host.name", &item);
     ck_assert_int_eq(has_host, strcmp(harmless[_i].call, "gethostname") != 0);
+}
+
+/* The handlers of fork stay. */
+TEST(a_kernel_that_does_not_wipe_pages_in_a_child_is_done_without)
+{
+    int status;
+
+    fail_call("madvise", 0, EINVAL);
+    watch();
+    ck_assert(failed());
+    ck_assert(!is_wiped);
+    ck_assert_int_eq(start_here(), 0);
+    expect_spans(1);
+    madvise((void *)((uintptr_t)&aistrace__fork_page.generation & ~4095ul), 4096, MADV_KEEPONFORK);
+    pid_t child = fork();
+    if (child == 0) {
+        struct aistrace_counters counters;
+        uint8_t id[8];
+        one_span(id);
+        aistrace_counters_read(&counters);
+        _exit(counters.committed == 1 && counters.attempted == 1 ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    one_span((uint8_t[8]){0});
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, 3);
+    ck_assert_uint_eq(client.set.segments, 2);
 }
 
 static const int errors[] = {EAGAIN, ENOSYS, 0 /* half of what was asked for */};

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -296,4 +297,111 @@ TEST(the_signal_mask_is_as_it_was_in_parent_and_child)
     ck_assert_int_eq(sigismember(&after, SIGUSR1), 1);
     ck_assert_int_eq(sigismember(&after, SIGUSR2), 0);
     ck_assert_int_eq(sigismember(&after, SIGTERM), 0);
+}
+
+/* ---- other people's fork handlers ---- */
+
+/* What they do, in the thread that forks; bits. */
+enum { SPAN = 1, COUNTERS = 2, ATTACH = 4, START = 8 };
+
+static struct {
+    int before, in_parent, in_child;
+} handlers;
+
+static void act(int what)
+{
+    if (what & SPAN)
+        one_span("of a handler");
+    if (what & COUNTERS)
+        counted();
+    if (what & ATTACH)
+        aistrace_thread_attach();
+    if (what & START) { /* changes nothing */
+        aistrace_stop();
+        ck_assert_int_eq(aistrace_start(&options), -EAGAIN);
+    }
+}
+
+static void before(void)
+{
+    act(handlers.before);
+}
+
+static void in_parent(void)
+{
+    act(handlers.in_parent);
+}
+
+static void in_child(void)
+{
+    act(handlers.in_child);
+}
+
+/* Earlier than the library: these handlers run between the library's, while it holds its mutex. */
+__attribute__((constructor(101))) static void registers_first(void)
+{
+    pthread_atfork(before, in_parent, in_child);
+}
+
+static const struct {
+    int before, in_parent, in_child;
+    uint64_t spans_before, spans_in_child;
+} traced_forks[] = {
+    {SPAN, 0, 0, 1, 0},
+    {COUNTERS, COUNTERS, COUNTERS, 0, 0},
+    {ATTACH, ATTACH, ATTACH, 0, 0},
+    {0, SPAN, 0, 1, 0},
+    {0, 0, SPAN, 0, 1},
+    {SPAN | COUNTERS | ATTACH | START, SPAN | COUNTERS | ATTACH | START, SPAN | COUNTERS, 2, 1},
+};
+
+static int child_is_well(uint64_t spans)
+{
+    struct aistrace_counters counters;
+
+    alarm(20);
+    one_span("child");
+    counters = counted();
+    return counters.committed == spans + 1 && counters.attempted == spans + 1 ? 0 : 1;
+}
+
+/* In a thread without slot, or with one. -> 0 or the child's verdict */
+static void *fork_with_handlers(void *has_slot)
+{
+    int status;
+
+    if (*(bool *)has_slot)
+        one_span("before");
+    pid_t child = fork();
+    if (child == 0)
+        _exit(child_is_well((uint64_t)(handlers.in_child & SPAN)));
+    waitpid(child, &status, 0);
+    handlers.before = handlers.in_parent = handlers.in_child = 0;
+    one_span("after");
+    return (void *)(intptr_t)status;
+}
+
+LOOP_TEST(other_libraries_fork_handlers_may_trace_and_count, 2 * COUNT(traced_forks))
+{
+    bool has_slot = _i % 2;
+    uint64_t spans = traced_forks[_i / 2].spans_before;
+    struct aistrace_counters counters;
+    pthread_t thread;
+    void *status;
+
+    handlers.before = traced_forks[_i / 2].before;
+    handlers.in_parent = traced_forks[_i / 2].in_parent;
+    handlers.in_child = traced_forks[_i / 2].in_child;
+    ck_assert_int_eq(pthread_create(&thread, NULL, fork_with_handlers, &has_slot), 0);
+    pthread_join(thread, &status);
+    ck_assert_ptr_null(status);
+    counters = counted();
+    ck_assert_uint_eq(counters.attempted, spans + 1 + has_slot);
+    ck_assert_uint_eq(counters.committed + counters.no_slot, counters.attempted);
+    if (has_slot)
+        ck_assert_uint_eq(counters.no_slot, 0);
+    else /* the first span after the fork may be what looks for a slot */
+        ck_assert_uint_le(counters.no_slot, spans + 1);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, counters.committed + 1 + traced_forks[_i / 2].spans_in_child);
 }
