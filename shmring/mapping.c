@@ -16,7 +16,7 @@
 
 #include "producer.h"
 
-#ifndef MADV_POPULATE_WRITE
+#ifndef MADV_POPULATE_WRITE /* musl 1.2.3, glibc before 2.35 */
 #define MADV_POPULATE_WRITE 23
 #endif
 

@@ -11,10 +11,6 @@
 #include "shmring.h"
 #include "writer.h"
 
-#ifndef MADV_POPULATE_WRITE /* musl 1.2.3, glibc before 2.35 */
-#define MADV_POPULATE_WRITE 23
-#endif
-
 struct shmring {
     uint8_t *base;         /* the file from its begin; this mapping holds the lock */
     uint64_t mapped_bytes; /* the whole file, or base_bytes: then each slot's ring is mapped by itself */

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/advice.h"
 #include "support/client_fixture.h"
 #include "support/test.h"
 
@@ -63,6 +64,12 @@ static pid_t raw_clone(void)
 static pid_t (*const ways[])(void) = {plain_fork, raw_clone};
 enum { WAYS = COUNT(ways) };
 
+/* By the library, in the child. */
+static bool is_seen(pid_t (*way)(void))
+{
+    return way == plain_fork || advice_wipes_on_fork();
+}
+
 static size_t of_instance(const uint8_t instance[16])
 {
     size_t count = 0;
@@ -74,6 +81,7 @@ static size_t of_instance(const uint8_t instance[16])
 
 LOOP_TEST(the_child_gets_its_own_segment_on_its_first_span, WAYS)
 {
+    NEEDS(is_seen(ways[_i]), "MADV_WIPEONFORK");
     pid_t child;
 
     one_span("parent");
@@ -112,6 +120,7 @@ LOOP_TEST(a_child_without_spans_leaves_no_trace, WAYS)
 
 LOOP_TEST(the_childs_resource_has_its_own_pid, WAYS)
 {
+    NEEDS(is_seen(ways[_i]), "MADV_WIPEONFORK");
     struct span_set_item item;
     int64_t pid;
     pid_t child;
@@ -134,6 +143,7 @@ LOOP_TEST(the_childs_resource_has_its_own_pid, WAYS)
 
 LOOP_TEST(a_span_of_the_parent_that_the_child_ends_is_not_written_twice, WAYS)
 {
+    NEEDS(is_seen(ways[_i]), "MADV_WIPEONFORK");
     struct aistrace_span span;
     pid_t child;
 
@@ -189,6 +199,7 @@ LOOP_TEST(the_child_may_stop_and_start_anew, WAYS)
 
 LOOP_TEST(a_child_whose_segment_cannot_be_runs_as_nothing, WAYS)
 {
+    NEEDS(is_seen(ways[_i]), "MADV_WIPEONFORK");
     pid_t child;
 
     one_span("parent");

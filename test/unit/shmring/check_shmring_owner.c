@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/advice.h"
 #include "support/ring_fixture.h"
 #include "support/test.h"
 
@@ -161,6 +162,7 @@ static void leave_a_child(struct shmring *ring)
 
 TEST(child_of_the_owner_does_not_hold_the_segment)
 {
+    NEEDS(advice_drops_on_fork(), "MADV_DONTFORK");
     pid_t pid = start_owner(leave_a_child);
     struct shmring_reader *reader = open_only();
 
@@ -205,6 +207,7 @@ static void look_for_mappings_in_a_child(struct shmring *ring)
 
 TEST(child_of_the_owner_has_nothing_of_the_segment)
 {
+    NEEDS(advice_drops_on_fork(), "MADV_DONTFORK");
     pid_t pid = start_owner(look_for_mappings_in_a_child);
     int status;
 
