@@ -21,6 +21,7 @@
  * may find no slot (no_slot). exec, exit, SIGKILL: whatever ended before is delivered. Cancellation: no call here is a
  * cancellation point.
  * Time is read through the CPU's counter where the kernel does so as well; AIS_TRACING_CLOCK=system forbids it.
+ * The environment of a program that runs with another user's rights (set-user-id) is not read.
  * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "".
  *
  * C11 or later, C++17 or later. With -DAISTRACE_DISABLED every call compiles to nothing and no library is needed.

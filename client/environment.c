@@ -11,10 +11,10 @@
 
 #define DEFAULT_RING_DIR "/dev/shm/aistrace"
 
-/* NULL: not given, or empty. */
+/* NULL: not given, empty, or not to be trusted: whoever runs a set-user-id program chooses its environment. */
 static const char *value_of(const char *name)
 {
-    const char *value = getenv(name);
+    const char *value = secure_getenv(name);
     return value && *value ? value : NULL;
 }
 

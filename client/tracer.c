@@ -2,8 +2,10 @@
 #include "tracer.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "debug.h"
@@ -13,6 +15,20 @@
 #include "thread.h"
 
 /* ---- start ---- */
+
+/* A child may be elsewhere when it looks for the directory. -> 0 or -errno */
+static int make_absolute(const char *dir, char **out)
+{
+    char *here = *dir == '/' ? NULL : getcwd(NULL, 0);
+    if (*dir != '/' && !here)
+        return -errno;
+    if (!here)
+        *out = strdup(dir);
+    else if (asprintf(out, "%s/%s", here, dir) < 0)
+        *out = NULL;
+    free(here);
+    return *out ? 0 : -ENOMEM;
+}
 
 static int start(const struct aistrace_options *options)
 {
@@ -25,8 +41,10 @@ static int start(const struct aistrace_options *options)
         err = aistrace__watch_threads();
     if (err)
         return err;
-    char *own_dir = strdup(dir);
-    err = own_dir ? aistrace__resource_compose(options, &process->resource) : -ENOMEM;
+    char *own_dir = NULL;
+    err = make_absolute(dir, &own_dir);
+    if (!err)
+        err = aistrace__resource_compose(options, &process->resource);
     if (err) {
         free(own_dir);
         return err;

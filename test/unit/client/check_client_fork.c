@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -221,6 +222,30 @@ LOOP_TEST(a_child_whose_segment_cannot_be_runs_as_nothing, WAYS)
     wait_for(child);
     one_span("parent");
     ck_assert_uint_eq(counted().committed, 2);
+}
+
+LOOP_TEST(a_directory_is_the_one_that_was_found_at_the_start, WAYS)
+{
+    char dir[256];
+
+    aistrace_stop();
+    options.ring_dir = "rings";
+    ck_assert_int_eq(chdir(client.dir), 0);
+    ck_assert_int_eq(aistrace_start(&options), 0);
+    pid_t child = ways[_i]();
+    if (child == 0) {
+        if (chdir("/") != 0)
+            _exit(1);
+        one_span("child");
+        _exit(counted().committed == 1 && access("/rings", F_OK) != 0 ? 0 : 2);
+    }
+    wait_for(child);
+    ck_assert_int_eq(chdir("/"), 0);
+    aistrace_stop();
+    snprintf(dir, sizeof(dir), "%s/rings", client.dir);
+    span_set_drain(&client.set, dir);
+    ck_assert_uint_eq(client.set.count, 1);
+    span_set_dir_remove(strdup(dir));
 }
 
 TEST(exec_in_a_vfork_child_leaves_the_parent_alone)

@@ -43,6 +43,12 @@ check "the shared library is the producer's part alone" producer_only "$library"
 check "so is the archive" producer_only "$build/lib/libaistrace.a"
 check "the consumer's part would have been seen" eval '! producer_only "$build/lib/libshmring.a" >/dev/null'
 
+# Whoever runs a set-user-id program chooses its environment.
+secure_only() {
+    ! nm -D --undefined-only "$library" | grep -wE '(__)?getenv(@.*)?$' && nm -D --undefined-only "$library" | grep -q secure_getenv
+}
+check "the environment is read by secure_getenv alone" secure_only
+
 little_tls() {
     local bytes
     bytes=$(($(readelf -lW "$library" | awk '$1 == "TLS" { print $6 }')))
