@@ -85,13 +85,22 @@ int shmring_slot_publish(struct shmring *ring, struct shmring_writer *taken, int
 /* The three in one, for callers whose mutex nobody waits for. -> as they do */
 int shmring_attach(struct shmring *ring, struct shmring_writer **out);
 
-/* Gives the slot back; what it holds stays readable and the next owner appends to it. Accepts NULL. */
+/* For a thread whose write in *writer may have been left by a jump, so that its records are refused as nested: takes
+ * another slot besides, or one again that the thread has left before. *writer keeps its slot, because the write may
+ * also go on. -> as shmring_attach; on failure *writer is as before. */
+int shmring_attach_beside(struct shmring *ring, struct shmring_writer **writer);
+
+/* Gives the slot back, and those that it was taken besides; what they hold stays readable and the next owner appends to
+ * it. A write of the thread that has not ended is over now: its record exists if it was published. Accepts NULL. */
 void shmring_detach(struct shmring *ring, struct shmring_writer *writer);
 
 /* ---- producer: records. One thread per writer; no call blocks, allocates or enters the kernel. ---- */
 
+/* A signal handler may leave any of these calls by longjmp, and a thread may end in them. */
+
 /* Begins a record of payload_bytes and returns where the payload goes (16-aligned), or NULL: dropped and counted.
- * Between reserve and commit or discard, a signal handler of the same thread gets NULL (counted as nested). */
+ * Between reserve and commit or discard, a signal handler of the same thread gets NULL (counted as nested). A write
+ * that was left by a jump is over when another begins in the same frame. */
 void *shmring_reserve(struct shmring_writer *writer, uint32_t payload_bytes, uint16_t type, uint16_t flags);
 
 /* Publishes the reserved record with one release store. */

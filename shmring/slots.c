@@ -97,7 +97,7 @@ int shmring_slot_populate(struct shmring *ring, struct shmring_writer *writer)
 static void first_state(const struct shmring *ring, struct shmring_writer *writer)
 {
     uint64_t first = ring->first_position;
-    writer->wpos = writer->cpos = writer->limit = first;
+    writer->wpos = writer->begin = writer->limit = writer->cpos = first;
     writer->mask = ring->ring_bytes - 1;
     writer->payload_max = (uint32_t)(SHMRING_RECORD_MAX(ring->ring_bytes) - sizeof(struct shmring_record));
     writer->producer = (struct shmring_producer *)(ring->base + shmring_producer_offset(writer->slot));
@@ -165,15 +165,52 @@ int shmring_attach(struct shmring *ring, struct shmring_writer **out)
     return shmring_slot_publish(ring, writer, err, out);
 }
 
-void shmring_detach(struct shmring *ring, struct shmring_writer *writer)
+/* ---- detach, and a slot besides ---- */
+
+static void retire(struct shmring *ring, struct shmring_writer *writer)
 {
-    if (!writer)
-        return;
-    if (writer->busy)
-        shmring_discard(writer);
-    writer->state = SHMRING_SLOT_RETIRED;
+    /* Within a write: the thread ends there, or has left it by a jump. A slot in which it cannot be told what the write
+     * has reached stays without an owner for ever. */
+    if (!writer->frame || shmring__writer_settle(writer))
+        writer->state = SHMRING_SLOT_RETIRED;
     atomic_store_explicit(&writer->producer->state, SHMRING_SLOT_RETIRED, memory_order_release);
     atomic_fetch_and(&ring->counters->active[writer->slot / 64], ~(1ull << writer->slot % 64));
+}
+
+void shmring_detach(struct shmring *ring, struct shmring_writer *writer)
+{
+    while (writer) {
+        struct shmring_writer *beside = writer->beside;
+        writer->beside = NULL;
+        retire(ring, writer);
+        writer = beside;
+    }
+}
+
+/* Of the slots that the thread has left, one whose write is over: it has ended after all, or a later write has begun in
+ * its frame. -> NULL: none */
+static struct shmring_writer *regain(struct shmring_writer *stuck)
+{
+    for (struct shmring_writer *at = stuck; at->beside; at = at->beside) {
+        struct shmring_writer *left = at->beside;
+        if (left->frame && (left->frame != stuck->frame || !shmring__writer_settle(left)))
+            continue;
+        at->beside = left->beside;
+        left->nested = 0;
+        return left;
+    }
+    return NULL;
+}
+
+int shmring_attach_beside(struct shmring *ring, struct shmring_writer **writer)
+{
+    struct shmring_writer *other = regain(*writer);
+    int err = other ? 0 : shmring_attach(ring, &other);
+    if (err)
+        return err;
+    other->beside = *writer;
+    *writer = other;
+    return 0;
 }
 
 /* ---- totals ---- */

@@ -42,11 +42,45 @@ int64_t shmring__writer_make_room(struct shmring_writer *writer, uint32_t length
 
 void *shmring__writer_refuse(struct shmring_writer *writer, enum shmring_drop reason)
 {
-    _Atomic uint64_t *count = &writer->producer->dropped[reason];
+    uint64_t count = ++writer->refused[reason];
+    shmring__writer_step();
     /* release: begun counted this record first, so the sum of drops never exceeds it */
-    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_release);
+    atomic_store_explicit(&writer->producer->dropped[reason], count, memory_order_release);
     shmring__writer_leave(writer);
     return NULL;
+}
+
+bool shmring__writer_settle(struct shmring_writer *writer)
+{
+    struct shmring_producer *producer = writer->producer;
+    uint64_t published = atomic_load_explicit(&producer->wpos, memory_order_relaxed);
+    if (published != writer->begin && published != writer->wpos)
+        return false;
+    uint64_t refused = writer->refused[SHMRING_DROP_RING_FULL] + writer->refused[SHMRING_DROP_OVERSIZE];
+    if (published != writer->begin && writer->begun != writer->ordinal + refused)
+        writer->ordinal++;
+    shmring__writer_step();
+    writer->wpos = writer->begin = writer->limit = published; /* the limit may lie in the lap behind padding */
+    writer->begun = writer->ordinal + refused;
+    writer->nested = 0;
+    for (int reason = 0; reason < SHMRING_REFUSED; reason++)
+        atomic_store_explicit(&producer->dropped[reason], writer->refused[reason], memory_order_relaxed);
+    /* release: a drop that was begun has been counted before */
+    atomic_store_explicit(&producer->begun, writer->begun, memory_order_release);
+    shmring__writer_leave(writer);
+    return true;
+}
+
+bool shmring__writer_left(struct shmring_writer *writer, uintptr_t frame)
+{
+    if (writer->frame == frame && shmring__writer_settle(writer))
+        return true;
+    shmring_writer_count_drop(writer, SHMRING_DROP_NESTED);
+    if (writer->nested_within != writer->begun)
+        writer->nested = 0;
+    writer->nested_within = writer->begun;
+    writer->nested++;
+    return false;
 }
 
 void *shmring_reserve(struct shmring_writer *writer, uint32_t payload_bytes, uint16_t type, uint16_t flags)
@@ -62,6 +96,7 @@ void shmring_commit(struct shmring_writer *writer)
 void shmring_discard(struct shmring_writer *writer)
 {
     writer->wpos = writer->limit = writer->begin; /* which may lie in the lap before the limit */
+    shmring__writer_step();
     atomic_store_explicit(&writer->producer->begun, --writer->begun, memory_order_relaxed);
     shmring__writer_leave(writer);
 }

@@ -14,7 +14,21 @@
 static_assert(offsetof(struct shmring_record, type) == 4 && offsetof(struct shmring_record, flags) == 6,
               "one store writes them together with the length");
 
-/* Process-private. Shared memory is written from here and never read back, except cpos_pub. */
+enum {
+    SHMRING_REFUSED = 2,      /* reasons that end a record which was begun; they are the first of enum shmring_drop */
+    SHMRING_STUCK_AFTER = 16, /* records refused as nested within one write: the write may have been left */
+};
+static_assert(SHMRING_DROP_RING_FULL == 0 && SHMRING_DROP_OVERSIZE == 1, "they are the first");
+
+/* Process-private. Shared memory is written from here and not read back, except cpos_pub, and wpos where a write was
+ * left.
+ *
+ * A write may be left at any instruction: a signal handler jumps out of it (longjmp), or the thread ends in it. What
+ * was reached is then known from these fields (shmring__writer_settle):
+ *   begin == wpos                          nothing is reserved, or all is done
+ *   producer->wpos == begin                the record is not published, so it does not exist
+ *   producer->wpos == wpos, begin != wpos  the record is published, and counted if begun == ordinal + refused
+ */
 struct shmring_writer {
     _Alignas(64) struct shmring_producer *producer;
     uint8_t *data;
@@ -27,38 +41,78 @@ struct shmring_writer {
     _Alignas(64) uint64_t cpos; /* as last seen: what has been released at least */
     uint32_t payload_max;
     uint32_t thread;
-    volatile uint32_t busy; /* between reserve and commit or discard */
+    volatile uintptr_t frame; /* of the write, from reserve to commit or discard; 0: none is going on */
+    uint64_t refused[SHMRING_REFUSED];
+    uint64_t nested_within;        /* begun of the write that nested counts for */
+    struct shmring_writer *beside; /* of the same thread, and stuck: the thread has taken this slot besides */
+    struct shmring_consumer *consumer;
+    uint32_t nested; /* records refused within one write */
     uint32_t slot;
     uint32_t state; /* enum shmring_slot_state; ACTIVE from the moment that a thread takes it */
     bool whole;     /* every page of the ring is there */
-    struct shmring_consumer *consumer;
 };
 
-/* Rare parts of reserve; both are out of line. make_room is for a record that passes limit: goes to the next lap, looks
+/* Rare parts of reserve; all are out of line. make_room is for a record that passes limit: goes to the next lap, looks
  * what has been released, moves limit. -> bytes of padding written, or -1: full. */
 int64_t shmring__writer_make_room(struct shmring_writer *writer, uint32_t length);
 void *shmring__writer_refuse(struct shmring_writer *writer, enum shmring_drop reason);
 
-/* busy is for a handler of the same thread: its fences order the compiler only. */
-static inline void shmring__writer_enter(struct shmring_writer *writer)
+/* While another write is noted: true when that one was left, because its frame is this one's; it is settled. False:
+ * it may be going on below a signal handler; the record is counted as nested. */
+bool shmring__writer_left(struct shmring_writer *writer, uintptr_t frame);
+
+/* Ends a write that was left, as a record or as if it had never begun, whatever it had reached. Not for a write that
+ * goes on. May itself be left, and called again. -> false: producer->wpos is neither begin nor wpos, so somebody else
+ * has written there; nothing is changed. */
+bool shmring__writer_settle(struct shmring_writer *writer);
+
+/* Where on its stack the calling function is. Two writes that both go on never have the same frame: a handler runs
+ * below what it interrupts, or on another stack, and so does a fiber. */
+static inline __attribute__((always_inline)) uintptr_t shmring__frame(void)
 {
-    writer->busy = 1;
+#if defined(__x86_64__)
+    uintptr_t frame;
+    __asm__ volatile("mov %%rsp, %0" : "=r"(frame));
+    return frame;
+#elif defined(__aarch64__)
+    uintptr_t frame;
+    __asm__ volatile("mov %0, sp" : "=r"(frame));
+    return frame;
+#else
+    return (uintptr_t)__builtin_frame_address(0);
+#endif
+}
+
+/* Orders the compiler only: a handler of the same thread, and whoever settles a write that was left, see the stores
+ * before it if they see one behind it. */
+static inline void shmring__writer_step(void)
+{
     atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline __attribute__((always_inline)) void shmring__writer_enter(struct shmring_writer *writer)
+{
+#if defined(__x86_64__)
+    /* one instruction where the compiler would make two */
+    __asm__ volatile("mov %%rsp, %0" : "=m"(writer->frame));
+#else
+    writer->frame = shmring__frame();
+#endif
+    shmring__writer_step();
 }
 
 static inline void shmring__writer_leave(struct shmring_writer *writer)
 {
-    atomic_signal_fence(memory_order_seq_cst);
-    writer->busy = 0;
+    shmring__writer_step();
+    writer->frame = 0;
+    shmring__writer_step();
 }
 
-static inline void *shmring__writer_reserve(struct shmring_writer *writer, uint32_t payload_bytes, uint16_t type,
-                                            uint16_t flags)
+static inline __attribute__((always_inline)) void *
+shmring__writer_reserve(struct shmring_writer *writer, uint32_t payload_bytes, uint16_t type, uint16_t flags)
 {
-    if (unlikely(writer->busy)) {
-        shmring_writer_count_drop(writer, SHMRING_DROP_NESTED);
+    if (unlikely(writer->frame) && !shmring__writer_left(writer, shmring__frame()))
         return NULL;
-    }
     shmring__writer_enter(writer);
     /* relaxed: one writer, and wpos's release below orders it for whoever sees the record */
     atomic_store_explicit(&writer->producer->begun, ++writer->begun, memory_order_relaxed);
@@ -68,7 +122,6 @@ static inline void *shmring__writer_reserve(struct shmring_writer *writer, uint3
     uint32_t length =
         (uint32_t)(sizeof(struct shmring_record) + payload_bytes + SHMRING_ALIGN - 1) & ~(uint32_t)(SHMRING_ALIGN - 1);
     uint64_t position = writer->wpos;
-    writer->begin = position;
     if (unlikely(length > writer->limit - position)) {
         int64_t pad = shmring__writer_make_room(writer, length);
         if (pad < 0)
@@ -89,10 +142,21 @@ static inline void *shmring__writer_reserve(struct shmring_writer *writer, uint3
 
 static inline void shmring__writer_commit(struct shmring_writer *writer)
 {
+    uint64_t end = writer->wpos;
     /* release: padding, header and payload are complete before the position that covers them */
-    atomic_store_explicit(&writer->producer->wpos, writer->wpos, memory_order_release);
+    atomic_store_explicit(&writer->producer->wpos, end, memory_order_release);
+    shmring__writer_step();
     writer->ordinal++;
+    shmring__writer_step();
+    writer->begin = end;
     shmring__writer_leave(writer);
+}
+
+/* True now and then while the thread's records are refused as nested: it should take another slot
+ * (shmring_attach_beside). */
+static inline bool shmring__writer_is_stuck(const struct shmring_writer *writer)
+{
+    return writer->nested >= SHMRING_STUCK_AFTER && !(writer->nested & (writer->nested - 1));
 }
 
 #endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/single_step.h"
+
+#include <setjmp.h>
+#include <signal.h>
+
+static struct {
+    sigjmp_buf back;
+    volatile unsigned left; /* instructions up to `there`; 0: not any more */
+    void (*there)(void *argument);
+    void *argument;
+} stepped;
+
+static void trap(int number)
+{
+    (void)number;
+    if (stepped.left > 0 && --stepped.left == 0)
+        stepped.there(stepped.argument);
+}
+
+/* Past the red zone, in which a function that calls nothing may keep its variables. */
+static inline void set_trap_flag(void)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::
+                         : "memory", "cc");
+#endif
+}
+
+static inline void clear_trap_flag(void)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::
+                         : "memory", "cc");
+#endif
+}
+
+bool single_step(unsigned at, void (*operate)(void *argument), void (*there)(void *argument), void *argument)
+{
+    struct sigaction action = {.sa_handler = trap, .sa_flags = SA_NODEFER};
+
+    sigaction(SIGTRAP, &action, NULL);
+    stepped.left = at;
+    stepped.there = there;
+    stepped.argument = argument;
+    if (sigsetjmp(stepped.back, 1) != 0)
+        return true;
+    if (at > 0)
+        set_trap_flag();
+    operate(argument);
+    clear_trap_flag();
+    bool came = at > 0 && stepped.left == 0;
+    stepped.left = 0;
+    return came;
+}
+
+_Noreturn void single_step_jump(void *unused)
+{
+    (void)unused;
+    siglongjmp(stepped.back, 1);
+}
