@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "likely.h"
+#include "own.h"
 
 struct aistrace__ids {
     uint64_t state; /* the counter */
@@ -19,17 +20,10 @@ struct aistrace__ids {
 /* From the kernel's random numbers; never fails. */
 void aistrace__ids_seed(struct aistrace__ids *ids);
 
-/* Takes the next `count` counter values; -> the first. A signal handler may come at any point, so the addition must be
- * one instruction; only this thread is concerned, so it needs no lock prefix. */
+/* Takes the next `count` counter values; -> the first. */
 static inline uint64_t aistrace__ids_take(struct aistrace__ids *ids, uint64_t count)
 {
-    uint64_t value = ids->step * count;
-#if defined(__x86_64__)
-    __asm__ volatile("xaddq %0, %1" : "+r"(value), "+m"(ids->state)::"cc");
-#else
-    value = __atomic_fetch_add(&ids->state, value, __ATOMIC_RELAXED);
-#endif
-    return value;
+    return shmring__own_add(&ids->state, ids->step * count);
 }
 
 static inline uint64_t aistrace__ids_mix(uint64_t id)

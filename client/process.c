@@ -16,7 +16,7 @@ void aistrace__become_child(void)
     atomic_store(&aistrace__fork_page.generation, 0);
     atomic_store(&aistrace__tracer.ring, NULL);
     aistrace__tracer.control = NULL;
-    atomic_store(&aistrace__tracer.no_segment, 0);
+    aistrace__tallies_restart(aistrace__thread.tally);
     aistrace__retry_reset(&process->retry);
     process->generation++;
     memset(&process->last, 0, sizeof(process->last));

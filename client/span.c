@@ -159,31 +159,36 @@ static inline const struct aistrace_context *parent_of(const struct aistrace__th
     return parent && aistrace__is_context(parent) ? parent : NULL;
 }
 
+static __attribute__((noinline)) void record_slowly(struct aistrace_span *span, const struct shmring_control *control,
+                                                    uint64_t flags, const struct aistrace_context *parent,
+                                                    const struct aistrace_span_options *options)
+{
+    if (parent)
+        aistrace__counter_fence();
+    span->start_monotonic_ns = aistrace__monotonic_ns();
+    if (aistrace__wall_is_due(span->start_monotonic_ns))
+        aistrace__clock_renew(span->start_monotonic_ns);
+    start_recording(span, &aistrace__thread, control, flags, parent, options);
+    if (parent && parent->trace_state)
+        inherit_trace_state(span, parent);
+}
+
 /* The slow path, with all set-up; a function of its own, so that the usual path calls nothing. */
 static __attribute__((noinline)) void begin_slowly(struct aistrace_span *span,
                                                    const struct aistrace_span_options *options,
                                                    const struct aistrace_context *parent)
 {
-    struct aistrace__thread *thread = &aistrace__thread;
-    const struct shmring_control *control = aistrace__enter(thread);
+    const struct shmring_control *control = aistrace__enter(&aistrace__thread);
     if (!control) {
         start_idle(span, parent, AISTRACE__NO_SEGMENT);
         return;
     }
     /* Acquire: the threshold was stored before the flag that publishes it. */
     uint64_t flags = atomic_load_explicit(&control->flags, memory_order_acquire);
-    if (flags & SHMRING_CONTROL_DISABLED) {
+    if (flags & SHMRING_CONTROL_DISABLED)
         start_idle(span, parent, AISTRACE__DISABLED);
-        return;
-    }
-    if (parent)
-        aistrace__counter_fence();
-    span->start_monotonic_ns = aistrace__monotonic_ns();
-    if (aistrace__wall_is_due(span->start_monotonic_ns))
-        aistrace__clock_renew(span->start_monotonic_ns);
-    start_recording(span, thread, control, flags, parent, options);
-    if (parent && parent->trace_state)
-        inherit_trace_state(span, parent);
+    else
+        record_slowly(span, control, flags, parent, options);
 }
 
 /* The context may be in the span's own storage, or what it says not to be taken as it is. */
@@ -209,15 +214,18 @@ void aistrace_span_begin(struct aistrace_span *span, const struct aistrace_span_
         goto slowly;
     const struct shmring_control *control = aistrace__tracer.control;
     uint64_t flags = atomic_load_explicit(&control->flags, memory_order_acquire);
+    if (unlikely(flags & SHMRING_CONTROL_DISABLED))
+        goto slowly;
     /* Only a child must not seem older than its parent, which another thread may have begun. */
     if (parent)
         aistrace__counter_fence();
     /* The clock first: reading it waits for earlier instructions, and the rest of this function may overlap with the
      * work that is traced. */
-    if (unlikely((flags & SHMRING_CONTROL_DISABLED) || !aistrace__monotonic_try(&span->start_monotonic_ns) ||
+    if (unlikely(!aistrace__monotonic_try(&span->start_monotonic_ns) ||
                  aistrace__wall_is_due(span->start_monotonic_ns)))
-        goto slowly;
-    start_recording(span, thread, control, flags, parent, options);
+        record_slowly(span, control, flags, parent, options);
+    else
+        start_recording(span, thread, control, flags, parent, options);
     return;
 slowly:
     begin_slowly(span, options, parent);
@@ -237,17 +245,6 @@ void aistrace_span_start(struct aistrace_span *span, const char *name, const str
 }
 
 /* ---- end ---- */
-
-static void count_disabled(struct aistrace__thread *thread)
-{
-    uint32_t generation = aistrace__generation();
-    if (generation == 0 || !aistrace__tracer.ring)
-        aistrace__count_no_segment();
-    else if (thread->generation == generation && thread->writer)
-        shmring_writer_count_drop(thread->writer, SHMRING_DROP_DISABLED);
-    else
-        shmring_count_drop(aistrace__tracer.ring, SHMRING_DROP_DISABLED);
-}
 
 /* Leaves no room for late attributes: the caller's buffer may be gone. */
 static inline void close_span(struct aistrace_span *span)
@@ -271,31 +268,28 @@ static inline __attribute__((always_inline)) void write_record(struct aistrace_s
     shmring__writer_commit(writer);
 }
 
-static void end_idle(enum aistrace__state state, struct aistrace__thread *thread)
+static __attribute__((noinline)) void end_idle(struct aistrace_span *span)
 {
-    if (state == AISTRACE__DISABLED)
-        count_disabled(thread);
-    else if (state == AISTRACE__NO_SEGMENT)
-        aistrace__count_no_segment();
+    enum aistrace__state state = (enum aistrace__state)span->state;
+    close_span(span);
+    if (state == AISTRACE__NO_SEGMENT)
+        aistrace__count_no_segment(&aistrace__thread);
+    else if (state == AISTRACE__DISABLED)
+        aistrace__count_disabled(&aistrace__thread);
 }
 
 static __attribute__((noinline)) void end_slowly(struct aistrace_span *span)
 {
     struct aistrace__thread *thread = &aistrace__thread;
-    enum aistrace__state state = (enum aistrace__state)span->state;
     close_span(span);
-    if (state != AISTRACE__RECORDING) {
-        end_idle(state, thread);
-        return;
-    }
     uint64_t end_ns = aistrace__monotonic_ns();
     const struct shmring_control *control = aistrace__enter(thread);
     if (!control)
-        aistrace__count_no_segment();
+        aistrace__count_no_segment(thread);
     else if (atomic_load_explicit(&control->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED)
-        count_disabled(thread);
+        aistrace__count_disabled(thread);
     else if (span->generation != (uint8_t)thread->generation)
-        aistrace__count_no_segment(); /* begun under a tracer that was stopped, or in the parent process */
+        aistrace__count_no_segment(thread); /* begun under a tracer that was stopped, or in the parent process */
     else if (!thread->writer)
         aistrace__count_slotless(thread);
     else
@@ -304,12 +298,11 @@ static __attribute__((noinline)) void end_slowly(struct aistrace_span *span)
 
 static inline bool may_write(const struct aistrace_span *span, const struct aistrace__thread *thread)
 {
-    return span->state == AISTRACE__RECORDING && aistrace__is_set_up(thread) &&
-           span->generation == (uint8_t)thread->generation && thread->writer &&
+    return aistrace__is_set_up(thread) && span->generation == (uint8_t)thread->generation && thread->writer &&
            !(atomic_load_explicit(&aistrace__tracer.control->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED);
 }
 
-void aistrace_span_end(struct aistrace_span *span)
+static __attribute__((noinline)) void end_recording(struct aistrace_span *span)
 {
     struct aistrace__thread *thread = &aistrace__thread;
     uint64_t end_ns;
@@ -319,6 +312,15 @@ void aistrace_span_end(struct aistrace_span *span)
     } else {
         end_slowly(span);
     }
+}
+
+/* Saves no register where there is nothing to do. */
+void aistrace_span_end(struct aistrace_span *span)
+{
+    if (likely(aistrace__recording(span)))
+        end_recording(span);
+    else
+        end_idle(span);
 }
 
 /* ---- the rest ---- */

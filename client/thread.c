@@ -8,7 +8,10 @@
 #include "lock.h"
 #include "process.h"
 
-enum { SPANS_BETWEEN_ATTEMPTS = 1024 }; /* of a thread that found no free slot: another thread may have ended */
+enum {
+    SPANS_BETWEEN_ATTEMPTS = 1024, /* of a thread that found no free slot: another thread may have ended */
+    SPANS_BETWEEN_TELLING = 1024,  /* of a thread without slot: so many its segment may not know of */
+};
 
 _Thread_local struct aistrace__thread aistrace__thread;
 static pthread_key_t exit_key;
@@ -99,9 +102,64 @@ int aistrace_thread_attach(void)
 
 /* ---- spans without a slot ---- */
 
+/* NULL: the thread can have none. */
+static struct aistrace__tally *tally_of(struct aistrace__thread *thread)
+{
+    struct aistrace__tally *own = atomic_load_explicit(&thread->tally, memory_order_relaxed), *tally = NULL;
+    if (own)
+        return own;
+    int saved_errno = errno;
+    /* Without a note of the thread's end nothing would give the tally back. */
+    if (has_exit_key && !thread->exiting && pthread_setspecific(exit_key, thread) == 0)
+        tally = aistrace__tally_take();
+    if (tally && !atomic_compare_exchange_strong(&thread->tally, &own, tally)) {
+        aistrace__tally_release(tally); /* a signal handler has taken one meanwhile */
+        tally = own;
+    }
+    errno = saved_errno;
+    return tally;
+}
+
+void aistrace__count_first(struct aistrace__thread *thread, unsigned reason)
+{
+    struct aistrace__tally *tally = tally_of(thread);
+    if (tally)
+        aistrace__tally_add(tally, reason);
+    else
+        aistrace__tally_count_shared(reason);
+}
+
+/* What only the daemon waits for must not make a span wait: where the mutex is held, the next time will do. */
+static void tell(struct aistrace__tally *tally)
+{
+    struct aistrace__hold hold;
+    if (aistrace__try_lock(&hold) && aistrace__generation() != 0)
+        aistrace__tally_tell(tally, aistrace__tracer.ring);
+    aistrace__unlock(&hold);
+}
+
+static void count_drop(struct aistrace__thread *thread, enum shmring_drop reason)
+{
+    struct aistrace__tally *tally = tally_of(thread);
+    if (!tally)
+        aistrace__tally_count_shared(reason);
+    else if (aistrace__tally_add(tally, reason) % SPANS_BETWEEN_TELLING == 0)
+        tell(tally);
+}
+
+void aistrace__count_disabled(struct aistrace__thread *thread)
+{
+    if (aistrace__generation() == 0)
+        aistrace__count_no_segment(thread);
+    else if (aistrace__is_set_up(thread) && thread->writer)
+        shmring_writer_count_drop(thread->writer, SHMRING_DROP_DISABLED);
+    else
+        count_drop(thread, SHMRING_DROP_DISABLED);
+}
+
 void aistrace__count_slotless(struct aistrace__thread *thread)
 {
-    shmring_count_drop(aistrace__tracer.ring, (enum shmring_drop)thread->refusal);
+    count_drop(thread, (enum shmring_drop)thread->refusal);
     if (++thread->slotless % SPANS_BETWEEN_ATTEMPTS == 0 && thread->refusal == SHMRING_DROP_NO_SLOT)
         set_up(thread, true);
 }
@@ -111,12 +169,25 @@ void aistrace__count_slotless(struct aistrace__thread *thread)
 static void thread_exits(void *argument)
 {
     struct aistrace__thread *thread = argument;
+    struct aistrace__tally *tally = atomic_exchange(&thread->tally, NULL);
     struct aistrace__hold hold;
-    if (aistrace__lock(&hold) && thread->writer && thread->generation == aistrace__generation())
-        shmring_detach(aistrace__tracer.ring, thread->writer);
+    thread->exiting = true;
+    if (aistrace__lock(&hold) && aistrace__generation() != 0) {
+        if (thread->writer && thread->generation == aistrace__generation())
+            shmring_detach(aistrace__tracer.ring, thread->writer);
+        if (tally)
+            aistrace__tally_tell(tally, aistrace__tracer.ring);
+    }
     thread->writer = NULL;
     thread->generation = 0;
     aistrace__unlock(&hold);
+    aistrace__tally_release(tally);
+}
+
+/* Before any thread can make a span: spans count from the first on, also of programs that never start the tracer. */
+__attribute__((constructor)) static void threads_begin(void)
+{
+    (void)aistrace__watch_threads();
 }
 
 int aistrace__watch_threads(void)

@@ -5,8 +5,8 @@
 #ifndef AISTRACE_THREAD_H
 #define AISTRACE_THREAD_H
 
-/* Has each thread that is set up give its slot back when it exits. Under the mutex; again: does
- * nothing. -> 0 or -errno */
+/* Has each thread give its slot and its tally back when it exits. The library does so when it is loaded, and tries again
+ * here, under the mutex, if that failed. -> 0 or -errno */
 int aistrace__watch_threads(void);
 
 #endif

@@ -55,7 +55,7 @@ static int start(const struct aistrace_options *options)
     process->thread_slots = options->thread_slots;
     process->ring_uid = options->ring_uid ? options->ring_uid : aistrace__environment_ring_uid();
     aistrace__retry_reset(&process->retry);
-    atomic_store(&aistrace__tracer.no_segment, 0);
+    aistrace__tallies_begin();
     memset(&process->last, 0, sizeof(process->last));
     aistrace__clock_start();
     err = aistrace__create();
@@ -89,6 +89,7 @@ static void count(struct aistrace_counters *out)
     if (!aistrace__tracer.ring) {
         *out = aistrace__process.last;
     } else {
+        aistrace__tallies_tell(aistrace__tracer.ring);
         shmring_totals(aistrace__tracer.ring, &totals);
         out->ring_full = totals.dropped[SHMRING_DROP_RING_FULL];
         out->oversize = totals.dropped[SHMRING_DROP_OVERSIZE];
@@ -99,7 +100,7 @@ static void count(struct aistrace_counters *out)
         out->committed = totals.begun - out->ring_full - out->oversize;
         out->attempted = totals.begun + out->nested + out->disabled + out->no_slot + out->no_memory;
     }
-    out->no_segment = atomic_load(&aistrace__tracer.no_segment);
+    out->no_segment = aistrace__tallies_no_segment();
     out->attempted += out->no_segment;
 }
 

@@ -18,6 +18,7 @@
 #include "ids.h"
 #include "likely.h"
 #include "shmring.h"
+#include "tally.h"
 
 enum { AISTRACE__PAGE_MAX = 65536 };
 
@@ -26,9 +27,11 @@ struct aistrace__thread {
     struct shmring_writer *writer; /* of `generation`; NULL: no slot */
     const struct aistrace_context *current;
     struct aistrace__ids ids;
-    uint32_t generation; /* in which this thread was set up; 0: never */
-    uint16_t slotless;   /* spans ended without a slot */
-    uint8_t refusal;     /* enum shmring_drop: why there is no writer */
+    _Atomic(struct aistrace__tally *) tally; /* NULL: nothing was dropped yet without a slot */
+    uint32_t generation;                     /* in which this thread was set up; 0: never */
+    uint16_t slotless;                       /* spans ended without a slot */
+    uint8_t refusal;                         /* enum shmring_drop: why there is no writer */
+    bool exiting;                            /* its end was noticed, and may not be noticed again */
 };
 static_assert(sizeof(struct aistrace__thread) <= 64, "static TLS is scarce in a program that loads us by dlopen");
 
@@ -49,7 +52,6 @@ extern struct aistrace__fork_page aistrace__fork_page;
 struct aistrace__tracer {
     const struct shmring_control *control; /* of ring */
     _Atomic(struct shmring *) ring;        /* NULL: none yet in this process, or it cannot be created */
-    _Atomic uint64_t no_segment;
 };
 
 extern struct aistrace__tracer aistrace__tracer;
@@ -59,6 +61,12 @@ const struct shmring_control *aistrace__set_up(struct aistrace__thread *thread);
 
 /* Counts a span that the thread has no writer for; looks for a slot again once in a while. */
 void aistrace__count_slotless(struct aistrace__thread *thread);
+
+/* Counts a span that is not written because tracing is disabled. */
+void aistrace__count_disabled(struct aistrace__thread *thread);
+
+/* Counts a dropped span of a thread that has no tally yet. */
+void aistrace__count_first(struct aistrace__thread *thread, unsigned reason);
 
 static inline uint32_t aistrace__generation(void)
 {
@@ -78,9 +86,13 @@ static inline const struct shmring_control *aistrace__enter(struct aistrace__thr
     return likely(aistrace__is_set_up(thread)) ? aistrace__tracer.control : aistrace__set_up(thread);
 }
 
-static inline void aistrace__count_no_segment(void)
+static inline void aistrace__count_no_segment(struct aistrace__thread *thread)
 {
-    atomic_fetch_add_explicit(&aistrace__tracer.no_segment, 1, memory_order_relaxed);
+    struct aistrace__tally *tally = atomic_load_explicit(&thread->tally, memory_order_relaxed);
+    if (likely(tally))
+        aistrace__tally_add(tally, AISTRACE__DROP_NO_SEGMENT);
+    else
+        aistrace__count_first(thread, AISTRACE__DROP_NO_SEGMENT);
 }
 
 #endif

@@ -249,7 +249,7 @@ const struct shmring_control *shmring_control(const struct shmring *ring)
     return (const struct shmring_control *)(ring->base + SHMRING_CONTROL_OFFSET);
 }
 
-void shmring_count_drop(struct shmring *ring, enum shmring_drop reason)
+void shmring_count_drops(struct shmring *ring, enum shmring_drop reason, uint64_t count)
 {
-    atomic_fetch_add_explicit(&ring->counters->dropped[reason], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ring->counters->dropped[reason], count, memory_order_relaxed);
 }

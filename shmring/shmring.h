@@ -50,8 +50,8 @@ void shmring_abandon(struct shmring *ring);
 const char *shmring_name(const struct shmring *ring); /* file name within dir; valid as long as the handle */
 const struct shmring_control *shmring_control(const struct shmring *ring);
 
-/* Counts a record that a thread without slot could not write. Any thread; async-signal-safe. */
-void shmring_count_drop(struct shmring *ring, enum shmring_drop reason);
+/* Counts records that threads without a slot could not write. Any thread; async-signal-safe. */
+void shmring_count_drops(struct shmring *ring, enum shmring_drop reason, uint64_t count);
 
 /* Sums of all slots and the segment. committed = begun - ring_full - oversize; momentarily one too many per write in
  * progress. Any thread. */

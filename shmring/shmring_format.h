@@ -116,7 +116,7 @@ enum shmring_drop {
     SHMRING_DROP_NESTED,    /* per slot: a signal handler inside another write of the same thread */
     SHMRING_DROP_DISABLED,  /* per slot, or per segment for a thread without slot */
     SHMRING_DROP_NO_SLOT,   /* per segment: more threads than slots */
-    SHMRING_DROP_NO_MEMORY, /* per segment: the tmpfs has no room for the thread's ring */
+    SHMRING_DROP_NO_MEMORY, /* per segment: there is no room for the thread's ring */
     SHMRING_DROP_RESERVED,  /* this and the next: not yet in use */
     SHMRING_DROP_REASONS = 8
 };

@@ -4,6 +4,8 @@
  */
 #include "writer.h"
 
+#include "own.h"
+
 static bool is_released(struct shmring_writer *writer, uint64_t end)
 {
     uint64_t size = writer->mask + 1;
@@ -103,5 +105,5 @@ void shmring_discard(struct shmring_writer *writer)
 
 void shmring_writer_count_drop(struct shmring_writer *writer, enum shmring_drop reason)
 {
-    atomic_fetch_add_explicit(&writer->producer->dropped[reason], 1, memory_order_relaxed);
+    shmring__own_add((volatile uint64_t *)&writer->producer->dropped[reason], 1);
 }

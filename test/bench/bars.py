@@ -33,6 +33,8 @@ BARS = [Bar(*row) for row in (
     ("P12-batch", "ns a span, batches of 1,000 over the limit", "x", LESS, 1.2, None),
     ("P13-opaque", "span over an opaque LTTng record of 184 B", "x", LESS, 0.7, 0.35),
     ("P13-described", "span over LTTng fields with keys", "x", LESS, 0.3, 0.15),
+    ("P14-one", "span while off over as many empty calls", "x", LESS, 2, 1.5),
+    ("P14-two", "the same, two threads at a time", "x", LESS, 2, 1.5),
 )]
 
 

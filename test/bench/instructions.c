@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- *   instructions RING_DIR SPANS counter|system
+ *   instructions RING_DIR SPANS counter|system|off
  *
- * Writes spans, by that clock, then drains and encodes them as the sidecar does, each in a function that callgrind can
+ * Writes spans, by that clock (off: while the tracer is not started), then drains and encodes them as the sidecar does, each in a function that callgrind can
  * be told to watch: bench_span and bench_drain. test/unit/client/check_instructions.py runs it.
  */
 #include <stdio.h>
@@ -83,12 +83,24 @@ static void force_counter(void)
     aistrace__clock.renew_at_ns = UINT64_MAX;
 }
 
+static int write_nothing(long spans)
+{
+    struct aistrace_counters counters;
+    for (long i = 0; i < spans; i++)
+        bench_span();
+    aistrace_counters_read(&counters);
+    printf("%ld\n", (long)counters.no_segment);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4)
         return 64;
     long spans = strtol(argv[2], NULL, 10);
     bool by_counter = strcmp(argv[3], "counter") == 0;
+    if (strcmp(argv[3], "off") == 0)
+        return write_nothing(spans);
     if (!by_counter)
         setenv("AIS_TRACING_CLOCK", "system", 1);
     bench_tracer_start(argv[1], RING_BYTES);

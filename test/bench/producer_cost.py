@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""P1, P2, P3: what a span costs the thread that is traced."""
+"""P1, P2, P3, P14: what a span costs the thread that is traced, or is not."""
 
 from measure import Table, by_median, median, need_two_cores, program, run_table
 from stage import ring_dir
@@ -36,4 +36,18 @@ def threads(context):
                     span_one_ns=table.median("span_one"), span_two_ns=table.median("span_two"), memcpy_ratio=copy)
 
 
-BENCHMARKS = {("P1", "P2"): span_cost, ("P3",): threads}
+def off(context):
+    """The dearest of the ways in which tracing can be off."""
+    need_two_cores()
+    table = table_of("off", context)
+    for threads_at_once in ("one", "two"):
+        ratios = {way: table.ratios(f"{way}_span_{threads_at_once}", f"{way}_empty_{threads_at_once}")
+                  for way in ("not_started", "never_attached", "attached")}
+        worst = max(ratios, key=lambda way: median(ratios[way]))
+        floor = table.median(f"{worst}_empty_{threads_at_once}")
+        yield by_median(f"P14-{threads_at_once}", ratios[worst], f"{floor:.1f} ns ({worst})",
+                        **{f"{way}_ratio": median(values) for way, values in ratios.items()},
+                        **{f"{way}_span_ns": table.median(f"{way}_span_{threads_at_once}") for way in ratios})
+
+
+BENCHMARKS = {("P1", "P2"): span_cost, ("P3",): threads, ("P14-one", "P14-two"): off}

@@ -3,7 +3,18 @@ from mutants import Mutant
 
 FAILING = "client/check_client_failing"
 
+OFF = "client/check_client_off"
+
 MUTANTS = [
+    Mutant("client/tally.c", "        memset(tally->dropped, 0, sizeof(tally->dropped));\n", "", OFF, "a child of a fork counts what its parent dropped"),
+    Mutant("client/tally.c", "    if (tally)\n        atomic_store_explicit(&tally->owned, false", "    if (!tally)\n        atomic_store_explicit(&tally->owned, false",
+           OFF, "every thread that ends leaves memory behind"),
+    Mutant("client/tally.c", "if (!owned && atomic_compare_exchange_strong(&tally->owned, &owned, true))", "if (!owned)",
+           OFF, "two threads count in one tally, and lose counts"),
+    Mutant("client/tally.c", "            take_news(tally, index);\n}", "            ;\n}", OFF, "a start counts what was dropped before it"),
+    Mutant("client/thread.c", "    if (tally && aistrace__generation() != 0)\n        aistrace__tally_tell(tally, aistrace__tracer.ring);\n", "",
+           OFF, "the daemon never hears what a thread without a slot dropped before it ended"),
+    Mutant("client/tracer.c", "        aistrace__tallies_tell(aistrace__tracer.ring);\n", "", OFF, "the program's own counters lag behind"),
     Mutant("client/thread.c", "        shmring_detach(aistrace__tracer.ring, writer);\n        writer = NULL;\n", "        writer = NULL;\n",
            FAILING, "a thread whose end is not noticed keeps its slot for ever"),
     Mutant("client/tracer.c", "        err = aistrace__watch_threads();\n    if (err)\n        return err;\n", "        err = aistrace__watch_threads();\n",

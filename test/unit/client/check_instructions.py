@@ -22,9 +22,9 @@ PROGRAM = os.path.join(BUILD, "bench", "instructions")
 REFERENCES = os.path.join(HERE, "instructions.txt")
 SPANS = 4096
 ROOM = 1.10
-# count -> the function it is of, and the clock that spans are written by
+# count -> the function it is of, and the clock that spans are written by, or that they are not written
 WATCHED = {"span": ("bench_span", "counter"), "span_by_system_clock": ("bench_span", "system"),
-           "drain_and_encode": ("bench_drain", "system")}
+           "span_while_off": ("bench_span", "off"), "drain_and_encode": ("bench_drain", "system")}
 
 
 def own_instructions(path):

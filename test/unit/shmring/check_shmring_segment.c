@@ -539,8 +539,8 @@ TEST(more_threads_than_slots_are_refused_and_counted)
     ck_assert_int_eq(shmring_attach(ring, &writers[0]), 0);
     ck_assert_int_eq(shmring_attach(ring, &writers[1]), 0);
     ck_assert_int_eq(shmring_attach(ring, &writers[2]), -ENFILE);
-    shmring_count_drop(ring, SHMRING_DROP_NO_SLOT);
-    shmring_count_drop(ring, SHMRING_DROP_NO_SLOT);
+    shmring_count_drops(ring, SHMRING_DROP_NO_SLOT, 1);
+    shmring_count_drops(ring, SHMRING_DROP_NO_SLOT, 1);
     shmring_writer_count_drop(writers[0], SHMRING_DROP_DISABLED);
     ck_assert(ring_write(writers[0], 0, 10));
     ck_assert(ring_write(writers[1], 0, 10));

@@ -252,7 +252,7 @@ static void *come_and_go(void *argument)
         int err = shmring_attach(ring, &writer);
         pthread_mutex_unlock(&attaching);
         if (err == -ENFILE) {
-            shmring_count_drop(ring, SHMRING_DROP_NO_SLOT);
+            shmring_count_drops(ring, SHMRING_DROP_NO_SLOT, 1);
             sched_yield();
             continue;
         }
