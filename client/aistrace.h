@@ -16,7 +16,8 @@
  * Threads: a span belongs to one thread at a time; it may start on one and end on another, handed over by any means
  * that orders memory. Different spans are independent. errno stays as it was. Signals: a handler may use spans of its
  * own, on a thread that is attached (attaching allocates); one that interrupts a write to the ring has its span dropped
- * and counted (nested). fork: the child gets its own segment on its first span; spans of the parent are the parent's to
+ * and counted (nested). fork: the child gets its own segment on its first span
+ * (where tracing was off in the parent, on the first after 100 ms), and goes on with what the daemon had published; spans of the parent are the parent's to
  * end: the child's end of one writes nothing. Fork handlers of others may trace and read the counters; a span of theirs
  * may find no slot (no_slot). exec, exit, SIGKILL: whatever ended before is delivered. Cancellation: no call here is a
  * cancellation point.

@@ -95,6 +95,7 @@ static void before_fork(void)
     struct aistrace__hold hold;
     if (aistrace__lock(&hold)) {
         fork_hold = hold;
+        aistrace__note_published();
     } else {
         nested_forks++;
         aistrace__unlock(&hold);
@@ -104,10 +105,12 @@ static void before_fork(void)
 static void after_fork_in_parent(void)
 {
     struct aistrace__hold hold = fork_hold;
-    if (nested_forks > 0)
+    if (nested_forks > 0) {
         nested_forks--;
-    else
-        aistrace__unlock(&hold);
+        return;
+    }
+    aistrace__forget_published();
+    aistrace__unlock(&hold);
 }
 
 static void after_fork_in_child(void)

@@ -6,9 +6,29 @@
 #include "clock.h"
 #include "debug.h"
 
+/* A child that has no use for a segment but to hear that tracing is enabled again: it takes one when it is older. */
+enum { DISABLED_CHILD_MS = 100 };
+
 struct aistrace__fork_page aistrace__fork_page;
 struct aistrace__tracer aistrace__tracer;
 struct aistrace__process aistrace__process;
+
+void aistrace__note_published(void)
+{
+    struct aistrace__process *process = &aistrace__process;
+    const struct shmring_control *control = aistrace__tracer.control;
+    if (!atomic_load(&aistrace__tracer.ring))
+        return; /* this is a child itself, and passes on what it was given */
+    /* Acquire: the threshold was stored before the flag that publishes it. */
+    process->control_flags = atomic_load_explicit(&control->flags, memory_order_acquire);
+    process->sampling_threshold = atomic_load_explicit(&control->sampling_threshold, memory_order_relaxed);
+}
+
+void aistrace__forget_published(void)
+{
+    if (atomic_load(&aistrace__tracer.ring))
+        aistrace__process.control_flags = aistrace__process.sampling_threshold = 0;
+}
 
 void aistrace__become_child(void)
 {
@@ -18,6 +38,8 @@ void aistrace__become_child(void)
     aistrace__tracer.control = NULL;
     aistrace__tallies_restart(aistrace__thread.tally);
     aistrace__retry_reset(&process->retry);
+    if (process->control_flags & SHMRING_CONTROL_DISABLED)
+        aistrace__retry_in(&process->retry, DISABLED_CHILD_MS);
     process->generation++;
     memset(&process->last, 0, sizeof(process->last));
     aistrace__clock_forget();
@@ -34,6 +56,8 @@ int aistrace__create(void)
         .ring_bytes = process->ring_bytes,
         .resource = process->resource.data,
         .resource_bytes = process->resource.bytes,
+        .control_flags = process->control_flags,
+        .sampling_threshold = process->sampling_threshold,
     };
     struct shmring *ring;
     int err = shmring_create(&options, &ring);

@@ -26,6 +26,8 @@ struct aistrace__process {
     uint32_t thread_slots;
     uid_t ring_uid;
     struct aistrace__resource resource;
+    uint64_t control_flags; /* with sampling_threshold: in the parent when it forked; 0: not told */
+    uint64_t sampling_threshold;
     struct aistrace_counters last; /* at aistrace_stop */
 };
 
@@ -34,6 +36,10 @@ extern struct aistrace__process aistrace__process;
 /* Makes the state that was copied from the parent this process's own; the segment comes with the first use. The parent's
  * handle is left as it is: a thread that does not exist here may hold the allocator's locks. */
 void aistrace__become_child(void);
+
+/* Around a fork: what the daemon has published is the child's as well, until the daemon has found the child's segment. */
+void aistrace__note_published(void);
+void aistrace__forget_published(void);
 
 /* Creates the segment and puts it in force. -> 0, or -errno: spans will try again */
 int aistrace__create(void);

@@ -55,6 +55,7 @@ static int start(const struct aistrace_options *options)
     process->thread_slots = options->thread_slots;
     process->ring_uid = options->ring_uid ? options->ring_uid : aistrace__environment_ring_uid();
     aistrace__retry_reset(&process->retry);
+    process->control_flags = process->sampling_threshold = 0;
     aistrace__tallies_begin();
     memset(&process->last, 0, sizeof(process->last));
     aistrace__clock_start();

@@ -182,6 +182,9 @@ static int fill_draft(struct shmring *ring, const struct shmring_options *option
         return err;
     ring->counters = (struct shmring_counters *)(ring->base + SHMRING_COUNTERS_OFFSET);
     write_header(ring->base, options, ring->slot_count, ring->ring_bytes, draft->instance);
+    struct shmring_control *control = (struct shmring_control *)(ring->base + SHMRING_CONTROL_OFFSET);
+    atomic_store_explicit(&control->flags, options->control_flags, memory_order_relaxed);
+    atomic_store_explicit(&control->sampling_threshold, options->sampling_threshold, memory_order_relaxed);
     return draft_link(draft);
 }
 

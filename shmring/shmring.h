@@ -33,6 +33,8 @@ struct shmring_options {
     uint64_t ring_bytes;     /* per slot, rounded up to a power of two; 0: 1 MiB, less on a small tmpfs */
     const void *resource;    /* copied */
     uint32_t resource_bytes; /* <= SHMRING_RESOURCE_MAX, else -E2BIG */
+    uint64_t control_flags;  /* with sampling_threshold: of struct shmring_control, until a consumer publishes */
+    uint64_t sampling_threshold;
     uint64_t first_position; /* tests: where positions start; a multiple of SHMRING_ALIGN */
 };
 

@@ -5,7 +5,7 @@
  *   offset 0         struct shmring_header       1 page    immutable once linked into the ring directory, but for a bit
  *   4 KiB            resource                    2 pages   immutable; opaque bytes of the program above
  *   12 KiB           key table                   2 pages   append-only; reserved for interned attribute keys
- *   20 KiB           struct shmring_control      1 page    written by the consumer only
+ *   20 KiB           struct shmring_control      1 page    written by the consumer, once linked
  *   24 KiB           struct shmring_counters     1 page    written by all threads of the producer, atomically
  *   28 KiB           slot groups                 2 pages each: 8 x shmring_producer, then 8 x shmring_consumer
  *   after groups     data                        slot_count x ring_bytes, allocated when a thread takes the slot; pages
@@ -95,8 +95,8 @@ struct shmring_header {
 static_assert(sizeof(struct shmring_header) == SHMRING_PAGE, "header fills its page");
 static_assert(offsetof(struct shmring_header, crc) == SHMRING_PAGE - 4, "crc closes the page");
 
-/* Set by the consumer, read by producers at every span. A new segment has zeros: nothing published yet. Bit 2 is
- * reserved. */
+/* Set by the consumer, read by producers at every span. A new segment has zeros: nothing published yet; in the
+ * child of a fork it has what the parent's said. Bit 2 is reserved. */
 enum shmring_control_flag {
     SHMRING_CONTROL_PUBLISHED = 1u << 0, /* sampling_threshold holds; stored after it, with release */
     SHMRING_CONTROL_DISABLED = 1u << 1,  /* producers write nothing and count SHMRING_DROP_DISABLED */
