@@ -253,14 +253,22 @@ static inline void close_span(struct aistrace_span *span)
     span->limit = span->body;
 }
 
+static __attribute__((noinline, cold)) void refused(const struct shmring_writer *writer)
+{
+    if (shmring__writer_is_stuck(writer))
+        aistrace__take_another_slot(&aistrace__thread);
+}
+
 static inline __attribute__((always_inline)) void write_record(struct aistrace_span *span,
                                                                struct shmring_writer *writer, uint64_t end_ns)
 {
     size_t bytes = aistrace__body_bytes(span);
     struct aistrace_span_record *record =
         shmring__writer_reserve(writer, (uint32_t)(sizeof(*record) + bytes), AISTRACE_RECORD_SPAN, span->record_flags);
-    if (unlikely(!record))
+    if (unlikely(!record)) {
+        refused(writer);
         return;
+    }
     memcpy(record, (const uint8_t *)span + offsetof(struct aistrace_span, trace_id), sizeof(*record));
     memcpy(record + 1, span->body, bytes);
     /* Written into the record directly: a copy of a field that was just stored waits for the store. */

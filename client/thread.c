@@ -44,7 +44,7 @@ static int attach(struct aistrace__thread *thread)
     return err;
 }
 
-/* In a handler of this thread's fork the mutex is not to be had: the span goes without a slot. */
+/* In a handler of this thread's fork the mutex cannot be taken: the span goes without a slot. */
 static int refuse_for_now(struct aistrace__thread *thread)
 {
     uint32_t generation = aistrace__generation();
@@ -162,6 +162,19 @@ void aistrace__count_slotless(struct aistrace__thread *thread)
     count_drop(thread, (enum shmring_drop)thread->refusal);
     if (++thread->slotless % SPANS_BETWEEN_ATTEMPTS == 0 && thread->refusal == SHMRING_DROP_NO_SLOT)
         set_up(thread, true);
+}
+
+void aistrace__take_another_slot(struct aistrace__thread *thread)
+{
+    int saved_errno = errno;
+    struct aistrace__hold hold;
+    if (aistrace__lock(&hold) && thread->writer && thread->generation == aistrace__generation()) {
+        int err = shmring_attach_beside(aistrace__tracer.ring, &thread->writer);
+        if (err)
+            aistrace__debug(AISTRACE__CAUSE_ATTACH, "a thread left a write by a jump, and there is no other ring", err);
+    }
+    aistrace__unlock(&hold);
+    errno = saved_errno;
 }
 
 /* ---- exit ---- */

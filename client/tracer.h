@@ -68,6 +68,10 @@ void aistrace__count_disabled(struct aistrace__thread *thread);
 /* Counts a dropped span of a thread that has no tally yet. */
 void aistrace__count_first(struct aistrace__thread *thread, unsigned reason);
 
+/* For a thread whose spans are refused as nested again and again: its last write may have been left by a jump. Where
+ * there is no other slot, the thread keeps the one it has. */
+void aistrace__take_another_slot(struct aistrace__thread *thread);
+
 static inline uint32_t aistrace__generation(void)
 {
     return atomic_load_explicit(&aistrace__fork_page.generation, memory_order_acquire);

@@ -66,21 +66,11 @@ bool shmring__writer_left(struct shmring_writer *writer, uintptr_t frame);
  * has written there; nothing is changed. */
 bool shmring__writer_settle(struct shmring_writer *writer);
 
-/* Where on its stack the calling function is. Two writes that both go on never have the same frame: a handler runs
- * below what it interrupts, or on another stack, and so does a fiber. */
+/* The frame of the function that this is inlined into, and of one that it ends in by a jump. Two writes that both go on
+ * never have the same: a handler runs below what it interrupts, or on another stack, and so does a fiber. */
 static inline __attribute__((always_inline)) uintptr_t shmring__frame(void)
 {
-#if defined(__x86_64__)
-    uintptr_t frame;
-    __asm__ volatile("mov %%rsp, %0" : "=r"(frame));
-    return frame;
-#elif defined(__aarch64__)
-    uintptr_t frame;
-    __asm__ volatile("mov %0, sp" : "=r"(frame));
-    return frame;
-#else
-    return (uintptr_t)__builtin_frame_address(0);
-#endif
+    return (uintptr_t)__builtin_dwarf_cfa();
 }
 
 /* Orders the compiler only: a handler of the same thread, and whoever settles a write that was left, see the stores
@@ -92,12 +82,7 @@ static inline void shmring__writer_step(void)
 
 static inline __attribute__((always_inline)) void shmring__writer_enter(struct shmring_writer *writer)
 {
-#if defined(__x86_64__)
-    /* one instruction where the compiler would make two */
-    __asm__ volatile("mov %%rsp, %0" : "=m"(writer->frame));
-#else
     writer->frame = shmring__frame();
-#endif
     shmring__writer_step();
 }
 
@@ -156,7 +141,7 @@ static inline void shmring__writer_commit(struct shmring_writer *writer)
  * (shmring_attach_beside). */
 static inline bool shmring__writer_is_stuck(const struct shmring_writer *writer)
 {
-    return writer->nested >= SHMRING_STUCK_AFTER && !(writer->nested & (writer->nested - 1));
+    return writer->frame != 0 && writer->nested >= SHMRING_STUCK_AFTER && !(writer->nested & (writer->nested - 1));
 }
 
 #endif
