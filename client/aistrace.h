@@ -25,7 +25,7 @@
  * The environment of a program that runs with another user's rights (set-user-id) is not read.
  * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "".
  *
- * C11 or later, C++17 or later. With -DAISTRACE_DISABLED every call compiles to nothing and no library is needed.
+ * C11 or later, C++17 or later, without a warning. With -DAISTRACE_DISABLED every call compiles to nothing and no library is needed.
  * Each copy of libaistrace.a in a process, such as in several plug-ins, is a tracer of its own with a segment of its
  * own, and exports nothing. A library that compiles these sources into itself gets the same by -DAISTRACE_STATIC.
  */
@@ -40,9 +40,15 @@
 
 /* Always inlined: with AISTRACE_DISABLED no symbol may remain, also without optimisation. */
 #if defined(__GNUC__)
-#define AISTRACE_INLINE static inline __attribute__((always_inline, unused))
+#define AISTRACE_INLINE static inline __attribute__((always_inline))
 #else
 #define AISTRACE_INLINE static inline
+#endif
+
+#ifdef __cplusplus
+#define AISTRACE_CAST(type, value) static_cast<type>(value)
+#else
+#define AISTRACE_CAST(type, value) ((type)(value))
 #endif
 
 #ifdef __cplusplus

@@ -130,15 +130,23 @@ AISTRACE_INLINE const struct aistrace_context *aistrace_span_context(const struc
     return &span->context;
 }
 
+/* A null pointer: NULL is a warning in C++, nullptr is one where C++98 is minded, and C has none. */
+AISTRACE_INLINE const struct aistrace_context *aistrace_no_context(void)
+{
+    const struct aistrace_context *none;
+    memset(&none, 0, sizeof(none));
+    return none;
+}
+
 AISTRACE_INLINE const struct aistrace_context *aistrace_current(void)
 {
-    return NULL;
+    return aistrace_no_context();
 }
 
 AISTRACE_INLINE const struct aistrace_context *aistrace_set_current(const struct aistrace_context *context)
 {
     (void)context;
-    return NULL;
+    return aistrace_no_context();
 }
 
 AISTRACE_INLINE void aistrace_counters_read(struct aistrace_counters *out)

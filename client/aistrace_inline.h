@@ -23,7 +23,7 @@ enum {
 
 AISTRACE_FAST void aistrace_fast_copy(uint8_t *to, const void *from, size_t bytes)
 {
-    const uint8_t *at = (const uint8_t *)from;
+    const uint8_t *at = AISTRACE_CAST(const uint8_t *, from);
     if (__builtin_constant_p(bytes) || bytes > 32) {
         memcpy(to, at, bytes);
     } else if (bytes >= 16) {
@@ -47,9 +47,10 @@ AISTRACE_FAST bool aistrace_fast_item(struct aistrace_span *span, unsigned tag, 
                                       const char *key, size_t key_bytes, const void *value, size_t value_bytes)
 {
     const size_t bytes = AISTRACE_FAST_ITEM_BYTES + key_bytes + value_bytes;
-    const uint64_t head = tag | (uint64_t)type << 8 | (uint64_t)key_bytes << 16 | (uint64_t)value_bytes << 32;
+    const uint64_t type_bits = AISTRACE_CAST(uint64_t, type), key_bits = key_bytes, value_bits = value_bytes;
+    const uint64_t head = tag | type_bits << 8 | key_bits << 16 | value_bits << 32;
     uint8_t *const at = span->end;
-    if (__builtin_expect(value_bytes > (1u << 30) || span->limit - at < (ptrdiff_t)bytes, 0))
+    if (__builtin_expect(value_bytes > (1u << 30) || span->limit - at < AISTRACE_CAST(ptrdiff_t, bytes), 0))
         return false;
     span->end = at + bytes;
     memcpy(at, &head, sizeof(head));
@@ -101,7 +102,7 @@ AISTRACE_FAST void aistrace_span_start(struct aistrace_span *span, const char *n
     const size_t bytes = strlen(text);
     aistrace_span_begin(span, options);
     if (__builtin_constant_p(bytes) && bytes <= AISTRACE_FAST_TEXT_MAX &&
-        aistrace_fast_item(span, AISTRACE_FAST_NAME, (enum aistrace_type)0, "", 0, text, bytes))
+        aistrace_fast_item(span, AISTRACE_FAST_NAME, AISTRACE_CAST(enum aistrace_type, 0), "", 0, text, bytes))
         return;
     if (aistrace_fast_is_recording(span))
         aistrace_span_put_name(span, text, bytes);
@@ -109,7 +110,7 @@ AISTRACE_FAST void aistrace_span_start(struct aistrace_span *span, const char *n
 
 AISTRACE_FAST void aistrace_span_set_int(struct aistrace_span *span, const char *key, int64_t value)
 {
-    aistrace_fast_set_number(span, AISTRACE_INT, key, (uint64_t)value, sizeof(value));
+    aistrace_fast_set_number(span, AISTRACE_INT, key, AISTRACE_CAST(uint64_t, value), sizeof(value));
 }
 
 AISTRACE_FAST void aistrace_span_set_double(struct aistrace_span *span, const char *key, double value)
