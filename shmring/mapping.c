@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "pages.h"
 #include "producer.h"
 
 #ifndef MADV_POPULATE_WRITE /* musl 1.2.3, glibc before 2.35 */
@@ -25,23 +26,7 @@ int shmring__open_error(void)
     return errno == ENFILE ? -EMFILE : -errno;
 }
 
-/* ---- pages ---- */
-
-/* Of the kernel: 4 to 64 KiB. The format's own pages are smaller or equal, and nothing in it is aligned to more. */
-static uint64_t page_bytes(void)
-{
-    return (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-static uint64_t page_begin(uint64_t offset)
-{
-    return offset & ~(page_bytes() - 1);
-}
-
-static uint64_t page_end(uint64_t offset)
-{
-    return page_begin(offset + page_bytes() - 1);
-}
+/* ---- places ---- */
 
 static uint64_t ring_offset(const struct shmring *ring, uint32_t slot)
 {
@@ -57,16 +42,16 @@ static bool is_mapped_whole(const struct shmring *ring)
 
 static int allow(struct shmring *ring, uint64_t begin, uint64_t end)
 {
-    begin = page_begin(begin);
-    return mprotect(ring->base + begin, page_end(end) - begin, PROT_READ | PROT_WRITE) < 0 ? -errno : 0;
+    begin = shmring__page_begin(begin);
+    return mprotect(ring->base + begin, shmring__page_end(end) - begin, PROT_READ | PROT_WRITE) < 0 ? -errno : 0;
 }
 
 static int populate(struct shmring *ring, uint64_t begin, uint64_t end)
 {
     int err;
-    begin = page_begin(begin);
+    begin = shmring__page_begin(begin);
     do
-        err = madvise(ring->base + begin, page_end(end) - begin, MADV_POPULATE_WRITE) < 0 ? errno : 0;
+        err = madvise(ring->base + begin, shmring__page_end(end) - begin, MADV_POPULATE_WRITE) < 0 ? errno : 0;
     while (err == EINTR || err == EAGAIN);
     return err == EFAULT ? -ENOSPC : -err; /* a store would have been a SIGBUS */
 }
@@ -120,7 +105,7 @@ static int allocate_slots(struct shmring *ring, uint64_t groups_end, uint64_t be
 
 static int map_alone(struct shmring *ring, uint32_t slot, uint8_t **out)
 {
-    uint64_t begin = ring_offset(ring, slot), before = begin - page_begin(begin);
+    uint64_t begin = ring_offset(ring, slot), before = begin - shmring__page_begin(begin);
     int fd = reopen(ring);
     if (fd < 0)
         return fd;
@@ -214,7 +199,7 @@ int shmring__map(struct shmring *ring, int fd, const char *dir)
 void shmring__unmap(struct shmring *ring)
 {
     for (uint32_t slot = 0; slot < ring->slots && !is_mapped_whole(ring); slot++) {
-        uint64_t offset = ring_offset(ring, slot), before = offset - page_begin(offset);
+        uint64_t offset = ring_offset(ring, slot), before = offset - shmring__page_begin(offset);
         if (ring->writers[slot]->data)
             munmap(ring->writers[slot]->data - before, before + ring->ring_bytes);
     }
@@ -252,7 +237,7 @@ int shmring__map_ring(struct shmring *ring, uint32_t slot, uint8_t **out)
 
 void shmring__remove_ring(struct shmring *ring, uint32_t slot)
 {
-    uint64_t begin = page_end(ring_offset(ring, slot)), end = page_begin(ring_offset(ring, slot + 1));
+    uint64_t begin = shmring__page_end(ring_offset(ring, slot)), end = shmring__page_begin(ring_offset(ring, slot + 1));
     if (is_mapped_whole(ring) && begin < end)
         (void)madvise(ring->base + begin, end - begin, MADV_REMOVE); /* no tmpfs: the file keeps them */
 }

@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "pages.h"
+
 static struct shmring_counters *counters(const struct shmring_reader *reader)
 {
     return (struct shmring_counters *)(reader->base + SHMRING_COUNTERS_OFFSET);
@@ -30,7 +32,8 @@ static int map_segment(struct shmring_reader *reader)
     if (foreign)
         return 0;
     reader->data = reader->base + base_bytes;
-    return mprotect(reader->base + base_bytes, bytes - base_bytes, PROT_READ) < 0 ? -errno : 0;
+    uint64_t ends = shmring__page_end(base_bytes);
+    return ends < bytes && mprotect(reader->base + ends, bytes - ends, PROT_READ) < 0 ? -errno : 0;
 }
 
 /* Reading a hole of a tmpfs file allocates it, at the reader's expense. */

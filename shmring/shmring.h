@@ -63,10 +63,11 @@ struct shmring_totals {
 };
 void shmring_totals(const struct shmring *ring, struct shmring_totals *out);
 
-/* ---- producer: slots. The caller serialises take, publish, attach and detach (one mutex per process). ----
- *
- * A thread gets a slot in three steps, so that it does not hold the mutex while its memory is populated. Between the
- * first and the last the ring must not be closed. */
+/* ---- producer: slots ---- */
+
+/* The caller serialises take, publish, attach and detach (one mutex per process). A thread gets a slot in three steps,
+ * so that it does not hold the mutex while memory is populated. Between the first and the last the ring must not be
+ * closed. */
 
 /* Chooses a slot for the calling thread: a retired one whose memory is there and at least half free, that with most room;
  * else a new one; else that with most room. No system call. -> 0; -ENFILE: threads have all slots; -ENOMEM: no memory

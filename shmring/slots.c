@@ -135,7 +135,7 @@ static void own(struct shmring *ring, struct shmring_writer *writer)
 static void give_back(struct shmring *ring, struct shmring_writer *writer)
 {
     writer->state = writer->producer ? SHMRING_SLOT_RETIRED : SHMRING_SLOT_FREE;
-    if (room(ring, writer) == ring->ring_bytes)
+    if (!writer->whole && room(ring, writer) == ring->ring_bytes)
         shmring__remove_ring(ring, writer->slot);
 }
 

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ static struct {
     uint64_t page_bytes;
     enum populates populates;
     rlim_t address_space;
+    unsigned opened; /* calls of open */
 } kernel;
 
 static bool is_aligned(const void *memory)
@@ -81,6 +83,13 @@ static int kernel_getrlimit(int resource, struct rlimit *out)
     return err;
 }
 
+static int kernel_open(const char *path, int flags)
+{
+    kernel.opened++;
+    return open(path, flags);
+}
+
+#define open(...)     kernel_open(__VA_ARGS__)
 #define mmap(...)     kernel_mmap(__VA_ARGS__)
 #define mprotect(...) kernel_mprotect(__VA_ARGS__)
 #define madvise(...)  kernel_madvise(__VA_ARGS__)
@@ -90,9 +99,11 @@ static int kernel_getrlimit(int resource, struct rlimit *out)
 
 #include "dir.c"
 #include "mapping.c"
+#include "reader.c"
 #include "segment.c"
 #include "slots.c"
 
+#undef open
 #undef mmap
 #undef mprotect
 #undef madvise
@@ -120,6 +131,174 @@ static bool small_tmpfs(uint64_t bytes)
 
     snprintf(size, sizeof(size), "size=%llu,mode=0700", (unsigned long long)bytes);
     return test_mounts_privately() && mount("check_shmring", rings.dir, "tmpfs", 0, size) == 0;
+}
+
+/* Kilobytes of the file system that are not taken. */
+static uint64_t room_left(void)
+{
+    struct statvfs fs;
+
+    ck_assert_int_eq(statvfs(rings.dir, &fs), 0);
+    return fs.f_bavail * fs.f_frsize >> 10;
+}
+
+/* ---- all kernels ---- */
+
+static const struct {
+    uint64_t page_bytes;
+    enum populates populates;
+    rlim_t address_space;
+    bool by_name, alone; /* what is expected */
+} kernels[] = {
+    {4 << 10, POPULATES, RLIM_INFINITY, false, false},
+    {16 << 10, POPULATES, RLIM_INFINITY, false, false},
+    {64 << 10, POPULATES, RLIM_INFINITY, false, false},
+    {4 << 10, KNOWS_NO_POPULATE, RLIM_INFINITY, true, false},
+    {64 << 10, KNOWS_NO_POPULATE, RLIM_INFINITY, true, false},
+    {4 << 10, ANSWERS_ONLY, RLIM_INFINITY, true, false},
+    {64 << 10, ANSWERS_ONLY, RLIM_INFINITY, true, false},
+    {4 << 10, POPULATES, 1 << 20, true, true},
+    {16 << 10, POPULATES, 1 << 20, true, true},
+    {64 << 10, POPULATES, 2 << 20, true, true},
+    {64 << 10, KNOWS_NO_POPULATE, 1 << 20, true, true},
+};
+
+/* Rings smaller and larger than a page, several groups of slots; a slot that changes hands. */
+static void write_and_read_all(uint32_t slots, uint64_t ring_bytes)
+{
+    struct shmring *ring = ring_fixture_create(slots, ring_bytes, 0);
+    struct shmring_writer *writers[20];
+
+    for (uint32_t slot = 0; slot < slots; slot++)
+        ck_assert_int_eq(shmring_attach(ring, &writers[slot]), 0);
+    for (uint64_t seed = 0; seed < ring_bytes / 256; seed++)
+        for (uint32_t slot = 0; slot < slots; slot++)
+            ck_assert(ring_write(writers[slot], seed, 200));
+    struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        ck_assert_int_eq(ring_drain(reader, slot, 0), (int64_t)ring_bytes / 256);
+        ring_release(reader, slot);
+    }
+    shmring_detach(ring, writers[3]);
+    ck_assert_int_eq(shmring_attach(ring, &writers[0]), 0);
+    ck_assert_ptr_eq(writers[0], writers[3]);
+    ck_assert(ring_write(writers[0], ring_bytes / 256, 100));
+    ck_assert_int_eq(ring_drain(reader, 3, 0), 1);
+    shmring_reader_close(reader);
+    shmring_close(ring);
+}
+
+LOOP_TEST(every_kernel_writes_and_reads, COUNT(kernels))
+{
+    kernel.page_bytes = kernels[_i].page_bytes;
+    kernel.populates = kernels[_i].populates;
+    kernel.address_space = kernels[_i].address_space;
+    struct shmring *ring = ring_fixture_create(20, 64 << 10, 0);
+    ck_assert_int_eq(ring->by_name, kernels[_i].by_name);
+    ck_assert_int_eq(ring->mapped_bytes == ring->base_bytes, kernels[_i].alone);
+    shmring_close(ring);
+    write_and_read_all(20, 64 << 10);
+    kernel.address_space = kernels[_i].alone ? 1 << 16 : RLIM_INFINITY;
+    write_and_read_all(20, 4 << 10);
+}
+
+TEST(a_slot_opens_nothing)
+{
+    struct shmring *ring = ring_fixture_create(20, 4096, 0);
+    struct shmring_writer *writer;
+
+    kernel.opened = 0;
+    for (int slot = 0; slot < 20; slot++)
+        ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    ck_assert_uint_eq(kernel.opened, 0);
+    shmring_close(ring);
+    kernel.populates = KNOWS_NO_POPULATE;
+    ring = ring_fixture_create(20, 4096, 0);
+    kernel.opened = 0;
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    ck_assert_uint_eq(kernel.opened, 1);
+    shmring_close(ring);
+}
+
+/* mlockall would fill the rings of all slots: what no thread has taken cannot be accessed. */
+TEST(what_is_not_taken_cannot_be_accessed)
+{
+    struct shmring *ring = ring_fixture_create(20, 1 << 20, 0);
+    struct shmring_writer *writer;
+    char line[512], range[64];
+    bool found = false;
+
+    ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    snprintf(range, sizeof(range), "%lx-%lx ---s", (unsigned long)(uintptr_t)(writer->data + (1 << 20)),
+             (unsigned long)(uintptr_t)(writer->data + (20 << 20)));
+    FILE *maps = fopen("/proc/self/maps", "re");
+    ck_assert_ptr_nonnull(maps);
+    while (fgets(line, sizeof(line), maps))
+        found |= strncmp(line, range, strlen(range)) == 0;
+    fclose(maps);
+    ck_assert(found);
+    shmring_close(ring);
+}
+
+/* ---- a full tmpfs ---- */
+
+static void fill_rings(struct shmring_writer *const *writers, int count)
+{
+    for (int i = 0; i < count; i++)
+        for (uint64_t seed = 0; ring_write(writers[i], seed, 1000); seed++)
+            ;
+}
+
+/* Never a signal; what was populated before the end goes back. */
+LOOP_TEST(on_every_kernel_a_full_tmpfs_is_an_error, COUNT(kernels))
+{
+    struct shmring_options options = {
+        .dir = rings.dir, .trusted_uid = (uid_t)-1, .slot_count = 20, .ring_bytes = 256 << 10};
+    struct shmring_writer *writers[4], *none = NULL;
+    struct shmring *ring;
+
+    kernel.page_bytes = kernels[_i].page_bytes;
+    kernel.populates = kernels[_i].populates;
+    kernel.address_space = kernels[_i].address_space;
+    NEEDS(small_tmpfs((64 << 10) + 3 * options.ring_bytes + options.ring_bytes / 2), "root, to mount");
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(shmring_attach(ring, &writers[i]), 0);
+    uint64_t left = room_left();
+    ck_assert_uint_ge(left, 128);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(shmring_attach(ring, &none), -ENOSPC);
+    ck_assert_ptr_null(none);
+    if (!kernels[_i].by_name && kernel.page_bytes == 4096)
+        ck_assert_uint_eq(room_left(), left);
+    fill_rings(writers, 3);
+    char more[32];
+    snprintf(more, sizeof(more), "size=%d", 2 << 20);
+    ck_assert_int_eq(mount(NULL, rings.dir, NULL, MS_REMOUNT, more), 0);
+    ck_assert_int_eq(shmring_attach(ring, &writers[3]), 0);
+    ck_assert_uint_eq(writers[3]->slot, 3);
+    fill_rings(writers + 3, 1);
+    shmring_close(ring);
+}
+
+/* A retired ring with little room is better than none. */
+TEST(without_room_for_a_new_ring_a_retired_one_is_taken)
+{
+    struct shmring_options options = {
+        .dir = rings.dir, .trusted_uid = (uid_t)-1, .slot_count = 4, .ring_bytes = 256 << 10};
+    struct shmring_writer *first, *second;
+    struct shmring *ring;
+
+    NEEDS(small_tmpfs((64 << 10) + options.ring_bytes), "root, to mount");
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    ck_assert_int_eq(shmring_attach(ring, &first), 0);
+    for (uint64_t seed = 0; seed < 200; seed++)
+        ck_assert(ring_write(first, seed, 1000));
+    shmring_detach(ring, first);
+    ck_assert_int_eq(shmring_attach(ring, &second), 0);
+    ck_assert_ptr_eq(second, first);
+    ck_assert(ring_write(second, 200, 1000));
+    shmring_close(ring);
 }
 
 /* ---- by name ---- */
@@ -168,4 +347,103 @@ TEST(attach_to_the_same_inode_of_another_file_system_fails)
     ck_assert_uint_ne(second.st_dev, first.st_dev);
     ck_assert_int_eq(shmring_attach(ring, &writer), -ESTALE);
     shmring_close(ring);
+}
+
+/* ---- threads at once ---- */
+
+enum { CROWD = 64, CROWD_RECORDS = 20 };
+
+static struct crowd {
+    struct shmring *ring;
+    pthread_mutex_t mutex;
+    pthread_barrier_t barrier;
+    _Atomic unsigned got, refused;
+} crowd = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void *one_of_the_crowd(void *unused)
+{
+    struct shmring_writer *writer = NULL;
+
+    pthread_barrier_wait(&crowd.barrier);
+    pthread_mutex_lock(&crowd.mutex);
+    int err = shmring_slot_take(crowd.ring, &writer);
+    pthread_mutex_unlock(&crowd.mutex);
+    if (err)
+        abort();
+    err = shmring_slot_populate(crowd.ring, writer);
+    pthread_mutex_lock(&crowd.mutex);
+    err = shmring_slot_publish(crowd.ring, writer, err, &writer);
+    pthread_mutex_unlock(&crowd.mutex);
+    if (err && err != -ENOSPC)
+        abort();
+    atomic_fetch_add(err ? &crowd.refused : &crowd.got, 1);
+    for (uint64_t seed = 0; !err && seed < CROWD_RECORDS; seed++)
+        if (!ring_write(writer, seed, 1000))
+            abort();
+    pthread_barrier_wait(&crowd.barrier);
+    return unused;
+}
+
+static void run_crowd(void)
+{
+    pthread_t threads[CROWD];
+
+    ck_assert_int_eq(pthread_barrier_init(&crowd.barrier, NULL, CROWD), 0);
+    for (int i = 0; i < CROWD; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, one_of_the_crowd, NULL), 0);
+    for (int i = 0; i < CROWD; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&crowd.barrier);
+}
+
+/* -> records in all slots, which are sound */
+static uint64_t read_crowd(const struct shmring *ring)
+{
+    int dir_fd = open(rings.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct shmring_reader *reader;
+    uint64_t records = 0;
+
+    ck_assert_int_eq(shmring_reader_open(dir_fd, shmring_name(ring), &reader), 0);
+    for (uint32_t slot = 0; slot < shmring_reader_slots(reader); slot++) {
+        ck_assert_int_eq(shmring_reader_slot(reader, slot)->health, SHMRING_SLOT_SOUND);
+        records += (uint64_t)ring_drain(reader, slot, 0);
+    }
+    shmring_reader_close(reader);
+    close(dir_fd);
+    return records;
+}
+
+LOOP_TEST(many_threads_at_once_get_their_slots, COUNT(kernels))
+{
+    kernel.page_bytes = kernels[_i].page_bytes;
+    kernel.populates = kernels[_i].populates;
+    kernel.address_space = kernels[_i].address_space;
+    crowd.ring = ring_fixture_create(CROWD, 64 << 10, 0);
+    run_crowd();
+    ck_assert_uint_eq(crowd.got, CROWD);
+    ck_assert_uint_eq(read_crowd(crowd.ring), CROWD * CROWD_RECORDS);
+    shmring_close(crowd.ring);
+}
+
+/* There is room for half of them. */
+LOOP_TEST(many_threads_at_once_share_what_room_there_is, COUNT(kernels))
+{
+    struct shmring_options options = {
+        .dir = rings.dir, .trusted_uid = (uid_t)-1, .slot_count = CROWD, .ring_bytes = 64 << 10};
+    struct shmring_writer *writer;
+
+    kernel.page_bytes = kernels[_i].page_bytes;
+    kernel.populates = kernels[_i].populates;
+    kernel.address_space = kernels[_i].address_space;
+    NEEDS(small_tmpfs((192 << 10) + CROWD / 2 * options.ring_bytes), "root, to mount");
+    ck_assert_int_eq(shmring_create(&options, &crowd.ring), 0);
+    run_crowd();
+    ck_assert_uint_eq(crowd.got + crowd.refused, CROWD);
+    ck_assert_uint_le(crowd.got, CROWD / 2 + 1);
+    ck_assert_uint_eq(read_crowd(crowd.ring), crowd.got * CROWD_RECORDS);
+    /* and what they left is whole: one after the other they find room */
+    while (crowd.got < CROWD / 2 && shmring_attach(crowd.ring, &writer) == 0)
+        crowd.got++;
+    ck_assert_uint_ge(crowd.got, CROWD / 2);
+    shmring_close(crowd.ring);
 }
