@@ -180,6 +180,7 @@ struct aistrace_counters {
     uint64_t no_slot;
     uint64_t no_memory;
     uint64_t no_segment; /* no ring directory, or not started: recorded nowhere */
+    uint64_t no_file;    /* only before Linux 5.14 or in little address space: the ring's file cannot be opened again */
 };
 
 #ifndef AISTRACE_DISABLED

@@ -37,7 +37,7 @@ static int attach(struct aistrace__thread *thread)
         aistrace__ids_seed(&thread->ids);
     if (err)
         aistrace__debug(AISTRACE__CAUSE_ATTACH, "a thread has no ring, its spans are dropped", err);
-    thread->refusal = err == -ENFILE ? SHMRING_DROP_NO_SLOT : SHMRING_DROP_NO_MEMORY;
+    thread->refusal = (uint8_t)shmring_refusal(err).drop;
     thread->slotless = 0;
     thread->writer = writer;
     thread->generation = aistrace__process.generation;

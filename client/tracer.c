@@ -98,8 +98,9 @@ static void count(struct aistrace_counters *out)
         out->disabled = totals.dropped[SHMRING_DROP_DISABLED];
         out->no_slot = totals.dropped[SHMRING_DROP_NO_SLOT];
         out->no_memory = totals.dropped[SHMRING_DROP_NO_MEMORY];
+        out->no_file = totals.dropped[SHMRING_DROP_NO_FILE];
         out->committed = totals.begun - out->ring_full - out->oversize;
-        out->attempted = totals.begun + out->nested + out->disabled + out->no_slot + out->no_memory;
+        out->attempted = totals.begun + out->nested + out->disabled + out->no_slot + out->no_memory + out->no_file;
     }
     out->no_segment = aistrace__tallies_no_segment();
     out->attempted += out->no_segment;

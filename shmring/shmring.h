@@ -88,6 +88,13 @@ int shmring_slot_publish(struct shmring *ring, struct shmring_writer *taken, int
 /* The three in one, for callers whose mutex nobody waits for. -> as they do */
 int shmring_attach(struct shmring *ring, struct shmring_writer **out);
 
+/* What such an error means: how a record of the thread is counted, and a text for people, static and without a stop. */
+struct shmring_refusal {
+    enum shmring_drop drop;
+    const char *text;
+};
+struct shmring_refusal shmring_refusal(int err);
+
 /* For a thread whose write in *writer may have been left by a jump, so that its records are refused as nested: takes
  * another slot besides, or one again that the thread has left before. *writer keeps its slot, because the write may
  * also go on. -> as shmring_attach; on failure *writer is as before. */

@@ -117,7 +117,9 @@ enum shmring_drop {
     SHMRING_DROP_DISABLED,  /* per slot, or per segment for a thread without slot */
     SHMRING_DROP_NO_SLOT,   /* per segment: more threads than slots */
     SHMRING_DROP_NO_MEMORY, /* per segment: there is no room for the thread's ring */
-    SHMRING_DROP_RESERVED,  /* this and the next: not yet in use */
+    SHMRING_DROP_NO_FILE,   /* per segment: its file cannot be opened again for the thread's ring (FORMAT.md: by name).
+                             * Consumers of ABI 1.0 without this name read and report it as reserved_6 */
+    SHMRING_DROP_RESERVED,  /* not yet in use */
     SHMRING_DROP_REASONS = 8
 };
 

@@ -13,10 +13,10 @@ static const char *const producer_drop_names[PRODUCER_REASONS] = {
     [SHMRING_DROP_RING_FULL] = "ring_full", [SHMRING_DROP_OVERSIZE] = "oversize",
     [SHMRING_DROP_NESTED] = "nested",       [SHMRING_DROP_DISABLED] = "disabled",
     [SHMRING_DROP_NO_SLOT] = "no_slot",     [SHMRING_DROP_NO_MEMORY] = "no_memory",
-    [SHMRING_DROP_RESERVED] = "reserved_6", [SHMRING_DROP_RESERVED + 1] = "reserved_7",
+    [SHMRING_DROP_NO_FILE] = "no_file",     [SHMRING_DROP_RESERVED] = "reserved_7",
     [PRODUCER_INTERRUPTED] = "interrupted",
 };
-static_assert(SHMRING_DROP_RESERVED + 2 == SHMRING_DROP_REASONS, "every reason has its name");
+static_assert(SHMRING_DROP_RESERVED + 1 == SHMRING_DROP_REASONS, "every reason has its name");
 
 const char *drop_reason_name(enum drop_reason reason)
 {

@@ -219,9 +219,9 @@ static int print_result(uint64_t attempted, uint64_t begun_ns)
         const char *reason;
         uint64_t count;
     } dropped[] = {
-        {"ring_full", counters.ring_full},   {"oversize", counters.oversize}, {"nested", counters.nested},
-        {"disabled", counters.disabled},     {"no_slot", counters.no_slot},   {"no_memory", counters.no_memory},
-        {"no_segment", counters.no_segment},
+        {"ring_full", counters.ring_full}, {"oversize", counters.oversize},     {"nested", counters.nested},
+        {"disabled", counters.disabled},   {"no_slot", counters.no_slot},       {"no_memory", counters.no_memory},
+        {"no_file", counters.no_file},     {"no_segment", counters.no_segment},
     };
     uint64_t accounted = counters.committed;
     printf("{\"attempted\":%" PRIu64 ",\"committed\":%" PRIu64 ",\"dropped\":{", attempted, counters.committed);

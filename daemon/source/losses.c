@@ -14,6 +14,8 @@ static const char *const causes[PRODUCER_REASONS] = {
     [SHMRING_DROP_NESTED] = "a signal handler's span interrupted another's end",
     [SHMRING_DROP_NO_SLOT] = "more threads than aistrace_options.thread_slots",
     [SHMRING_DROP_NO_MEMORY] = "no room for a ring in the file system of aistraced.ring_dir",
+    [SHMRING_DROP_NO_FILE] =
+        "they cannot open their ring's file any more: its name, their rights or descriptors are gone",
     [PRODUCER_INTERRUPTED] = "killed while writing",
 };
 

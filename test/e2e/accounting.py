@@ -9,7 +9,7 @@ import harness
 from harness import check, check_equal, wait_for
 
 DAEMON_REASONS = ("invalid", "refused", "oversize", "disabled", "spool_corrupt")
-PRODUCER_REASONS = ("ring_full", "oversize", "nested", "disabled", "no_slot", "no_memory", "interrupted")
+PRODUCER_REASONS = ("ring_full", "oversize", "nested", "disabled", "no_slot", "no_memory", "no_file", "interrupted")
 
 
 def dropped(results):

@@ -27,7 +27,7 @@ import threading
 from accounting import DAEMON_REASONS, RingState, daemon_dropped, producer_dropped
 from harness import Failure, gen_log, gen_log_lines
 
-SLOT_REASONS = ("ring_full", "oversize", "nested", "disabled", "no_slot", "no_memory")  # enum shmring_drop
+SLOT_REASONS = ("ring_full", "oversize", "nested", "disabled", "no_slot", "no_memory", "no_file")  # enum shmring_drop
 HOLD_INTERVAL_S = 0.01
 PID_OFFSET = 120  # in shmring_header
 

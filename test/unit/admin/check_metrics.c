@@ -29,7 +29,7 @@ static void setup(void)
         .spooled_now = 34,
         .spool_bytes = 35,
         .segments = 36,
-        .producer_dropped = {41, 42, 43, 44, 45, 46, 0, 0, 49},
+        .producer_dropped = {41, 42, 43, 44, 45, 46, 47, 0, 49},
         .now_ms = 10500,
         .stats = &stats,
     };
@@ -81,6 +81,7 @@ static const char *const expected[] = {
     "aistrace_spans_producer_dropped_total{reason=\"disabled\"} 44",
     "aistrace_spans_producer_dropped_total{reason=\"no_slot\"} 45",
     "aistrace_spans_producer_dropped_total{reason=\"no_memory\"} 46",
+    "aistrace_spans_producer_dropped_total{reason=\"no_file\"} 47",
     "aistrace_spans_producer_dropped_total{reason=\"interrupted\"} 49",
     "aistrace_spans_in_flight 32",
     "aistrace_spans_unread 33",
@@ -148,7 +149,7 @@ TEST(each_name_has_help_and_type_before_its_values)
         }
     }
     ck_assert_uint_eq(names, 27);
-    ck_assert_uint_eq(values, 44 + STATS_GRPC_CODES - 3);
+    ck_assert_uint_eq(values, 45 + STATS_GRPC_CODES - 3);
 }
 
 TEST(age_is_absent_before_the_first_success)

@@ -71,19 +71,20 @@ static void *write_spans(void *unused)
 }
 
 /* In a process of its own. -> exit status */
-static int start_and_act(bool (*act)(void))
+static int start_and_act(bool (*act)(void), uint64_t committed)
 {
     struct aistrace_counters counters;
     pthread_t worker;
 
     if (aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir}) != 0)
         return 2;
-    if (!act())
+    if (act && !act())
         return 3;
     if (pthread_create(&worker, NULL, write_spans, NULL) != 0 || pthread_join(worker, NULL) != 0)
         return 4;
     aistrace_counters_read(&counters);
-    return counters.attempted == SPANS && counters.committed == SPANS ? 0 : 5;
+    return counters.attempted == SPANS && counters.committed == committed && counters.no_file == SPANS - committed ? 0
+                                                                                                                   : 5;
 }
 
 static void wait_for(pid_t child)
@@ -100,10 +101,32 @@ LOOP_TEST(a_worker_begun_after_it_writes_all_its_spans, COUNT(acts))
     pid_t child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0)
-        _exit(start_and_act(acts[_i].act));
+        _exit(start_and_act(acts[_i].act, SPANS));
     wait_for(child);
     span_set_drain(&client.set, client.dir);
     ck_assert_uint_eq(client.set.count, acts[_i].leaves_file ? SPANS : 0);
+}
+
+/* Where the address space is too little for the whole file, rings are opened by name. Then such a worker's spans are
+ * counted as what they are; those of the last, who does nothing before, are written. */
+LOOP_TEST(in_little_address_space_its_spans_have_their_own_count, COUNT(acts) + 1)
+{
+    struct rlimit little = {.rlim_cur = 400 << 20, .rlim_max = 400 << 20};
+    bool acts_at_all = _i < (int)COUNT(acts);
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    NEEDS(false, "a program without a sanitizer's memory");
+#endif
+    NEEDS(!acts_at_all || !acts[_i].wants_root || geteuid() == 0, "root");
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        _exit(setrlimit(RLIMIT_AS, &little) != 0
+                  ? 1
+                  : start_and_act(acts_at_all ? acts[_i].act : NULL, acts_at_all ? 0 : SPANS));
+    wait_for(child);
+    span_set_drain(&client.set, client.dir);
+    ck_assert_uint_eq(client.set.count, acts_at_all ? 0 : SPANS);
 }
 
 /* ---- a worker that is a process ---- */

@@ -156,3 +156,26 @@ TEST(a_slot_that_failed_costs_the_others_nothing)
     ck_assert(ring_write(writer, 1, 100));
     shmring_close(ring);
 }
+
+/* ---- refusals ---- */
+
+static const struct {
+    int err;
+    enum shmring_drop drop;
+    const char *word; /* of the text */
+} refusals[] = {
+    {-ENFILE, SHMRING_DROP_NO_SLOT, "slots"},        {-ENOSPC, SHMRING_DROP_NO_MEMORY, "file system"},
+    {-ENOMEM, SHMRING_DROP_NO_MEMORY, "process"},    {-EMFILE, SHMRING_DROP_NO_FILE, "descriptor"},
+    {-EACCES, SHMRING_DROP_NO_FILE, "may not open"}, {-ENOENT, SHMRING_DROP_NO_FILE, "not found"},
+    {-ELOOP, SHMRING_DROP_NO_FILE, "symlink"},       {-ESTALE, SHMRING_DROP_NO_FILE, "another file"},
+    {-EINVAL, SHMRING_DROP_NO_FILE, "set up"},
+};
+
+TEST(every_cause_is_told_and_counted_as_what_it_is)
+{
+    for (size_t i = 0; i < COUNT(refusals); i++) {
+        struct shmring_refusal refusal = shmring_refusal(refusals[i].err);
+        ck_assert_int_eq(refusal.drop, refusals[i].drop);
+        ck_assert_msg(strstr(refusal.text, refusals[i].word) != NULL, "%d: %s", refusals[i].err, refusal.text);
+    }
+}
