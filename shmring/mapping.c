@@ -33,6 +33,17 @@ static uint64_t ring_offset(const struct shmring *ring, uint32_t slot)
     return ring->base_bytes + slot * ring->ring_bytes;
 }
 
+/* Of the control pages of all groups up to the slot's. */
+static uint64_t groups_end(uint32_t slot)
+{
+    return shmring_producer_offset(slot - slot % SHMRING_GROUP_SLOTS) + SHMRING_GROUP_BYTES;
+}
+
+uint8_t *shmring__ring(const struct shmring *ring, uint32_t slot)
+{
+    return ring->base + ring_offset(ring, slot);
+}
+
 static bool is_mapped_whole(const struct shmring *ring)
 {
     return ring->mapped_bytes == ring->file_bytes;
@@ -89,38 +100,40 @@ static int reopen(const struct shmring *ring)
     return fd;
 }
 
-static int allocate_slots(struct shmring *ring, uint64_t groups_end, uint64_t begin, uint64_t end)
-{
-    int fd = reopen(ring);
-    if (fd < 0)
-        return fd;
-    int err = allocate(fd, SHMRING_SLOTS_OFFSET, groups_end);
-    if (!err)
-        err = allocate(fd, begin, end);
-    close(fd);
-    if (!err)
-        touch(ring->base + SHMRING_SLOTS_OFFSET, groups_end - SHMRING_SLOTS_OFFSET);
-    return err;
-}
-
-static int map_alone(struct shmring *ring, uint32_t slot, uint8_t **out)
+static int map_alone(struct shmring *ring, int fd, uint32_t slot, uint8_t **out)
 {
     uint64_t begin = ring_offset(ring, slot), before = begin - shmring__page_begin(begin);
-    int fd = reopen(ring);
-    if (fd < 0)
-        return fd;
-    uint8_t *memory =
-        mmap(NULL, before + ring->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(begin - before));
-    int err = memory == MAP_FAILED ? -ENOMEM : 0;
-    close(fd);
-    if (!err && madvise(memory, before + ring->ring_bytes, MADV_DONTFORK) < 0) {
-        err = -errno;
-        munmap(memory, before + ring->ring_bytes);
+    uint64_t bytes = before + ring->ring_bytes;
+    uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(begin - before));
+    if (memory == MAP_FAILED)
+        return -ENOMEM;
+    if (madvise(memory, bytes, MADV_DONTFORK) < 0) {
+        int err = -errno;
+        munmap(memory, bytes);
+        return err;
     }
+    *out = memory + before;
+    return 0;
+}
+
+static int allocate_and_map(struct shmring *ring, int fd, uint32_t slot, uint8_t **data)
+{
+    uint64_t begin = ring_offset(ring, slot), end = begin + ring->ring_bytes, groups = groups_end(slot);
+    int err = allocate(fd, SHMRING_SLOTS_OFFSET, groups);
+    if (!err)
+        err = allocate(fd, begin, end);
     if (err)
         return err;
-    touch(memory + before, ring->ring_bytes);
-    *out = memory + before;
+    touch(ring->base + SHMRING_SLOTS_OFFSET, groups - SHMRING_SLOTS_OFFSET);
+    if (is_mapped_whole(ring))
+        err = allow(ring, begin, end);
+    else if (!*data)
+        err = map_alone(ring, fd, slot, data);
+    if (err)
+        return err;
+    if (!*data)
+        *data = shmring__ring(ring, slot);
+    touch(*data, ring->ring_bytes);
     return 0;
 }
 
@@ -211,28 +224,21 @@ void shmring__unmap(struct shmring *ring)
 
 int shmring__populate_slots(struct shmring *ring, uint32_t from, uint32_t to)
 {
-    uint64_t groups_end =
-        shmring_producer_offset((to - 1) / SHMRING_GROUP_SLOTS * SHMRING_GROUP_SLOTS) + SHMRING_GROUP_BYTES;
     uint64_t begin = ring_offset(ring, from), end = ring_offset(ring, to);
-    int err = is_mapped_whole(ring) ? allow(ring, begin, end) : 0;
-    if (err)
-        return err;
-    if (!ring->by_name) {
-        err = populate(ring, SHMRING_SLOTS_OFFSET, groups_end);
-        return err ? err : populate(ring, begin, end);
-    }
-    err = allocate_slots(ring, groups_end, begin, end);
-    if (!err && is_mapped_whole(ring))
-        touch(ring->base + begin, end - begin);
-    return err;
+    int err = allow(ring, begin, end);
+    if (!err)
+        err = populate(ring, SHMRING_SLOTS_OFFSET, groups_end(to - 1));
+    return err ? err : populate(ring, begin, end);
 }
 
-int shmring__map_ring(struct shmring *ring, uint32_t slot, uint8_t **out)
+int shmring__allocate_slot(struct shmring *ring, uint32_t slot, uint8_t **data)
 {
-    if (!is_mapped_whole(ring))
-        return map_alone(ring, slot, out);
-    *out = ring->base + ring_offset(ring, slot);
-    return 0;
+    int fd = reopen(ring);
+    if (fd < 0)
+        return fd;
+    int err = allocate_and_map(ring, fd, slot, data);
+    close(fd);
+    return err;
 }
 
 void shmring__remove_ring(struct shmring *ring, uint32_t slot)

@@ -42,12 +42,17 @@ int shmring__map(struct shmring *ring, int fd, const char *dir);
 /* Accepts a ring that is not mapped, or only half. */
 void shmring__unmap(struct shmring *ring);
 
-/* Makes the memory of slots [from, to) present and writable: their rings, and the control pages of all groups up to
- * theirs. No store to them faults later. Any thread. -> 0; -ENOSPC; by name: what opening the file says, or -ESTALE. */
+/* Both make memory present and writable, so that no store to it faults later: rings, and the control pages of all groups
+ * up to theirs. -> 0, -ENOSPC, -ENOMEM.
+ * populate: of slots [from, to), not by_name. Any thread.
+ * allocate: of one slot, by_name. One thread at a time: where there is no room the kernel takes back what was allocated
+ * and not yet touched, by whomever. Also -> what opening the file says, or -ESTALE.
+ * *data is set with the first success and then stays. */
 int shmring__populate_slots(struct shmring *ring, uint32_t from, uint32_t to);
+int shmring__allocate_slot(struct shmring *ring, uint32_t slot, uint8_t **data);
 
-/* Where the slot's ring is in memory; maps it where the file is not mapped as a whole. -> 0 or -errno */
-int shmring__map_ring(struct shmring *ring, uint32_t slot, uint8_t **out);
+/* Where the slot's ring is; not where each ring is mapped by itself. */
+uint8_t *shmring__ring(const struct shmring *ring, uint32_t slot);
 
 /* Gives the pages of the slot's ring back that hold nothing of its neighbours. Zeros are read there afterwards. */
 void shmring__remove_ring(struct shmring *ring, uint32_t slot);

@@ -70,15 +70,15 @@ void shmring_totals(const struct shmring *ring, struct shmring_totals *out);
  * closed. */
 
 /* Chooses a slot for the calling thread: a retired one whose memory is there and at least half free, that with most room;
- * else a new one; else that with most room. No system call. -> 0; -ENFILE: threads have all slots; -ENOMEM: no memory
- * for the process. */
+ * else a new one; else that with most room. No system call, but by name (below). -> 0; -ENFILE: threads have all slots;
+ * -ENOMEM: no memory for the process; by name also what populate answers, and -EMFILE: no descriptor is left; -ESTALE:
+ * another file has the name; -ENOENT, -EACCES, ...: what opening the file says. */
 int shmring_slot_take(struct shmring *ring, struct shmring_writer **out);
 
 /* Makes the memory of the slot just taken present (about 0.7 ms for 1 MiB; nothing for a retired slot that has kept
- * it). Needs no mutex, and in general no descriptor, name or right, so that a process may have changed its user, root
- * or limits. -> 0; -ENOSPC: the tmpfs has no room, or somebody has truncated the file; -ENOMEM: no memory or address
- * space for the process. Where pages cannot be populated (FORMAT.md: "by name") also -EMFILE: no descriptor; -ESTALE:
- * another file has the name; -ENOENT, -EACCES, ...: what opening the file by its name says. */
+ * it). Needs no mutex, and no descriptor, name or right, so that a process may have changed its user, root or limits.
+ * Where pages cannot be populated (FORMAT.md: "by name") the step before has done this. -> 0; -ENOSPC: the tmpfs has no
+ * room, or somebody has truncated the file; -ENOMEM: no memory or address space for the process. */
 int shmring_slot_populate(struct shmring *ring, struct shmring_writer *taken);
 
 /* Makes the slot the calling thread's. err: what shmring_slot_populate answered. Not 0: the slot is given back, and a

@@ -54,26 +54,58 @@ static struct shmring_writer *new_slot(struct shmring *ring)
     return writer;
 }
 
-int shmring_slot_take(struct shmring *ring, struct shmring_writer **out)
+/* -> NULL: none, and why */
+static struct shmring_writer *choose(struct shmring *ring, int *err)
 {
     uint64_t worth;
-    int err = -ENFILE;
-    struct shmring_writer *writer = best_slot(ring, false, &worth);
+    struct shmring_writer *writer = best_slot(ring, false, &worth), *fresh = NULL;
     if (worth < ring->ring_bytes && ring->slots < ring->slot_count) {
-        struct shmring_writer *fresh = new_slot(ring);
-        if (fresh)
-            writer = fresh;
-        else
-            err = -ENOMEM;
+        fresh = new_slot(ring);
+        *err = -ENOMEM;
+    } else {
+        *err = -ENFILE;
     }
+    return fresh ? fresh : writer;
+}
+
+/* What was populated before there was no more room goes back; not what the ring still holds. */
+static void give_back(struct shmring *ring, struct shmring_writer *writer)
+{
+    writer->state = writer->producer ? SHMRING_SLOT_RETIRED : SHMRING_SLOT_FREE;
+    if (!writer->whole && room(ring, writer) == ring->ring_bytes)
+        shmring__remove_ring(ring, writer->slot);
+}
+
+/* For a slot that has no memory one that has it, and no thread. -> NULL: there is none */
+static struct shmring_writer *exchange(struct shmring *ring, struct shmring_writer *taken)
+{
+    uint64_t worth;
+    give_back(ring, taken);
+    return best_slot(ring, true, &worth);
+}
+
+/* ---- the three steps ---- */
+
+int shmring_slot_take(struct shmring *ring, struct shmring_writer **out)
+{
+    int err;
+    struct shmring_writer *writer = choose(ring, &err);
     if (!writer)
         return err;
     writer->state = SHMRING_SLOT_ACTIVE;
+    if (ring->by_name && !writer->whole) {
+        err = shmring__allocate_slot(ring, writer->slot, &writer->data);
+        if (err)
+            writer = exchange(ring, writer);
+        else
+            writer->whole = true;
+        if (!writer)
+            return err;
+        writer->state = SHMRING_SLOT_ACTIVE;
+    }
     *out = writer;
     return 0;
 }
-
-/* ---- memory ---- */
 
 int shmring_slot_populate(struct shmring *ring, struct shmring_writer *writer)
 {
@@ -81,8 +113,7 @@ int shmring_slot_populate(struct shmring *ring, struct shmring_writer *writer)
     if (writer->whole)
         return 0;
     int err = shmring__populate_slots(ring, slot, slot + 1);
-    if (!err && !writer->data)
-        err = shmring__map_ring(ring, slot, &writer->data);
+    writer->data = shmring__ring(ring, slot);
     /* Slots are published in order. What other threads have not finished in the meantime is done for them, so that no
      * thread waits for another. */
     uint32_t used = atomic_load_explicit(&ring->used, memory_order_relaxed);
@@ -90,8 +121,6 @@ int shmring_slot_populate(struct shmring *ring, struct shmring_writer *writer)
         err = shmring__populate_slots(ring, used, slot);
     return err;
 }
-
-/* ---- publishing ---- */
 
 /* The consumer's page, too: until the consumer knows of the slot, the producer initialises it. */
 static void first_state(const struct shmring *ring, struct shmring_writer *writer)
@@ -131,23 +160,12 @@ static void own(struct shmring *ring, struct shmring_writer *writer)
     atomic_fetch_or(&ring->counters->active[writer->slot / 64], 1ull << writer->slot % 64);
 }
 
-/* What was populated before there was no more room goes back; not what the ring still holds. */
-static void give_back(struct shmring *ring, struct shmring_writer *writer)
-{
-    writer->state = writer->producer ? SHMRING_SLOT_RETIRED : SHMRING_SLOT_FREE;
-    if (!writer->whole && room(ring, writer) == ring->ring_bytes)
-        shmring__remove_ring(ring, writer->slot);
-}
-
 int shmring_slot_publish(struct shmring *ring, struct shmring_writer *taken, int err, struct shmring_writer **out)
 {
-    uint64_t worth;
-    if (err) {
-        give_back(ring, taken);
-        taken = best_slot(ring, true, &worth);
-        if (!taken)
-            return err;
-    }
+    if (err)
+        taken = exchange(ring, taken);
+    if (!taken)
+        return err;
     publish_up_to(ring, taken->slot);
     taken->whole = true;
     own(ring, taken);

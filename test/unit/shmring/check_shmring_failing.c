@@ -249,7 +249,7 @@ static const struct slot_failure {
     {{"posix_fallocate", 0, ENOSPC, -ENOSPC}, BY_NAME}, /* the group */
     {{"posix_fallocate", 1, ENOSPC, -ENOSPC}, BY_NAME}, /* the ring */
     {{"posix_fallocate", 1, EINTR, 0}, BY_NAME},
-    {{"open", 1, EMFILE, -EMFILE}, ALONE},
+    {{"open", 0, EMFILE, -EMFILE}, ALONE},
     {{"mmap", 0, ENOMEM, -ENOMEM}, ALONE},
     {{"madvise", 0, EINVAL, -EINVAL}, ALONE}, /* MADV_DONTFORK */
 };
