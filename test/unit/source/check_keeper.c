@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "support/source_fixture.h"
@@ -238,9 +239,9 @@ TEST(what_cannot_be_written_goes_back_to_the_exporter)
     ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
 }
 
-TEST(a_spool_of_no_bytes_takes_nothing)
+LOOP_TEST(a_spool_of_few_or_no_bytes_takes_nothing, 2)
 {
-    f->config.spool_max_bytes = 0;
+    f->config.spool_max_bytes = _i ? 100 << 10 : 0;
     f->submitted = DELIVERY_WAITING;
     source_fixture_start();
     write_spans(3 * QUARTER);
@@ -582,7 +583,53 @@ TEST(file_that_is_retired_is_not_sent_again)
     ck_assert_uint_eq(source_fixture_snapshot().committed, 2 * QUARTER);
 }
 
+TEST(a_file_whose_end_cannot_be_noted_is_kept_until_it_can)
+{
+    char path[160];
+    spool_some(2 * QUARTER);
+    snprintf(path, sizeof(path), "%s/" TOTALS_FILE ".new", f->dir);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    outage(false);
+    f->submitted = DELIVERY_ON_WIRE;
+    export_all();
+    source_fixture_run_for_a_tick();
+    source_fixture_run_for_a_tick();
+    ck_assert(!state_says("retired "));
+    ck_assert_uint_ge(spool_files(), 1);
+    ck_assert_int_eq(rmdir(path), 0);
+    run_until(state_says("retired "));
+    ck_assert_uint_eq(exported_spans(), 2 * QUARTER);
+}
+
 /* ---- the end ---- */
+
+TEST(at_the_end_what_was_not_read_goes_to_the_spool_too)
+{
+    f->room = 2;
+    source_fixture_start();
+    write_spans(10 * SPANS);
+    run_until(f->held_count == 2);
+    source_drain(f->source);
+    source_fixture_run_for(20);
+    ck_assert_uint_gt(source_fixture_snapshot().unread, 0);
+    source_rest(f->source);
+    run_until(source_drained(f->source));
+    ck_assert_uint_eq(spooled(), 10 * SPANS);
+}
+
+TEST(at_the_end_a_record_on_the_wire_has_its_attempt)
+{
+    spool_some(2 * QUARTER);
+    settle_live();
+    batch_delivery(f->held[0])->state = DELIVERY_ON_WIRE;
+    source_drain(f->source);
+    ck_assert_uint_eq(f->held_count, 1);
+    ck_assert(batch_delivery(f->held[0])->spooled);
+    uint64_t before = spooled(), spans = batch_span_count(f->held[0]);
+    source_fixture_finish(0, &exported);
+    ck_assert_uint_eq(spooled(), before - spans);
+    run_until(source_drained(f->source));
+}
 
 TEST(at_the_end_everything_goes_to_the_spool)
 {

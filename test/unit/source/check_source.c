@@ -27,6 +27,12 @@ static const struct batch_outcome exported = {.exported = true};
 
 FIXTURE(source_fixture_init, source_fixture_done);
 
+static void close_ring(void)
+{
+    shmring_close(f->ring);
+    f->ring = NULL;
+}
+
 TEST(spans_written_before_the_daemon_are_read)
 {
     source_fixture_write_spans(5, AISTRACE_SAMPLED);
@@ -123,8 +129,7 @@ TEST(dead_owner_leaves_final_figures_and_no_file)
 {
     source_fixture_write_spans(7, AISTRACE_SAMPLED);
     source_fixture_start();
-    shmring_close(f->ring);
-    f->ring = NULL;
+    close_ring();
     source_fixture_run_until(f->held_count == 1);
     ck_assert_uint_eq(source_fixture_segment_files(), 1);
     source_fixture_finish_all();
@@ -135,6 +140,17 @@ TEST(dead_owner_leaves_final_figures_and_no_file)
     source_fixture_stop();
     source_fixture_start(); /* the state file carries them over */
     ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 7);
+}
+
+TEST(a_record_that_its_owner_did_not_finish_is_counted)
+{
+    source_fixture_write_spans(2, AISTRACE_SAMPLED);
+    ck_assert_ptr_nonnull(shmring_reserve(f->writer, 40, AISTRACE_RECORD_SPAN, AISTRACE_SAMPLED));
+    source_fixture_start();
+    close_ring();
+    source_fixture_run_until((source_fixture_finish_all(), source_fixture_snapshot().segments == 0));
+    ck_assert_uint_eq(source_fixture_snapshot().outcome.exported, 2);
+    ck_assert_uint_eq(source_fixture_snapshot().producer_dropped[PRODUCER_INTERRUPTED], 1);
 }
 
 TEST(restarted_daemon_reads_again_what_was_not_settled)
@@ -227,8 +243,7 @@ TEST(drain_takes_leave_of_an_owner_that_died_a_moment_before)
     source_fixture_write_spans(5, AISTRACE_SAMPLED);
     source_fixture_run_until(f->held_count > 0);
     source_fixture_finish_all();
-    shmring_close(f->ring);
-    f->ring = NULL;
+    close_ring();
     source_drain(f->source);
     source_fixture_run_until(source_drained(f->source));
     ck_assert_uint_eq(source_fixture_segment_files(), 0);
@@ -236,12 +251,6 @@ TEST(drain_takes_leave_of_an_owner_that_died_a_moment_before)
 }
 
 /* ---- owners that die, files that stay ---- */
-
-static void close_ring(void)
-{
-    shmring_close(f->ring);
-    f->ring = NULL;
-}
 
 TEST(last_words_are_heard_although_the_exporter_has_no_room)
 {
