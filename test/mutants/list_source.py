@@ -94,4 +94,12 @@ MUTANTS = [
            "    if (record)\n        (void)spool_read(replay->spool, record);", KEEPER, "a record that memory was missing for is never sent"),
     Mutant("daemon/source/keeper.c", "err == -ENOSPC || err == -EAGAIN", "err == -ENOSPC && err == -EAGAIN", WRITING,
            "a spool that takes nothing is asked for every batch in every pass"),
+    Mutant("daemon/ring/segment.c", "if (producer.begun > ended)", "if (false)", "source/check_source",
+           "the record that its owner's end cut short is counted nowhere"),
+    Mutant("daemon/source/keeper.c", "place.max_bytes < LEAST_BYTES", "false", KEEPER, "a spool too small for a batch is made all the same"),
+    Mutant("daemon/source/keeper.c", "TOTALS_FILE, strerror(-err));\n    return err;", "TOTALS_FILE, strerror(-err));\n    return 0;", KEEPER,
+           "a file of the spool goes before its end is noted, and its figures with it"),
+    Mutant("daemon/source/source_read.c", "    if (env->phase >= SOURCE_RESTS)\n        return reading->keeper->count < EXPORTER_NEW_FACTOR",
+           "    if (false)\n        return reading->keeper->count < EXPORTER_NEW_FACTOR", KEEPER,
+           "at the end what the exporter has no room for stays in the rings instead of the spool"),
 ]

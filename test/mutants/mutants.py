@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a mutant is. The fixed list is in list_<room>.py: breaks that a test once did not notice. Each names the text it takes
-away, what stands there instead, the programs of test/unit that must fail, and what would go wrong unseen. A text that is no
-longer in its file, or there more than once, fails the run: the list follows the code."""
+away, what stands there instead, the programs of test/unit that must fail, and what would go wrong unseen. An entry whose file or
+test is gone, or whose text is not in the file just once, fails the run: the list follows the code."""
 
 import importlib
 import os
@@ -19,6 +19,21 @@ class Mutant:
         if self.span:
             return text[:self.span[0]] + self.new + text[self.span[1]:]
         return text.replace(self.old, self.new) if text.count(self.old) == 1 else None
+
+    def misfit(self):
+        """-> why the entry says nothing of the code as it is, or None"""
+        path = os.path.join(ROOT, self.file)
+        if not os.path.exists(path):
+            return "there is no such file"
+        missing = [test for test in self.tests if not os.path.exists(os.path.join(ROOT, "test", "unit", test + ".c"))]
+        if missing or not self.tests:
+            return f"there is no test {' '.join(missing)}"
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        broken = self.apply(text)
+        if broken is None:
+            return f"its text is there {text.count(self.old)} times, not once: {' '.join(self.old.split())[:80]!r}"
+        return "it changes nothing" if broken == text else None
 
     def __str__(self):
         if not self.span:
