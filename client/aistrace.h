@@ -163,10 +163,11 @@ struct aistrace_options {
     const char *daemon_id;    /* resource attribute `daemonID` */
     const struct aistrace_attribute *attributes; /* more resource attributes; copied */
     size_t attribute_count;
-    const char *ring_dir;  /* NULL: AIS_TRACING_RING_DIR, else /dev/shm/aistrace */
-    uint64_t ring_bytes;   /* per thread; 0: AIS_TRACING_RING_SIZE, else 1 MiB, less on a small tmpfs */
-    uint32_t thread_slots; /* 0: 128; how many threads may trace at the same time */
-    uint32_t ring_uid;     /* who else than root and this user may own ring_dir; 0: AIS_TRACING_RING_UID, else nobody */
+    const char *ring_dir; /* NULL: AIS_TRACING_RING_DIR, else /dev/shm/aistrace */
+    uint64_t ring_bytes;  /* per thread; 0: AIS_TRACING_RING_SIZE, else 1 MiB, less on a small tmpfs */
+    uint32_t
+        thread_slots; /* how many threads may trace at the same time, at most 1,024; 0: AIS_TRACING_THREAD_SLOTS, else 128 */
+    uint32_t ring_uid; /* who else than root and this user may own ring_dir; 0: AIS_TRACING_RING_UID, else nobody */
 };
 
 /* The process's own view of the identity. */
@@ -203,9 +204,19 @@ int aistrace_start(const struct aistrace_options *options);
  * not yet ended record nothing. Calls after it are as before aistrace_start, which may follow again. */
 void aistrace_stop(void);
 
-/* Does the calling thread's set-up now (about 0.7 ms) instead of in its first span. -> 0, -ENFILE no slot free,
- * -ENOSPC or -ENOMEM no room for the ring (then the thread's spans are counted as dropped), -ENODEV not started. */
+/* Does the calling thread's set-up now instead of in its first span: about 0.7 ms for a new ring of 1 MiB, next to nothing
+ * for the ring that another thread has left. Threads that do so at the same time do not wait for each other's pages.
+ * -> 0; -ENODEV: not started, or no segment. Or why the thread has no ring: -ENFILE: other threads have all slots;
+ * -ENOSPC: no room in the ring directory's file system; -ENOMEM: no memory or address space; before Linux 5.14 also
+ * -EMFILE, -EACCES, -ENOENT, -ESTALE: the segment's file cannot be opened again. Then the thread's spans are counted as
+ * dropped, and some of them try again: the 1st, 2nd, 4th, 8th and so on, and the first after a wait that doubles up to
+ * half a second (up to a minute where the cause is not a lack of room). */
 int aistrace_thread_attach(void);
+
+/* Gives the calling thread's slot to whoever wants one, for threads that will not trace for a while: of a pool of 1,000
+ * the first thread_slots to trace would else keep the slots until they end. What was written stays and is delivered. The
+ * thread's next span (also the end of one begun before) sets it up again. A thread that ends need not call this. */
+void aistrace_thread_detach(void);
 
 /* Begins a span. The name is copied. options may be NULL. Any thread. */
 void aistrace_span_start(struct aistrace_span *span, const char *name, const struct aistrace_span_options *options);

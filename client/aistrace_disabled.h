@@ -25,6 +25,10 @@ AISTRACE_INLINE int aistrace_thread_attach(void)
     return 0;
 }
 
+AISTRACE_INLINE void aistrace_thread_detach(void)
+{
+}
+
 AISTRACE_INLINE void aistrace_span_start(struct aistrace_span *span, const char *name,
                                          const struct aistrace_span_options *options)
 {

@@ -4,10 +4,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static _Atomic bool wanted;
 static _Atomic unsigned printed;
+static struct stat at_start; /* of descriptor 2 */
 
 /* Both give constants: no call that may allocate. */
 static const char *text_of(int err)
@@ -21,16 +23,26 @@ static const char *text_of(int err)
 
 void aistrace__debug_init(bool on)
 {
-    atomic_store(&wanted, on);
+    atomic_store(&wanted, on && fstat(STDERR_FILENO, &at_start) == 0);
+}
+
+static bool is_still_stderr(void)
+{
+    struct stat now;
+    return fstat(STDERR_FILENO, &now) == 0 && now.st_dev == at_start.st_dev && now.st_ino == at_start.st_ino;
+}
+
+void aistrace__debug_why(enum aistrace__cause cause, const char *text, const char *why)
+{
+    if (!atomic_load(&wanted) || (atomic_fetch_or(&printed, 1u << cause) & 1u << cause) || !is_still_stderr())
+        return;
+    char line[256];
+    int bytes = snprintf(line, sizeof(line), "aistrace: %s%s%s\n", text, why ? ": " : "", why ? why : "");
+    if (bytes > 0 && write(STDERR_FILENO, line, (size_t)bytes < sizeof(line) ? (size_t)bytes : sizeof(line) - 1) < 0)
+        return;
 }
 
 void aistrace__debug(enum aistrace__cause cause, const char *text, int err)
 {
-    if (!atomic_load(&wanted) || (atomic_fetch_or(&printed, 1u << cause) & 1u << cause))
-        return;
-    char line[256];
-    int bytes = err ? snprintf(line, sizeof(line), "aistrace: %s: %s\n", text, text_of(-err))
-                    : snprintf(line, sizeof(line), "aistrace: %s\n", text);
-    if (bytes > 0 && write(STDERR_FILENO, line, (size_t)bytes < sizeof(line) ? (size_t)bytes : sizeof(line) - 1) < 0)
-        return;
+    aistrace__debug_why(cause, text, err ? text_of(-err) : NULL);
 }

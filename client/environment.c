@@ -70,6 +70,19 @@ uint64_t aistrace__environment_ring_bytes(void)
     return 0;
 }
 
+uint32_t aistrace__environment_thread_slots(void)
+{
+    const char *text = value_of("AIS_TRACING_THREAD_SLOTS");
+    if (!text)
+        return 0;
+    unsigned long long value;
+    char *rest;
+    if (leading_number(text, &value, &rest) && !*rest && value > 0 && value <= SHMRING_SLOTS_MAX)
+        return (uint32_t)value;
+    aistrace__debug(AISTRACE__CAUSE_THREAD_SLOTS, "AIS_TRACING_THREAD_SLOTS ignored: not a number from 1 to 1024", 0);
+    return 0;
+}
+
 uid_t aistrace__environment_ring_uid(void)
 {
     const char *text = value_of("AIS_TRACING_RING_UID");

@@ -21,6 +21,9 @@ const char *aistrace__environment_ring_dir(void);
 /* AIS_TRACING_RING_SIZE in bytes. 0: not given, or not a size (debug line). */
 uint64_t aistrace__environment_ring_bytes(void);
 
+/* AIS_TRACING_THREAD_SLOTS. 0: not given, or not a number from 1 to 1024 (debug line). */
+uint32_t aistrace__environment_thread_slots(void);
+
 /* AIS_TRACING_RING_UID. 0, root, is trusted in any case, and so means nobody else; also not given, or not a number. */
 uid_t aistrace__environment_ring_uid(void);
 

@@ -88,6 +88,22 @@ void aistrace__unlock(const struct aistrace__hold *hold)
     put_back(hold);
 }
 
+void aistrace__lend_lock(const struct aistrace__hold *hold)
+{
+    if (!hold->taken)
+        return;
+    atomic_store(&holder, 0);
+    pthread_mutex_unlock(&mutex);
+}
+
+void aistrace__lock_again(const struct aistrace__hold *hold)
+{
+    if (!hold->taken)
+        return;
+    pthread_mutex_lock(&mutex);
+    atomic_store(&holder, pthread_self());
+}
+
 /* ---- fork ---- */
 
 static void before_fork(void)

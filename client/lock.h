@@ -26,6 +26,11 @@ bool aistrace__try_lock(struct aistrace__hold *hold);
 
 void aistrace__unlock(const struct aistrace__hold *hold);
 
+/* Lets others have a mutex that this thread holds, for as long as something takes. Signals and cancellation go on
+ * waiting. Afterwards another thread may have stopped the tracer, or started it anew. */
+void aistrace__lend_lock(const struct aistrace__hold *hold);
+void aistrace__lock_again(const struct aistrace__hold *hold);
+
 /* Registers the fork handlers, which hold the mutex over the fork. The library does so when it is loaded; again: does
  * nothing. -> 0, or why it could not */
 int aistrace__watch_forks(void);

@@ -3,15 +3,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <time.h>
 
 #include "debug.h"
 #include "lock.h"
 #include "process.h"
 
-enum {
-    SPANS_BETWEEN_ATTEMPTS = 1024, /* of a thread that found no free slot: another thread may have ended */
-    SPANS_BETWEEN_TELLING = 1024,  /* of a thread without slot: so many its segment may not know of */
-};
+enum { SPANS_BETWEEN_TELLING = 1024 }; /* of a thread without slot: so many its segment may not know of */
 
 _Thread_local struct aistrace__thread aistrace__thread;
 static pthread_key_t exit_key;
@@ -24,27 +22,68 @@ static bool disabled(const struct shmring_control *control)
 
 /* ---- set-up ---- */
 
-static int attach(struct aistrace__thread *thread)
+/* The ring's pages are populated without the mutex, so that threads that make their first spans at the same time do not
+ * wait for each other. -> -EAGAIN: the tracer was stopped meanwhile */
+static int take_slot(struct aistrace__hold *hold, struct shmring_writer **out)
+{
+    struct shmring *ring = aistrace__tracer.ring;
+    uint32_t generation = aistrace__process.generation;
+    struct shmring_writer *taken;
+    int err = shmring_slot_take(ring, &taken);
+    if (err)
+        return err;
+    aistrace__process.populating++;
+    aistrace__lend_lock(hold);
+    err = shmring_slot_populate(ring, taken);
+    aistrace__lock_again(hold);
+    aistrace__process.populating--;
+    if (aistrace__generation() != generation)
+        return -EAGAIN;
+    return shmring_slot_publish(ring, taken, err, out);
+}
+
+void aistrace__wait_for_populating(const struct aistrace__hold *hold)
+{
+    while (aistrace__process.populating > 0) {
+        aistrace__lend_lock(hold);
+        nanosleep(&(struct timespec){0, 100000}, NULL);
+        aistrace__lock_again(hold);
+    }
+}
+
+/* -> how that is counted */
+static enum shmring_drop tell_why(const char *what, int err)
+{
+    struct shmring_refusal refusal = shmring_refusal(err);
+    aistrace__debug_why((enum aistrace__cause)(AISTRACE__CAUSE_ATTACH + refusal.drop), what, refusal.text);
+    return refusal.drop;
+}
+
+/* Under the mutex. -> 0 or why the thread has no slot */
+static int attach(struct aistrace__thread *thread, struct aistrace__hold *hold)
 {
     struct shmring_writer *writer = NULL;
-    int err = shmring_attach(aistrace__tracer.ring, &writer);
-    if (!err && (err = -pthread_setspecific(exit_key, thread)) != 0) {
-        /* At the thread's end nothing would give the slot back. */
-        shmring_detach(aistrace__tracer.ring, writer);
-        writer = NULL;
-    }
-    if (thread->generation != aistrace__process.generation)
+    /* At the thread's end nothing else would give the slot back. */
+    int err = -pthread_setspecific(exit_key, thread);
+    if (!err)
+        err = take_slot(hold, &writer);
+    if (err == -EAGAIN)
+        return err;
+    if (thread->generation != aistrace__process.generation) {
         aistrace__ids_seed(&thread->ids);
-    if (err)
-        aistrace__debug(AISTRACE__CAUSE_ATTACH, "a thread has no ring, its spans are dropped", err);
-    thread->refusal = (uint8_t)shmring_refusal(err).drop;
-    thread->slotless = 0;
+        aistrace__retry_reset(&thread->retry);
+        thread->slotless = 0;
+    }
+    if (err) {
+        thread->refusal = (uint8_t)tell_why("a thread has no ring, its spans are dropped", err);
+        aistrace__retry_later(&thread->retry, err);
+    }
     thread->writer = writer;
     thread->generation = aistrace__process.generation;
     return err;
 }
 
-/* In a handler of this thread's fork the mutex cannot be taken: the span goes without a slot. */
+/* In a handler of this thread's fork the mutex cannot be taken: the span goes without a slot, the next looks for one. */
 static int refuse_for_now(struct aistrace__thread *thread)
 {
     uint32_t generation = aistrace__generation();
@@ -52,26 +91,34 @@ static int refuse_for_now(struct aistrace__thread *thread)
         return -ENODEV;
     if (thread->generation != generation) {
         aistrace__ids_seed(&thread->ids);
+        aistrace__retry_reset(&thread->retry);
         thread->writer = NULL;
         thread->refusal = SHMRING_DROP_NO_SLOT;
-        thread->slotless = SPANS_BETWEEN_ATTEMPTS - 2; /* the next span looks for one */
         thread->generation = generation;
     }
     return -EAGAIN;
 }
 
+static int set_up_in_segment(struct aistrace__thread *thread, bool even_if_disabled, struct aistrace__hold *hold)
+{
+    if (!aistrace__segment())
+        return -ENODEV;
+    bool is_due = thread->generation != aistrace__process.generation || (!thread->writer && even_if_disabled);
+    if (!is_due || (disabled(aistrace__tracer.control) && !even_if_disabled))
+        return 0;
+    return attach(thread, hold);
+}
+
 static int set_up(struct aistrace__thread *thread, bool even_if_disabled)
 {
-    int err = 0, saved_errno = errno; /* a span between a call and a look at errno must not change it */
+    int err, saved_errno = errno; /* a span between a call and a look at errno must not change it */
     struct aistrace__hold hold;
-    if (!aistrace__lock(&hold))
+    if (aistrace__lock(&hold))
+        do
+            err = set_up_in_segment(thread, even_if_disabled, &hold);
+        while (err == -EAGAIN);
+    else
         err = refuse_for_now(thread);
-    else if (!aistrace__segment())
-        err = -ENODEV;
-    else if (thread->generation != aistrace__process.generation || (!thread->writer && even_if_disabled)) {
-        if (even_if_disabled || !disabled(aistrace__tracer.control))
-            err = attach(thread);
-    }
     aistrace__unlock(&hold);
     errno = saved_errno;
     return err;
@@ -157,11 +204,24 @@ void aistrace__count_disabled(struct aistrace__thread *thread)
         count_drop(thread, SHMRING_DROP_DISABLED);
 }
 
+/* For the same reason as tell: the mutex is not waited for. */
+static void try_again(struct aistrace__thread *thread)
+{
+    int saved_errno = errno;
+    struct aistrace__hold hold;
+    if (aistrace__try_lock(&hold) && aistrace__is_set_up(thread) && !thread->writer)
+        attach(thread, &hold);
+    aistrace__unlock(&hold);
+    errno = saved_errno;
+}
+
+/* By time, and after 1, 2, 4, 8, ... spans: a thread in a hurry finds soon what another thread has left. */
 void aistrace__count_slotless(struct aistrace__thread *thread)
 {
     count_drop(thread, (enum shmring_drop)thread->refusal);
-    if (++thread->slotless % SPANS_BETWEEN_ATTEMPTS == 0 && thread->refusal == SHMRING_DROP_NO_SLOT)
-        set_up(thread, true);
+    uint32_t spans = ++thread->slotless;
+    if ((spans & (spans - 1)) == 0 || aistrace__retry_is_due(&thread->retry))
+        try_again(thread);
 }
 
 void aistrace__take_another_slot(struct aistrace__thread *thread)
@@ -171,22 +231,21 @@ void aistrace__take_another_slot(struct aistrace__thread *thread)
     if (aistrace__lock(&hold) && thread->writer && thread->generation == aistrace__generation()) {
         int err = shmring_attach_beside(aistrace__tracer.ring, &thread->writer);
         if (err)
-            aistrace__debug(AISTRACE__CAUSE_ATTACH, "a thread left a write by a jump, and there is no other ring", err);
+            tell_why("a thread left a write by a jump, and there is no other ring", err);
     }
     aistrace__unlock(&hold);
     errno = saved_errno;
 }
 
-/* ---- exit ---- */
+/* ---- detach and exit ---- */
 
-static void thread_exits(void *argument)
+/* The next span sets the thread up anew. */
+static void leave(struct aistrace__thread *thread)
 {
-    struct aistrace__thread *thread = argument;
-    struct aistrace__tally *tally = atomic_exchange(&thread->tally, NULL);
+    struct aistrace__tally *tally = atomic_load_explicit(&thread->tally, memory_order_relaxed);
     struct aistrace__hold hold;
-    thread->exiting = true;
     if (aistrace__lock(&hold) && aistrace__generation() != 0) {
-        if (thread->writer && thread->generation == aistrace__generation())
+        if (thread->generation == aistrace__generation())
             shmring_detach(aistrace__tracer.ring, thread->writer);
         if (tally)
             aistrace__tally_tell(tally, aistrace__tracer.ring);
@@ -194,7 +253,21 @@ static void thread_exits(void *argument)
     thread->writer = NULL;
     thread->generation = 0;
     aistrace__unlock(&hold);
-    aistrace__tally_release(tally);
+}
+
+void aistrace_thread_detach(void)
+{
+    int saved_errno = errno;
+    leave(&aistrace__thread);
+    errno = saved_errno;
+}
+
+static void thread_exits(void *argument)
+{
+    struct aistrace__thread *thread = argument;
+    thread->exiting = true;
+    leave(thread);
+    aistrace__tally_release(atomic_exchange(&thread->tally, NULL));
 }
 
 /* Before any thread can make a span: spans count from the first on, also of programs that never start the tracer. */

@@ -5,8 +5,14 @@
 #ifndef AISTRACE_THREAD_H
 #define AISTRACE_THREAD_H
 
+#include "lock.h"
+
 /* Has each thread give its slot and its tally back when it exits. The library does so when it is loaded, and tries again
  * here, under the mutex, if that failed. -> 0 or -errno */
 int aistrace__watch_threads(void);
+
+/* Under the mutex, which is lent meanwhile: waits until no thread populates a ring that was in force before. Some
+ * milliseconds. */
+void aistrace__wait_for_populating(const struct aistrace__hold *hold);
 
 #endif

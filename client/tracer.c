@@ -52,7 +52,7 @@ static int start(const struct aistrace_options *options)
     free(process->ring_dir);
     process->ring_dir = own_dir;
     process->ring_bytes = options->ring_bytes ? options->ring_bytes : aistrace__environment_ring_bytes();
-    process->thread_slots = options->thread_slots;
+    process->thread_slots = options->thread_slots ? options->thread_slots : aistrace__environment_thread_slots();
     process->ring_uid = options->ring_uid ? options->ring_uid : aistrace__environment_ring_uid();
     aistrace__retry_reset(&process->retry);
     process->control_flags = process->sampling_threshold = 0;
@@ -116,7 +116,7 @@ void aistrace_counters_read(struct aistrace_counters *out)
 
 /* ---- stop ---- */
 
-static void stop(void)
+static void stop(const struct aistrace__hold *hold)
 {
     struct aistrace__process *process = &aistrace__process;
     struct aistrace_counters last;
@@ -128,11 +128,12 @@ static void stop(void)
     atomic_store(&aistrace__tracer.ring, NULL);
     atomic_store(&aistrace__fork_page.generation, 0);
     aistrace__tracer.control = NULL;
-    shmring_close(ring);
     aistrace__thread.writer = NULL;
     aistrace__thread.generation = 0;
     free(process->ring_dir);
     process->ring_dir = NULL;
+    aistrace__wait_for_populating(hold);
+    shmring_close(ring);
 }
 
 void aistrace_stop(void)
@@ -140,7 +141,7 @@ void aistrace_stop(void)
     int saved_errno = errno;
     struct aistrace__hold hold;
     if (aistrace__lock(&hold) && atomic_load(&aistrace__process.started))
-        stop();
+        stop(&hold);
     aistrace__unlock(&hold);
     errno = saved_errno;
 }

@@ -17,6 +17,7 @@
 #include "aistrace.h"
 #include "ids.h"
 #include "likely.h"
+#include "retry.h"
 #include "shmring.h"
 #include "tally.h"
 
@@ -28,8 +29,9 @@ struct aistrace__thread {
     const struct aistrace_context *current;
     struct aistrace__ids ids;
     _Atomic(struct aistrace__tally *) tally; /* NULL: nothing was dropped yet without a slot */
+    struct aistrace__retry retry;            /* for a slot */
     uint32_t generation;                     /* in which this thread was set up; 0: never */
-    uint16_t slotless;                       /* spans ended without a slot */
+    uint32_t slotless;                       /* spans ended without a slot, in this generation */
     uint8_t refusal;                         /* enum shmring_drop: why there is no writer */
     bool exiting;                            /* its end was noticed, and may not be noticed again */
 };

@@ -12,7 +12,7 @@ static const char *const causes[PRODUCER_REASONS] = {
     [SHMRING_DROP_RING_FULL] = "their rings are full: the endpoint is away or slow, or AIS_TRACING_RING_SIZE too small",
     [SHMRING_DROP_OVERSIZE] = "larger than a quarter of AIS_TRACING_RING_SIZE",
     [SHMRING_DROP_NESTED] = "a signal handler's span interrupted another's end",
-    [SHMRING_DROP_NO_SLOT] = "more threads than aistrace_options.thread_slots",
+    [SHMRING_DROP_NO_SLOT] = "more threads than AIS_TRACING_THREAD_SLOTS",
     [SHMRING_DROP_NO_MEMORY] = "no room for a ring in the file system of aistraced.ring_dir",
     [SHMRING_DROP_NO_FILE] =
         "they cannot open their ring's file any more: its name, their rights or descriptors are gone",

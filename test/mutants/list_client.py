@@ -4,6 +4,7 @@ from mutants import Mutant
 FAILING = "client/check_client_failing"
 
 OFF = "client/check_client_off"
+SLOTS = "client/check_client_slots"
 
 MUTANTS = [
     Mutant("client/tally.c", "        memset(tally->dropped, 0, sizeof(tally->dropped));\n", "", OFF, "a child of a fork counts what its parent dropped"),
@@ -12,11 +13,21 @@ MUTANTS = [
     Mutant("client/tally.c", "if (!owned && atomic_compare_exchange_strong(&tally->owned, &owned, true))", "if (!owned)",
            OFF, "two threads count in one tally, and lose counts"),
     Mutant("client/tally.c", "            take_news(tally, index);\n}", "            ;\n}", OFF, "a start counts what was dropped before it"),
-    Mutant("client/thread.c", "    if (tally && aistrace__generation() != 0)\n        aistrace__tally_tell(tally, aistrace__tracer.ring);\n", "",
+    Mutant("client/thread.c", "        if (tally)\n            aistrace__tally_tell(tally, aistrace__tracer.ring);\n", "",
            OFF, "the daemon never hears what a thread without a slot dropped before it ended"),
     Mutant("client/tracer.c", "        aistrace__tallies_tell(aistrace__tracer.ring);\n", "", OFF, "the program's own counters lag behind"),
-    Mutant("client/thread.c", "        shmring_detach(aistrace__tracer.ring, writer);\n        writer = NULL;\n", "        writer = NULL;\n",
+    Mutant("client/thread.c", "    if (!err)\n        err = take_slot(hold, &writer);", "    err = take_slot(hold, &writer);",
            FAILING, "a thread whose end is not noticed keeps its slot for ever"),
+    Mutant("client/thread.c", "    aistrace__lend_lock(hold);\n    err = shmring_slot_populate", "    err = shmring_slot_populate",
+           "client/check_client_populating", "threads wait for the pages of each other's rings"),
+    Mutant("client/thread.c", "    if (aistrace__generation() != generation)\n        return -EAGAIN;\n", "",
+           "client/check_client_populating", "a thread gets a slot of a segment that is gone"),
+    Mutant("client/tracer.c", "    aistrace__wait_for_populating(hold);\n", "", "client/check_client_populating", "a stop unmaps what a thread populates"),
+    Mutant("client/thread.c", "(spans & (spans - 1)) == 0 || aistrace__retry_is_due(&thread->retry)", "(spans & (spans - 1)) == 0",
+           SLOTS, "a thread with few spans goes without a ring though there is room"),
+    Mutant("client/thread.c", "(spans & (spans - 1)) == 0 || aistrace__retry_is_due(&thread->retry)", "aistrace__retry_is_due(&thread->retry)",
+           SLOTS, "a thread in a hurry drops half a second of spans though there is room"),
+    Mutant("client/debug.c", " || !is_still_stderr())", ")", SLOTS, "debug lines go into the program's own file"),
     Mutant("client/tracer.c", "        err = aistrace__watch_threads();\n    if (err)\n        return err;\n", "        err = aistrace__watch_threads();\n",
            FAILING, "without a key for the threads' ends the library starts all the same"),
     Mutant("client/tracer.c", "    return *out ? 0 : -ENOMEM;\n", "    return 0;\n", FAILING, "without memory for a path the host dies"),

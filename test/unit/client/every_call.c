@@ -28,6 +28,7 @@ int use_everything(const char *header, char *out)
     options.attributes = attributes;
     options.attribute_count = 7;
     err = aistrace_start(&options) + aistrace_thread_attach();
+    aistrace_thread_detach();
     if (aistrace_context_parse(&context, header, strlen(header), "", 0, state) == 0)
         span_options.parent = &context;
     span_options.kind = AISTRACE_KIND_SERVER;
