@@ -49,17 +49,13 @@ static struct aistrace__reading take_reading(void)
 
 uint64_t aistrace__monotonic_renew_ns(void)
 {
-    struct aistrace__ticks *line = &aistrace__clock.ticks;
-    uint32_t sequence = atomic_load_explicit(&line->sequence, memory_order_relaxed);
+    struct aistrace__ticks *ticks = &aistrace__clock.ticks;
+    uint64_t current = atomic_load_explicit(&ticks->current, memory_order_acquire);
     uint64_t ns = aistrace__clock_read(CLOCK_MONOTONIC);
-    /* One thread renews; the others, and its own signal handlers, go by the clock. */
-    if ((sequence & 1) || !aistrace__ticks_is_due(line, ns) ||
-        !atomic_compare_exchange_strong(&line->sequence, &sequence, sequence + 1))
+    if (!aistrace__ticks_is_due(ticks, ns))
         return ns;
     struct aistrace__reading reading = take_reading();
-    ns = aistrace__ticks_renew(line, &reading);
-    atomic_store_explicit(&line->sequence, sequence + 2, memory_order_release);
-    return ns;
+    return aistrace__ticks_renew(ticks, current, &reading);
 }
 
 #if defined(__x86_64__)
@@ -101,15 +97,15 @@ void aistrace__clock_start(void)
 {
     bool use = !aistrace__environment_system_clock() && counter_is_sound();
     if (!use)
-        atomic_store(&aistrace__clock.ticks.window_ticks, 0);
+        aistrace__ticks_close(&aistrace__clock.ticks);
     atomic_store(&aistrace__clock.ticks.renew_at_ns, use ? 0 : UINT64_MAX);
 }
 
 void aistrace__clock_forget(void)
 {
-    struct aistrace__ticks *line = &aistrace__clock.ticks;
-    bool use = atomic_load(&line->renew_at_ns) != UINT64_MAX;
-    memset(line, 0, sizeof(*line));
-    atomic_store(&line->renew_at_ns, use ? 0 : UINT64_MAX);
+    struct aistrace__ticks *ticks = &aistrace__clock.ticks;
+    bool use = atomic_load(&ticks->renew_at_ns) != UINT64_MAX;
+    memset(ticks, 0, sizeof(*ticks));
+    atomic_store(&ticks->renew_at_ns, use ? 0 : UINT64_MAX);
     atomic_store(&aistrace__clock.renew_at_ns, 0);
 }

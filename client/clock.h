@@ -64,11 +64,10 @@ static inline void aistrace__counter_fence(void)
 /* False: aistrace__monotonic_renew_ns is due. */
 static inline bool aistrace__monotonic_try(uint64_t *ns)
 {
-    const struct aistrace__ticks *line = &aistrace__clock.ticks;
-    uint32_t sequence = atomic_load_explicit(&line->sequence, memory_order_acquire);
-    /* Not even read where it is of no use. */
-    return !(sequence & 1) && atomic_load_explicit(&line->window_ticks, memory_order_relaxed) != 0 &&
-           aistrace__ticks_to_ns(line, sequence, aistrace__counter(), ns);
+    const struct aistrace__ticks *ticks = &aistrace__clock.ticks;
+    uint64_t current = atomic_load_explicit(&ticks->current, memory_order_acquire);
+    uint64_t window = aistrace__ticks_window(ticks, current);
+    return window != 0 && aistrace__ticks_to_ns(ticks, current, window, aistrace__counter(), ns);
 }
 
 static inline uint64_t aistrace__monotonic_ns(void)

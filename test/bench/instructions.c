@@ -76,9 +76,10 @@ static __attribute__((noinline)) void bench_drain(struct drain *drain)
  * that follow are wrong; the instructions are those of a steady clock. */
 static void force_counter(void)
 {
-    struct aistrace__ticks *line = &aistrace__clock.ticks;
+    struct aistrace__line *line = &aistrace__clock.ticks.lines[0];
+    aistrace__clock.ticks.current = 0;
     line->base_ticks = aistrace__counter();
-    line->rate = UINT64_C(1) << 30;
+    line->slope = UINT64_C(1) << 30;
     line->window_ticks = UINT32_MAX;
     aistrace__clock.renew_at_ns = UINT64_MAX;
 }
