@@ -68,6 +68,8 @@ int aistrace__create(void)
         aistrace__debug(AISTRACE__CAUSE_SEGMENT, "no segment, spans are not recorded until there is one", err);
         return err;
     }
+    if (!shmring_in_memory(ring))
+        aistrace__debug(AISTRACE__CAUSE_DISK, "the ring directory is not in memory: spans may wait for its disk", 0);
     if (++process->generation == 0)
         process->generation = 1;
     aistrace__tracer.control = shmring_control(ring);

@@ -21,11 +21,6 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-int shmring__open_error(void)
-{
-    return errno == ENFILE ? -EMFILE : -errno;
-}
-
 /* ---- places ---- */
 
 static uint64_t ring_offset(const struct shmring *ring, uint32_t slot)

@@ -20,9 +20,10 @@ struct shmring {
     uint64_t first_position;
     struct shmring_counters *counters;
     char name[SHMRING_NAME_BYTES];
-    bool by_name; /* memory for a slot is taken through the file's name: pages cannot be populated here */
-    char *path;   /* by_name: absolute */
-    dev_t dev;    /* by_name: what must be found there */
+    bool in_memory; /* the directory is */
+    bool by_name;   /* memory for a slot is taken through the file's name: pages cannot be populated here */
+    char *path;     /* by_name: absolute */
+    dev_t dev;      /* by_name: what must be found there */
     ino_t ino;
     uint32_t slot_count;
     uint32_t slots;                   /* slots [0, slots) have been taken once at least */
@@ -30,10 +31,15 @@ struct shmring {
     struct shmring_writer *writers[]; /* slot_count; NULL beyond slots */
 };
 
-/* ---- mapping.c: the file in the process's address space ---- */
+/* ---- dir.c ---- */
 
-/* An open file has no descriptor left: -EMFILE, whether the process's are used up or the system's. Else -errno. */
+/* After an open that failed: -errno; -EMFILE also if the system's descriptors are used up, because -ENFILE is for slots. */
 int shmring__open_error(void);
+
+/* False: a store to a file there may wait for a disk. */
+bool shmring__dir_in_memory(int dir_fd);
+
+/* ---- mapping.c: the file in the process's address space ---- */
 
 /* Maps the file, all of it where the address space allows, and makes the pages up to the slots present. fd: of the
  * draft; dir: its directory. -> 0 or -errno (-ENOSPC: no room); what was mapped is shmring__unmap's in any case. */

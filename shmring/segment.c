@@ -200,6 +200,7 @@ static int create_in(int dir_fd, const struct shmring_options *options, struct s
     ring->base_bytes = shmring_data_offset(slot_count);
     ring->file_bytes = shmring_file_bytes(slot_count, ring->ring_bytes);
     ring->first_position = options->first_position;
+    ring->in_memory = shmring__dir_in_memory(dir_fd);
     err = draft_open(&draft);
     if (err)
         goto done;
@@ -240,6 +241,11 @@ void shmring_abandon(struct shmring *ring)
         free(ring->writers[slot]);
     free(ring->path);
     free(ring);
+}
+
+bool shmring_in_memory(const struct shmring *ring)
+{
+    return ring->in_memory;
 }
 
 const char *shmring_name(const struct shmring *ring)

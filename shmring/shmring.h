@@ -17,8 +17,9 @@
 /* ---- directory ---- */
 
 /* Opens the ring directory, creating it (mode 0700) when missing: whoever comes first, producer or consumer.
- * Refuses a symlink, and a directory whose owner is neither the caller, root nor trusted_uid ((uid_t)-1: no third).
- * -> a descriptor that the caller closes, or -errno (-EPERM: foreign owner; -ENOTDIR; -ELOOP). */
+ * Refuses a symlink, however it is spelled, and a directory whose owner is neither the caller, root nor trusted_uid
+ * ((uid_t)-1: no third). -> a descriptor that the caller closes, or -errno (-EPERM: foreign owner; -ENOTDIR; -ELOOP: a
+ * symlink; -EINVAL: the path ends in "..", of which cannot be told what is followed; -EMFILE: no descriptor left). */
 int shmring_dir_open(const char *path, uid_t trusted_uid);
 
 /* ---- producer: segment ---- */
@@ -48,6 +49,9 @@ void shmring_close(struct shmring *ring);
 
 /* For the child of a fork, where the mapping does not exist (MADV_DONTFORK): frees the private handle only. */
 void shmring_abandon(struct shmring *ring);
+
+/* False: the ring directory is on no tmpfs or ramfs, and a span may wait for a disk. */
+bool shmring_in_memory(const struct shmring *ring);
 
 const char *shmring_name(const struct shmring *ring); /* file name within dir; valid as long as the handle */
 const struct shmring_control *shmring_control(const struct shmring *ring);

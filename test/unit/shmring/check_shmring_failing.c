@@ -122,7 +122,9 @@ struct failure {
 };
 
 static const struct failure creations[] = {
+    {"malloc", 0, ENOMEM, -ENOMEM},
     {"open", 0, EMFILE, -EMFILE},
+    {"open", 0, ENFILE, -EMFILE}, /* -ENFILE is for slots */
     {"fstat", 0, EIO, -EIO},
     {"calloc", 0, ENOMEM, -ENOMEM},
     {"fstatvfs", 0, EIO, -EIO},
@@ -153,7 +155,7 @@ static const struct failure creations_by_name[] = {
     {"posix_fallocate", 0, ENOSPC, -ENOSPC},
     {"posix_fallocate", 0, EINTR, 0},
     {"realpath", 0, EACCES, -EACCES},
-    {"malloc", 0, ENOMEM, -ENOMEM},
+    {"malloc", 1, ENOMEM, -ENOMEM},
 };
 
 LOOP_TEST(a_creation_that_fails_leaves_nothing, COUNT(creations) + COUNT(creations_by_name))
@@ -446,6 +448,7 @@ LOOP_TEST(a_foreign_ring_that_cannot_be_read_is_left, COUNT(foreign_reads))
 
 static const struct failure directories[] = {
     {"mkdir", 0, EACCES, 0}, /* it is there */
+    {"malloc", 0, ENOMEM, -ENOMEM},
     {"open", 0, EACCES, -EACCES},
     {"open", 0, ENOTDIR, -ENOTDIR},
     {"fstat", 0, EIO, -EIO},

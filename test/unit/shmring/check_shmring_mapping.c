@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "support/ring_fixture.h"
@@ -30,7 +32,8 @@ static struct {
     uint64_t page_bytes;
     enum populates populates;
     rlim_t address_space;
-    unsigned opened; /* calls of open */
+    unsigned opened;  /* calls of open */
+    long file_system; /* 0: as it is */
 } kernel;
 
 static bool is_aligned(const void *memory)
@@ -89,6 +92,15 @@ static int kernel_open(const char *path, int flags)
     return open(path, flags);
 }
 
+static int kernel_fstatfs(int fd, struct statfs *out)
+{
+    int err = fstatfs(fd, out);
+    if (!err && kernel.file_system)
+        out->f_type = kernel.file_system;
+    return err;
+}
+
+#define fstatfs(...)  kernel_fstatfs(__VA_ARGS__)
 #define open(...)     kernel_open(__VA_ARGS__)
 #define mmap(...)     kernel_mmap(__VA_ARGS__)
 #define mprotect(...) kernel_mprotect(__VA_ARGS__)
@@ -218,6 +230,21 @@ TEST(a_slot_opens_nothing)
     ck_assert_int_eq(shmring_attach(ring, &writer), 0);
     ck_assert_uint_eq(kernel.opened, 1);
     shmring_close(ring);
+}
+
+/* A segment there works, but a span may wait for the disk. */
+TEST(a_directory_that_is_not_in_memory_is_told)
+{
+    static const long in_memory[] = {0, RAMFS_MAGIC, TMPFS_MAGIC},
+                      elsewhere[] = {EXT4_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC};
+    struct shmring *ring;
+
+    for (size_t i = 0; i < COUNT(in_memory) + COUNT(elsewhere); i++) {
+        kernel.file_system = i < COUNT(in_memory) ? in_memory[i] : elsewhere[i - COUNT(in_memory)];
+        ring = ring_fixture_create(1, 4096, 0);
+        ck_assert_int_eq(shmring_in_memory(ring), i < COUNT(in_memory));
+        shmring_close(ring);
+    }
 }
 
 /* mlockall would fill the rings of all slots: what no thread has taken cannot be accessed. */

@@ -285,11 +285,61 @@ TEST(directory_that_is_not_one_is_refused)
     snprintf(path, sizeof(path), "%s/link", rings.dir);
     ck_assert_int_eq(symlink(rings.dir, path), 0);
     ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ELOOP);
+    const char *const spellings[] = {"link/", "link//", "link/.", "link/./", "link//.//", "./link/./."};
+    for (size_t i = 0; i < COUNT(spellings); i++) {
+        snprintf(path, sizeof(path), "%s/%s", rings.dir, spellings[i]);
+        ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ELOOP);
+    }
+    snprintf(path, sizeof(path), "%s/link/dangling", rings.dir);
+    ck_assert_int_eq(symlink("/dev/shm/nothing-has-this-name", path), 0);
+    snprintf(path, sizeof(path), "%s/dangling/", rings.dir);
+    ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ELOOP);
+    const char *const climbing[] = {"link/..", "link/../", "link/../.", ".."};
+    for (size_t i = 0; i < COUNT(climbing); i++) {
+        snprintf(path, sizeof(path), "%s/%s", i < 3 ? rings.dir : ".", climbing[i]);
+        ck_assert_int_eq(shmring_dir_open(i < 3 ? path : "..", (uid_t)-1), -EINVAL);
+    }
     snprintf(path, sizeof(path), "%s/file", rings.dir);
     close(open(path, O_CREAT | O_RDWR, 0600));
     ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ENOTDIR);
     snprintf(path, sizeof(path), "%s/no/where", rings.dir);
     ck_assert_int_eq(shmring_dir_open(path, (uid_t)-1), -ENOENT);
+}
+
+/* What is no symlink may be spelled as one likes; a symlink before the last part is the way to it. */
+TEST(directory_is_opened_however_it_is_spelled)
+{
+    const char *const spellings[] = {"rings", "rings/", "rings/.", "rings//./", "./rings", "link/rings/"};
+    char path[96];
+    struct stat st, found;
+
+    snprintf(path, sizeof(path), "%s/rings/.", rings.dir);
+    int fd = shmring_dir_open(path, (uid_t)-1);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    ck_assert_uint_eq(st.st_mode, S_IFDIR | 0700);
+    close(fd);
+    snprintf(path, sizeof(path), "%s/link", rings.dir);
+    ck_assert_int_eq(symlink(rings.dir, path), 0);
+    for (size_t i = 0; i < COUNT(spellings); i++) {
+        snprintf(path, sizeof(path), "%s/%s", rings.dir, spellings[i]);
+        fd = shmring_dir_open(path, (uid_t)-1);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(fstat(fd, &found), 0);
+        ck_assert_uint_eq(found.st_ino, st.st_ino);
+        close(fd);
+    }
+    ck_assert_int_eq(chdir(path), 0);
+    const char *const here[] = {".", "./", "./.", "/", "//", "/."};
+    for (size_t i = 0; i < COUNT(here); i++) {
+        fd = shmring_dir_open(here[i], 0);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(fstat(fd, &found), 0);
+        ck_assert(i >= 3 || found.st_ino == st.st_ino);
+        close(fd);
+    }
+    snprintf(path, sizeof(path), "%s/rings", rings.dir);
+    rmdir(path);
 }
 
 TEST(directory_of_a_stranger_is_refused)
