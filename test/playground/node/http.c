@@ -19,7 +19,6 @@ enum {
     IDLE_SECONDS = 120,
     MAX_CONNECTIONS = 512,
     MAX_TEXT_BYTES = 64 * 1024,
-    CONNECTION_MEMORY_BYTES = 64 * 1024,
 };
 
 const char *http_header(const struct request *request, const char *name)
@@ -330,12 +329,12 @@ struct MHD_Daemon *http_start(struct node *node)
         errno = EADDRNOTAVAIL;
         return NULL;
     }
-    struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD, node->self.port, NULL, NULL, handle, node, MHD_OPTION_SOCK_ADDR, found->ai_addr,
-        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
-        keep_encoded, NULL, MHD_OPTION_END);
+    struct MHD_Daemon *daemon =
+        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, node->self.port, NULL, NULL, handle, node, MHD_OPTION_SOCK_ADDR,
+                         found->ai_addr, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_CONNECTION_TIMEOUT,
+                         (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
+                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY_BYTES, MHD_OPTION_NOTIFY_COMPLETED,
+                         completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL, MHD_OPTION_END);
     int err = errno;
     freeaddrinfo(found);
     errno = err;

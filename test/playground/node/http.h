@@ -24,6 +24,8 @@ struct node {
     struct timespec started; /* CLOCK_MONOTONIC */
 };
 
+enum { HTTP_MEMORY_BYTES = 64 * 1024 }; /* of a connection: a request's head is not longer */
+
 enum resource {
     RESOURCE_UNKNOWN,
     RESOURCE_HEALTH,  /* /v1/health: never traced, probes would drown everything else */

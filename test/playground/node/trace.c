@@ -32,50 +32,62 @@ void trace_stop(void)
 
 /* ---- server spans ---- */
 
-struct joined {
-    char text[AISTRACE_TRACE_STATE_BYTES * 2];
+/* The values of one name, as HTTP joins them. */
+struct values {
+    const char *name;
+    const char *first;
+    unsigned count;
     size_t bytes;
+    char text[HTTP_MEMORY_BYTES]; /* all headers of a request fit into it */
 };
 
-/* tracestate may come in several headers; together they are one list. */
-static enum MHD_Result join_trace_state(void *arg, enum MHD_ValueKind kind, const char *key, const char *value)
+static enum MHD_Result join(void *arg, enum MHD_ValueKind kind, const char *key, const char *value)
 {
-    struct joined *joined = arg;
+    struct values *values = arg;
     size_t bytes = value ? strlen(value) : 0;
     (void)kind;
-    if (strcasecmp(key, "tracestate") == 0 && bytes + 1 < sizeof(joined->text) - joined->bytes) {
-        if (joined->bytes > 0)
-            joined->text[joined->bytes++] = ',';
-        memcpy(joined->text + joined->bytes, value, bytes);
-        joined->bytes += bytes;
-    }
+    if (strcasecmp(key, values->name) != 0 || bytes + 1 >= sizeof(values->text) - values->bytes)
+        return MHD_YES;
+    if (values->count++ == 0)
+        values->first = value ? value : "";
+    else
+        values->text[values->bytes++] = ',';
+    if (bytes > 0)
+        memcpy(values->text + values->bytes, value, bytes);
+    values->bytes += bytes;
     return MHD_YES;
 }
 
-static const char *query_value(const struct request *request, const char *key)
+static void get_values(const struct request *request, enum MHD_ValueKind kind, const char *name, struct values *out)
 {
-    return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, key);
+    out->name = name;
+    out->count = 0;
+    out->bytes = 0;
+    MHD_get_connection_values(request->connection, kind, join, out);
+}
+
+/* traceparent must come once: of several nobody can tell which is right. tracestate may come in several headers, which
+ * are one list. In a query it is percent-encoded. */
+static bool parse_context(struct request *request, enum MHD_ValueKind kind, struct aistrace_context *out)
+{
+    struct values values;
+    get_values(request, kind, "traceparent", &values);
+    if (values.count != 1)
+        return false;
+    const char *traceparent = values.first;
+    get_values(request, kind, "tracestate", &values);
+    if (kind == MHD_GET_ARGUMENT_KIND) {
+        int bytes = names_decode(values.text, values.bytes, values.text, sizeof(values.text));
+        values.bytes = bytes > 0 ? (size_t)bytes : 0;
+    }
+    return aistrace_context_parse(out, traceparent, strlen(traceparent), values.text, values.bytes,
+                                  request->trace.trace_state) == 0;
 }
 
 static bool parse_parent(struct request *request, struct aistrace_context *parent)
 {
-    const char *traceparent = http_header(request, "traceparent");
-    struct joined state = {0};
-    if (traceparent) {
-        MHD_get_connection_values(request->connection, MHD_HEADER_KIND, join_trace_state, &state);
-        if (aistrace_context_parse(parent, traceparent, strlen(traceparent), state.text, state.bytes,
-                                   request->trace.trace_state) == 0)
-            return true;
-    }
-    if (!request->node->is_target)
-        return false;
-    traceparent = query_value(request, "traceparent");
-    const char *encoded = query_value(request, "tracestate");
-    if (!traceparent)
-        return false;
-    int bytes = encoded ? names_decode(encoded, strlen(encoded), state.text, sizeof(state.text)) : 0;
-    return aistrace_context_parse(parent, traceparent, strlen(traceparent), state.text, bytes > 0 ? (size_t)bytes : 0,
-                                  request->trace.trace_state) == 0;
+    return parse_context(request, MHD_HEADER_KIND, parent) ||
+           (request->node->is_target && parse_context(request, MHD_GET_ARGUMENT_KIND, parent));
 }
 
 static void span_name(char out[SPAN_NAME_BYTES], const char *method, const char *route)
