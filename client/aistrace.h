@@ -23,7 +23,8 @@
  * cancellation point.
  * Time is read through the CPU's counter where the kernel does so as well; AIS_TRACING_CLOCK=system forbids it.
  * The environment of a program that runs with another user's rights (set-user-id) is not read.
- * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "".
+ * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "". An
+ * attribute needs a key; a span or an event without a name arrives as "unknown".
  *
  * C11 or later, C++17 or later, without a warning. With -DAISTRACE_DISABLED every call compiles to nothing and no library is needed.
  * Each copy of libaistrace.a in a process, such as in several plug-ins, is a tracer of its own with a segment of its
@@ -127,7 +128,10 @@ struct aistrace_span {
     uint8_t generation;    /* of the tracer that began it */
     uint8_t events;
     uint8_t links;
-    uint8_t reserved[6];
+    uint8_t crowded;    /* an attribute did not fit, or there were 128: each is looked at from then on */
+    uint8_t attributes; /* once crowded; of different keys */
+    uint8_t reserved[4];
+    uint64_t keys[4]; /* once crowded: a filter of the keys in the inline body */
 
     /* The record as it will be in the ring, its items behind it if they are inline. */
     uint8_t trace_id[16];
@@ -161,7 +165,7 @@ struct aistrace_options {
     const char *service_name; /* verbatim; one of the two */
     const char *version;      /* resource attribute `version` */
     const char *daemon_id;    /* resource attribute `daemonID` */
-    const struct aistrace_attribute *attributes; /* more resource attributes; copied */
+    const struct aistrace_attribute *attributes; /* more resource attributes; copied. All together at most 128, 8 KiB */
     size_t attribute_count;
     const char *ring_dir; /* NULL: AIS_TRACING_RING_DIR, else /dev/shm/aistrace */
     uint64_t ring_bytes;  /* per thread; 0: AIS_TRACING_RING_SIZE, else 1 MiB, less on a small tmpfs */
@@ -227,7 +231,8 @@ void aistrace_span_end(struct aistrace_span *span);
 /* False: nothing of this span will be written, so costly attributes need not be computed. */
 bool aistrace_span_recording(const struct aistrace_span *span);
 
-/* Attributes. Setting a key again replaces its value. Over 128, or when the room is used up: counted on the span. */
+/* Attributes. Setting a key again replaces its value. Without a key, over 128, or when the room is used up: counted on
+ * the span as dropped. */
 void aistrace_span_set_int(struct aistrace_span *span, const char *key, int64_t value);
 void aistrace_span_set_double(struct aistrace_span *span, const char *key, double value);
 void aistrace_span_set_bool(struct aistrace_span *span, const char *key, bool value);
@@ -239,7 +244,8 @@ void aistrace_span_set(struct aistrace_span *span, const struct aistrace_attribu
 
 /* An attribute in its encoded form: INT and DOUBLE are 8 bytes as they are in memory, BOOL is one byte, 0 or 1, STRING
  * and BYTES are their bytes; not STRING_ARRAY. What the others become when they are inlined; for callers that have the
- * key's length. */
+ * key's length. A value that is
+ * not so encoded is counted as dropped. */
 void aistrace_span_put(struct aistrace_span *span, enum aistrace_type type, const char *key, size_t key_bytes,
                        const void *value, size_t value_bytes);
 

@@ -73,7 +73,7 @@ AISTRACE_FAST void aistrace_fast_set(struct aistrace_span *span, enum aistrace_t
 {
     const char *const text = key ? key : "";
     const size_t key_bytes = strlen(text);
-    if (__builtin_constant_p(key_bytes) && key_bytes <= AISTRACE_FAST_TEXT_MAX &&
+    if (__builtin_constant_p(key_bytes) && key_bytes > 0 && key_bytes <= AISTRACE_FAST_TEXT_MAX &&
         aistrace_fast_item(span, AISTRACE_FAST_ATTRIBUTE, type, text, key_bytes, value, value_bytes))
         return;
     if (aistrace_fast_is_recording(span))
@@ -86,7 +86,7 @@ AISTRACE_FAST void aistrace_fast_set_number(struct aistrace_span *span, enum ais
 {
     const char *const text = key ? key : "";
     const size_t key_bytes = strlen(text);
-    if (__builtin_constant_p(key_bytes) && key_bytes <= AISTRACE_FAST_TEXT_MAX &&
+    if (__builtin_constant_p(key_bytes) && key_bytes > 0 && key_bytes <= AISTRACE_FAST_TEXT_MAX &&
         aistrace_fast_item(span, AISTRACE_FAST_ATTRIBUTE, type, text, key_bytes, &value, value_bytes))
         return;
     if (aistrace_fast_is_recording(span)) {

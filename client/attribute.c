@@ -7,16 +7,17 @@
 #include "likely.h"
 #include "span.h"
 
-/* The slow path. -> true: the attribute is not written; if the span records, it counts the attribute as dropped. */
-static __attribute__((noinline)) bool refused(struct aistrace_span *span, struct aistrace__text key, size_t value_bytes)
+/* The slow path. -> where the item goes, or NULL: the attribute is not written; if the span records, it is counted. */
+static __attribute__((noinline)) uint8_t *place_slowly(struct aistrace_span *span, struct aistrace__text key,
+                                                       size_t value_bytes)
 {
+    uint8_t *at = NULL;
     if (!aistrace__recording(span))
-        return true;
-    if (value_bytes <= AISTRACE__VALUE_MAX && key.bytes <= AISTRACE_KEY_MAX &&
-        aistrace__make_room(span, key, AISTRACE__ITEM_BYTES + key.bytes + value_bytes))
-        return false;
-    span->dropped_attributes++;
-    return true;
+        return NULL;
+    if (value_bytes <= AISTRACE__VALUE_MAX && aistrace__is_key(key))
+        at = aistrace__attribute_place(span, key, AISTRACE__ITEM_BYTES + key.bytes + value_bytes);
+    span->dropped_attributes += !at;
+    return at;
 }
 
 /* -> where the value goes, or NULL. Does not look for the same key: the last attribute of a key wins. */
@@ -24,12 +25,14 @@ static inline uint8_t *begin(struct aistrace_span *span, enum aistrace_type type
                              size_t value_bytes)
 {
     size_t bytes = AISTRACE__ITEM_BYTES + key.bytes + value_bytes;
-    if (unlikely(value_bytes > AISTRACE__VALUE_MAX || key.bytes > AISTRACE_KEY_MAX ||
-                 span->limit - span->end < (ptrdiff_t)bytes) &&
-        refused(span, key, value_bytes))
-        return NULL;
     uint8_t *at = span->end;
-    span->end += bytes;
+    if (likely(value_bytes <= AISTRACE__VALUE_MAX && aistrace__is_key(key) && span->limit - at >= (ptrdiff_t)bytes)) {
+        span->end = at + bytes;
+    } else {
+        at = place_slowly(span, key, value_bytes);
+        if (!at)
+            return NULL;
+    }
     return aistrace__item_begin(at, AISTRACE_ITEM_ATTRIBUTE, (enum aistrace_value_type)type, key, value_bytes);
 }
 
@@ -47,10 +50,32 @@ static inline void set_data(struct aistrace_span *span, enum aistrace_type type,
     put(span, type, aistrace__text(key), data, bytes);
 }
 
+/* The daemon refuses a record with any other, so a caller's mistake would cost the span. */
+static bool is_encoded(enum aistrace_type type, const uint8_t *value, size_t bytes)
+{
+    switch (type) {
+    case AISTRACE_STRING:
+    case AISTRACE_BYTES:
+        return true;
+    case AISTRACE_INT:
+    case AISTRACE_DOUBLE:
+        return bytes == sizeof(uint64_t);
+    case AISTRACE_BOOL:
+        return bytes == 1 && *value <= 1;
+    case AISTRACE_STRING_ARRAY:
+        break;
+    }
+    return false;
+}
+
 void aistrace_span_put(struct aistrace_span *span, enum aistrace_type type, const char *key, size_t key_bytes,
                        const void *value, size_t value_bytes)
 {
-    put(span, type, (struct aistrace__text){key ? key : "", key ? key_bytes : 0}, value, value ? value_bytes : 0);
+    size_t bytes = value ? value_bytes : 0;
+    if (likely(is_encoded(type, value, bytes)))
+        put(span, type, (struct aistrace__text){key ? key : "", key ? key_bytes : 0}, value, bytes);
+    else if (aistrace__recording(span))
+        span->dropped_attributes++;
 }
 
 void aistrace_span_set_int(struct aistrace_span *span, const char *key, int64_t value)

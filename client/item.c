@@ -52,14 +52,15 @@ static void strings_write(uint8_t *at, const struct aistrace_attribute *attribut
 
 void aistrace__value_write(uint8_t *value, const struct aistrace_attribute *attribute, size_t bytes)
 {
-    uint8_t truth = attribute->type == AISTRACE_BOOL && attribute->value.boolean;
+    uint8_t truth;
     switch (attribute->type) {
     case AISTRACE_STRING:
     case AISTRACE_BYTES:
         aistrace__copy(value, attribute->value.data, bytes);
         break;
     case AISTRACE_BOOL:
-        *value = truth;
+        memcpy(&truth, &attribute->value, sizeof(truth)); /* whatever it was made of, the daemon takes 0 and 1 alone */
+        *value = truth != 0;
         break;
     case AISTRACE_INT:
     case AISTRACE_DOUBLE:
@@ -76,7 +77,7 @@ uint8_t *aistrace__attribute_write(uint8_t *at, const uint8_t *end, const struct
 {
     struct aistrace__text key = aistrace__text(attribute->key);
     size_t bytes = aistrace__value_bytes(attribute);
-    if (key.bytes > AISTRACE_KEY_MAX || bytes > AISTRACE__VALUE_MAX ||
+    if (!aistrace__is_key(key) || bytes > AISTRACE__VALUE_MAX ||
         AISTRACE__ITEM_BYTES + key.bytes + bytes > (size_t)(end - at))
         return NULL;
     uint8_t *value =

@@ -47,6 +47,12 @@ static inline __attribute__((always_inline)) void aistrace__copy(uint8_t *to, co
     }
 }
 
+/* OpenTelemetry wants a key that is not empty. */
+static inline bool aistrace__is_key(struct aistrace__text key)
+{
+    return key.bytes - 1 < AISTRACE_KEY_MAX;
+}
+
 /* Writes header and key; -> where the value goes. The caller has made sure of the room. */
 static inline uint8_t *aistrace__item_begin(uint8_t *at, enum aistrace_item_tag tag, enum aistrace_value_type type,
                                             struct aistrace__text key, size_t value_bytes)
@@ -65,7 +71,7 @@ size_t aistrace__value_bytes(const struct aistrace_attribute *attribute);
 /* Writes the value; bytes as answered by aistrace__value_bytes. */
 void aistrace__value_write(uint8_t *value, const struct aistrace_attribute *attribute, size_t bytes);
 
-/* Appends an attribute to [at, end); -> the byte after it, NULL when it does not fit or cannot be written. */
+/* Appends an attribute to [at, end); -> the byte after it, NULL when it does not fit, has no key, or cannot be written. */
 uint8_t *aistrace__attribute_write(uint8_t *at, const uint8_t *end, const struct aistrace_attribute *attribute);
 
 /* Writes as many of the attributes as fit into [at, end), at most AISTRACE_MAX_ATTRIBUTES; -> the byte after them, and

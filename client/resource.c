@@ -10,13 +10,19 @@
 
 static void add(struct aistrace__resource *resource, const struct aistrace_attribute *attribute)
 {
-    const uint8_t *after =
-        aistrace__attribute_write(resource->data + resource->bytes, resource->data + sizeof(resource->data), attribute);
-    if (after)
-        resource->bytes = (uint32_t)(after - resource->data);
-    else
-        aistrace__debug(AISTRACE__CAUSE_RESOURCE, "resource attributes left out: over 8 KiB together", 0);
+    const uint8_t *after = NULL;
+    if (resource->attributes < AISTRACE_MAX_ATTRIBUTES)
+        after = aistrace__attribute_write(resource->data + resource->bytes, resource->data + sizeof(resource->data),
+                                          attribute);
+    if (!after) {
+        aistrace__debug(AISTRACE__CAUSE_RESOURCE,
+                        "resource attributes left out: over 128, over 8 KiB together, or without key or known type", 0);
+        return;
+    }
+    resource->bytes = (uint32_t)(after - resource->data);
+    resource->attributes++;
 }
+static_assert(AISTRACE_MAX_ATTRIBUTES == 128 && SHMRING_RESOURCE_MAX == 8192, "what the text says");
 
 static void add_string(struct aistrace__resource *resource, const char *key, const char *value)
 {

@@ -108,7 +108,7 @@ static inline __attribute__((always_inline)) void start_body(struct aistrace_spa
     span->body = span->inline_body;
     span->body_capacity = AISTRACE_SPAN_INLINE_BYTES - AISTRACE__TEXT_ROOM;
     span->dropped_attributes = span->dropped_events = span->dropped_links = 0;
-    span->events = span->links = 0;
+    span->events = span->links = span->crowded = span->attributes = 0;
     span->kind = AISTRACE_KIND_INTERNAL;
     span->status = AISTRACE_STATUS_UNSET;
     span->reserved0 = 0;
@@ -231,10 +231,23 @@ slowly:
     begin_slowly(span, options, parent);
 }
 
+/* A text given after the start goes in place of the earlier ones of its kind, and into the room that is kept for it. */
+static void replace_text(struct aistrace_span *span, enum aistrace_item_tag tag, struct aistrace__text text)
+{
+    aistrace__drop_texts(span, tag);
+    put_text(span, tag, text.data, text.bytes, span->body_capacity + AISTRACE__TEXT_ROOM - aistrace__body_bytes(span));
+}
+
 void aistrace_span_put_name(struct aistrace_span *span, const char *name, size_t bytes)
 {
-    if (aistrace__recording(span))
-        put_text(span, AISTRACE_ITEM_NAME, name ? name : "", name ? bytes : 0, aistrace__room(span));
+    struct aistrace__text text = {name ? name : "", name ? bytes : 0};
+    if (!aistrace__recording(span))
+        return;
+    size_t state_bytes = span->context.trace_state_bytes;
+    if (likely(aistrace__body_bytes(span) == (state_bytes ? AISTRACE__ITEM_BYTES + state_bytes : 0)))
+        put_text(span, AISTRACE_ITEM_NAME, text.data, text.bytes, aistrace__room(span));
+    else
+        replace_text(span, AISTRACE_ITEM_NAME, text);
 }
 
 void aistrace_span_start(struct aistrace_span *span, const char *name, const struct aistrace_span_options *options)
@@ -353,15 +366,6 @@ const struct aistrace_context *aistrace_set_current(const struct aistrace_contex
     const struct aistrace_context *before = aistrace__thread.current;
     aistrace__thread.current = context;
     return before;
-}
-
-/* A text given after the start: earlier texts of its kind are removed when there is no room beside them. */
-static void replace_text(struct aistrace_span *span, enum aistrace_item_tag tag, struct aistrace__text text)
-{
-    size_t body_bytes_max = span->body_capacity + AISTRACE__TEXT_ROOM;
-    if (AISTRACE__ITEM_BYTES + text.bytes > body_bytes_max - aistrace__body_bytes(span))
-        aistrace__drop_texts(span, tag);
-    put_text(span, tag, text.data, text.bytes, body_bytes_max - aistrace__body_bytes(span));
 }
 
 void aistrace_span_set_name(struct aistrace_span *span, const char *name)

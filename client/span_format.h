@@ -97,11 +97,13 @@ struct aistrace_link_value {
 };
 static_assert(sizeof(struct aistrace_link_value) == 32, "link");
 
-/* OpenTelemetry's limits; what is over is counted in the dropped_* fields. */
+/* OpenTelemetry's limits. The client writes no more, and counts what is over in the dropped_* fields; the daemon refuses
+ * a record with more. So does it with a resource: of that, what is over is left out. */
 enum {
-    AISTRACE_MAX_ATTRIBUTES = 128, /* per span, per event, per link */
+    AISTRACE_MAX_ATTRIBUTES = 128, /* per span, event, link, resource; of different keys */
     AISTRACE_MAX_EVENTS = 128,
     AISTRACE_MAX_LINKS = 128,
+    AISTRACE_MAX_ITEMS = 1 << 16, /* of a record: twice those of a span at all its limits; bounds the daemon's time */
 };
 
 #endif

@@ -10,8 +10,9 @@
 
 static_assert((int)DROP_REASONS <= (int)SHMRING_LEDGER_REASONS, "every reason has its place in the ledger");
 
-int segment_open(int dir_fd, const char *name, struct segment **out)
+int segment_open(int dir_fd, const char *name, struct segment **out, const char **problem)
 {
+    *problem = NULL;
     size_t name_bytes = strlen(name) + 1;
     struct segment *segment = calloc(1, sizeof(*segment) + name_bytes);
     if (!segment)
@@ -27,8 +28,7 @@ int segment_open(int dir_fd, const char *name, struct segment **out)
     memcpy(segment->instance, file_name, SHMRING_INSTANCE_HEX); /* the NUL behind is from calloc */
     uint32_t bytes;
     const uint8_t *resource = shmring_reader_resource(segment->reader, &bytes);
-    const char *problem;
-    err = record_check_resource(resource, bytes, &problem);
+    err = record_check_resource(resource, bytes, problem);
     if (err)
         goto fail;
     segment->slots = calloc(header->slot_count, sizeof(*segment->slots));

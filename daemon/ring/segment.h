@@ -50,8 +50,9 @@ struct segment {
     char name[]; /* in the ring directory */
 };
 
-/* Attaches and checks the resource. -> 0, or as shmring_reader_open. */
-int segment_open(int dir_fd, const char *name, struct segment **out);
+/* Attaches and checks the resource. -> 0, or as shmring_reader_open; or -EBADMSG with *problem a static text: what is
+ * wrong with the resource. Otherwise *problem is NULL. */
+int segment_open(int dir_fd, const char *name, struct segment **out, const char **problem);
 void segment_close(struct segment *segment); /* accepts NULL; its claims must be taken or abandoned, its skips gone */
 
 /* Composes the resource block anew, for spans read from now on. -> 0 or -ENOMEM: the old one stays. */

@@ -72,7 +72,7 @@ static void remember_skipped(struct segments *segments, struct tenant *tenant, c
     tenant->skipped_count++;
 }
 
-static void skip(struct segments *segments, struct tenant *tenant, const char *name, int err)
+static void skip(struct segments *segments, struct tenant *tenant, const char *name, int err, const char *problem)
 {
     remember_skipped(segments, tenant, name);
     segments->stats->segments_skipped++;
@@ -83,7 +83,7 @@ static void skip(struct segments *segments, struct tenant *tenant, const char *n
                   name);
     else
         log_cause(segments->log, LOG_WARN, "segment_unsound", "%s in %s is not a sound segment (%s); ignored", name,
-                  segments->dir->path, strerror(-err));
+                  segments->dir->path, problem ? problem : strerror(-err));
 }
 
 static void forget_skipped(struct segments *segments, struct skipped *skipped)
@@ -139,12 +139,13 @@ static bool was_noted(struct segments *segments, struct segment *segment)
     return true;
 }
 
-/* -> 0: attached, or noted as finished and left alone; -EDQUOT: the user's share is used up; or as segment_open */
-static int attach(struct segments *segments, struct tenant *tenant, const char *name)
+/* -> 0: attached, or noted as finished and left alone; -EDQUOT: the user's share is used up; or as segment_open, with its
+ * *problem */
+static int attach(struct segments *segments, struct tenant *tenant, const char *name, const char **problem)
 {
     struct segment *segment;
     int err = segments->tenants.segment_count < segments->tenants.segments_max
-                  ? segment_open(segments->dir->fd, name, &segment)
+                  ? segment_open(segments->dir->fd, name, &segment, problem)
                   : -EMFILE;
     if (err)
         return err;
@@ -199,13 +200,14 @@ static void on_found(void *user, const char *name)
         wait_for_place(segments, name, segments->tenants.count < TENANTS_MAX ? -ENOMEM : -EUSERS);
         return;
     }
-    int err = tenant_has_place(&segments->tenants, tenant) ? attach(segments, tenant, name) : -EDQUOT;
+    const char *problem = NULL;
+    int err = tenant_has_place(&segments->tenants, tenant) ? attach(segments, tenant, name, &problem) : -EDQUOT;
     if (err == -EDQUOT)
         wait_for_share(segments, tenant);
     else if (may_pass(err))
         wait_for_place(segments, name, err);
     else if (err && err != -ENOENT)
-        skip(segments, tenant, name, err);
+        skip(segments, tenant, name, err, problem);
     tenant_tidy(&segments->tenants, tenant);
 }
 

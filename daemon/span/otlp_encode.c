@@ -139,6 +139,15 @@ static inline uint8_t *put_count(uint8_t *out, uint8_t tag, uint32_t count)
     return otlp_put_varint(out, count);
 }
 
+/* OTLP wants the names of spans and events not to be empty. */
+static uint8_t *put_unknown(uint8_t *out, uint8_t tag)
+{
+    static const char unknown[] = "unknown";
+    *out++ = tag;
+    *out++ = sizeof(unknown) - 1;
+    return memcpy(out, unknown, sizeof(unknown) - 1) + sizeof(unknown) - 1;
+}
+
 static uint8_t *put_event(uint8_t *out, const struct item_at *item, struct otlp_source *source)
 {
     struct aistrace_event_value event;
@@ -149,6 +158,8 @@ static uint8_t *put_event(uint8_t *out, const struct item_at *item, struct otlp_
     out = otlp_put_fixed64(out, event.time_unix_ns);
     if (item->head.key_bytes > 0)
         out = otlp_wire_text(out, EVENT_NAME, item->key, item->head.key_bytes, source);
+    else
+        out = put_unknown(out, EVENT_NAME);
     out = put_attributes(out, EVENT_ATTRIBUTES, item->value + sizeof(event), item->value + item->head.value_bytes,
                          source);
     out = put_count(out, EVENT_DROPPED_ATTRIBUTES, event.dropped_attributes);
@@ -272,12 +283,10 @@ int otlp_encode_span(struct buf *out, const struct span_view *span, uint64_t *in
         at = put_items(at, span, true, texts, &source);
     }
     const struct text_item *name = &texts[AISTRACE_ITEM_NAME], *trace_state = &texts[AISTRACE_ITEM_TRACE_STATE];
-    if (name->bytes > 0) {
+    if (name->bytes > 0)
         at = otlp_wire_text(at, SPAN_NAME, name->data, name->bytes, &source);
-    } else {
-        static const uint8_t unknown[] = {SPAN_NAME, 7, 'u', 'n', 'k', 'n', 'o', 'w', 'n'};
-        at = memcpy(at, unknown, sizeof(unknown)) + sizeof(unknown);
-    }
+    else
+        at = put_unknown(at, SPAN_NAME);
     if (trace_state->bytes > 0)
         at = otlp_wire_text(at, SPAN_TRACE_STATE, trace_state->data, trace_state->bytes, &source);
     at = put_status(at, span->fixed.status, &texts[AISTRACE_ITEM_STATUS_MESSAGE], &source);

@@ -13,8 +13,9 @@ enum {
     SCOPE_RESOURCE = 1 << 2, /* in a segment's resource */
 };
 
-/* Twice the items of a span at all its limits: bounds the time that a hostile record costs. */
-enum { MAX_ITEMS = 1 << 16 };
+static_assert(AISTRACE_MAX_ATTRIBUTES == 128 && AISTRACE_MAX_EVENTS == 128 && AISTRACE_MAX_LINKS == 128 &&
+                  AISTRACE_MAX_ITEMS == 65536,
+              "what the texts say");
 
 /* What is counted at the outer level, since its number is limited. */
 enum { COUNT_OTHER, COUNT_EVENTS, COUNT_LINKS, COUNT_SERVICES, COUNTS };
@@ -150,7 +151,7 @@ static bool check_items(struct walk *walk, const uint8_t *begin, const uint8_t *
         size_t key_bytes = (uint16_t)(head >> 16), value_bytes = head >> 32;
         const uint8_t *value = at + sizeof(head) + key_bytes;
         if (walk->items_left-- == 0)
-            return refuse(walk, "too many items");
+            return refuse(walk, "too many items, more than 65536");
         if (key_bytes & AISTRACE_KEY_INTERNED)
             return refuse(walk, "an interned key");
         if ((size_t)(end - at) - sizeof(head) < key_bytes + value_bytes)
@@ -183,7 +184,7 @@ static bool check_items(struct walk *walk, const uint8_t *begin, const uint8_t *
         attributes++;
     }
     if (attributes > AISTRACE_MAX_ATTRIBUTES && !keys_within_limit(begin, end))
-        return refuse(walk, "more attributes than the limit");
+        return refuse(walk, "more than 128 attributes");
     return true;
 }
 
@@ -204,7 +205,7 @@ int record_decode(const uint8_t *payload, size_t bytes, uint16_t type, uint16_t 
                   const char **problem)
 {
     struct aistrace_span_record fixed;
-    struct walk walk = {.items_left = MAX_ITEMS};
+    struct walk walk = {.items_left = AISTRACE_MAX_ITEMS};
     if (type != AISTRACE_RECORD_SPAN) {
         *problem = "an unknown type of record";
         return -EBADMSG;
@@ -218,9 +219,9 @@ int record_decode(const uint8_t *payload, size_t bytes, uint16_t type, uint16_t 
     const uint8_t *items = payload + sizeof(fixed);
     if (!walk.problem && check_items(&walk, items, payload + bytes, SCOPE_SPAN)) {
         if (walk.counts[COUNT_EVENTS] > AISTRACE_MAX_EVENTS)
-            walk.problem = "more events than the limit";
+            walk.problem = "more than 128 events";
         else if (walk.counts[COUNT_LINKS] > AISTRACE_MAX_LINKS)
-            walk.problem = "more links than the limit";
+            walk.problem = "more than 128 links";
     }
     if (walk.problem) {
         *problem = walk.problem;
@@ -235,7 +236,7 @@ int record_decode(const uint8_t *payload, size_t bytes, uint16_t type, uint16_t 
 
 int record_check_resource(const uint8_t *items, size_t bytes, const char **problem)
 {
-    struct walk walk = {.items_left = MAX_ITEMS};
+    struct walk walk = {.items_left = AISTRACE_MAX_ITEMS};
     if (bytes > UINT32_MAX) {
         *problem = "a resource of impossible size";
         return -EBADMSG;

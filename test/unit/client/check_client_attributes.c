@@ -50,9 +50,8 @@ TEST(attributes_of_every_type)
     ck_assert(ATTRIBUTE(seen, "strings", packed, sizeof(packed)));
     ck_assert(TEXT(seen, "empty", "") && TEXT(seen, "null", "") && TEXT(seen, "null text", ""));
     ck_assert(TEXT(seen, "null bytes", "") && TEXT(seen, "null strings", ""));
-    integer = 7;
-    ck_assert(ATTRIBUTE(seen, "", &integer, 8));
-    ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 13);
+    ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 12);
+    ck_assert_uint_eq(seen->fixed.dropped_attributes, 1); /* the one without a key */
 }
 
 TEST(attribute_structs_write_what_the_setters_write)
@@ -129,8 +128,8 @@ TEST(what_is_inlined_writes_what_the_library_writes)
             set_string(&called, "a string of some length", value);
             break;
         case 4:
-            aistrace_span_set_text(&inlined, "", i % 2 ? NULL : value, 50);
-            set_text(&called, "", i % 2 ? NULL : value, 50);
+            aistrace_span_set_text(&inlined, "t", i % 2 ? NULL : value, 50);
+            set_text(&called, "t", i % 2 ? NULL : value, 50);
             break;
         }
         ck_assert_int_eq(inlined.end - inlined.body, called.end - called.body);
@@ -149,7 +148,7 @@ TEST(strings_of_every_length_are_copied_right)
     static char buffer[4096];
     char text[301], key[301];
 
-    for (size_t bytes = 0; bytes <= 300; bytes++) {
+    for (size_t bytes = 1; bytes <= 300; bytes++) {
         struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
         struct aistrace_span span;
         const struct span_set_span *seen;
@@ -178,6 +177,94 @@ TEST(an_unknown_attribute_type_is_dropped_and_counted)
     seen = client_fixture_end(&span);
     ck_assert_uint_eq(seen->fixed.dropped_attributes, 1);
     ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 0);
+}
+
+static const struct {
+    int type;
+    const char *value;
+    size_t bytes;
+    bool fits;
+} encoded[] = {
+    {AISTRACE_STRING, "", 0, true},
+    {AISTRACE_STRING, NULL, 5, true},
+    {AISTRACE_BYTES, "\0\xff", 2, true},
+    {AISTRACE_INT, "\1\0\0\0\0\0\0\0", 8, true},
+    {AISTRACE_DOUBLE, "\0\0\0\0\0\0\xf8\x7f", 8, true},
+    {AISTRACE_BOOL, "\0", 1, true},
+    {AISTRACE_BOOL, "\1", 1, true},
+    {AISTRACE_INT, "\1\0\0\0", 4, false},
+    {AISTRACE_INT, "\1\0\0\0\0\0\0\0\0", 9, false},
+    {AISTRACE_INT, NULL, 8, false},
+    {AISTRACE_INT, "", 0, false},
+    {AISTRACE_DOUBLE, "\0\0\0\0", 4, false},
+    {AISTRACE_BOOL, "\2", 1, false},
+    {AISTRACE_BOOL, "\xff", 1, false},
+    {AISTRACE_BOOL, "\1\0", 2, false},
+    {AISTRACE_BOOL, NULL, 1, false},
+    {AISTRACE_STRING_ARRAY, "\1\0\0\0a", 5, false},
+    {AISTRACE_STRING_ARRAY, "\xff\xff\xff\xff", 4, false},
+    {0, "a", 1, false},
+    {7, "a", 1, false},
+    {-1, "a", 1, false},
+    {256 + AISTRACE_STRING, "a", 1, false},
+};
+
+LOOP_TEST(a_value_that_is_not_encoded_is_dropped_and_counted, COUNT(encoded))
+{
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+
+    aistrace_span_start(&span, "put", NULL);
+    aistrace_span_put(&span, (enum aistrace_type)encoded[_i].type, "key", 3, encoded[_i].value, encoded[_i].bytes);
+    aistrace_span_set_string(&span, "after", "kept");
+    seen = client_fixture_end(&span);
+    ck_assert(TEXT(seen, "after", "kept"));
+    ck_assert_uint_eq(seen->fixed.dropped_attributes, !encoded[_i].fits);
+    ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), encoded[_i].fits ? 2 : 1);
+}
+
+TEST(a_bool_is_0_or_1_whatever_it_was_made_of)
+{
+    struct aistrace_attribute odd = {"odd", AISTRACE_BOOL, {.integer = 0x55}, 0};
+    struct aistrace_span span;
+    uint8_t truth = 1;
+
+    aistrace_span_start(&span, "bool", NULL);
+    aistrace_span_set(&span, &odd);
+    ck_assert(ATTRIBUTE(client_fixture_end(&span), "odd", &truth, 1));
+}
+
+TEST(an_attribute_without_a_key_is_dropped_and_counted)
+{
+    static char empty[] = "";
+    const struct aistrace_attribute attributes[] = {aistrace_attr_int("", 1), aistrace_attr_int("a", 2),
+                                                    aistrace_attr_string(NULL, "x")};
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+    struct span_set_item item;
+    struct aistrace_event_value event;
+    struct aistrace_link_value link;
+
+    aistrace_span_start(&span, "keys", NULL);
+    aistrace_span_set_int(&span, "", 1);
+    aistrace_span_set_bool(&span, empty, true);
+    aistrace_span_set_string(&span, NULL, "x");
+    aistrace_span_set_strings(&span, empty, NULL, 0);
+    aistrace_span_put(&span, AISTRACE_STRING, "key", 0, "x", 1);
+    aistrace_span_put(&span, AISTRACE_STRING, NULL, 3, "x", 1);
+    aistrace_span_set(&span, &attributes[0]);
+    aistrace_span_add_event(&span, "event", attributes, 3);
+    aistrace_span_add_link(&span, aistrace_span_context(&span), attributes, 3);
+    seen = client_fixture_end(&span);
+    ck_assert_uint_eq(seen->fixed.dropped_attributes, 7);
+    ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 0);
+    ck_assert(span_set_item(seen->items, seen->items_bytes, AISTRACE_ITEM_EVENT, "event", &item));
+    memcpy(&event, item.value, sizeof(event));
+    ck_assert_uint_eq(event.dropped_attributes, 2);
+    ck_assert_uint_eq(item.head.value_bytes, sizeof(event) + sizeof(item.head) + 1 + 8);
+    ck_assert(span_set_item(seen->items, seen->items_bytes, AISTRACE_ITEM_LINK, NULL, &item));
+    memcpy(&link, item.value, sizeof(link));
+    ck_assert_uint_eq(link.dropped_attributes, 2);
 }
 
 TEST(the_last_value_of_a_key_wins)
@@ -239,7 +326,7 @@ TEST(more_than_128_attributes_are_counted_and_replacing_still_works)
 static void set_many_small(struct aistrace_span *span, int count)
 {
     for (int i = 0; i < count; i++)
-        aistrace_span_set_string(span, "", "");
+        aistrace_span_set_string(span, "k", "");
 }
 
 LOOP_TEST(what_is_taken_out_makes_no_room_for_more_than_128_attributes, 2)

@@ -54,12 +54,49 @@ static const char *some_key(size_t keys)
     return key;
 }
 
+/* Of any type, also of none, with or without a value. */
+static struct aistrace_attribute some_attribute(size_t keys)
+{
+    static const char *const strings[] = {"a", NULL, ""};
+    struct aistrace_attribute attribute = {below(9) ? some_key(keys) : NULL, (enum aistrace_type)below(9), {0}, 0};
+    bool is_array = attribute.type == AISTRACE_STRING_ARRAY;
+
+    attribute.count = below(is_array ? COUNT(strings) + 1 : 100);
+    if (is_array)
+        attribute.value.items = below(4) ? strings : NULL;
+    else if (attribute.type == AISTRACE_STRING || attribute.type == AISTRACE_BYTES)
+        attribute.value.data = below(4) ? text : NULL;
+    else
+        attribute.value.integer = (int64_t)model_next(&randoms);
+    return attribute;
+}
+
+/* As a program may make it: sound, or of anything. */
+static struct aistrace_context some_context(void)
+{
+    struct aistrace_context context = {.trace_id = {1}, .span_id = {2}, .trace_flags = (uint8_t)below(256)};
+
+    if (below(4) == 0)
+        context.sampling = (uint8_t)below(256);
+    if (below(8) == 0)
+        context.trace_id[0] = 0;
+    if (below(2)) {
+        context.trace_state = below(2) ? "a=1,b=2" : below(2) ? text : NULL;
+        context.trace_state_bytes = below(2) ? 7 : (uint16_t)below(1000);
+        if (context.trace_state != text && context.trace_state_bytes > 7 && context.trace_state_bytes <= 512)
+            context.trace_state_bytes = 7;
+    }
+    return context;
+}
+
 static void call(struct aistrace_span *span, size_t keys)
 {
     const char *const strings[] = {"a", NULL, some_text(200)};
-    const struct aistrace_attribute attributes[] = {aistrace_attr_int("i", 1), aistrace_attr_bool("b", true)};
+    const struct aistrace_attribute attributes[] = {aistrace_attr_int("i", 1), some_attribute(keys),
+                                                    some_attribute(keys)};
+    struct aistrace_context other = some_context();
 
-    switch (below(20)) {
+    switch (below(24)) {
     case 0:
         aistrace_span_set_name(span, some_text(1500));
         break;
@@ -70,10 +107,10 @@ static void call(struct aistrace_span *span, size_t keys)
         aistrace_span_set_status(span, AISTRACE_STATUS_ERROR, some_text(300));
         break;
     case 3:
-        aistrace_span_add_event(span, some_text(300), attributes, below(3));
+        aistrace_span_add_event(span, some_text(300), attributes, below(4));
         break;
     case 4:
-        aistrace_span_add_link(span, aistrace_span_context(span), attributes, below(3));
+        aistrace_span_add_link(span, below(2) ? aistrace_span_context(span) : &other, attributes, below(4));
         break;
     case 5:
         aistrace_span_set_bytes(span, some_key(keys), text, below(LONG));
@@ -82,7 +119,18 @@ static void call(struct aistrace_span *span, size_t keys)
         aistrace_span_set_strings(span, some_key(keys), strings, below(4));
         break;
     case 7:
-        aistrace_span_set_string(span, NULL, NULL);
+        aistrace_span_set_string(span, below(2) ? NULL : "", NULL);
+        break;
+    case 20:
+    case 21:
+        aistrace_span_put(span, (enum aistrace_type)below(9), some_key(keys), below(4), below(9) ? text : NULL,
+                          below(12));
+        break;
+    case 22:
+        aistrace_span_set(span, &attributes[1]);
+        break;
+    case 23:
+        aistrace_span_set_status(span, (enum aistrace_status)below(5), some_text(20));
         break;
     case 8:
         aistrace_span_set_bool(span, "constant", true);
@@ -103,12 +151,16 @@ static void make_span(void)
     size_t bytes = below(sizes[below(3)]), skew = below(17), few = keys[below(3)];
     size_t calls = below(below(2) ? 30 : 400);
     uint8_t *memory = malloc(GUARD_BYTES + bytes + GUARD_BYTES), *buffer = memory + skew;
+    struct aistrace_context parent = some_context();
     struct aistrace_span span;
 
     ck_assert_ptr_nonnull(memory);
     memset(memory, GUARD, GUARD_BYTES + bytes + GUARD_BYTES);
     aistrace_span_start(&span, some_text(2000),
-                        &(struct aistrace_span_options){.buffer = buffer, .buffer_bytes = bytes});
+                        &(struct aistrace_span_options){.kind = (enum aistrace_kind)below(8),
+                                                        .parent = below(2) ? &parent : NULL,
+                                                        .buffer = buffer,
+                                                        .buffer_bytes = bytes});
     for (size_t i = 0; i < calls; i++)
         call(&span, few);
     aistrace_span_end(&span);
@@ -135,6 +187,90 @@ static void check_record(const struct span_set_span *span)
         ck_abort_msg("the daemon refuses it: %s", problem);
     ck_assert_uint_le(span_set_items(span, AISTRACE_ITEM_ATTRIBUTE), AISTRACE_MAX_ATTRIBUTES);
     free(record);
+}
+
+static void check_resource(void)
+{
+    struct span_set set = {0};
+    const char *problem = "";
+
+    span_set_drain(&set, dir);
+    ck_assert_uint_eq(set.segments, 1);
+    if (record_check_resource(set.resource, set.resource_bytes, &problem) != 0)
+        ck_abort_msg("the daemon refuses the segment: %s", problem);
+    span_set_done(&set);
+}
+
+TEST(the_daemon_takes_every_resource_whatever_was_given)
+{
+    static struct aistrace_attribute attributes[400];
+    static char resource_keys[COUNT(attributes)][24];
+
+    for (int i = 0; i < 50; i++) {
+        struct aistrace_options options = {.ring_dir = dir, .ring_bytes = 65536, .attributes = attributes};
+        size_t few = below(2) ? 10 : 100000;
+        options.attribute_count = below(COUNT(attributes));
+        for (size_t k = 0; k < options.attribute_count; k++) {
+            attributes[k] = some_attribute(few);
+            if (attributes[k].key)
+                attributes[k].key = strcpy(resource_keys[k], attributes[k].key);
+        }
+        *(below(2) ? &options.role : &options.service_name) = some_text(9000) + (i % 4 ? 8990 : 0);
+        aistrace_stop();
+        span_set_dir_clear(dir);
+        if (aistrace_start(&options) == 0)
+            check_resource();
+    }
+}
+
+TEST(a_resource_is_cut_at_its_limit)
+{
+    static struct aistrace_attribute attributes[130];
+    static char resource_keys[COUNT(attributes)][16];
+    struct span_set set = {0};
+    struct span_set_item item;
+    size_t count = 0;
+
+    for (size_t i = 0; i < COUNT(attributes); i++) {
+        sprintf(resource_keys[i], "label.%zu", i);
+        attributes[i] = aistrace_attr_string(resource_keys[i], "v");
+    }
+    aistrace_stop();
+    span_set_dir_clear(dir);
+    ck_assert_int_eq(
+        aistrace_start(&(struct aistrace_options){
+            .role = "target", .ring_dir = dir, .attributes = attributes, .attribute_count = COUNT(attributes)}),
+        0);
+    check_resource();
+    span_set_drain(&set, dir);
+    const uint8_t *cursor = set.resource, *end = cursor + set.resource_bytes;
+    while (span_set_item_next(&cursor, end, &item))
+        count += item.head.tag == AISTRACE_ITEM_ATTRIBUTE;
+    ck_assert_uint_eq(count, AISTRACE_MAX_ATTRIBUTES);
+    ck_assert(span_set_item(set.resource, set.resource_bytes, AISTRACE_ITEM_ATTRIBUTE, "label.100", &item));
+    span_set_done(&set);
+}
+
+TEST(names_and_messages_are_not_heaped_up)
+{
+    enum { TIMES = 33000, BYTES = 900000 }; /* with each text an item: 99,000 items */
+    struct aistrace_span span;
+    struct span_set set = {0};
+    void *buffer = malloc(BYTES);
+
+    ck_assert_ptr_nonnull(buffer);
+    aistrace_span_start(&span, "", &(struct aistrace_span_options){.buffer = buffer, .buffer_bytes = BYTES});
+    for (int i = 0; i < TIMES; i++) {
+        aistrace_span_set_name(&span, "n");
+        aistrace_span_put_name(&span, "p", 1);
+        aistrace_span_set_status(&span, AISTRACE_STATUS_ERROR, "m");
+    }
+    aistrace_span_end(&span);
+    free(buffer);
+    span_set_drain(&set, dir);
+    ck_assert_uint_eq(set.count, 1);
+    check_record(&set.spans[0]);
+    span_set_done(&set);
 }
 
 TEST(the_daemon_takes_every_span_whatever_was_called)

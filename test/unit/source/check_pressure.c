@@ -69,7 +69,8 @@ static void set_up(void)
         ck_assert_int_eq(shmring_create(&options, &owners[i]), 0);
         for (size_t slot = 0; slot < USED; slot++)
             ck_assert_int_eq(shmring_attach(owners[i], &writers[i][slot]), 0);
-        ck_assert_int_eq(segment_open(rings.dir_fd, shmring_name(owners[i]), &rings_of[i]), 0);
+        const char *problem;
+        ck_assert_int_eq(segment_open(rings.dir_fd, shmring_name(owners[i]), &rings_of[i], &problem), 0);
         rings_of[i]->next = segments.first;
         segments.first = rings_of[i];
     }

@@ -172,7 +172,9 @@ static int tell(const struct owner *owner, uint32_t slot, unsigned begin, unsign
 
 static void attach(struct owner *owner)
 {
-    ck_assert_int_eq(segment_open(rings.dir_fd, shmring_name(owner->ring), &owner->segment), 0);
+    const char *problem;
+
+    ck_assert_int_eq(segment_open(rings.dir_fd, shmring_name(owner->ring), &owner->segment, &problem), 0);
     ck_assert_int_eq(restore_attach(&restore, owner->segment), 0);
 }
 
@@ -334,8 +336,10 @@ TEST(claims_that_do_not_fit_the_segment_are_let_go)
 
 TEST(attaching_without_memory_changes_nothing)
 {
+    const char *problem;
+
     tell_of_both(false);
-    ck_assert_int_eq(segment_open(rings.dir_fd, shmring_name(owners[0].ring), &owners[0].segment), 0);
+    ck_assert_int_eq(segment_open(rings.dir_fd, shmring_name(owners[0].ring), &owners[0].segment, &problem), 0);
     fail_call("calloc", 0, ENOMEM);
     ck_assert_int_eq(restore_attach(&restore, owners[0].segment), -ENOMEM);
     ck_assert(failed());
