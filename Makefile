@@ -45,7 +45,7 @@ WARN_VARIANT := $(if $(SANITIZE),-Wno-format-truncation -Wno-stringop-overflow -
 WARN_VARIANT := $(if $(filter fuzz,$(VARIANT)),-Wno-everything,$(WARN_VARIANT))
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla $(WARN_VARIANT) $(WERROR)
 # -iquote: a room such as net/ must never hide a system header of angle brackets.
-INCLUDE := -iquote daemon -iquote shmring -Iclient -I$(GEN) $(SYSROOT:%=-isystem %/usr/include)
+INCLUDE := -iquote daemon -iquote shmring -Iclient -I$(GEN) $(if $(SYSROOT),$(addprefix -isystem $(SYSROOT)/usr/include,/ /aarch64-linux-gnu))
 BASE := -std=c17 -D_GNU_SOURCE -DAISTRACE_BUILD_VERSION='"$(VERSION)"' -fPIC -pthread -fvisibility=hidden \
         $(INCLUDE) $(WARN) $(CFLAGS) $(HARDEN) $(SANITIZE)
 LINK := -pthread $(SANITIZE) $(if $(SANITIZE),,-pie -Wl,-z,relro,-z,now) $(LDFLAGS)
@@ -87,12 +87,15 @@ PROTO_C := $(patsubst proto/%.proto,$(GEN)/%.pb-c.c,$(PROTOS))
 PROTO_O := $(patsubst $(GEN)/%.c,$(O)/gen/%.o,$(PROTO_C))
 
 ifeq ($(VARIANT),aarch64)
-# The tests of client/ and shmring/, and what they use of the rest; of other people's libraries libcheck alone is there.
+# Of other people's libraries few are there to link with: for the tests of client/ and shmring/ what they use of the rest.
 CHECKS := $(filter $(B)/test/unit/client/% $(B)/test/unit/shmring/%,$(CHECKS))
 SUPPORT_O := $(addprefix $(O)/test/support/,advice.o client_fixture.o counter.o directory.o ring_fixture.o span_model.o span_set.o test.o)
-DAEMON_O := $(addprefix $(O)/daemon/,base/buf.o span/key_set.o span/record_decode.o)
-PROTO_C :=
-PROTO_O :=
+CHECK_NEEDS := libsupport.a
+CHECKED_O := $(addprefix $(O)/daemon/,base/buf.o span/key_set.o span/record_decode.o)
+CHECK_LINKS := -L$(SYSROOT)/usr/lib/aarch64-linux-gnu $(patsubst %,-l:lib%.a,check subunit seccomp) -lm
+else
+CHECK_NEEDS := libsupport.a libcli.a libendpoint.a libdaemon.a
+CHECK_LINKS = $(LIBS_CHECK) $(LIBS_CLI)
 endif
 
 TRACED := $(filter oteltracing,$(TAGS))
@@ -191,14 +194,7 @@ $(DAEMON_O) $(ENDPOINT_O) $(CLI_O) $(O)/daemon/cli/main.o $(PROTO_O) $(call obje
 # ---- tests
 
 $(O)/test/%.o: MODULE_FLAGS := -iquote test
-ifeq ($(VARIANT),aarch64)
-CHECK_NEEDS := libsupport.a libdaemon.a
-CHECK_LINKS := -L$(SYSROOT)/usr/lib/aarch64-linux-gnu $(patsubst %,-l:lib%.a,check subunit seccomp) -lm
-else
-CHECK_NEEDS := libsupport.a libcli.a libendpoint.a libdaemon.a
-CHECK_LINKS = $(LIBS_CHECK) $(LIBS_CLI)
-endif
-$(B)/test/unit/%: $(O)/test/unit/%.o $(addprefix $(LIB)/,$(CHECK_NEEDS)) $(CLIENT_AND_READER)
+$(B)/test/unit/%: $(O)/test/unit/%.o $(CHECKED_O) $(addprefix $(LIB)/,$(CHECK_NEEDS)) $(CLIENT_AND_READER)
 	$(call link,$(CHECK_LINKS))
 $(B)/test/%: $(O)/test/helpers/%.o $(LIB)/libsupport.a $(LIB)/libdaemon.a $(CLIENT_AND_READER)
 	$(call link,$(LIBS_DAEMON))
@@ -213,8 +209,9 @@ $(B)/test/aistraced_failing: $(O)/daemon/aistraced.o $(O)/test/faults/failing_al
 $(B)/test/wrap_producer: LINK += -Wl,--wrap=shmring_create,--wrap=shmring_attach
 .SECONDARY:
 
-.PHONY: checks unit-checks test-aarch64 tests-built fuzz fuzzers faults faults-full faults-built
+.PHONY: checks unit-checks objects test-aarch64 tests-built fuzz fuzzers faults faults-full faults-built
 unit-checks: $(CHECKS)
+objects: $(CLIENT_O) $(SHMRING_O) $(DAEMON_O) $(ENDPOINT_O) $(CLI_O) $(addprefix $(O)/daemon/,aistraced.o cli/main.o) # not linked
 checks: unit-checks $(HELPERS) bench-own
 tests-built: all checks
 fuzzers: $(FUZZERS) # with VARIANT=fuzz
@@ -238,7 +235,7 @@ asan tsan ubsan: ## the unit tests under a sanitizer
 	$(Q)$(MAKE) --no-print-directory $(JOBS) VARIANT=$@ TAGS=oteltracing tests-built
 	$(Q)VARIANT=$@ test/run quick
 
-test-aarch64: ## the tests of client/ and shmring/ on an emulated ARM processor (qemu-user): a quarter of an hour
+test-aarch64: ## builds for ARM; the tests of client/ and shmring/ by qemu-user: a quarter of an hour
 	$(Q)test/playground/deploy/deps aarch64 || echo "test-aarch64: goes on with what is there"
 	$(Q)test/aarch64
 
