@@ -16,7 +16,6 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(pthread_t) holder; /* 0: nobody */
 static struct aistrace__hold fork_hold;
 static unsigned nested_forks; /* begun by a fork handler, while its thread held the mutex */
-static bool is_wiped;         /* aistrace__fork_page, by the kernel */
 static int watch_err;         /* of watch */
 
 /* ---- a child's first call ---- */
@@ -132,7 +131,8 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
     struct shmring *ring = atomic_load(&aistrace__tracer.ring);
-    if (!is_wiped)
+    /* Nobody has adopted this child yet; where the page is not wiped, it does not say so itself. */
+    if (atomic_load(&holder) == pthread_self())
         atomic_store(&aistrace__fork_page.life, FORKED);
     /* Another library's handler may have begun a span before: then the state and the ring are this process's. */
     if (adopt())
@@ -145,9 +145,10 @@ static void watch(void)
     uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t page = (uintptr_t)&aistrace__fork_page.generation & ~(page_bytes - 1);
     atomic_store(&aistrace__fork_page.life, IN_LIFE);
-    /* Where the kernel refuses, before 4.14, fork is still covered by the handlers; only a raw clone is not. */
+    /* Where the kernel refuses, before 4.14, and under emulators that do nothing, fork is still covered by the handlers;
+     * only a raw clone is not. */
     if (page_bytes <= AISTRACE__PAGE_MAX)
-        is_wiped = madvise((void *)page, page_bytes, MADV_WIPEONFORK) == 0;
+        (void)madvise((void *)page, page_bytes, MADV_WIPEONFORK);
     watch_err = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 

@@ -130,15 +130,15 @@ LOOP_TEST(a_start_goes_on_without, COUNT(harmless))
     ck_assert_int_eq(has_host, strcmp(harmless[_i].call, "gethostname") != 0);
 }
 
-/* The handlers of fork stay. */
-TEST(a_kernel_that_does_not_wipe_pages_in_a_child_is_done_without)
+/* The handlers of fork stay. The kernel says so, or it does not: emulators answer that all is well, and do nothing. */
+LOOP_TEST(a_kernel_that_does_not_wipe_pages_in_a_child_is_done_without, 2)
 {
     int status;
 
-    fail_call("madvise", 0, EINVAL);
+    if (_i == 0)
+        fail_call("madvise", 0, EINVAL);
     watch();
     ck_assert(failed());
-    ck_assert(!is_wiped);
     ck_assert_int_eq(start_here(), 0);
     expect_spans(1);
     madvise((void *)((uintptr_t)&aistrace__fork_page.generation & ~4095ul), 4096, MADV_KEEPONFORK);
