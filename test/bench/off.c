@@ -76,7 +76,7 @@ EMPTY void empty_span(void)
     empty_end(&span);
 }
 
-/* ---- */
+/* ---- time ---- */
 
 /* -> ns each */
 static double time_block(void (*one)(void))
