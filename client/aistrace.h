@@ -20,7 +20,8 @@
  * (where tracing was off in the parent, on the first after 100 ms), and goes on with what the daemon had published; spans of the parent are the parent's to
  * end: the child's end of one writes nothing. Fork handlers of others may trace and read the counters; a span of theirs
  * may find no slot (no_slot). exec, exit, SIGKILL: whatever ended before is delivered. Cancellation: no call here is a
- * cancellation point.
+ * cancellation point. A clone of a virtual machine that goes on from a snapshot: each thread's ids differ from those of the
+ * other clones from its next reading of the system's clock on, within milliseconds; spans begun before may share theirs.
  * Time is read through the CPU's counter where the kernel does so as well; AIS_TRACING_CLOCK=system forbids it.
  * The environment of a program that runs with another user's rights (set-user-id) is not read.
  * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "". An

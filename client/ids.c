@@ -5,6 +5,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 void aistrace__ids_seed(struct aistrace__ids *ids)
 {
     uint64_t seed[2] = {0};
@@ -18,3 +22,26 @@ void aistrace__ids_seed(struct aistrace__ids *ids)
     ids->state = seed[0];
     ids->step = seed[1] | 1;
 }
+
+#if defined(__x86_64__)
+
+__attribute__((target("rdrnd"))) static uint64_t read_random(void)
+{
+    unsigned long long value;
+    return __builtin_ia32_rdrand64_step(&value) ? value : 0;
+}
+
+uint64_t aistrace__ids_cpu_random(void)
+{
+    unsigned a, b, c = 0, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_RDRND) ? read_random() : 0;
+}
+
+#else
+
+uint64_t aistrace__ids_cpu_random(void)
+{
+    return 0;
+}
+
+#endif

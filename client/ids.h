@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * Trace and span ids: a bijective mixer over a counter with random start and random odd step per thread, both from the
- * kernel at the thread's set-up. One thread never repeats an id; two threads collide like random numbers.
+ * kernel at the thread's set-up. Ids collide like random numbers.
+ *
+ * A clone of a virtual machine that goes on from a snapshot has the counters of all the other clones, and nothing tells
+ * the program that it is one. So a thread stirs its counter whenever it reads the system's clock for a span, with the
+ * nanoseconds read; and with a random number of the CPU's, where it has them, when it renews the wall clock, which some
+ * thread does once a second. Clones that once differ go on differing. Not covered: what a thread begins in a clone before
+ * it reads the clock, 0.1 ms or a few times that while it is busy; and two clones whose readings agree to the nanosecond
+ * each time, which their CPU's random numbers then end.
  */
 #ifndef AISTRACE_IDS_H
 #define AISTRACE_IDS_H
@@ -20,10 +27,19 @@ struct aistrace__ids {
 /* From the kernel's random numbers; never fails. */
 void aistrace__ids_seed(struct aistrace__ids *ids);
 
+/* A random number of the CPU's own, without a system call; 0: it has none. */
+uint64_t aistrace__ids_cpu_random(void);
+
 /* Takes the next `count` counter values; -> the first. */
 static inline uint64_t aistrace__ids_take(struct aistrace__ids *ids, uint64_t count)
 {
     return shmring__own_add(&ids->state, ids->step * count);
+}
+
+/* Goes on from elsewhere. */
+static inline void aistrace__ids_stir(struct aistrace__ids *ids, uint64_t by)
+{
+    shmring__own_add(&ids->state, by);
 }
 
 static inline uint64_t aistrace__ids_mix(uint64_t id)

@@ -165,10 +165,14 @@ static __attribute__((noinline)) void record_slowly(struct aistrace_span *span, 
 {
     if (parent)
         aistrace__counter_fence();
+    struct aistrace__thread *thread = &aistrace__thread;
     span->start_monotonic_ns = aistrace__monotonic_ns();
-    if (aistrace__wall_is_due(span->start_monotonic_ns))
+    aistrace__ids_stir(&thread->ids, span->start_monotonic_ns);
+    if (aistrace__wall_is_due(span->start_monotonic_ns)) {
         aistrace__clock_renew(span->start_monotonic_ns);
-    start_recording(span, &aistrace__thread, control, flags, parent, options);
+        aistrace__ids_stir(&thread->ids, aistrace__ids_cpu_random());
+    }
+    start_recording(span, thread, control, flags, parent, options);
     if (parent && parent->trace_state)
         inherit_trace_state(span, parent);
 }

@@ -5,6 +5,7 @@ FAILING = "client/check_client_failing"
 
 OFF = "client/check_client_off"
 SLOTS = "client/check_client_slots"
+CLONES = "client/check_client_clones"
 
 MUTANTS = [
     Mutant("client/tally.c", "        memset(tally->dropped, 0, sizeof(tally->dropped));\n", "", OFF, "a child of a fork counts what its parent dropped"),
@@ -27,6 +28,8 @@ MUTANTS = [
            SLOTS, "a thread with few spans goes without a ring though there is room"),
     Mutant("client/thread.c", "(spans & (spans - 1)) == 0 || aistrace__retry_is_due(&thread->retry)", "aistrace__retry_is_due(&thread->retry)",
            SLOTS, "a thread in a hurry drops half a second of spans though there is room"),
+    Mutant("client/span.c", "    aistrace__ids_stir(&thread->ids, span->start_monotonic_ns);\n", "", CLONES, "clones of a machine give their spans the same ids"),
+    Mutant("client/span.c", "        aistrace__ids_stir(&thread->ids, aistrace__ids_cpu_random());\n", "", CLONES, "clones in step with each other give their spans the same ids"),
     Mutant("client/debug.c", " || !is_still_stderr())", ")", SLOTS, "debug lines go into the program's own file"),
     Mutant("client/tracer.c", "        err = aistrace__watch_threads();\n    if (err)\n        return err;\n", "        err = aistrace__watch_threads();\n",
            FAILING, "without a key for the threads' ends the library starts all the same"),
