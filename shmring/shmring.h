@@ -22,6 +22,13 @@
  * symlink; -EINVAL: the path ends in "..", of which cannot be told what is followed; -EMFILE: no descriptor left). */
 int shmring_dir_open(const char *path, uid_t trusted_uid);
 
+/* ---- memory ---- */
+
+/* Bytes that the memory limits of this process's control groups, versions 1 and 2, still leave: the least of all levels
+ * up to the root. Copies of files in memory count as left, because the kernel drops these first; a level that leaves
+ * `enough` without is not asked for them. UINT64_MAX: no limit is known. Opens a few files of /proc and /sys. */
+uint64_t shmring_memory_left(uint64_t enough);
+
 /* ---- producer: segment ---- */
 
 struct shmring;        /* a producer's segment; process-private handle */

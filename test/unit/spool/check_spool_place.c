@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "spool/spool_place.c" /* for memory_left */
+#include "spool/spool_place.h"
 #include "support/directory.h"
 #include "support/test.h"
 
@@ -26,62 +26,6 @@ static void tear_down(void)
 }
 
 FIXTURE(set_up, tear_down);
-
-/* Makes the folders above as needed. */
-static void put(const char *name, const char *text)
-{
-    char command[512];
-    snprintf(command, sizeof(command), "mkdir -p \"$(dirname %s/%s)\" && printf '%s' > %s/%s", root, name, text, root,
-             name);
-    ck_assert_int_eq(system(command), 0);
-}
-
-static uint64_t left(void)
-{
-    char self[128];
-    snprintf(self, sizeof(self), "%s/self", root);
-    return memory_left(self, root);
-}
-
-TEST(without_a_limit_all_memory_is_left)
-{
-    ck_assert_uint_eq(left(), UINT64_MAX);
-    put("self", "0::/a/b\\n");
-    ck_assert_uint_eq(left(), UINT64_MAX);
-    put("a/b/memory.max", "max\\n");
-    put("a/b/memory.current", "100\\n");
-    ck_assert_uint_eq(left(), UINT64_MAX);
-}
-
-TEST(the_tightest_limit_of_the_groups_above_counts)
-{
-    put("self", "0::/a/b\\n");
-    put("a/b/memory.max", "1000\\n");
-    put("a/b/memory.current", "100\\n");
-    ck_assert_uint_eq(left(), 900);
-    put("a/memory.max", "700\\n");
-    put("a/memory.current", "300\\n");
-    ck_assert_uint_eq(left(), 400);
-    put("memory.max", "50\\n"); /* as in a namespace of its own */
-    put("memory.current", "60\\n");
-    ck_assert_uint_eq(left(), 0);
-}
-
-TEST(version_1_has_files_of_other_names)
-{
-    put("self", "9:name=systemd:/x\\n4:cpu,memory:/g\\n0::/\\n");
-    put("memory/g/memory.limit_in_bytes", "5000\\n");
-    put("memory/g/memory.usage_in_bytes", "1000\\n");
-    ck_assert_uint_eq(left(), 4000);
-}
-
-TEST(nonsense_is_no_limit)
-{
-    put("self", "no colons\\n1:memory\\n:\\n2:memory:/g\\n");
-    put("memory/g/memory.limit_in_bytes", "many\\n");
-    put("memory/g/memory.usage_in_bytes", "x\\n");
-    ck_assert_uint_eq(left(), UINT64_MAX);
-}
 
 static struct spool_place found(const char *spool_dir, const char *state_directory, uint64_t max_bytes, bool given)
 {
