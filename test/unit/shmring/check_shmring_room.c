@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How much memory the segments of a directory may take, on file systems of known sizes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "room.h"
+#include "support/directory.h"
+#include "support/test.h"
+
+enum { KIB = 1 << 10, MIB = 1 << 20 };
+
+static char dir[TEST_DIRECTORY_BYTES];
+
+static void set_up(void)
+{
+    test_directory(dir, "room");
+}
+
+static void tear_down(void)
+{
+    umount2(dir, MNT_DETACH);
+    rmdir(dir);
+}
+
+FIXTURE(set_up, tear_down);
+
+static bool mount_tmpfs(const char *size)
+{
+    return test_mounts_privately() && mount("check_room", dir, "tmpfs", 0, size) == 0;
+}
+#define NEEDS_TMPFS(size) NEEDS(mount_tmpfs(size), "root, to mount")
+
+static void put(const char *name, off_t bytes)
+{
+    char path[TEST_DIRECTORY_BYTES + 64];
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(posix_fallocate(fd, 0, bytes), 0);
+    close(fd);
+}
+
+static struct shmring__left look(uint64_t enough)
+{
+    struct shmring__left left;
+    ck_assert_int_eq(shmring__room_look(dir, enough, &left), 0);
+    return left;
+}
+
+TEST(segments_have_a_quarter_and_a_sixteenth_stays_free)
+{
+    NEEDS_TMPFS("size=16m");
+    ck_assert_uint_eq(look(MIB).share, 4 * MIB);
+    ck_assert_uint_eq(look(MIB).free, 15 * MIB);
+    put("a.ring", MIB);
+    put(".draft.ring", MIB);
+    ck_assert_uint_eq(look(MIB).share, 2 * MIB);
+    ck_assert_uint_eq(look(MIB).free, 13 * MIB);
+    put("other", 2 * MIB);
+    put("ring", 2 * MIB);
+    put(".ring", 2 * MIB); /* no name before the suffix */
+    ck_assert_uint_eq(look(MIB).share, 2 * MIB);
+    ck_assert_uint_eq(look(MIB).free, 7 * MIB);
+    put("b.ring", 3 * MIB); /* of somebody who does not ask */
+    ck_assert_uint_eq(look(MIB).share, 0);
+    ck_assert_uint_eq(look(MIB).free, 4 * MIB);
+    put("more", 5 * MIB - 512 * KIB);
+    ck_assert_uint_eq(look(MIB).free, 0);
+}
+
+/* Rings are no more than everything on the file system: as long as that answers, nobody reads the directory. */
+TEST(the_directory_is_read_only_when_the_file_system_does_not_answer)
+{
+    NEEDS_TMPFS("size=16m");
+    put("other", 1 * MIB);
+    ck_assert_uint_eq(look(3 * MIB).share, 3 * MIB);
+    ck_assert_uint_eq(look(3 * MIB + 1).share, 4 * MIB);
+}
+
+TEST(a_tmpfs_without_a_size_counts_as_half_of_the_memory)
+{
+    struct sysinfo machine;
+    NEEDS_TMPFS("size=0");
+    ck_assert_int_eq(sysinfo(&machine), 0);
+    uint64_t share = (uint64_t)machine.totalram * machine.mem_unit / 2 / SHMRING_ROOM_SHARE;
+    ck_assert_uint_eq(look(MIB).share, share);
+    ck_assert_uint_eq(look(MIB).free, UINT64_MAX);
+    put("a.ring", MIB);
+    ck_assert_uint_eq(look(MIB).share, share - MIB);
+}
+
+TEST(a_directory_that_is_not_there_is_an_error)
+{
+    struct shmring__left left;
+    ck_assert_int_eq(rmdir(dir), 0);
+    ck_assert_int_eq(shmring__room_look(dir, MIB, &left), -ENOENT);
+}
+
+TEST(what_lacks_is_told_apart)
+{
+    const struct shmring__left left = {.share = 20, .free = 30, .memory = 10};
+    ck_assert_int_eq(shmring__room_for(&left, 10), 0);
+    ck_assert_int_eq(shmring__room_for(&left, 11), -ENOMEM);
+    ck_assert_int_eq(shmring__room_for(&left, 20), -ENOMEM);
+    ck_assert_int_eq(shmring__room_for(&left, 21), -EDQUOT);
+    ck_assert_int_eq(shmring__room_for(&left, 31), -ENOSPC);
+}
+
+/* ---- a segment's account ---- */
+
+static struct shmring__room account(void)
+{
+    struct stat st;
+    ck_assert_int_eq(stat(dir, &st), 0);
+    return (struct shmring__room){.dir = dir, .dev = st.st_dev, .most = 3 * MIB, .memory = UINT64_MAX};
+}
+
+TEST(what_others_have_taken_since_counts)
+{
+    NEEDS_TMPFS("size=16m");
+    struct shmring__room room = account();
+    ck_assert_int_eq(shmring__room_take(&room, 4 * MIB), 0); /* more than was left once: it has become more */
+    put("a.ring", 4 * MIB - 64 * KIB);
+    ck_assert_int_eq(shmring__room_take(&room, 64 * KIB), 0);
+    ck_assert_int_eq(shmring__room_take(&room, 64 * KIB + 1), -EDQUOT);
+    ck_assert_uint_eq(room.held, 4 * MIB + 64 * KIB);
+    shmring__room_give(&room, 4 * MIB);
+    ck_assert_uint_eq(room.held, 64 * KIB);
+    put("other", 11 * MIB + 32 * KIB);
+    ck_assert_int_eq(shmring__room_take(&room, 64 * KIB), -ENOSPC);
+    ck_assert_int_eq(shmring__room_take(&room, 32 * KIB), 0);
+}
+
+/* chroot, setuid, RemoveIPC: the directory is gone, or another is in its place. */
+LOOP_TEST(a_segment_that_sees_nothing_keeps_to_what_was_left, 2)
+{
+    NEEDS_TMPFS("size=16m");
+    struct shmring__room room = account();
+    room.dir = _i == 0 ? "/nowhere/rings" : "/";
+    ck_assert_int_eq(shmring__room_take(&room, 2 * MIB), 0);
+    ck_assert_int_eq(shmring__room_take(&room, MIB + 1), -EDQUOT);
+    ck_assert_int_eq(shmring__room_take(&room, MIB), 0);
+    ck_assert_int_eq(shmring__room_take(&room, 1), -EDQUOT);
+    shmring__room_give(&room, MIB);
+    ck_assert_int_eq(shmring__room_take(&room, 1), 0);
+}
+
+TEST(a_control_groups_limit_bounds_the_segment_too)
+{
+    NEEDS_TMPFS("size=16m");
+    struct shmring__room room = account();
+    room.memory = MIB;
+    ck_assert_int_eq(shmring__room_take(&room, MIB - 1), 0);
+    ck_assert_int_eq(shmring__room_take(&room, 2), -ENOMEM);
+    ck_assert_int_eq(shmring__room_take(&room, 1), 0);
+}
