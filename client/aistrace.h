@@ -169,7 +169,10 @@ struct aistrace_options {
     const struct aistrace_attribute *attributes; /* more resource attributes; copied. All together at most 128, 8 KiB */
     size_t attribute_count;
     const char *ring_dir; /* NULL: AIS_TRACING_RING_DIR, else /dev/shm/aistrace */
-    uint64_t ring_bytes;  /* per thread; 0: AIS_TRACING_RING_SIZE, else 1 MiB, less on a small tmpfs */
+    /* Per thread; 0: AIS_TRACING_RING_SIZE, else 64 KiB to 1 MiB, such that all thread_slots have theirs. The rings of all
+     * programs together take a quarter of ring_dir's tmpfs at most, those of this program a quarter of what the memory
+     * limits of control groups leave: of large rings fewer threads have one. */
+    uint64_t ring_bytes;
     uint32_t
         thread_slots; /* how many threads may trace at the same time, at most 1,024; 0: AIS_TRACING_THREAD_SLOTS, else 128 */
     uint32_t ring_uid; /* who else than root and this user may own ring_dir; 0: AIS_TRACING_RING_UID, else nobody */
@@ -198,7 +201,8 @@ struct aistrace_counters {
 /* Starts the process's tracer and creates its segment. Copies what options points to. The process also gets
  * `process.pid`, `host.name`, `telemetry.sdk.*` and, from MY_POD, `pod` as resource attributes.
  * -> 0; -EINVAL: neither or both of role and service_name, or too many thread_slots: nothing is started. Or why there is
- * no segment yet (-EPERM foreign ring directory, -ENOSPC, -EMFILE, -EFBIG, -ENOENT, ...): the program may ignore that.
+ * no segment yet (-EPERM foreign ring directory, -EDQUOT rings have their share of the tmpfs, -ENOSPC, -ENOMEM, -EMFILE,
+ * -EFBIG, -ENOENT, ...): the program may ignore that.
  * Spans record nothing then, and try again: within a second of there being room, and at least once a minute whatever
  * else was in the way. With AIS_TRACING_DEBUG=1 stderr has a line for each cause.
  * Once per process: a second call without aistrace_stop between is -EALREADY; while the segment is lacking the call
@@ -212,10 +216,11 @@ void aistrace_stop(void);
 /* Does the calling thread's set-up now instead of in its first span: about 0.7 ms for a new ring of 1 MiB, next to nothing
  * for the ring that another thread has left. Threads that do so at the same time do not wait for each other's pages.
  * -> 0; -ENODEV: not started, or no segment. Or why the thread has no ring: -ENFILE: other threads have all slots;
- * -ENOSPC: no room in the ring directory's file system; -ENOMEM: no memory or address space; before Linux 5.14 also
- * -EMFILE, -EACCES, -ENOENT, -ESTALE: the segment's file cannot be opened again. Then the thread's spans are counted as
- * dropped, and some of them try again: the 1st, 2nd, 4th, 8th and so on, and the first after a wait that doubles up to
- * half a second (up to a minute where the cause is not a lack of room). */
+ * -EDQUOT: rings have their share of the ring directory's file system; -ENOSPC: no room in it; -ENOMEM: no memory or
+ * address space, or a memory limit is near; before Linux 5.14 also -EMFILE, -EACCES, -ENOENT, -ESTALE: the segment's file
+ * cannot be opened again. Then the thread's spans are counted as dropped, and some of them try again: the 1st, 2nd, 4th,
+ * 8th and so on, and the first after a wait that doubles up to half a second (up to a minute where the cause is not a
+ * lack of room). */
 int aistrace_thread_attach(void);
 
 /* Gives the calling thread's slot to whoever wants one, for threads that will not trace for a while: of a pool of 1,000

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "debug.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,8 @@ static struct stat at_start; /* of descriptor 2 */
 /* Both give constants: no call that may allocate. */
 static const char *text_of(int err)
 {
+    if (err == EDQUOT)
+        return "segments have taken their share of the ring directory's file system, a quarter; does a daemon run?";
 #ifdef __GLIBC__
     return strerrordesc_np(err);
 #else

@@ -52,12 +52,12 @@ static int allow(struct shmring *ring, uint64_t begin, uint64_t end)
     return mprotect(ring->base + begin, shmring__page_end(end) - begin, PROT_READ | PROT_WRITE) < 0 ? -errno : 0;
 }
 
-static int populate(struct shmring *ring, uint64_t begin, uint64_t end)
+static int populate(uint8_t *memory, uint64_t begin, uint64_t end)
 {
     int err;
     begin = shmring__page_begin(begin);
     do
-        err = madvise(ring->base + begin, shmring__page_end(end) - begin, MADV_POPULATE_WRITE) < 0 ? errno : 0;
+        err = madvise(memory + begin, shmring__page_end(end) - begin, MADV_POPULATE_WRITE) < 0 ? errno : 0;
     while (err == EINTR || err == EAGAIN);
     return err == EFAULT ? -ENOSPC : -err; /* a store would have been a SIGBUS */
 }
@@ -132,24 +132,6 @@ static int allocate_and_map(struct shmring *ring, int fd, uint32_t slot, uint8_t
     return 0;
 }
 
-static int remember_name(struct shmring *ring, const struct stat *st, const char *dir)
-{
-    char *real = realpath(dir, NULL);
-    if (!real)
-        return -errno;
-    size_t dir_bytes = strlen(real);
-    ring->path = malloc(dir_bytes + 1 + sizeof(ring->name));
-    if (ring->path) {
-        memcpy(ring->path, real, dir_bytes);
-        ring->path[dir_bytes] = '/';
-        memcpy(ring->path + dir_bytes + 1, ring->name, sizeof(ring->name));
-    }
-    free(real);
-    ring->dev = st->st_dev;
-    ring->ino = st->st_ino;
-    return ring->path ? 0 : -ENOMEM;
-}
-
 /* ---- creation ---- */
 
 /* A program with a limit keeps three quarters of its address space. */
@@ -174,10 +156,10 @@ static int map_bytes(struct shmring *ring, int fd, uint64_t bytes)
 }
 
 /* Populates the pages up to the slots, and looks whether that is so: emulators answer 0 and do nothing. */
-static int populate_base(struct shmring *ring, int fd, const char *dir)
+static int populate_base(struct shmring *ring, int fd)
 {
     struct stat st;
-    int err = populate(ring, 0, SHMRING_SLOTS_OFFSET);
+    int err = populate(ring->base, 0, SHMRING_SLOTS_OFFSET);
     if (err && err != -EINVAL) /* before Linux 5.14 */
         return err;
     if (fstat(fd, &st) < 0)
@@ -186,13 +168,12 @@ static int populate_base(struct shmring *ring, int fd, const char *dir)
     if (!ring->by_name)
         return 0;
     err = allocate(fd, 0, SHMRING_SLOTS_OFFSET);
-    if (err)
-        return err;
-    touch(ring->base, SHMRING_SLOTS_OFFSET);
-    return remember_name(ring, &st, dir);
+    if (!err)
+        touch(ring->base, SHMRING_SLOTS_OFFSET);
+    return err;
 }
 
-int shmring__map(struct shmring *ring, int fd, const char *dir)
+int shmring__map(struct shmring *ring, int fd)
 {
     int err = is_affordable(ring->file_bytes) ? map_bytes(ring, fd, ring->file_bytes) : -ENOMEM;
     if (err)
@@ -201,7 +182,7 @@ int shmring__map(struct shmring *ring, int fd, const char *dir)
         err = -errno;
     if (!err)
         err = allow(ring, 0, ring->base_bytes);
-    return err ? err : populate_base(ring, fd, dir);
+    return err ? err : populate_base(ring, fd);
 }
 
 void shmring__unmap(struct shmring *ring)
@@ -222,8 +203,8 @@ int shmring__populate_slots(struct shmring *ring, uint32_t from, uint32_t to)
     uint64_t begin = ring_offset(ring, from), end = ring_offset(ring, to);
     int err = allow(ring, begin, end);
     if (!err)
-        err = populate(ring, SHMRING_SLOTS_OFFSET, groups_end(to - 1));
-    return err ? err : populate(ring, begin, end);
+        err = populate(ring->base, SHMRING_SLOTS_OFFSET, groups_end(to - 1));
+    return err ? err : populate(ring->base, begin, end);
 }
 
 int shmring__allocate_slot(struct shmring *ring, uint32_t slot, uint8_t **data)
@@ -236,9 +217,73 @@ int shmring__allocate_slot(struct shmring *ring, uint32_t slot, uint8_t **data)
     return err;
 }
 
+void shmring__remove(uint8_t *memory, uint64_t begin, uint64_t end)
+{
+    begin = shmring__page_end(begin);
+    end = shmring__page_begin(end);
+    if (begin >= end)
+        return;
+    (void)munlock(memory + begin, end - begin);              /* pages that mlockall keeps cannot be given back */
+    (void)madvise(memory + begin, end - begin, MADV_REMOVE); /* no tmpfs: the file keeps them */
+}
+
 void shmring__remove_ring(struct shmring *ring, uint32_t slot)
 {
-    uint64_t begin = shmring__page_end(ring_offset(ring, slot)), end = shmring__page_begin(ring_offset(ring, slot + 1));
-    if (is_mapped_whole(ring) && begin < end)
-        (void)madvise(ring->base + begin, end - begin, MADV_REMOVE); /* no tmpfs: the file keeps them */
+    if (is_mapped_whole(ring))
+        shmring__remove(ring->base, ring_offset(ring, slot), ring_offset(ring, slot + 1));
+}
+
+/* ---- the end ---- */
+
+bool shmring__has_name(const struct shmring *ring, struct stat *st)
+{
+    return lstat(ring->path, st) == 0 && st->st_dev == ring->dev && st->st_ino == ring->ino;
+}
+
+/* May the control pages be touched? In a file that somebody has truncated that is a SIGBUS. */
+static bool is_intact(const struct shmring *ring, uint8_t *memory)
+{
+    struct stat st;
+    if (ring->by_name)
+        return shmring__has_name(ring, &st) && (uint64_t)st.st_size == ring->file_bytes;
+    return populate(memory, 0, shmring_data_offset(atomic_load_explicit(&ring->used, memory_order_relaxed))) == 0;
+}
+
+uint64_t shmring__map_again(const struct shmring *ring, uint8_t **out)
+{
+    uint64_t bytes = shmring__page_end(ring_offset(ring, ring->slots));
+    /* No bytes of a shared mapping, moved: the kernel maps it a second time. This needs no descriptor. */
+    void *memory = mremap(ring->base, 0, bytes, MREMAP_MAYMOVE);
+    if (memory == MAP_FAILED)
+        return 0;
+    if (!is_intact(ring, memory)) {
+        munmap(memory, bytes);
+        return 0;
+    }
+    *out = memory;
+    return bytes;
+}
+
+static int cover_range(uint8_t *memory, uint64_t bytes)
+{
+    void *covered =
+        mmap(memory, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    return covered == MAP_FAILED ? -errno : 0;
+}
+
+int shmring__cover(struct shmring *ring)
+{
+    uint64_t used = is_mapped_whole(ring) ? shmring__page_end(ring_offset(ring, ring->slots)) : ring->mapped_bytes;
+    int err = cover_range(ring->base, used);
+    if (err)
+        return err;
+    if (used < ring->mapped_bytes)
+        munmap(ring->base + used, ring->mapped_bytes - used);
+    for (uint32_t slot = 0; slot < ring->slots && !is_mapped_whole(ring); slot++) {
+        uint64_t offset = ring_offset(ring, slot), before = offset - shmring__page_begin(offset);
+        uint8_t *data = ring->writers[slot]->data;
+        if (data)
+            (void)cover_range(data - before, before + ring->ring_bytes);
+    }
+    return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The producer's process-private view of its segment; shared by segment.c, mapping.c and slots.c only.
+ * The producer's process-private view of its segment; shared by segment.c, mapping.c, release.c, close.c and slots.c.
  */
 #ifndef SHMRING_PRODUCER_H
 #define SHMRING_PRODUCER_H
@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "room.h"
 #include "shmring.h"
 #include "writer.h"
 
@@ -21,10 +22,13 @@ struct shmring {
     struct shmring_counters *counters;
     char name[SHMRING_NAME_BYTES];
     bool in_memory; /* the directory is */
-    bool by_name;   /* memory for a slot is taken through the file's name: pages cannot be populated here */
-    char *path;     /* by_name: absolute */
-    dev_t dev;      /* by_name: what must be found there */
+    char *path;     /* absolute */
+    dev_t dev;      /* what must be found there */
     ino_t ino;
+    bool by_name;   /* memory for a slot is taken through the file's name: pages cannot be populated here */
+    bool has_holes; /* the header says so */
+    struct shmring__room room;
+    struct shmring *closed_before; /* of those that are closed */
     uint32_t slot_count;
     uint32_t slots;                   /* slots [0, slots) have been taken once at least */
     _Atomic uint32_t used;            /* slots [0, used) are published: counters->slots_used */
@@ -42,8 +46,8 @@ bool shmring__dir_in_memory(int dir_fd);
 /* ---- mapping.c: the file in the process's address space ---- */
 
 /* Maps the file, all of it where the address space allows, and makes the pages up to the slots present. fd: of the
- * draft; dir: its directory. -> 0 or -errno (-ENOSPC: no room); what was mapped is shmring__unmap's in any case. */
-int shmring__map(struct shmring *ring, int fd, const char *dir);
+ * draft. -> 0 or -errno (-ENOSPC: no room); what was mapped is shmring__unmap's in any case. */
+int shmring__map(struct shmring *ring, int fd);
 
 /* Accepts a ring that is not mapped, or only half. */
 void shmring__unmap(struct shmring *ring);
@@ -62,5 +66,25 @@ uint8_t *shmring__ring(const struct shmring *ring, uint32_t slot);
 
 /* Gives the pages of the slot's ring back that hold nothing of its neighbours. Zeros are read there afterwards. */
 void shmring__remove_ring(struct shmring *ring, uint32_t slot);
+
+/* Is the file still where it was created? *st tells of it. */
+bool shmring__has_name(const struct shmring *ring, struct stat *st);
+
+/* The file's used part a second time, from offset 0, writable. -> its size and *out; 0: it cannot be had, or the file was
+ * truncated */
+uint64_t shmring__map_again(const struct shmring *ring, uint8_t **out);
+
+/* Gives the whole pages of [begin, end) back, offsets in the file; memory: its mapping from offset 0. */
+void shmring__remove(uint8_t *memory, uint64_t begin, uint64_t end);
+
+/* Puts zeroed memory of the process's own in the place of everything that threads may be writing to, in one step for each
+ * mapping, the control pages' first; unmaps the rest. -> 0 or -errno: nothing has changed */
+int shmring__cover(struct shmring *ring);
+
+/* ---- release.c: pages that hold nothing that anybody has to read ---- */
+
+/* Gives those of the slot's ring back that lie outside [cpos_pub, wpos), as the mapping `memory` of the file says. The
+ * header says first that there are holes. */
+void shmring__release(struct shmring *ring, uint8_t *memory, uint32_t slot);
 
 #endif

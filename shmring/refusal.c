@@ -12,7 +12,9 @@ static const struct {
 } refusals[] = {
     {-ENFILE, {SHMRING_DROP_NO_SLOT, "other threads have all slots"}},
     {-ENOSPC, {SHMRING_DROP_NO_MEMORY, "the file system of the ring directory has no room for a ring"}},
-    {-ENOMEM, {SHMRING_DROP_NO_MEMORY, "the process has no memory or address space left"}},
+    {-EDQUOT,
+     {SHMRING_DROP_NO_MEMORY, "segments have taken their share of the ring directory's file system, a quarter"}},
+    {-ENOMEM, {SHMRING_DROP_NO_MEMORY, "the process has no memory or address space left, or is near a memory limit"}},
     {-EMFILE, {SHMRING_DROP_NO_FILE, "no descriptor is left to open the ring's file"}},
     {-EACCES, {SHMRING_DROP_NO_FILE, "the process may not open the ring's file any more"}},
     {-EPERM, {SHMRING_DROP_NO_FILE, "the process may not open the ring's file any more"}},

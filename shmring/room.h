@@ -24,7 +24,7 @@ struct shmring__left {
 
 /* A segment's account. Any thread. */
 struct shmring__room {
-    const char *dir; /* absolute; to look there again */
+    char *dir;       /* absolute; to look there again */
     dev_t dev;       /* what must be found there */
     uint64_t most;   /* bytes that the segment may hold, as far as was seen at its creation */
     uint64_t memory; /* bytes that it may hold by the limits of control groups; UINT64_MAX: there are none */

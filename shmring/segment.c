@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A producer's segment: created as a whole, linked into the ring directory, and given up.
+ * A producer's segment: created as a whole, and linked into the ring directory. Its end is in close.c.
  */
 #include "producer.h"
 
@@ -12,12 +12,11 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/statvfs.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     DEFAULT_SLOTS = 128,
-    EXPECTED_THREADS = 32,
     TEMPORARY_BYTES = SHMRING_NAME_BYTES + 1, /* a dot before it */
 };
 static const uint64_t default_ring_bytes = 1u << 20;
@@ -41,23 +40,32 @@ static uint64_t round_up_to_power(uint64_t bytes)
     return power;
 }
 
-static int choose_ring_bytes(int dir_fd, uint64_t asked, uint64_t *out)
+/* Rings of a size that is not asked for are such that all slots can have theirs. */
+static uint64_t ring_bytes_of(uint64_t asked, uint32_t slot_count, const struct shmring__left *left)
 {
     uint64_t bytes = default_ring_bytes;
-    if (asked > 0) {
-        *out = round_up_to_power(asked);
-        return 0;
-    }
-    struct statvfs fs;
-    if (fstatvfs(dir_fd, &fs) < 0)
-        return -errno;
-    if (fs.f_blocks > 0) { /* 0: a tmpfs without limit */
-        uint64_t share = (uint64_t)fs.f_bavail * fs.f_frsize / (4 * EXPECTED_THREADS);
-        while (bytes > share && bytes > default_ring_floor_bytes)
-            bytes >>= 1;
-    }
-    *out = bytes;
-    return 0;
+    if (asked > 0)
+        return round_up_to_power(asked);
+    while (bytes > default_ring_floor_bytes && shmring__room_for(left, slot_count * bytes) != 0)
+        bytes >>= 1;
+    return bytes;
+}
+
+/* Ring sizes, and whether the segment may come into being: with one slot, it must not pass what is left. */
+static int choose_sizes(struct shmring *ring, const struct shmring_options *options)
+{
+    struct shmring__left left;
+    uint64_t asked = options->ring_bytes > 0 ? round_up_to_power(options->ring_bytes) : default_ring_bytes;
+    int err = shmring__room_look(options->dir, shmring_file_bytes(ring->slot_count, asked), &left);
+    if (err)
+        return err;
+    ring->ring_bytes = ring_bytes_of(options->ring_bytes, ring->slot_count, &left);
+    ring->base_bytes = shmring_data_offset(ring->slot_count);
+    ring->file_bytes = shmring_file_bytes(ring->slot_count, ring->ring_bytes);
+    ring->room.most = left.share < left.free ? left.share : left.free;
+    ring->room.memory = left.memory;
+    ring->room.held = SHMRING_SLOTS_OFFSET;
+    return shmring__room_for(&left, SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + ring->ring_bytes);
 }
 
 static int random_bytes(uint8_t *out, size_t bytes)
@@ -169,6 +177,26 @@ static void write_header(uint8_t *base, const struct shmring_options *options, u
     header->crc = shmring_crc32c(0, header, offsetof(struct shmring_header, crc));
 }
 
+/* For what is done by name later: rights and the working directory may change. */
+static int remember_name(struct shmring *ring, const struct draft *draft, const char *dir)
+{
+    struct stat st;
+    if (fstat(draft->fd, &st) < 0)
+        return -errno;
+    ring->dev = ring->room.dev = st.st_dev;
+    ring->ino = st.st_ino;
+    memcpy(ring->name, draft->name, sizeof(ring->name));
+    ring->room.dir = realpath(dir, NULL);
+    if (!ring->room.dir)
+        return -errno;
+    size_t bytes = strlen(ring->room.dir) + 1 + sizeof(ring->name);
+    ring->path = malloc(bytes);
+    if (!ring->path)
+        return -ENOMEM;
+    snprintf(ring->path, bytes, "%s/%s", ring->room.dir, ring->name);
+    return 0;
+}
+
 static int fill_draft(struct shmring *ring, const struct shmring_options *options, struct draft *draft)
 {
     int err = set_length(draft->fd, ring->file_bytes);
@@ -176,8 +204,9 @@ static int fill_draft(struct shmring *ring, const struct shmring_options *option
         return err;
     if (flock(draft->fd, LOCK_EX | LOCK_NB) < 0)
         return -errno;
-    memcpy(ring->name, draft->name, sizeof(ring->name));
-    err = shmring__map(ring, draft->fd, options->dir);
+    err = remember_name(ring, draft, options->dir);
+    if (!err)
+        err = shmring__map(ring, draft->fd);
     if (err)
         return err;
     ring->counters = (struct shmring_counters *)(ring->base + SHMRING_COUNTERS_OFFSET);
@@ -188,19 +217,27 @@ static int fill_draft(struct shmring *ring, const struct shmring_options *option
     return draft_link(draft);
 }
 
+static void undo(struct shmring *ring)
+{
+    if (ring)
+        shmring__unmap(ring);
+    shmring_abandon(ring);
+}
+
 static int create_in(int dir_fd, const struct shmring_options *options, struct shmring **out)
 {
     struct draft draft = {.dir_fd = dir_fd, .fd = -1};
     uint32_t slot_count = options->slot_count > 0 ? options->slot_count : DEFAULT_SLOTS;
     struct shmring *ring = calloc(1, sizeof(*ring) + slot_count * sizeof(ring->writers[0]));
-    int err = !ring ? -ENOMEM : choose_ring_bytes(dir_fd, options->ring_bytes, &ring->ring_bytes);
-    if (err)
+    int err = -ENOMEM;
+    if (!ring)
         goto done;
     ring->slot_count = slot_count;
-    ring->base_bytes = shmring_data_offset(slot_count);
-    ring->file_bytes = shmring_file_bytes(slot_count, ring->ring_bytes);
     ring->first_position = options->first_position;
     ring->in_memory = shmring__dir_in_memory(dir_fd);
+    err = choose_sizes(ring, options);
+    if (err)
+        goto done;
     err = draft_open(&draft);
     if (err)
         goto done;
@@ -208,7 +245,7 @@ static int create_in(int dir_fd, const struct shmring_options *options, struct s
 done:
     draft_drop(&draft);
     if (err)
-        shmring_close(ring);
+        undo(ring);
     else
         *out = ring;
     return err;
@@ -225,14 +262,6 @@ int shmring_create(const struct shmring_options *options, struct shmring **out)
     return dir_fd < 0 ? dir_fd : create_in(dir_fd, options, out);
 }
 
-void shmring_close(struct shmring *ring)
-{
-    if (!ring)
-        return;
-    shmring__unmap(ring);
-    shmring_abandon(ring);
-}
-
 void shmring_abandon(struct shmring *ring)
 {
     if (!ring)
@@ -240,6 +269,7 @@ void shmring_abandon(struct shmring *ring)
     for (uint32_t slot = 0; slot < ring->slots; slot++)
         free(ring->writers[slot]);
     free(ring->path);
+    free(ring->room.dir);
     free(ring);
 }
 

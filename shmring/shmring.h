@@ -38,7 +38,7 @@ struct shmring_options {
     const char *dir;         /* ring directory */
     uid_t trusted_uid;       /* (uid_t)-1 when none */
     uint32_t slot_count;     /* 0: 128 */
-    uint64_t ring_bytes;     /* per slot, rounded up to a power of two; 0: 1 MiB, less on a small tmpfs */
+    uint64_t ring_bytes;     /* per slot, rounded up to a power of two; 0: 64 KiB to 1 MiB: FORMAT.md, "Memory" */
     const void *resource;    /* copied */
     uint32_t resource_bytes; /* <= SHMRING_RESOURCE_MAX, else -E2BIG */
     uint64_t control_flags;  /* with sampling_threshold: of struct shmring_control, until a consumer publishes */
@@ -47,11 +47,19 @@ struct shmring_options {
 };
 
 /* Creates, locks and links a segment. The lock lives as long as the mapping: until shmring_close, exec or the
- * process's end, however that comes. -> -ENOSPC, -EFBIG (RLIMIT_FSIZE), -EPERM, ... ; then no file is left behind. */
+ * process's end, however that comes. What the directory's segments, and what this one may take of memory: FORMAT.md,
+ * "Memory". -> -EDQUOT: the segments' share of the file system is used up; -ENOSPC: the file system is nearly full;
+ * -ENOMEM: no memory, or the limit of a control group is near; -EFBIG (RLIMIT_FSIZE), -EPERM, ...; then no file is left
+ * behind. */
 int shmring_create(const struct shmring_options *options, struct shmring **out);
 
-/* Unmaps everything and so gives up the lock: the consumer drains and removes the file. No thread may be inside a
- * writer call. Accepts NULL. */
+/* Gives up the lock: the consumer drains and removes the file. Other threads may be writing records, counting drops and
+ * reading shmring_control, and may go on: the file has what was committed before, the rest goes into memory of the
+ * process's own. Pages that hold nothing unread are given back first; a segment into which no record was ever begun and
+ * no drop counted is removed. The caller serialises this with take, publish, attach and detach, as those among
+ * themselves. Accepts NULL.
+ * Never freed, because threads may hold them: the handle, 128 bytes for each slot that was taken, and the address space
+ * of the segment up to these slots' rings; of memory in it only what is written to afterwards, at most these rings. */
 void shmring_close(struct shmring *ring);
 
 /* For the child of a fork, where the mapping does not exist (MADV_DONTFORK): frees the private handle only. */
@@ -88,8 +96,9 @@ int shmring_slot_take(struct shmring *ring, struct shmring_writer **out);
 
 /* Makes the memory of the slot just taken present (about 0.7 ms for 1 MiB; nothing for a retired slot that has kept
  * it). Needs no mutex, and no descriptor, name or right, so that a process may have changed its user, root or limits.
- * Where pages cannot be populated (FORMAT.md: "by name") the step before has done this. -> 0; -ENOSPC: the tmpfs has no
- * room, or somebody has truncated the file; -ENOMEM: no memory or address space for the process. */
+ * Where pages cannot be populated (FORMAT.md: "by name") the step before has done this. -> 0; -EDQUOT: the segments' share
+ * of the file system is used up; -ENOSPC: the file system has no room, or somebody has truncated the file; -ENOMEM: no
+ * memory or address space for the process, or the limit of a control group is near. */
 int shmring_slot_populate(struct shmring *ring, struct shmring_writer *taken);
 
 /* Makes the slot the calling thread's. err: what shmring_slot_populate answered. Not 0: the slot is given back, and a

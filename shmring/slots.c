@@ -86,6 +86,26 @@ static struct shmring_writer *exchange(struct shmring *ring, struct shmring_writ
 
 /* ---- the three steps ---- */
 
+/* Gets the slot its memory in this way, if the segment may have so much. */
+static int within_bounds(struct shmring *ring, struct shmring_writer *writer,
+                         int (*way)(struct shmring *ring, struct shmring_writer *writer))
+{
+    bool with_group = !writer->producer && writer->slot % SHMRING_GROUP_SLOTS == 0;
+    uint64_t bytes = ring->ring_bytes + (with_group ? SHMRING_GROUP_BYTES : 0);
+    int err = shmring__room_take(&ring->room, bytes);
+    if (err)
+        return err;
+    err = way(ring, writer);
+    if (err)
+        shmring__room_give(&ring->room, bytes);
+    return err;
+}
+
+static int allocate_by_name(struct shmring *ring, struct shmring_writer *writer)
+{
+    return shmring__allocate_slot(ring, writer->slot, &writer->data);
+}
+
 int shmring_slot_take(struct shmring *ring, struct shmring_writer **out)
 {
     int err;
@@ -94,7 +114,7 @@ int shmring_slot_take(struct shmring *ring, struct shmring_writer **out)
         return err;
     writer->state = SHMRING_SLOT_ACTIVE;
     if (ring->by_name && !writer->whole) {
-        err = shmring__allocate_slot(ring, writer->slot, &writer->data);
+        err = within_bounds(ring, writer, allocate_by_name);
         if (err)
             writer = exchange(ring, writer);
         else
@@ -107,11 +127,9 @@ int shmring_slot_take(struct shmring *ring, struct shmring_writer **out)
     return 0;
 }
 
-int shmring_slot_populate(struct shmring *ring, struct shmring_writer *writer)
+static int populate_in_order(struct shmring *ring, struct shmring_writer *writer)
 {
     uint32_t slot = writer->slot;
-    if (writer->whole)
-        return 0;
     int err = shmring__populate_slots(ring, slot, slot + 1);
     writer->data = shmring__ring(ring, slot);
     /* Slots are published in order. What other threads have not finished in the meantime is done for them, so that no
@@ -120,6 +138,11 @@ int shmring_slot_populate(struct shmring *ring, struct shmring_writer *writer)
     if (!err && used < slot)
         err = shmring__populate_slots(ring, used, slot);
     return err;
+}
+
+int shmring_slot_populate(struct shmring *ring, struct shmring_writer *writer)
+{
+    return writer->whole ? 0 : within_bounds(ring, writer, populate_in_order);
 }
 
 /* The consumer's page, too: until the consumer knows of the slot, the producer initialises it. */

@@ -2,12 +2,14 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -256,14 +258,27 @@ TEST(a_full_tmpfs_has_no_segment)
     umount(client.dir);
 }
 
+static void fill_small(void)
+{
+    char path[256];
+    struct statvfs fs;
+    snprintf(path, sizeof(path), "%s/other", client.dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fstatvfs(fd, &fs), 0);
+    ck_assert_int_eq(posix_fallocate(fd, 0, (off_t)(fs.f_bavail * fs.f_frsize)), 0);
+    close(fd);
+}
+
 TEST(a_tmpfs_without_room_for_a_ring_counts_no_memory)
 {
     struct aistrace_span span;
 
     NEEDS(mount_small("size=600k,mode=0700"), "root, to mount");
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){
-                         .role = "proxy", .ring_dir = client.dir, .ring_bytes = 1 << 20, .thread_slots = 8}),
+                         .role = "proxy", .ring_dir = client.dir, .ring_bytes = 64 << 10, .thread_slots = 8}),
                      0);
+    fill_small();
     ck_assert_int_eq(aistrace_thread_attach(), -ENOSPC);
     aistrace_span_start(&span, "no room", NULL);
     aistrace_span_end(&span);

@@ -36,6 +36,7 @@ static ssize_t random_of_kernel(void *out, size_t bytes)
 #undef getrandom
 #define getrandom(out, bytes, flags) random_of_kernel(out, bytes)
 
+#include "close.c"
 #include "dir.c"
 #include "dir_lock.c"
 #include "drain.c"
@@ -43,6 +44,8 @@ static ssize_t random_of_kernel(void *out, size_t bytes)
 #include "mapping.c"
 #include "open.c"
 #include "reader.c"
+#include "release.c"
+#include "room.c"
 #include "segment.c"
 #include "slots.c"
 
@@ -101,6 +104,15 @@ static void expect_nothing_more(struct holdings before)
     ck_assert_int_eq(now.mappings, before.mappings);
 }
 
+/* What a closed ring keeps for threads that may still hold it. */
+static void close_and_forget(struct shmring *ring)
+{
+    shmring_close(ring);
+    ck_assert_ptr_eq(closed, ring);
+    closed = ring->closed_before;
+    shmring_abandon(ring);
+}
+
 /* ---- creation ---- */
 
 static int create(uint64_t ring_bytes, struct shmring **out)
@@ -127,7 +139,7 @@ static const struct failure creations[] = {
     {"open", 0, ENFILE, -EMFILE}, /* -ENFILE is for slots */
     {"fstat", 0, EIO, -EIO},
     {"calloc", 0, ENOMEM, -ENOMEM},
-    {"fstatvfs", 0, EIO, -EIO},
+    {"statvfs", 0, EIO, -EIO},
     {"getrandom", 0, ENOSYS, -ENOSYS},
     {"getrandom", 0, EINTR, 0},
     {"getrandom", 0, 0, -EIO},
@@ -145,6 +157,9 @@ static const struct failure creations[] = {
     {"madvise", 1, EAGAIN, 0},
     {"madvise", 1, EINVAL, 0}, /* not known before Linux 5.14 */
     {"fstat", 2, EIO, -EIO},
+    {"fstat", 3, EIO, -EIO},
+    {"realpath", 0, EACCES, -EACCES},
+    {"malloc", 1, ENOMEM, -ENOMEM},
     {"open", 1, ENOENT, 0}, /* the boot id */
     {"read", 0, EIO, 0},
     {"linkat", 0, ENOENT, -ENOENT},
@@ -154,8 +169,6 @@ static const struct failure creations[] = {
 static const struct failure creations_by_name[] = {
     {"posix_fallocate", 0, ENOSPC, -ENOSPC},
     {"posix_fallocate", 0, EINTR, 0},
-    {"realpath", 0, EACCES, -EACCES},
-    {"malloc", 1, ENOMEM, -ENOMEM},
 };
 
 LOOP_TEST(a_creation_that_fails_leaves_nothing, COUNT(creations) + COUNT(creations_by_name))
@@ -172,8 +185,7 @@ LOOP_TEST(a_creation_that_fails_leaves_nothing, COUNT(creations) + COUNT(creatio
     ck_assert(failed());
     if (failure->result == 0) {
         shmring_reader_close(ring_fixture_open(shmring_name(ring)));
-        unlinkat(rings.dir_fd, shmring_name(ring), 0);
-        shmring_close(ring);
+        close_and_forget(ring);
     }
     expect_nothing_more(before);
     ck_assert_int_eq(create(0, &ring), 0);
@@ -306,8 +318,7 @@ LOOP_TEST(a_slot_holds_no_descriptor_and_a_closed_ring_nothing, 2)
     ck_assert_int_eq(entries("/proc/self/fd"), before.descriptors + 1);
     ck_assert_int_gt(mappings(), before.mappings + (_i == 1 ? SLOTS : 0));
     shmring_reader_close(reader);
-    unlinkat(rings.dir_fd, shmring_name(ring), 0);
-    shmring_close(ring);
+    close_and_forget(ring);
     expect_nothing_more(before);
 }
 

@@ -31,6 +31,7 @@ static void make_segment(uint64_t first_position, unsigned released, unsigned un
     for (unsigned i = 0; i < unread; i++)
         ck_assert(ring_write(writer, released + i, PAYLOAD_BYTES));
     snprintf(name, SHMRING_NAME_BYTES, "%s", shmring_name(ring));
+    shmring_count_drops(ring, SHMRING_DROP_NO_SLOT, 1); /* so that the file stays */
     shmring_reader_close(reader);
     shmring_close(ring);
 }

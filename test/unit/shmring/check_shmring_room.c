@@ -144,7 +144,8 @@ LOOP_TEST(a_segment_that_sees_nothing_keeps_to_what_was_left, 2)
 {
     NEEDS_TMPFS("size=16m");
     struct shmring__room room = account();
-    room.dir = _i == 0 ? "/nowhere/rings" : "/";
+    static char other[][16] = {"/nowhere/rings", "/"};
+    room.dir = other[_i];
     ck_assert_int_eq(shmring__room_take(&room, 2 * MIB), 0);
     ck_assert_int_eq(shmring__room_take(&room, MIB + 1), -EDQUOT);
     ck_assert_int_eq(shmring__room_take(&room, MIB), 0);

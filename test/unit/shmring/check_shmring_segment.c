@@ -110,8 +110,9 @@ TEST(created_segment_is_found_with_its_header_and_resource)
     ck_assert_uint_eq(shmring_reader_uid(reader), geteuid());
     ck_assert_uint_eq(shmring_reader_slots(reader), 0);
     shmring_reader_close(reader);
+    shmring_count_drops(ring, SHMRING_DROP_NO_SLOT, 1);
     shmring_close(ring);
-    ck_assert_int_eq(files_in(rings.dir), 1); /* the consumer's to remove */
+    ck_assert_int_eq(files_in(rings.dir), 1); /* the consumer's to remove, with what was counted */
 }
 
 static unsigned nibble_of(char digit)
@@ -459,20 +460,27 @@ TEST(full_tmpfs_is_an_error_at_creation)
     ck_assert_int_eq(files_in(rings.dir), 0);
 }
 
-TEST(full_tmpfs_is_an_error_at_attach_and_the_others_go_on)
+static uint64_t free_bytes(void)
+{
+    struct statvfs fs;
+
+    ck_assert_int_eq(statvfs(rings.dir, &fs), 0);
+    return (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+TEST(used_up_share_is_an_error_at_attach_and_the_others_go_on)
 {
     struct shmring_options options = options_of(rings.dir);
     struct shmring_writer *first, *second = NULL;
     struct shmring *ring;
-    struct statvfs fs;
 
-    NEEDS(small_tmpfs(SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + (96 << 10)), "root, to mount");
+    NEEDS(small_tmpfs(4 * (SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + (96 << 10))), "root, to mount");
     ck_assert_int_eq(shmring_create(&options, &ring), 0);
     ck_assert_int_eq(shmring_attach(ring, &first), 0);
-    ck_assert_int_eq(shmring_attach(ring, &second), -ENOSPC);
+    uint64_t left = free_bytes();
+    ck_assert_int_eq(shmring_attach(ring, &second), -EDQUOT);
     ck_assert_ptr_null(second);
-    ck_assert_int_eq(statvfs(rings.dir, &fs), 0);
-    ck_assert_uint_eq(fs.f_bavail * fs.f_frsize, 32 << 10); /* nothing half taken */
+    ck_assert_uint_eq(free_bytes(), left); /* nothing half taken */
     for (uint64_t seed = 0; seed < 100; seed++)
         ck_assert(ring_write(first, seed, 300));
     shmring_detach(ring, first);
@@ -480,49 +488,74 @@ TEST(full_tmpfs_is_an_error_at_attach_and_the_others_go_on)
     shmring_close(ring);
 }
 
-/* Room for the rings, and none for a group of slots: no store to a hole of the full tmpfs. */
+static void fill_tmpfs(uint64_t leave)
+{
+    int fd = openat(rings.dir_fd, "other", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(posix_fallocate(fd, 0, (off_t)(free_bytes() - leave)), 0);
+    close(fd);
+}
+
+/* Room for the rings, and none for a group of slots: no store to a hole of the full tmpfs. The process does not see that
+ * the tmpfs is full, because the directory is not there any more. */
 LOOP_TEST(tmpfs_without_room_for_a_group_is_an_error_at_attach, 2)
 {
     struct shmring_options options = options_of(rings.dir);
     struct shmring_writer *writer;
     struct shmring *ring;
-    uint64_t groups = (uint64_t)_i, fit = groups * SHMRING_GROUP_SLOTS; /* those that there is room for */
+    uint64_t fit = (uint64_t)_i * SHMRING_GROUP_SLOTS; /* slots that there is room for */
 
     options.slot_count = 2 * SHMRING_GROUP_SLOTS;
     options.ring_bytes = SHMRING_RING_MIN;
-    NEEDS(small_tmpfs(SHMRING_SLOTS_OFFSET + groups * SHMRING_GROUP_BYTES + (fit + 1) * SHMRING_RING_MIN),
-          "root, to mount");
+    NEEDS(small_tmpfs(1 << 20), "root, to mount");
+    close(rings.dir_fd);
+    rings.dir_fd = shmring_dir_open(rings.dir, (uid_t)-1);
     ck_assert_int_eq(shmring_create(&options, &ring), 0);
     for (uint64_t slot = 0; slot < fit; slot++)
         ck_assert_int_eq(shmring_attach(ring, &writer), 0);
+    fill_tmpfs(SHMRING_RING_MIN);
+    umount2(rings.dir, MNT_DETACH);
     ck_assert_int_eq(shmring_attach(ring, &writer), -ENOSPC);
     if (fit > 0)
         ck_assert(ring_write(writer, 0, 100));
     shmring_close(ring);
 }
 
+static uint64_t ring_bytes_given(uint32_t slots, uint64_t asked)
+{
+    struct shmring_options options = options_of(rings.dir);
+    struct shmring *ring;
+    struct shmring_reader *reader;
+
+    options.slot_count = slots;
+    options.ring_bytes = asked;
+    ck_assert_int_eq(shmring_create(&options, &ring), 0);
+    int dir_fd = open(rings.dir, O_RDONLY | O_DIRECTORY);
+    ck_assert_int_eq(shmring_reader_open(dir_fd, shmring_name(ring), &reader), 0);
+    uint64_t given = shmring_reader_header(reader)->ring_bytes;
+    shmring_reader_close(reader);
+    shmring_close(ring);
+    close(dir_fd);
+    return given;
+}
+
+/* All slots together fit into a quarter. */
 TEST(small_tmpfs_gets_small_rings)
 {
     static const struct {
         uint64_t tmpfs, ring; /* tmpfs 0: no limit */
-    } cases[] = {
-        {0, 1 << 20}, {256 << 20, 1 << 20}, {100 << 20, 512 << 10}, {40 << 20, 256 << 10}, {2 << 20, 64 << 10}};
+        uint32_t slots;
+    } cases[] = {{0, 1 << 20, 0},         {512 << 20, 1 << 20, 0}, {511 << 20, 512 << 10, 0}, {64 << 20, 128 << 10, 0},
+                 {64 << 20, 1 << 20, 16}, {40 << 20, 64 << 10, 0}, {2 << 20, 64 << 10, 0}};
 
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct shmring_options options = options_of(rings.dir);
-        struct shmring *ring;
         NEEDS(small_tmpfs(cases[i].tmpfs), "root, to mount");
-        options.ring_bytes = 0;
-        ck_assert_int_eq(shmring_create(&options, &ring), 0);
-        int dir_fd = open(rings.dir, O_RDONLY | O_DIRECTORY);
-        struct shmring_reader *reader;
-        ck_assert_int_eq(shmring_reader_open(dir_fd, shmring_name(ring), &reader), 0);
-        uint64_t given = shmring_reader_header(reader)->ring_bytes;
-        shmring_reader_close(reader);
-        shmring_close(ring);
-        close(dir_fd);
+        uint64_t given = ring_bytes_given(cases[i].slots, 0);
+        uint64_t asked = ring_bytes_given(cases[i].slots, 128 << 10); /* stays as it is: fewer threads have a ring */
         umount2(rings.dir, MNT_DETACH);
         ck_assert_uint_eq(given, cases[i].ring);
+        ck_assert_uint_eq(asked, 128 << 10);
     }
 }
 
