@@ -4,9 +4,12 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "producer.h"
+
+enum { REST_AFTER_S = 10, REST_AT_ONCE = 4 }; /* where threads come and go, a slot is soon wanted again */
 
 /* ---- choice ---- */
 
@@ -145,6 +148,40 @@ int shmring_slot_populate(struct shmring *ring, struct shmring_writer *writer)
     return writer->whole ? 0 : within_bounds(ring, writer, populate_in_order);
 }
 
+/* ---- rest ---- */
+
+static uint64_t now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec;
+}
+
+static bool may_rest(const struct shmring *ring, const struct shmring_writer *writer, uint64_t now)
+{
+    return writer->state == SHMRING_SLOT_RETIRED && writer->whole && now - writer->retired_s >= REST_AFTER_S &&
+           room(ring, writer) == ring->ring_bytes;
+}
+
+/* Retired slots that nobody wants give their memory back, a few at a time. Not where that memory would have to be asked
+ * for by name. */
+static void rest(struct shmring *ring)
+{
+    uint32_t used = ring->by_name ? 0 : atomic_load_explicit(&ring->used, memory_order_relaxed), resting = 0;
+    uint64_t now = now_s();
+    for (uint32_t slot = 0; slot < used && resting < REST_AT_ONCE; slot++) {
+        struct shmring_writer *writer = ring->writers[slot];
+        if (!may_rest(ring, writer, now))
+            continue;
+        shmring__release(ring, ring->base, slot);
+        writer->whole = false;
+        shmring__room_give(&ring->room, ring->ring_bytes);
+        resting++;
+    }
+}
+
+/* ---- publishing ---- */
+
 /* The consumer's page, too: until the consumer knows of the slot, the producer initialises it. */
 static void first_state(const struct shmring *ring, struct shmring_writer *writer)
 {
@@ -192,6 +229,7 @@ int shmring_slot_publish(struct shmring *ring, struct shmring_writer *taken, int
     publish_up_to(ring, taken->slot);
     taken->whole = true;
     own(ring, taken);
+    rest(ring);
     *out = taken;
     return 0;
 }
@@ -214,8 +252,10 @@ static void retire(struct shmring *ring, struct shmring_writer *writer)
      * has reached stays without an owner for ever. */
     if (!writer->frame || shmring__writer_settle(writer))
         writer->state = SHMRING_SLOT_RETIRED;
+    writer->retired_s = now_s();
     atomic_store_explicit(&writer->producer->state, SHMRING_SLOT_RETIRED, memory_order_release);
     atomic_fetch_and(&ring->counters->active[writer->slot / 64], ~(1ull << writer->slot % 64));
+    rest(ring);
 }
 
 void shmring_detach(struct shmring *ring, struct shmring_writer *writer)
