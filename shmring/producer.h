@@ -30,6 +30,7 @@ struct shmring {
     struct shmring__room room;
     struct shmring *closed_before; /* of those that are closed */
     uint32_t slot_count;
+    _Atomic uint32_t allowed;         /* not by_name: slots [0, allowed) are no longer PROT_NONE */
     uint32_t slots;                   /* slots [0, slots) have been taken once at least */
     _Atomic uint32_t used;            /* slots [0, used) are published: counters->slots_used */
     struct shmring_writer *writers[]; /* slot_count; NULL beyond slots */
