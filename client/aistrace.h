@@ -9,19 +9,22 @@
  *     aistrace_span_end(&span);
  *     aistrace_stop();
  *
- * Between a thread's first and last span no call here allocates, locks, or enters the kernel. A thread's first span
- * (or aistrace_thread_attach) sets its ring up. Where there is no usable ring directory, or before aistrace_start,
- * every call works and records nothing; an incoming context is passed on to children unchanged.
+ * Between a thread's first and last span no call here allocates, locks, or enters the kernel. A thread's first span (or
+ * aistrace_thread_attach) sets its ring up, also after the program has changed its user, root or limits. Rings are not
+ * locked in memory: a page that was swapped out, or a ring directory on a disk, makes a span wait. Where there is no
+ * usable ring directory, or before aistrace_start, every call works and records nothing; an incoming context is passed
+ * on to children unchanged.
  *
  * Threads: a span belongs to one thread at a time; it may start on one and end on another, handed over by any means
  * that orders memory. Different spans are independent. errno stays as it was. Signals: a handler may use spans of its
  * own, on a thread that is attached (attaching allocates); one that interrupts a write to the ring has its span dropped
- * and counted (nested). fork: the child gets its own segment on its first span
- * (where tracing was off in the parent, on the first after 100 ms), and goes on with what the daemon had published; spans of the parent are the parent's to
- * end: the child's end of one writes nothing. Fork handlers of others may trace and read the counters; a span of theirs
- * may find no slot (no_slot). exec, exit, SIGKILL: whatever ended before is delivered. Cancellation: no call here is a
- * cancellation point. A clone of a virtual machine that goes on from a snapshot: each thread's ids differ from those of the
- * other clones from its next reading of the system's clock on, within milliseconds; spans begun before may share theirs.
+ * and counted (nested). fork: the child gets its own segment on its first span (where tracing was off in the parent, on
+ * the first after 100 ms), and goes on with what the daemon had published; spans of the parent are the parent's to end:
+ * the child's end of one writes nothing. The child's user must be allowed to make a file in the ring directory. Fork
+ * handlers of others may trace and read the counters; a span of theirs may find no slot (no_slot). exec, exit, SIGKILL:
+ * whatever ended before is delivered. Cancellation: no call here is a cancellation point. A clone of a virtual machine
+ * that goes on from a snapshot: each thread's ids differ from those of the other clones from its next reading of the
+ * system's clock on, within milliseconds; spans begun before may share theirs.
  * Time is read through the CPU's counter where the kernel does so as well; AIS_TRACING_CLOCK=system forbids it.
  * The environment of a program that runs with another user's rights (set-user-id) is not read.
  * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "". An
@@ -200,9 +203,9 @@ struct aistrace_counters {
 
 /* Starts the process's tracer and creates its segment. Copies what options points to. The process also gets
  * `process.pid`, `host.name`, `telemetry.sdk.*` and, from MY_POD, `pod` as resource attributes.
- * -> 0; -EINVAL: neither or both of role and service_name, or too many thread_slots: nothing is started. Or why there is
- * no segment yet (-EPERM foreign ring directory, -EDQUOT rings have their share of the tmpfs, -ENOSPC, -ENOMEM, -EMFILE,
- * -EFBIG, -ENOENT, ...): the program may ignore that.
+ * -> 0; -EINVAL: neither or both of role and service_name, too many thread_slots, or a ring_dir that ends in "..":
+ * nothing is started. Or why there is no segment yet (-EPERM foreign ring directory, -EDQUOT rings have their share of
+ * the tmpfs, -ENOSPC, -ENOMEM, -EMFILE, -EFBIG, -ENOENT, ...): the program may ignore that.
  * Spans record nothing then, and try again: within a second of there being room, and at least once a minute whatever
  * else was in the way. With AIS_TRACING_DEBUG=1 stderr has a line for each cause.
  * Once per process: a second call without aistrace_stop between is -EALREADY; while the segment is lacking the call
