@@ -102,4 +102,6 @@ MUTANTS = [
     Mutant("daemon/source/source_read.c", "    if (env->phase >= SOURCE_RESTS)\n        return reading->keeper->count < EXPORTER_NEW_FACTOR",
            "    if (false)\n        return reading->keeper->count < EXPORTER_NEW_FACTOR", KEEPER,
            "at the end what the exporter has no room for stays in the rings instead of the spool"),
+    Mutant("daemon/source/source.c", "    if (!err)\n        source->poll_ms = POLL_PACE_MIN_MS;", "    if (err)\n        source->poll_ms = POLL_PACE_MIN_MS;",
+           "source/check_source_pace", "what a new program writes first waits for an idle daemon's next look"),
 ]
