@@ -293,10 +293,10 @@ void aistrace_counters_read(struct aistrace_counters *out);
 /* Parses the headers of an incoming request. traceparent and tracestate need no terminator; tracestate may be NULL;
  * several tracestate headers are joined with "," by the caller; of a request with several traceparent headers none is
  * valid. Blanks and tabs around a header's value and around members are ignored. On success *out borrows trace_state, a
- * buffer of AISTRACE_TRACE_STATE_BYTES given by the caller, which receives the members that are kept: of several with one
- * key the first; of what is too long, first those of up to 128 bytes, then those that came first.
- * -> 0, or -EINVAL: no valid traceparent; *out is then untouched. A tracestate with a malformed member, or more than 32,
- * is ignored, and it alone. W3C Trace Context, level 2. Async-signal-safe. */
+ * buffer of AISTRACE_TRACE_STATE_BYTES given by the caller, which receives the members that are kept: of several with
+ * one key the first; of what is too long, first those of up to 128 bytes, then those that came first.
+ * -> 0, or -EINVAL: no valid traceparent; *out is then untouched. A tracestate with a malformed member, or with more
+ * than 32, is ignored, and it alone. W3C Trace Context, level 2. Async-signal-safe. */
 int aistrace_context_parse(struct aistrace_context *out, const char *traceparent, size_t traceparent_bytes,
                            const char *tracestate, size_t tracestate_bytes, char *trace_state);
 

@@ -104,7 +104,7 @@ static size_t slot_of(const struct aistrace_span *span, const uint8_t *slots, st
     return slot;
 }
 
-/* Fills index and filter anew. Attributes whose key comes again later lose their tag. -> how many attributes are left. */
+/* Fills index and filter anew. Attributes whose key comes again later lose their tag. -> how many are left. */
 static uint8_t index_body(struct aistrace_span *span, uint8_t *slots)
 {
     uint8_t count = 0;

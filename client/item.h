@@ -71,7 +71,7 @@ size_t aistrace__value_bytes(const struct aistrace_attribute *attribute);
 /* Writes the value; bytes as answered by aistrace__value_bytes. */
 void aistrace__value_write(uint8_t *value, const struct aistrace_attribute *attribute, size_t bytes);
 
-/* Appends an attribute to [at, end); -> the byte after it, NULL when it does not fit, has no key, or cannot be written. */
+/* Appends an attribute to [at, end); -> the byte after it; NULL: it does not fit, has no key, or cannot be written. */
 uint8_t *aistrace__attribute_write(uint8_t *at, const uint8_t *end, const struct aistrace_attribute *attribute);
 
 /* Writes as many of the attributes as fit into [at, end), at most AISTRACE_MAX_ATTRIBUTES; -> the byte after them, and

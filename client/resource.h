@@ -15,7 +15,8 @@ struct aistrace__resource {
 };
 
 /* Composes the segment's resource: role or service, the library's attributes, then the caller's. What is over
- * AISTRACE_MAX_ATTRIBUTES or SHMRING_RESOURCE_MAX, or has no key or no known type, is left out, which the debug line tells.
+ * AISTRACE_MAX_ATTRIBUTES or SHMRING_RESOURCE_MAX, or has no key or no known type, is left out, which a debug line
+ * tells.
  * -> -EINVAL: neither or both of role and service_name, or a name that alone does not fit. */
 int aistrace__resource_compose(const struct aistrace_options *options, struct aistrace__resource *out);
 

@@ -97,8 +97,8 @@ struct aistrace_link_value {
 };
 static_assert(sizeof(struct aistrace_link_value) == 32, "link");
 
-/* OpenTelemetry's limits. The client writes no more, and counts what is over in the dropped_* fields; the daemon refuses
- * a record with more. So does it with a resource: of that, what is over is left out. */
+/* OpenTelemetry's limits. The client writes no more, and counts what is over in the dropped_* fields; the daemon
+ * refuses a record with more, and a segment whose resource has more. Attributes have a key. */
 enum {
     AISTRACE_MAX_ATTRIBUTES = 128, /* per span, event, link, resource; of different keys */
     AISTRACE_MAX_EVENTS = 128,

@@ -66,7 +66,8 @@ static inline const uint8_t *next_item(const uint8_t *at, struct item_at *item)
     return item->value + value_bytes;
 }
 
-/* Keys that a scope has shown so far: one bit each by a cheap hash. Two on one bit may be the same key. */
+/* Keys that a scope has shown so far: one bit each by a cheap hash. Two on one bit may be the same key. A key that is empty
+ * counts as shown: such attributes are looked at one by one. */
 struct key_filter {
     uint32_t words[16];
 };
@@ -77,6 +78,8 @@ static inline bool filter_add(struct key_filter *filter, const struct item_at *i
     if (__builtin_expect(bytes >= 8, 1)) {
         first = otlp_load(item->key);
         last = otlp_load(item->key + bytes - 8);
+    } else if (bytes == 0) {
+        return true;
     } else if ((size_t)(limit - item->key) >= 8) {
         last = otlp_load(item->key) & ((UINT64_C(1) << (8 * bytes)) - 1);
     } else {
@@ -89,7 +92,19 @@ static inline bool filter_add(struct key_filter *filter, const struct item_at *i
     return was & bit;
 }
 
-/* The attributes of a scope in which keys may repeat: each once, with its last value. */
+/* OTLP wants a key that is not empty. Old programs wrote such attributes: they are dropped, and counted. */
+static uint32_t count_keyless(const uint8_t *at, const uint8_t *end)
+{
+    struct item_at item;
+    uint32_t count = 0;
+    while (at < end) {
+        at = next_item(at, &item);
+        count += item.head.tag == AISTRACE_ITEM_ATTRIBUTE && item.head.key_bytes == 0;
+    }
+    return count;
+}
+
+/* The attributes of a scope in which keys may repeat or be empty: each once, with its last value. */
 static __attribute__((noinline)) uint8_t *put_unique_attributes(uint8_t *out, uint8_t tag, const uint8_t *at,
                                                                 const uint8_t *end, struct otlp_source *source)
 {
@@ -99,7 +114,7 @@ static __attribute__((noinline)) uint8_t *put_unique_attributes(uint8_t *out, ui
     key_set_init(&keys);
     while (at < end) {
         at = next_item(at, &item);
-        if (item.head.tag != AISTRACE_ITEM_ATTRIBUTE)
+        if (item.head.tag != AISTRACE_ITEM_ATTRIBUTE || item.head.key_bytes == 0)
             continue;
         size_t i = key_set_add(&keys, item.key, item.head.key_bytes);
         last[i] = item;
@@ -111,9 +126,9 @@ static __attribute__((noinline)) uint8_t *put_unique_attributes(uint8_t *out, ui
     return out;
 }
 
-/* A scope that has only attributes. */
+/* A scope that has only attributes. Those without a key are added to *dropped. */
 static uint8_t *put_attributes(uint8_t *out, uint8_t tag, const uint8_t *begin, const uint8_t *end,
-                               struct otlp_source *source)
+                               struct otlp_source *source, uint32_t *dropped)
 {
     struct key_filter filter = {0};
     uint8_t *restart = out;
@@ -124,6 +139,7 @@ static uint8_t *put_attributes(uint8_t *out, uint8_t tag, const uint8_t *begin, 
         at = next_item(at, &item);
         if (filter_add(&filter, &item, limit)) {
             source->invalid_text = invalid_text;
+            *dropped += count_keyless(begin, end);
             return put_unique_attributes(restart, tag, begin, end, source);
         }
         out = otlp_wire_attribute(out, tag, item.head, item.key, source);
@@ -161,7 +177,7 @@ static uint8_t *put_event(uint8_t *out, const struct item_at *item, struct otlp_
     else
         out = put_unknown(out, EVENT_NAME);
     out = put_attributes(out, EVENT_ATTRIBUTES, item->value + sizeof(event), item->value + item->head.value_bytes,
-                         source);
+                         source, &event.dropped_attributes);
     out = put_count(out, EVENT_DROPPED_ATTRIBUTES, event.dropped_attributes);
     return otlp_close(begin, predicted, out);
 }
@@ -180,8 +196,8 @@ static uint8_t *put_link(uint8_t *out, const struct item_at *item, struct otlp_s
     out = memcpy(out, link.span_id, sizeof(link.span_id)) + sizeof(link.span_id);
     if (item->head.key_bytes > 0)
         out = otlp_wire_text(out, LINK_TRACE_STATE, item->key, item->head.key_bytes, source);
-    out =
-        put_attributes(out, LINK_ATTRIBUTES, item->value + sizeof(link), item->value + item->head.value_bytes, source);
+    out = put_attributes(out, LINK_ATTRIBUTES, item->value + sizeof(link), item->value + item->head.value_bytes, source,
+                         &link.dropped_attributes);
     out = put_count(out, LINK_DROPPED_ATTRIBUTES, link.dropped_attributes);
     *out++ = LINK_FLAGS;
     out =
@@ -278,7 +294,10 @@ int otlp_encode_span(struct buf *out, const struct span_view *span, uint64_t *in
     uint8_t *items = put_fixed_part(begin, span);
     uint8_t *at = put_items(items, span, false, texts, &source);
     if (!at) {
+        struct span_view counted = *span;
+        counted.fixed.dropped_attributes += count_keyless(span->items, source.limit);
         source.invalid_text = 0;
+        items = put_fixed_part(begin, &counted);
         at = put_unique_attributes(items, SPAN_ATTRIBUTES, span->items, source.limit, &source);
         at = put_items(at, span, true, texts, &source);
     }

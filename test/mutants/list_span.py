@@ -26,4 +26,8 @@ MUTANTS = [
         *problem = "a resource""", DECODE, "a resource over 4 GiB is read"),
     Mutant("daemon/span/otlp_resource.c", "        if (item.value_bytes == 0)\n            continue;\n", "", "span/check_otlp_encode",
            "an empty role gives a service without a name"),
+    Mutant("daemon/span/otlp_encode.c", "    } else if (bytes == 0) {\n        return true;\n", "", "span/check_otlp_encode", "an attribute without a key goes out"),
+    Mutant("daemon/span/otlp_encode.c", "        counted.fixed.dropped_attributes += count_keyless(span->items, source.limit);\n", "",
+           "span/check_otlp_encode", "attributes without a key vanish uncounted"),
+    Mutant("daemon/span/otlp_encode.c", "    else\n        out = put_unknown(out, EVENT_NAME);\n", "", "span/check_otlp_encode", "an event without a name goes out"),
 ]

@@ -219,6 +219,31 @@ TEST(segment_of_another_version_is_left_alone_and_told)
     munmap(memory, bytes);
 }
 
+TEST(segment_whose_resource_passes_a_limit_is_left_alone_and_told_which)
+{
+    struct {
+        struct aistrace_item item;
+        uint16_t key;
+    } __attribute__((packed)) attributes[AISTRACE_MAX_ATTRIBUTES + 1];
+    struct shmring_options options = {.dir = f->dir,
+                                      .trusted_uid = (uid_t)-1,
+                                      .slot_count = 1,
+                                      .ring_bytes = SOURCE_RING_BYTES,
+                                      .resource = attributes,
+                                      .resource_bytes = sizeof(attributes)};
+    struct shmring *other;
+
+    for (uint16_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++) {
+        attributes[i].item = (struct aistrace_item){AISTRACE_ITEM_ATTRIBUTE, AISTRACE_VALUE_STRING, sizeof(i), 0};
+        attributes[i].key = i;
+    }
+    ck_assert_int_eq(shmring_create(&options, &other), 0);
+    source_fixture_start();
+    source_fixture_run_until(f->stats.segments_skipped == 1);
+    ck_assert(was_logged("is not a sound segment (more than 128 attributes); ignored"));
+    shmring_close(other);
+}
+
 /* ---- the directory goes ---- */
 
 TEST(directory_that_cannot_be_opened_anew_is_told_and_tried_again)
