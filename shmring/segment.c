@@ -40,13 +40,19 @@ static uint64_t round_up_to_power(uint64_t bytes)
     return power;
 }
 
-/* Rings of a size that is not asked for are such that all slots can have theirs. */
+static uint64_t bytes_with_one_slot(uint64_t ring_bytes)
+{
+    return SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + ring_bytes;
+}
+
+/* Rings of a size that is not asked for are such that all slots can have theirs, and the first has it for certain. */
 static uint64_t ring_bytes_of(uint64_t asked, uint32_t slot_count, const struct shmring__left *left)
 {
     uint64_t bytes = default_ring_bytes;
     if (asked > 0)
         return round_up_to_power(asked);
-    while (bytes > default_ring_floor_bytes && shmring__room_for(left, slot_count * bytes) != 0)
+    while (bytes > default_ring_floor_bytes && (shmring__room_for(left, slot_count * bytes) != 0 ||
+                                                shmring__room_for(left, bytes_with_one_slot(bytes)) != 0))
         bytes >>= 1;
     return bytes;
 }
@@ -65,7 +71,7 @@ static int choose_sizes(struct shmring *ring, const struct shmring_options *opti
     ring->room.most = left.share < left.free ? left.share : left.free;
     ring->room.memory = left.memory;
     ring->room.held = SHMRING_SLOTS_OFFSET;
-    return shmring__room_for(&left, SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + ring->ring_bytes);
+    return shmring__room_for(&left, bytes_with_one_slot(ring->ring_bytes));
 }
 
 static int random_bytes(uint8_t *out, size_t bytes)

@@ -547,7 +547,7 @@ TEST(small_tmpfs_gets_small_rings)
         uint64_t tmpfs, ring; /* tmpfs 0: no limit */
         uint32_t slots;
     } cases[] = {{0, 1 << 20, 0},         {512 << 20, 1 << 20, 0}, {511 << 20, 512 << 10, 0}, {64 << 20, 128 << 10, 0},
-                 {64 << 20, 1 << 20, 16}, {40 << 20, 64 << 10, 0}, {2 << 20, 64 << 10, 0}};
+                 {64 << 20, 1 << 20, 16}, {40 << 20, 64 << 10, 0}, {4 << 20, 512 << 10, 1},   {2 << 20, 64 << 10, 0}};
 
     for (size_t i = 0; i < COUNT(cases); i++) {
         NEEDS(small_tmpfs(cases[i].tmpfs), "root, to mount");
