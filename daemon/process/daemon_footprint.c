@@ -27,8 +27,8 @@ static int add_rings(const struct config *config, struct buf *out)
 {
     struct statvfs fs;
     int err = buf_printf(out,
-                         "rings in %s are the programs', 1 MiB a thread that traces unless AIS_TRACING_RING_SIZE "
-                         "says otherwise",
+                         "rings in %s are the programs', at most 1 MiB a thread that traces unless "
+                         "AIS_TRACING_RING_SIZE says otherwise, and a quarter of the file system in all",
                          config->ring_dir);
     if (!err && statvfs(config->ring_dir, &fs) == 0)
         err = buf_printf(out, ", %.1f of %.1f MiB there are free", mib((uint64_t)fs.f_bavail * fs.f_frsize),
