@@ -87,11 +87,9 @@ PROTO_C := $(patsubst proto/%.proto,$(GEN)/%.pb-c.c,$(PROTOS))
 PROTO_O := $(patsubst $(GEN)/%.c,$(O)/gen/%.o,$(PROTO_C))
 
 ifeq ($(VARIANT),aarch64)
-# Of other people's libraries few are there to link with: for the tests of client/ and shmring/ what they use of the rest.
+# Few of the libraries are there to link with: the tests of client/ and shmring/ do without them.
 CHECKS := $(filter $(B)/test/unit/client/% $(B)/test/unit/shmring/%,$(CHECKS))
-SUPPORT_O := $(addprefix $(O)/test/support/,advice.o client_fixture.o counter.o directory.o ring_fixture.o span_model.o span_set.o test.o)
-CHECK_NEEDS := libsupport.a
-CHECKED_O := $(addprefix $(O)/daemon/,base/buf.o span/key_set.o span/record_decode.o)
+CHECK_NEEDS := libsupport.a libdaemon.a
 CHECK_LINKS := -L$(SYSROOT)/usr/lib/aarch64-linux-gnu $(patsubst %,-l:lib%.a,check subunit seccomp) -lm
 else
 CHECK_NEEDS := libsupport.a libcli.a libendpoint.a libdaemon.a
@@ -194,7 +192,7 @@ $(DAEMON_O) $(ENDPOINT_O) $(CLI_O) $(O)/daemon/cli/main.o $(PROTO_O) $(call obje
 # ---- tests
 
 $(O)/test/%.o: MODULE_FLAGS := -iquote test
-$(B)/test/unit/%: $(O)/test/unit/%.o $(CHECKED_O) $(addprefix $(LIB)/,$(CHECK_NEEDS)) $(CLIENT_AND_READER)
+$(B)/test/unit/%: $(O)/test/unit/%.o $(addprefix $(LIB)/,$(CHECK_NEEDS)) $(CLIENT_AND_READER)
 	$(call link,$(CHECK_LINKS))
 $(B)/test/%: $(O)/test/helpers/%.o $(LIB)/libsupport.a $(LIB)/libdaemon.a $(CLIENT_AND_READER)
 	$(call link,$(LIBS_DAEMON))
