@@ -230,7 +230,7 @@ static void fill(void)
 
 TEST(room_that_was_lacking_at_a_threads_first_span_is_found_within_a_second)
 {
-    NEEDS(mount_small("size=4m,mode=0700"), "root, to mount");
+    NEEDS(mount_small("size=16m,mode=0700"), "root, to mount");
     snprintf(filler, sizeof(filler), "%s/filler", client.dir);
     start_with(1 << 20, 4);
     fill();
@@ -318,7 +318,7 @@ TEST(each_reason_for_having_no_ring_is_told_once_in_its_own_words)
 {
     struct holder holder;
 
-    NEEDS(mount_small("size=4m,mode=0700"), "root, to mount");
+    NEEDS(mount_small("size=16m,mode=0700"), "root, to mount");
     snprintf(filler, sizeof(filler), "%s/filler", client.dir);
     catch_stderr();
     setenv("AIS_TRACING_THREAD_SLOTS", "lots", 1);
@@ -338,6 +338,36 @@ TEST(each_reason_for_having_no_ring_is_told_once_in_its_own_words)
                                "directory has no room for a ring\n");
     put_stderr_back();
     aistrace_stop();
+    umount2(client.dir, MNT_DETACH);
+}
+
+/* An overlay, such as a container's root, stands for a disk. */
+static bool mount_overlay(void)
+{
+    char options[512], path[256];
+
+    if (!mount_small("size=16m,mode=0700"))
+        return false;
+    for (const char *const *name = (const char *const[]){"lower", "upper", "work", NULL}; *name; name++) {
+        snprintf(path, sizeof(path), "%s/%s", client.dir, *name);
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+    }
+    snprintf(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", client.dir, client.dir,
+             client.dir);
+    return mount("overlay", client.dir, "overlay", 0, options) == 0;
+}
+
+TEST(a_ring_directory_that_is_not_in_memory_is_told)
+{
+    NEEDS(mount_overlay(), "root, to mount an overlay");
+    catch_stderr();
+    start_with(64 << 10, 1);
+    ck_assert_str_eq(caught(), "aistrace: the ring directory is not in memory: spans may wait for its disk\n");
+    write_spans(10);
+    ck_assert_uint_eq(counted().committed, 10);
+    put_stderr_back();
+    aistrace_stop();
+    umount2(client.dir, MNT_DETACH);
     umount2(client.dir, MNT_DETACH);
 }
 
