@@ -57,8 +57,13 @@ void shmring_close(struct shmring *ring)
     if (!ring)
         return;
     uint64_t bytes = shmring__map_again(ring, &memory);
-    if (shmring__cover(ring) == 0 && bytes > 0)
+    if (bytes > 0)
+        shmring__sum(ring, memory, &ring->last);
+    if (shmring__cover(ring) == 0 && bytes > 0) {
+        shmring__count_ended(ring, memory);
         settle(ring, memory);
+    }
+    ring->is_closed = true;
     if (bytes > 0) /* with this mapping goes the lock */
         munmap(memory, bytes);
     ring->closed_before = closed;

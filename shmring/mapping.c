@@ -19,6 +19,7 @@
 
 #ifndef MADV_POPULATE_WRITE /* musl 1.2.3, glibc before 2.35 */
 #define MADV_POPULATE_WRITE 23
+#define MADV_POPULATE_READ  22
 #endif
 
 /* ---- places ---- */
@@ -260,6 +261,12 @@ static bool is_intact(const struct shmring *ring, uint8_t *memory)
     if (ring->by_name)
         return shmring__has_name(ring, &st) && (uint64_t)st.st_size == ring->file_bytes;
     return populate(memory, 0, shmring_data_offset(atomic_load_explicit(&ring->used, memory_order_relaxed))) == 0;
+}
+
+bool shmring__can_be_read(const struct shmring *ring, uint8_t *memory, uint64_t begin, uint64_t end)
+{
+    begin = shmring__page_begin(begin);
+    return ring->by_name || madvise(memory + begin, shmring__page_end(end) - begin, MADV_POPULATE_READ) == 0;
 }
 
 uint64_t shmring__map_again(const struct shmring *ring, uint8_t **out)

@@ -29,6 +29,8 @@ struct shmring {
     bool has_holes; /* the header says so */
     struct shmring__room room;
     struct shmring *closed_before; /* of those that are closed */
+    bool is_closed;
+    struct shmring_totals last; /* when it was closed */
     uint32_t slot_count;
     _Atomic uint32_t allowed;         /* not by_name: slots [0, allowed) are no longer PROT_NONE */
     uint32_t slots;                   /* slots [0, slots) have been taken once at least */
@@ -75,12 +77,23 @@ bool shmring__has_name(const struct shmring *ring, struct stat *st);
  * truncated */
 uint64_t shmring__map_again(const struct shmring *ring, uint8_t **out);
 
+/* May these bytes be touched? memory: a mapping of the file from offset 0. */
+bool shmring__can_be_read(const struct shmring *ring, uint8_t *memory, uint64_t begin, uint64_t end);
+
 /* Gives the whole pages of [begin, end) back, offsets in the file; memory: its mapping from offset 0. */
 void shmring__remove(uint8_t *memory, uint64_t begin, uint64_t end);
 
 /* Puts zeroed memory of the process's own in the place of everything that threads may be writing to, in one step for each
  * mapping, the control pages' first; unmaps the rest. -> 0 or -errno: nothing has changed */
 int shmring__cover(struct shmring *ring);
+
+/* The counters in `memory`, a mapping of the file from offset 0. */
+void shmring__sum(const struct shmring *ring, uint8_t *memory, struct shmring_totals *out);
+
+/* ---- ended.c ---- */
+
+/* When nobody writes to the file any more: counts in ring->last exactly what it has. Before anything is released. */
+void shmring__count_ended(struct shmring *ring, uint8_t *memory);
 
 /* ---- release.c: pages that hold nothing that anybody has to read ---- */
 

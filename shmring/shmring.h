@@ -75,7 +75,7 @@ const struct shmring_control *shmring_control(const struct shmring *ring);
 void shmring_count_drops(struct shmring *ring, enum shmring_drop reason, uint64_t count);
 
 /* Sums of all slots and the segment. committed = begun - ring_full - oversize; momentarily one too many per write in
- * progress. Any thread. */
+ * progress. Any thread. After shmring_close: exactly what the file has (zeros where somebody has truncated it). */
 struct shmring_totals {
     uint64_t begun;
     uint64_t dropped[SHMRING_DROP_REASONS];

@@ -296,14 +296,15 @@ int shmring_attach_beside(struct shmring *ring, struct shmring_writer **writer)
 
 /* ---- totals ---- */
 
-void shmring_totals(const struct shmring *ring, struct shmring_totals *out)
+void shmring__sum(const struct shmring *ring, uint8_t *memory, struct shmring_totals *out)
 {
     struct shmring_totals sum = {0};
-    uint32_t slots = atomic_load_explicit(&ring->counters->slots_used, memory_order_acquire);
+    struct shmring_counters *counters = (struct shmring_counters *)(memory + SHMRING_COUNTERS_OFFSET);
+    uint32_t slots = atomic_load_explicit(&ring->used, memory_order_acquire);
     for (uint32_t reason = 0; reason < SHMRING_DROP_REASONS; reason++)
-        sum.dropped[reason] = atomic_load_explicit(&ring->counters->dropped[reason], memory_order_relaxed);
+        sum.dropped[reason] = atomic_load_explicit(&counters->dropped[reason], memory_order_relaxed);
     for (uint32_t slot = 0; slot < slots; slot++) {
-        struct shmring_producer *producer = (struct shmring_producer *)(ring->base + shmring_producer_offset(slot));
+        struct shmring_producer *producer = (struct shmring_producer *)(memory + shmring_producer_offset(slot));
         /* drops before begun: a record that begins in between counts as in progress, and the number never is
          * negative */
         for (uint32_t reason = 0; reason < SHMRING_DROP_REASONS; reason++)
@@ -311,4 +312,12 @@ void shmring_totals(const struct shmring *ring, struct shmring_totals *out)
         sum.begun += atomic_load_explicit(&producer->begun, memory_order_relaxed);
     }
     *out = sum;
+}
+
+void shmring_totals(const struct shmring *ring, struct shmring_totals *out)
+{
+    if (ring->is_closed)
+        *out = ring->last;
+    else
+        shmring__sum(ring, ring->base, out);
 }
