@@ -22,9 +22,10 @@
  * the first after 100 ms), and goes on with what the daemon had published; spans of the parent are the parent's to end:
  * the child's end of one writes nothing. The child's user must be allowed to make a file in the ring directory. Fork
  * handlers of others may trace and read the counters; a span of theirs may find no slot (no_slot). exec, exit, SIGKILL:
- * whatever ended before is delivered. Cancellation: no call here is a cancellation point. A clone of a virtual machine
- * that goes on from a snapshot: each thread's ids differ from those of the other clones from its next reading of the
- * system's clock on, within milliseconds; spans begun before may share theirs.
+ * whatever ended before is delivered; spans of destructors that run after the library's own are not. Cancellation: no
+ * call here is a cancellation point. A clone of a virtual machine that goes on from a snapshot: each thread's ids differ
+ * from those of the other clones from its next reading of the system's clock on, within milliseconds; spans begun before
+ * may share theirs.
  * Time is read through the CPU's counter where the kernel does so as well; AIS_TRACING_CLOCK=system forbids it.
  * The environment of a program that runs with another user's rights (set-user-id) is not read.
  * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "". An
@@ -212,8 +213,12 @@ struct aistrace_counters {
  * takes the place of the one before, and tries at once. -EAGAIN: in a fork handler. Not async-signal-safe. */
 int aistrace_start(const struct aistrace_options *options);
 
-/* Gives the segment up; the daemon drains and removes it. No other thread may be inside a call of this library; spans
- * not yet ended record nothing. Calls after it are as before aistrace_start, which may follow again. */
+/* Gives the segment up, and memory back that holds nothing unread; the daemon drains and removes it. Other threads may
+ * go on tracing: a span that ends while this runs may be neither recorded nor counted, spans that were begun before and
+ * end later record nothing. The counters then say exactly what the segment has. Calls after it are as before
+ * aistrace_start, which may follow again; what threads may still hold (the segment's address space up to the rings in
+ * use, some hundred bytes for each) is kept for the process's life. At exit, and when a plug-in that has the archive in
+ * it is unloaded, the library does the same by itself: no program need call this. */
 void aistrace_stop(void);
 
 /* Does the calling thread's set-up now instead of in its first span: about 0.6 ms for a new ring of 1 MiB, next to nothing

@@ -145,6 +145,7 @@ static void watch(void)
     uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t page = (uintptr_t)&aistrace__fork_page.generation & ~(page_bytes - 1);
     atomic_store(&aistrace__fork_page.life, IN_LIFE);
+    aistrace__process.pid = getpid();
     /* Where the kernel refuses, before 4.14, and under emulators that do nothing, fork is still covered by the handlers;
      * only a raw clone is not. */
     if (page_bytes <= AISTRACE__PAGE_MAX)

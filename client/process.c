@@ -2,6 +2,7 @@
 #include "process.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "debug.h"
@@ -16,7 +17,7 @@ struct aistrace__process aistrace__process;
 void aistrace__note_published(void)
 {
     struct aistrace__process *process = &aistrace__process;
-    const struct shmring_control *control = aistrace__tracer.control;
+    const struct shmring_control *control = aistrace__control();
     if (!atomic_load(&aistrace__tracer.ring))
         return; /* this is a child itself, and passes on what it was given */
     /* Acquire: the threshold was stored before the flag that publishes it. */
@@ -33,9 +34,9 @@ void aistrace__forget_published(void)
 void aistrace__become_child(void)
 {
     struct aistrace__process *process = &aistrace__process;
+    process->pid = getpid();
     atomic_store(&aistrace__fork_page.generation, 0);
     atomic_store(&aistrace__tracer.ring, NULL);
-    aistrace__tracer.control = NULL;
     aistrace__tallies_restart(aistrace__thread.tally);
     aistrace__retry_reset(&process->retry);
     if (process->control_flags & SHMRING_CONTROL_DISABLED)
@@ -72,7 +73,7 @@ int aistrace__create(void)
         aistrace__debug(AISTRACE__CAUSE_DISK, "the ring directory is not in memory: spans may wait for its disk", 0);
     if (++process->generation == 0)
         process->generation = 1;
-    aistrace__tracer.control = shmring_control(ring);
+    atomic_store_explicit(&aistrace__tracer.control, shmring_control(ring), memory_order_relaxed);
     atomic_store_explicit(&aistrace__fork_page.generation, process->generation, memory_order_release);
     atomic_store(&aistrace__tracer.ring, ring);
     aistrace__retry_reset(&process->retry);

@@ -20,6 +20,7 @@
 struct aistrace__process {
     _Atomic bool started;         /* also read without the mutex */
     struct aistrace__retry retry; /* likewise; of the segment, which this process has not or could not create */
+    pid_t pid;                    /* whose state this is */
     uint32_t generation;          /* last in force, in this process or one it descends from */
     char *ring_dir;
     uint64_t ring_bytes;

@@ -216,7 +216,7 @@ void aistrace_span_begin(struct aistrace_span *span, const struct aistrace_span_
     }
     if (unlikely(!aistrace__is_set_up(thread)))
         goto slowly;
-    const struct shmring_control *control = aistrace__tracer.control;
+    const struct shmring_control *control = aistrace__control();
     uint64_t flags = atomic_load_explicit(&control->flags, memory_order_acquire);
     if (unlikely(flags & SHMRING_CONTROL_DISABLED))
         goto slowly;
@@ -324,7 +324,7 @@ static __attribute__((noinline)) void end_slowly(struct aistrace_span *span)
 static inline bool may_write(const struct aistrace_span *span, const struct aistrace__thread *thread)
 {
     return aistrace__is_set_up(thread) && span->generation == (uint8_t)thread->generation && thread->writer &&
-           !(atomic_load_explicit(&aistrace__tracer.control->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED);
+           !(atomic_load_explicit(&aistrace__control()->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED);
 }
 
 static __attribute__((noinline)) void end_recording(struct aistrace_span *span)

@@ -104,7 +104,7 @@ static int set_up_in_segment(struct aistrace__thread *thread, bool even_if_disab
     if (!aistrace__segment())
         return -ENODEV;
     bool is_due = thread->generation != aistrace__process.generation || (!thread->writer && even_if_disabled);
-    if (!is_due || (disabled(aistrace__tracer.control) && !even_if_disabled))
+    if (!is_due || (disabled(aistrace__control()) && !even_if_disabled))
         return 0;
     return attach(thread, hold);
 }
@@ -131,11 +131,11 @@ const struct shmring_control *aistrace__set_up(struct aistrace__thread *thread)
     /* As much as possible without the mutex: these cases may come at every span. */
     if (!atomic_load(&aistrace__process.started) || !aistrace__retry_is_due(&aistrace__process.retry))
         return NULL;
-    if (aistrace__generation() != 0 && disabled(aistrace__tracer.control))
+    if (aistrace__generation() != 0 && disabled(aistrace__control()))
         return &off;
     if (set_up(thread, false) == -ENODEV)
         return NULL;
-    return thread->generation == aistrace__generation() ? aistrace__tracer.control : &off;
+    return thread->generation == aistrace__generation() ? aistrace__control() : &off;
 }
 
 int aistrace_thread_attach(void)
@@ -281,4 +281,11 @@ int aistrace__watch_threads(void)
     int err = has_exit_key ? 0 : -pthread_key_create(&exit_key, thread_exits);
     has_exit_key = !err;
     return err;
+}
+
+void aistrace__forget_threads(void)
+{
+    if (has_exit_key)
+        pthread_key_delete(exit_key);
+    has_exit_key = false;
 }

@@ -15,4 +15,7 @@ int aistrace__watch_threads(void);
  * milliseconds. */
 void aistrace__wait_for_populating(const struct aistrace__hold *hold);
 
+/* From here on no thread's exit calls the library, which is about to be unloaded. Under the mutex. */
+void aistrace__forget_threads(void);
+
 #endif

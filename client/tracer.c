@@ -83,24 +83,31 @@ int aistrace_start(const struct aistrace_options *options)
 
 /* ---- counters ---- */
 
-/* Under the mutex. */
-static void count(struct aistrace_counters *out)
+/* Under the mutex, as the next. */
+static void count_of(struct shmring *ring, struct aistrace_counters *out)
 {
     struct shmring_totals totals;
-    if (!aistrace__tracer.ring) {
-        *out = aistrace__process.last;
-    } else {
-        aistrace__tallies_tell(aistrace__tracer.ring);
-        shmring_totals(aistrace__tracer.ring, &totals);
-        out->ring_full = totals.dropped[SHMRING_DROP_RING_FULL];
-        out->oversize = totals.dropped[SHMRING_DROP_OVERSIZE];
-        out->nested = totals.dropped[SHMRING_DROP_NESTED];
-        out->disabled = totals.dropped[SHMRING_DROP_DISABLED];
-        out->no_slot = totals.dropped[SHMRING_DROP_NO_SLOT];
-        out->no_memory = totals.dropped[SHMRING_DROP_NO_MEMORY];
-        out->no_file = totals.dropped[SHMRING_DROP_NO_FILE];
-        out->committed = totals.begun - out->ring_full - out->oversize;
-        out->attempted = totals.begun + out->nested + out->disabled + out->no_slot + out->no_memory + out->no_file;
+    shmring_totals(ring, &totals);
+    *out = (struct aistrace_counters){
+        .ring_full = totals.dropped[SHMRING_DROP_RING_FULL],
+        .oversize = totals.dropped[SHMRING_DROP_OVERSIZE],
+        .nested = totals.dropped[SHMRING_DROP_NESTED],
+        .disabled = totals.dropped[SHMRING_DROP_DISABLED],
+        .no_slot = totals.dropped[SHMRING_DROP_NO_SLOT],
+        .no_memory = totals.dropped[SHMRING_DROP_NO_MEMORY],
+        .no_file = totals.dropped[SHMRING_DROP_NO_FILE],
+    };
+    out->committed = totals.begun - out->ring_full - out->oversize;
+    out->attempted = totals.begun + out->nested + out->disabled + out->no_slot + out->no_memory + out->no_file;
+}
+
+static void count(struct aistrace_counters *out)
+{
+    struct shmring *ring = atomic_load(&aistrace__tracer.ring);
+    *out = aistrace__process.last;
+    if (ring) {
+        aistrace__tallies_tell(ring);
+        count_of(ring, out);
     }
     out->no_segment = aistrace__tallies_no_segment();
     out->attempted += out->no_segment;
@@ -116,24 +123,25 @@ void aistrace_counters_read(struct aistrace_counters *out)
 
 /* ---- stop ---- */
 
+/* Other threads may be writing at this moment, and reading the control page: both stay where they are. */
 static void stop(const struct aistrace__hold *hold)
 {
     struct aistrace__process *process = &aistrace__process;
-    struct aistrace_counters last;
-    count(&last);
-    last.attempted -= last.no_segment; /* it goes on counting */
-    process->last = last;
-    atomic_store(&process->started, false);
     struct shmring *ring = atomic_load(&aistrace__tracer.ring);
-    atomic_store(&aistrace__tracer.ring, NULL);
+    atomic_store(&process->started, false);
     atomic_store(&aistrace__fork_page.generation, 0);
-    aistrace__tracer.control = NULL;
+    atomic_store(&aistrace__tracer.ring, NULL);
     aistrace__thread.writer = NULL;
     aistrace__thread.generation = 0;
     free(process->ring_dir);
     process->ring_dir = NULL;
+    if (!ring)
+        return;
+    aistrace__tallies_tell(ring);
     aistrace__wait_for_populating(hold);
     shmring_close(ring);
+    if (!atomic_load(&process->started)) /* again, while the mutex was lent */
+        count_of(ring, &process->last);
 }
 
 void aistrace_stop(void)
@@ -144,4 +152,21 @@ void aistrace_stop(void)
         stop(&hold);
     aistrace__unlock(&hold);
     errno = saved_errno;
+}
+
+/* ---- the library's end ---- */
+
+/* At exit, after the program's own handlers and destructors, and when a plug-in with a copy of the library is unloaded:
+ * threads go on, and may end later. Not in the child of vfork, whose memory is the parent's. */
+__attribute__((destructor(101))) static void library_ends(void)
+{
+    struct aistrace__hold hold;
+    if (aistrace__process.pid != getpid())
+        return;
+    if (aistrace__lock(&hold)) {
+        if (atomic_load(&aistrace__process.started))
+            stop(&hold);
+        aistrace__forget_threads();
+    }
+    aistrace__unlock(&hold);
 }

@@ -52,11 +52,17 @@ extern struct aistrace__fork_page aistrace__fork_page;
 
 /* In the child of a fork, up to its first call that takes the mutex, `ring` is the parent's, and `generation` is 0. */
 struct aistrace__tracer {
-    const struct shmring_control *control; /* of ring */
-    _Atomic(struct shmring *) ring;        /* NULL: none yet in this process, or it cannot be created */
+    _Atomic(const struct shmring_control *) control; /* of the ring last in force; once set it always can be read */
+    _Atomic(struct shmring *) ring;                  /* NULL: none yet in this process, or it cannot be created */
 };
 
 extern struct aistrace__tracer aistrace__tracer;
+
+/* Where the generation is not 0, or was not a moment ago: aistrace_stop may come at any time. */
+static inline const struct shmring_control *aistrace__control(void)
+{
+    return atomic_load_explicit(&aistrace__tracer.control, memory_order_relaxed);
+}
 
 /* The slow path of aistrace__enter. */
 const struct shmring_control *aistrace__set_up(struct aistrace__thread *thread);
@@ -89,7 +95,7 @@ static inline bool aistrace__is_set_up(const struct aistrace__thread *thread)
  * the thread may be left without set-up. */
 static inline const struct shmring_control *aistrace__enter(struct aistrace__thread *thread)
 {
-    return likely(aistrace__is_set_up(thread)) ? aistrace__tracer.control : aistrace__set_up(thread);
+    return likely(aistrace__is_set_up(thread)) ? aistrace__control() : aistrace__set_up(thread);
 }
 
 static inline void aistrace__count_no_segment(struct aistrace__thread *thread)
