@@ -41,7 +41,6 @@ void aistrace__become_child(void)
     aistrace__retry_reset(&process->retry);
     if (process->control_flags & SHMRING_CONTROL_DISABLED)
         aistrace__retry_in(&process->retry, DISABLED_CHILD_MS);
-    process->populating = 0;
     process->generation++;
     memset(&process->last, 0, sizeof(process->last));
     aistrace__clock_forget();

@@ -29,7 +29,6 @@ struct aistrace__process {
     struct aistrace__resource resource;
     uint64_t control_flags; /* with sampling_threshold: in the parent when it forked; 0: not told */
     uint64_t sampling_threshold;
-    unsigned populating;           /* threads that have taken a slot and lent the mutex */
     struct aistrace_counters last; /* at aistrace_stop */
 };
 

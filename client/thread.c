@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <time.h>
 
 #include "debug.h"
 #include "lock.h"
@@ -32,23 +31,12 @@ static int take_slot(struct aistrace__hold *hold, struct shmring_writer **out)
     int err = shmring_slot_take(ring, &taken);
     if (err)
         return err;
-    aistrace__process.populating++;
     aistrace__lend_lock(hold);
     err = shmring_slot_populate(ring, taken);
     aistrace__lock_again(hold);
-    aistrace__process.populating--;
     if (aistrace__generation() != generation)
         return -EAGAIN;
     return shmring_slot_publish(ring, taken, err, out);
-}
-
-void aistrace__wait_for_populating(const struct aistrace__hold *hold)
-{
-    while (aistrace__process.populating > 0) {
-        aistrace__lend_lock(hold);
-        nanosleep(&(struct timespec){0, 100000}, NULL);
-        aistrace__lock_again(hold);
-    }
 }
 
 /* -> how that is counted */

@@ -11,10 +11,6 @@
  * here, under the mutex, if that failed. -> 0 or -errno */
 int aistrace__watch_threads(void);
 
-/* Under the mutex, which is lent meanwhile: waits until no thread populates a ring that was in force before. Some
- * milliseconds. */
-void aistrace__wait_for_populating(const struct aistrace__hold *hold);
-
 /* From here on no thread's exit calls the library, which is about to be unloaded. Under the mutex. */
 void aistrace__forget_threads(void);
 

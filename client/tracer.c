@@ -123,8 +123,9 @@ void aistrace_counters_read(struct aistrace_counters *out)
 
 /* ---- stop ---- */
 
-/* Other threads may be writing at this moment, and reading the control page: both stay where they are. */
-static void stop(const struct aistrace__hold *hold)
+/* Other threads may be writing at this moment, populating a ring, and reading the control page: all that stays where it
+ * is. */
+static void stop(void)
 {
     struct aistrace__process *process = &aistrace__process;
     struct shmring *ring = atomic_load(&aistrace__tracer.ring);
@@ -138,10 +139,8 @@ static void stop(const struct aistrace__hold *hold)
     if (!ring)
         return;
     aistrace__tallies_tell(ring);
-    aistrace__wait_for_populating(hold);
     shmring_close(ring);
-    if (!atomic_load(&process->started)) /* again, while the mutex was lent */
-        count_of(ring, &process->last);
+    count_of(ring, &process->last);
 }
 
 void aistrace_stop(void)
@@ -149,7 +148,7 @@ void aistrace_stop(void)
     int saved_errno = errno;
     struct aistrace__hold hold;
     if (aistrace__lock(&hold) && atomic_load(&aistrace__process.started))
-        stop(&hold);
+        stop();
     aistrace__unlock(&hold);
     errno = saved_errno;
 }
@@ -165,7 +164,7 @@ __attribute__((destructor(101))) static void library_ends(void)
         return;
     if (aistrace__lock(&hold)) {
         if (atomic_load(&aistrace__process.started))
-            stop(&hold);
+            stop();
         aistrace__forget_threads();
     }
     aistrace__unlock(&hold);

@@ -6,6 +6,9 @@ GUARD, SEGMENT = "shmring/check_shmring_guard", "shmring/check_shmring_segment"
 MAPPING, SLOTS = "shmring/check_shmring_mapping", "shmring/check_shmring_slots"
 
 MUTANTS = [
+    Mutant("shmring/close.c", "        shmring__count_ended(ring, memory);\n", "", "shmring/check_shmring_ended", "a write that was never finished counts as a record"),
+    Mutant("shmring/ended.c", "        if (length == 0 || length % SHMRING_ALIGN != 0 || length > end - at)\n            return false;\n",
+           "        if (length == 0)\n            return false;\n", "shmring/check_shmring_ended", "a ring that was written over sends the producer out of its memory"),
     Mutant("shmring/drain.c", "            if (!skip_padding(window, status, place.lap))\n                return 0;",
            "            if (!skip_padding(window, status, place.lap))\n                return 1;",
            RECORDS, "a window that ends inside padding hands out a record that is none"),
