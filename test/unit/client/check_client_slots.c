@@ -232,7 +232,7 @@ TEST(room_that_was_lacking_at_a_threads_first_span_is_found_within_a_second)
 {
     NEEDS(mount_small("size=16m,mode=0700"), "root, to mount");
     snprintf(filler, sizeof(filler), "%s/filler", client.dir);
-    start_with(1 << 20, 4);
+    start_with(256 << 10, 4);
     fill();
     for (int i = 0; i < 600; i++) {
         coarse_shift_ms += 100;
@@ -322,16 +322,16 @@ TEST(each_reason_for_having_no_ring_is_told_once_in_its_own_words)
     snprintf(filler, sizeof(filler), "%s/filler", client.dir);
     catch_stderr();
     setenv("AIS_TRACING_THREAD_SLOTS", "lots", 1);
-    start_with(1 << 20, 0);
+    start_with(64 << 10, 0);
     ck_assert_str_eq(caught(), "aistrace: AIS_TRACING_THREAD_SLOTS ignored: not a number from 1 to 1024\n");
     aistrace_stop();
-    start_with(1 << 20, 1);
+    start_with(256 << 10, 1);
     holder_begin(&holder);
     write_spans(100);
     ck_assert_str_eq(caught(), "aistrace: a thread has no ring, its spans are dropped: other threads have all slots\n");
     holder_end(&holder);
     aistrace_stop();
-    start_with(1 << 20, 1);
+    start_with(256 << 10, 1);
     fill();
     write_spans(100);
     ck_assert_str_eq(caught(), "aistrace: a thread has no ring, its spans are dropped: the file system of the ring "
