@@ -276,12 +276,12 @@ static __attribute__((noinline, cold)) void refused(const struct shmring_writer 
         aistrace__take_another_slot(&aistrace__thread);
 }
 
-static inline __attribute__((always_inline)) void write_record(struct aistrace_span *span,
-                                                               struct shmring_writer *writer, uint64_t end_ns)
+static inline __attribute__((always_inline)) void
+write_record(struct aistrace_span *span, struct shmring_writer *writer, uintptr_t frame, uint64_t end_ns)
 {
     size_t bytes = aistrace__body_bytes(span);
-    struct aistrace_span_record *record =
-        shmring__writer_reserve(writer, (uint32_t)(sizeof(*record) + bytes), AISTRACE_RECORD_SPAN, span->record_flags);
+    struct aistrace_span_record *record = shmring__writer_reserve(writer, frame, (uint32_t)(sizeof(*record) + bytes),
+                                                                  AISTRACE_RECORD_SPAN, span->record_flags);
     if (unlikely(!record)) {
         refused(writer);
         return;
@@ -303,7 +303,7 @@ static __attribute__((noinline)) void end_idle(struct aistrace_span *span)
         aistrace__count_disabled(&aistrace__thread);
 }
 
-static __attribute__((noinline)) void end_slowly(struct aistrace_span *span)
+static __attribute__((noinline)) void end_slowly(struct aistrace_span *span, uintptr_t frame)
 {
     struct aistrace__thread *thread = &aistrace__thread;
     close_span(span);
@@ -318,7 +318,7 @@ static __attribute__((noinline)) void end_slowly(struct aistrace_span *span)
     else if (!thread->writer)
         aistrace__count_slotless(thread);
     else
-        write_record(span, thread->writer, end_ns);
+        write_record(span, thread->writer, frame, end_ns);
 }
 
 static inline bool may_write(const struct aistrace_span *span, const struct aistrace__thread *thread)
@@ -327,15 +327,16 @@ static inline bool may_write(const struct aistrace_span *span, const struct aist
            !(atomic_load_explicit(&aistrace__control()->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED);
 }
 
+/* This function's frame, whichever way is taken: a write that a jump has left is known by its frame (writer.h). */
 static __attribute__((noinline)) void end_recording(struct aistrace_span *span)
 {
     struct aistrace__thread *thread = &aistrace__thread;
     uint64_t end_ns;
     if (likely(may_write(span, thread) && aistrace__monotonic_try(&end_ns))) {
         close_span(span);
-        write_record(span, thread->writer, end_ns);
+        write_record(span, thread->writer, shmring__frame(), end_ns);
     } else {
-        end_slowly(span);
+        end_slowly(span, shmring__frame());
     }
 }
 

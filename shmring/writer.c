@@ -87,7 +87,7 @@ bool shmring__writer_left(struct shmring_writer *writer, uintptr_t frame)
 
 void *shmring_reserve(struct shmring_writer *writer, uint32_t payload_bytes, uint16_t type, uint16_t flags)
 {
-    return shmring__writer_reserve(writer, payload_bytes, type, flags);
+    return shmring__writer_reserve(writer, shmring__frame(), payload_bytes, type, flags);
 }
 
 void shmring_commit(struct shmring_writer *writer)

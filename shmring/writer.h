@@ -67,8 +67,8 @@ bool shmring__writer_left(struct shmring_writer *writer, uintptr_t frame);
  * has written there; nothing is changed. */
 bool shmring__writer_settle(struct shmring_writer *writer);
 
-/* The frame of the function that this is inlined into, and of one that it ends in by a jump. Two writes that both go on
- * never have the same: a handler runs below what it interrupts, or on another stack, and so does a fiber. */
+/* The frame of the function that this is inlined into. Two writes that both go on never have the same: a handler runs
+ * below what it interrupts, or on another stack, and so does a fiber. */
 static inline __attribute__((always_inline)) uintptr_t shmring__frame(void)
 {
     return (uintptr_t)__builtin_dwarf_cfa();
@@ -81,12 +81,6 @@ static inline void shmring__writer_step(void)
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-static inline __attribute__((always_inline)) void shmring__writer_enter(struct shmring_writer *writer)
-{
-    writer->frame = shmring__frame();
-    shmring__writer_step();
-}
-
 static inline void shmring__writer_leave(struct shmring_writer *writer)
 {
     shmring__writer_step();
@@ -94,12 +88,15 @@ static inline void shmring__writer_leave(struct shmring_writer *writer)
     shmring__writer_step();
 }
 
-static inline __attribute__((always_inline)) void *
-shmring__writer_reserve(struct shmring_writer *writer, uint32_t payload_bytes, uint16_t type, uint16_t flags)
+/* frame: of a function that does not end before the write does, always the same one. */
+static inline __attribute__((always_inline)) void *shmring__writer_reserve(struct shmring_writer *writer,
+                                                                           uintptr_t frame, uint32_t payload_bytes,
+                                                                           uint16_t type, uint16_t flags)
 {
-    if (unlikely(writer->frame) && !shmring__writer_left(writer, shmring__frame()))
+    if (unlikely(writer->frame) && !shmring__writer_left(writer, frame))
         return NULL;
-    shmring__writer_enter(writer);
+    writer->frame = frame;
+    shmring__writer_step();
     /* relaxed: one writer, and wpos's release below orders it for whoever sees the record */
     atomic_store_explicit(&writer->producer->begun, ++writer->begun, memory_order_relaxed);
     if (unlikely(payload_bytes > writer->payload_max))

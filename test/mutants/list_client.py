@@ -7,7 +7,12 @@ OFF = "client/check_client_off"
 SLOTS = "client/check_client_slots"
 CLONES = "client/check_client_clones"
 
+JUMPS, TICKS = "client/check_client_jumps", "client/check_client_ticks"
+
 MUTANTS = [
+    Mutant("client/span.c", "    if (shmring__writer_is_stuck(writer))\n", "    if (false)\n", JUMPS, "a thread that goes on elsewhere is silenced"),
+    Mutant("client/ticks.c", "rate - rate * lead_ns / AISTRACE__TICKS_WINDOW_NS : 0", "rate : 0", TICKS, "the line's lead adds up from window to window"),
+    Mutant("client/ticks.c", "(GET(ticks, owners[i]) == frame || ", "(", TICKS, "each renewal that is left loses a line"),
     Mutant("client/tally.c", "        memset(tally->dropped, 0, sizeof(tally->dropped));\n", "", OFF, "a child of a fork counts what its parent dropped"),
     Mutant("client/tally.c", "    if (tally)\n        atomic_store_explicit(&tally->owned, false", "    if (!tally)\n        atomic_store_explicit(&tally->owned, false",
            OFF, "every thread that ends leaves memory behind"),

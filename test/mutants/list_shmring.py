@@ -5,10 +5,31 @@ FAILING, HOSTILE, RECORDS = "shmring/check_shmring_failing", "shmring/check_shmr
 GUARD, SEGMENT = "shmring/check_shmring_guard", "shmring/check_shmring_segment"
 MAPPING, SLOTS = "shmring/check_shmring_mapping", "shmring/check_shmring_slots"
 
+JUMP = "shmring/check_shmring_jump"
+
 MUTANTS = [
     Mutant("shmring/close.c", "        shmring__count_ended(ring, memory);\n", "", "shmring/check_shmring_ended", "a write that was never finished counts as a record"),
     Mutant("shmring/ended.c", "        if (length == 0 || length % SHMRING_ALIGN != 0 || length > end - at)\n            return false;\n",
            "        if (length == 0)\n            return false;\n", "shmring/check_shmring_ended", "a ring that was written over sends the producer out of its memory"),
+    Mutant("shmring/writer.h", "    writer->begin = end;\n", "", JUMP, "a write that was left takes the record before it away"),
+    Mutant("shmring/writer.c", "        writer->ordinal++;\n    shmring__writer_step();\n    writer->wpos", "        ;\n    writer->wpos",
+           JUMP, "a record that was published by a write that was left is not counted"),
+    Mutant("shmring/writer.c", "    if (published != writer->begin && writer->begun != writer->ordinal + refused)\n",
+           "    if (published != writer->begin)\n", JUMP, "a record that was counted is counted twice"),
+    Mutant("shmring/writer.c", "    writer->begun = writer->ordinal + refused;\n", "", JUMP, "a write that was left stays begun"),
+    Mutant("shmring/writer.c", "    if (published != writer->begin && published != writer->wpos)\n        return false;\n", "",
+           JUMP, "a position that is not the producer's own is believed"),
+    Mutant("shmring/writer.c", "    if (writer->frame == frame && shmring__writer_settle(writer))\n        return true;\n", "",
+           JUMP, "a thread that left a write goes on, and all its records are nested"),
+    Mutant("shmring/writer.c", "    if (writer->frame == frame && shmring__writer_settle", "    if (shmring__writer_settle",
+           JUMP, "a handler within a write writes over the write's record"),
+    Mutant("shmring/writer.c", "writer->begin = writer->limit = published;", "writer->begin = published;",
+           JUMP, "after a write that was left behind padding, the limit is that of the next lap"),
+    Mutant("shmring/slots.c", "        writer = beside;\n", "        writer = NULL;\n", JUMP, "slots that a thread has taken besides are lost when it ends"),
+    Mutant("shmring/slots.c", "    struct shmring_writer *other = regain(*writer);", "    struct shmring_writer *other = NULL;",
+           JUMP, "each write that is left costs a slot more"),
+    Mutant("shmring/slots.c", "(left->frame != stuck->frame || !shmring__writer_settle(left))", "!shmring__writer_settle(left)",
+           JUMP, "a write that goes on loses its slot"),
     Mutant("shmring/drain.c", "            if (!skip_padding(window, status, place.lap))\n                return 0;",
            "            if (!skip_padding(window, status, place.lap))\n                return 1;",
            RECORDS, "a window that ends inside padding hands out a record that is none"),
