@@ -7,6 +7,7 @@
 static struct {
     sigjmp_buf back;
     volatile unsigned left; /* instructions up to `there`; 0: not any more */
+    volatile bool over;     /* the call is; what follows moves the stack, unknown to whoever unwinds it */
     void (*there)(void *argument);
     void *argument;
 } stepped;
@@ -14,7 +15,7 @@ static struct {
 static void trap(int number)
 {
     (void)number;
-    if (stepped.left > 0 && --stepped.left == 0)
+    if (!stepped.over && stepped.left > 0 && --stepped.left == 0)
         stepped.there(stepped.argument);
 }
 
@@ -41,6 +42,7 @@ bool single_step(unsigned at, void (*operate)(void *argument), void (*there)(voi
 
     sigaction(SIGTRAP, &action, NULL);
     stepped.left = at;
+    stepped.over = false;
     stepped.there = there;
     stepped.argument = argument;
     if (sigsetjmp(stepped.back, 1) != 0)
@@ -48,6 +50,7 @@ bool single_step(unsigned at, void (*operate)(void *argument), void (*there)(voi
     if (at > 0)
         set_trap_flag();
     operate(argument);
+    stepped.over = true;
     clear_trap_flag();
     bool came = at > 0 && stepped.left == 0;
     stepped.left = 0;
