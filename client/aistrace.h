@@ -26,7 +26,11 @@
  * call here is a cancellation point. A clone of a virtual machine that goes on from a snapshot: each thread's ids differ
  * from those of the other clones from its next reading of the system's clock on, within milliseconds; spans begun before
  * may share theirs.
- * Time is read through the CPU's counter where the kernel does so as well; AIS_TRACING_CLOCK=system forbids it.
+ * Time is read through the CPU's counter where the kernel does so as well; AIS_TRACING_CLOCK=system forbids it. A thread
+ * that gives up its right to read the counter (prctl PR_SET_TSC, seccomp's strict mode) must not begin or end spans: the C
+ * library's clock_gettime reads the counter, too, and ends such a thread all the same.
+ * Jumps: a signal handler may leave any call here by longjmp, and a thread may end in any (pthread_exit in a handler,
+ * asynchronous cancellation). A span whose end is left is recorded or not, never twice; ending it again does nothing.
  * The environment of a program that runs with another user's rights (set-user-id) is not read.
  * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "". An
  * attribute needs a key; a span or an event without a name arrives as "unknown".

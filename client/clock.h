@@ -25,7 +25,7 @@ extern struct aistrace__clock aistrace__clock;
 
 /* Chooses between the counter and clock_gettime; under the tracer's mutex. AIS_TRACING_CLOCK=system forbids the
  * counter. So do a kernel that does not keep its own time by it, a CPU whose counter changes its pace or stops, and
- * prctl. */
+ * prctl, which is asked for the calling thread only: where another gives up the right, clock_gettime faults as well. */
 void aistrace__clock_start(void);
 
 /* In the child of a fork: another thread may have been renewing, and the child's time namespace may be another. */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -300,5 +301,26 @@ LOOP_TEST(the_environment_and_prctl_can_forbid_the_counter, 2)
     counter_forbidden = false;
     start_tracing();
     counter_await(); /* a later life of the tracer may use it */
+    aistrace_stop();
+}
+
+/* So nothing is lost by the counter. */
+TEST(a_thread_that_may_not_read_the_counter_cannot_read_the_c_librarys_clock_either)
+{
+    int status;
+
+    start_tracing();
+    NEEDS(counter_await(), "a sound counter of the CPU");
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        struct timespec now;
+        signal(SIGSEGV, SIG_DFL);
+        prctl(PR_SET_TSC, PR_TSC_SIGSEGV);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
     aistrace_stop();
 }
