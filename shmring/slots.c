@@ -93,7 +93,9 @@ static struct shmring_writer *exchange(struct shmring *ring, struct shmring_writ
 static int within_bounds(struct shmring *ring, struct shmring_writer *writer,
                          int (*way)(struct shmring *ring, struct shmring_writer *writer))
 {
-    bool with_group = !writer->producer && writer->slot % SHMRING_GROUP_SLOTS == 0;
+    /* not by writer->producer: another thread may publish the slot at this moment */
+    bool is_new = writer->slot >= atomic_load_explicit(&ring->used, memory_order_relaxed);
+    bool with_group = is_new && writer->slot % SHMRING_GROUP_SLOTS == 0;
     uint64_t bytes = ring->ring_bytes + (with_group ? SHMRING_GROUP_BYTES : 0);
     int err = shmring__room_take(&ring->room, bytes);
     if (err)
