@@ -12,6 +12,7 @@ enum { DISABLED_CHILD_MS = 100 };
 
 struct aistrace__fork_page aistrace__fork_page;
 struct aistrace__tracer aistrace__tracer;
+_Thread_local struct aistrace__thread aistrace__thread;
 struct aistrace__process aistrace__process;
 
 void aistrace__note_published(void)

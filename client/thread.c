@@ -10,7 +10,6 @@
 
 enum { SPANS_BETWEEN_TELLING = 1024 }; /* of a thread without slot: so many its segment may not know of */
 
-_Thread_local struct aistrace__thread aistrace__thread;
 static pthread_key_t exit_key;
 static bool has_exit_key;
 
