@@ -21,7 +21,10 @@ int shmring__open_error(void)
 bool shmring__dir_in_memory(int dir_fd)
 {
     struct statfs fs;
-    return fstatfs(dir_fd, &fs) < 0 || fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
+    if (fstatfs(dir_fd, &fs) < 0)
+        return true;
+    uint32_t type = (uint32_t)fs.f_type; /* signed on machines of 32 bits */
+    return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
 }
 
 bool shmring_is_ours(uid_t owner)
