@@ -2,6 +2,7 @@
 #include "advice.h"
 
 #include <check.h>
+#include <errno.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -40,6 +41,19 @@ static bool is_gone(const uint8_t *page)
 bool advice_wipes_on_fork(void)
 {
     return in_child(MADV_WIPEONFORK, is_wiped);
+}
+
+/* Of a file that is empty that cannot be. */
+bool advice_populates(void)
+{
+    size_t bytes = (size_t)sysconf(_SC_PAGESIZE);
+    int fd = memfd_create("empty", MFD_CLOEXEC);
+    void *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    ck_assert_ptr_ne(page, MAP_FAILED);
+    bool is_told = madvise(page, bytes, MADV_POPULATE_WRITE) < 0 && errno == EFAULT;
+    munmap(page, bytes);
+    close(fd);
+    return is_told;
 }
 
 bool advice_drops_on_fork(void)

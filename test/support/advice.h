@@ -9,5 +9,6 @@
 
 bool advice_wipes_on_fork(void); /* MADV_WIPEONFORK */
 bool advice_drops_on_fork(void); /* MADV_DONTFORK */
+bool advice_populates(void);     /* MADV_POPULATE_WRITE */
 
 #endif

@@ -419,6 +419,7 @@ static void *fork_with_handlers(void *has_slot)
 
 LOOP_TEST(other_libraries_fork_handlers_may_trace_and_count, 2 * COUNT(traced_forks))
 {
+    NEEDS(!(traced_forks[_i / 2].in_child & SPAN) || advice_wipes_on_fork(), "MADV_WIPEONFORK");
     bool has_slot = _i % 2;
     uint64_t spans = traced_forks[_i / 2].spans_before;
     struct aistrace_counters counters;

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/advice.h"
 #include "support/client_fixture.h"
 #include "support/test.h"
 #include "tracer.h"
@@ -241,6 +242,7 @@ static pid_t (*const forks[])(void) = {plain_fork, raw_clone};
 
 LOOP_TEST(a_child_counts_from_nothing, COUNT(forks))
 {
+    NEEDS(forks[_i] == plain_fork || advice_wipes_on_fork(), "MADV_WIPEONFORK");
     client_fixture_start((struct aistrace_options){.role = "proxy", .ring_bytes = 64 << 10, .thread_slots = 8});
     publish(SHMRING_CONTROL_DISABLED);
     write_spans(1500);

@@ -17,6 +17,7 @@ static int populate_and_wait(struct shmring *ring, struct shmring_writer *taken)
 
 #undef shmring_slot_populate
 
+#include "support/advice.h"
 #include "support/client_fixture.h"
 #include "support/test.h"
 
@@ -180,6 +181,7 @@ TEST(a_stop_and_a_start_meanwhile_leave_the_thread_in_the_new_segment)
 
 TEST(a_lack_of_room_is_counted_and_the_slot_comes_back)
 {
+    NEEDS(advice_populates(), "MADV_POPULATE_WRITE");
     fails = true;
     let_go();
     fails = false;

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/advice.h"
 #include "support/client_fixture.h"
 #include "support/test.h"
 
@@ -97,6 +98,7 @@ static void wait_for(pid_t child)
 
 LOOP_TEST(a_worker_begun_after_it_writes_all_its_spans, COUNT(acts))
 {
+    NEEDS(advice_populates(), "MADV_POPULATE_WRITE");
     NEEDS(!acts[_i].wants_root || geteuid() == 0, "root");
     pid_t child = fork();
     ck_assert_int_ge(child, 0);

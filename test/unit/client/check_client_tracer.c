@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "support/advice.h"
 #include "support/client_fixture.h"
 #include "support/directory.h"
 #include "support/test.h"
@@ -145,6 +146,7 @@ TEST(errno_stays_as_it_was)
 {
     struct aistrace_options options = {.role = "proxy", .ring_dir = "/proc/none/such"};
 
+    NEEDS(advice_populates(), "MADV_POPULATE_WRITE");
     errno = 12345;
     ck_assert_int_eq(aistrace_start(&options), -ENOENT);
     options.ring_dir = client.dir;

@@ -49,6 +49,7 @@ static ssize_t random_of_kernel(void *out, size_t bytes)
 #include "segment.c"
 #include "slots.c"
 
+#include "support/advice.h"
 #include "support/ring_fixture.h"
 #include "support/test.h"
 
@@ -274,6 +275,7 @@ LOOP_TEST(a_slot_is_never_left_half_made, COUNT(slots))
     struct shmring_writer *writer = NULL;
     struct shmring *ring;
 
+    NEEDS(slots[_i].way != POPULATED || advice_populates(), "MADV_POPULATE_WRITE");
     if (slots[_i].way == BY_NAME)
         fail_call("madvise", 1, EINVAL);
     if (slots[_i].way == ALONE)

@@ -21,6 +21,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "support/advice.h"
 #include "support/ring_fixture.h"
 #include "support/test.h"
 
@@ -215,6 +216,8 @@ static void write_and_read_all(uint32_t slots, uint64_t ring_bytes)
 
 LOOP_TEST(every_kernel_writes_and_reads, COUNT(kernels))
 {
+    bool is_usual = kernels[_i].populates == POPULATES || kernels[_i].alone;
+    NEEDS(!is_usual || advice_populates(), "MADV_POPULATE_WRITE, and an address space without an emulator in it");
     kernel.page_bytes = kernels[_i].page_bytes;
     kernel.populates = kernels[_i].populates;
     kernel.address_space = kernels[_i].address_space;
@@ -229,6 +232,7 @@ LOOP_TEST(every_kernel_writes_and_reads, COUNT(kernels))
 
 TEST(a_slot_opens_nothing)
 {
+    NEEDS(advice_populates(), "MADV_POPULATE_WRITE");
     struct shmring *ring = ring_fixture_create(20, 4096, 0);
     struct shmring_writer *writer;
 
@@ -292,6 +296,8 @@ static void fill_rings(struct shmring_writer *const *writers, int count)
 /* Never a signal; what was populated before the end goes back. */
 LOOP_TEST(on_every_kernel_a_full_tmpfs_is_an_error, COUNT(kernels))
 {
+    bool is_usual = kernels[_i].populates == POPULATES || kernels[_i].alone;
+    NEEDS(!is_usual || advice_populates(), "MADV_POPULATE_WRITE, and an address space without an emulator in it");
     struct shmring_options options = {
         .dir = rings.dir, .trusted_uid = (uid_t)-1, .slot_count = 20, .ring_bytes = 256 << 10};
     struct shmring_writer *writers[4], *none = NULL;

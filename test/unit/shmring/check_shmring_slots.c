@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "support/advice.h"
 #include "support/ring_fixture.h"
 #include "support/test.h"
 #include "writer.h"
@@ -133,6 +134,7 @@ TEST(a_slot_is_published_while_one_before_it_is_populated)
 /* The slot that failed is the next that is tried. */
 TEST(a_slot_that_failed_costs_the_others_nothing)
 {
+    NEEDS(advice_populates(), "MADV_POPULATE_WRITE");
     struct shmring *ring = ring_fixture_create(3, 4096, 0);
     struct shmring_writer *failing = taken(ring), *other = taken(ring), *writer = NULL;
 
