@@ -73,6 +73,7 @@ static struct shmring_producer_status status_of(uint32_t slot)
 {
     struct shmring_producer_status status;
 
+    shmring_reader_slots(r.reader);
     shmring_reader_producer(r.reader, slot, &status);
     return status;
 }
@@ -402,6 +403,37 @@ TEST(a_handler_that_takes_another_slot_leaves_the_write_alone)
             break;
     }
     ck_assert_uint_gt(moved * SINGLE_STEP_STRIDE, 10);
+}
+
+static int third_slot;
+
+static void be_stuck_in_handler(void *unused)
+{
+    (void)unused;
+    if (r.writer->frame == 0 || r.writer->begin == r.writer->wpos)
+        return;
+    write_until_stuck(0);
+    ck_assert_int_eq(shmring_attach_beside(r.ring, &r.writer), 0);
+    ck_assert_ptr_nonnull(shmring_reserve(r.writer, PAYLOAD_BYTES, 7, 8));
+    write_until_stuck(1);
+    third_slot = shmring_attach_beside(r.ring, &r.writer);
+    shmring_discard(r.writer);
+}
+
+TEST(a_write_that_goes_on_keeps_its_slot)
+{
+    struct shmring_writer *first;
+
+    NEEDS_SINGLE_STEP();
+    start_again_with(2);
+    first = r.writer;
+    for (unsigned at = 60; third_slot == 0; at++)
+        ck_assert(single_step(at, operate, be_stuck_in_handler, &usual));
+    ck_assert_int_eq(third_slot, -ENFILE);
+    ck_assert_ptr_ne(r.writer, first);
+    ck_assert_uint_ge(drain(0), 1);
+    ck_assert_uint_eq(in_progress(0), 0);
+    ck_assert_uint_eq(in_progress(1), 0);
 }
 
 /* ---- a position that is not the producer's ---- */
