@@ -204,7 +204,7 @@ FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup asprintf __a
 $(B)/test/aistraced_failing: LINK += $(FAILING_CALLS:%=-Wl,--wrap=%)
 $(B)/test/aistraced_failing: $(O)/daemon/aistraced.o $(O)/test/faults/failing_alloc.o $(LIB)/libdaemon.a $(LIB)/libshmring.a
 	$(call link,$(LIBS_DAEMON))
-$(B)/test/wrap_producer: LINK += -Wl,--wrap=shmring_create,--wrap=shmring_attach
+$(B)/test/wrap_producer: LINK += -Wl,--wrap=shmring_create,--wrap=shmring_slot_publish
 .SECONDARY:
 
 .PHONY: checks unit-checks objects test-aarch64 tests-built fuzz fuzzers faults faults-full faults-built

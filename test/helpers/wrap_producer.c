@@ -7,8 +7,8 @@
  * POSITION (hexadecimal): where positions begin. RECORDS: how many records, of RECORD_BYTES, each slot has already
  * committed and seen exported; DROPS: how many it has already dropped with its ring full. Two threads take their slots,
  * then it prints `ready` and waits for SIGUSR1; then each writes SPANS spans, some in bursts longer than the ring.
- * Linked with
- * --wrap: the library's own calls of shmring_create and shmring_attach come here first. LOG, HELD_DIR: attempt_log.h.
+ * Linked with --wrap: the library's own calls of shmring_create and shmring_slot_publish come here first. LOG, HELD_DIR:
+ * attempt_log.h.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -34,8 +34,10 @@ static struct wrap {
 
 int __real_shmring_create(const struct shmring_options *options, struct shmring **out);
 int __wrap_shmring_create(const struct shmring_options *options, struct shmring **out);
-int __real_shmring_attach(struct shmring *ring, struct shmring_writer **out);
-int __wrap_shmring_attach(struct shmring *ring, struct shmring_writer **out);
+int __real_shmring_slot_publish(struct shmring *ring, struct shmring_writer *taken, int err,
+                                struct shmring_writer **out);
+int __wrap_shmring_slot_publish(struct shmring *ring, struct shmring_writer *taken, int err,
+                                struct shmring_writer **out);
 
 int __wrap_shmring_create(const struct shmring_options *options, struct shmring **out)
 {
@@ -44,18 +46,20 @@ int __wrap_shmring_create(const struct shmring_options *options, struct shmring 
     return __real_shmring_create(&placed, out);
 }
 
-int __wrap_shmring_attach(struct shmring *ring, struct shmring_writer **out)
+int __wrap_shmring_slot_publish(struct shmring *ring, struct shmring_writer *taken, int err,
+                                struct shmring_writer **out)
 {
-    int err = __real_shmring_attach(ring, out);
+    err = __real_shmring_slot_publish(ring, taken, err, out);
     if (err)
         return err;
     struct shmring_writer *writer = *out;
     writer->ordinal = wrap.records;
+    writer->refused[SHMRING_DROP_RING_FULL] = wrap.drops;
     writer->begun = wrap.records + wrap.drops;
     atomic_store(&writer->producer->begun, writer->begun);
     atomic_store(&writer->producer->dropped[SHMRING_DROP_RING_FULL], wrap.drops);
     uint64_t position = wrap.position + wrap.records * RECORD_BYTES;
-    writer->wpos = writer->cpos = writer->limit = position;
+    writer->wpos = writer->begin = writer->cpos = writer->limit = position;
     for (int i = 0; i < 2; i++) {
         writer->consumer->ledger[i].counts.exported = wrap.records;
         writer->consumer->ledger[i].cpos = position;
