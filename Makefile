@@ -117,7 +117,7 @@ all: $(LIB)/libshmring.a $(INSTALLED) node ais ## libraries and programs, into b
 client: $(CLIENT) ## the client library alone, into build/lib/: needs a C compiler and no other library
 
 help:
-	@sed -n 's/^\([a-z -]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 # ---- libraries and programs
 
