@@ -27,7 +27,7 @@ def lines_with(process, text):
 
 @fault(12, namespaces=("mount",))
 def test_threads_without_room_for_a_ring_are_counted_and_warned_of_once(scene, row):
-    small_tmpfs(scene, "640k")
+    small_tmpfs(scene, "2560k")  # of which rings may have a quarter
     server = scene.server("count")
     oracle = scene.oracle()
     sidecar = scene.sidecar(server.port)
@@ -67,7 +67,7 @@ def test_a_program_without_room_for_a_segment_runs_on_and_counts(scene, row):
 
 @fault(12, namespaces=("mount",))
 def test_a_state_file_without_room_delays_farewells_and_counts_once(scene, row):
-    small_tmpfs(scene, "1m")
+    small_tmpfs(scene, "2m")
     server = scene.server("count")
     oracle = scene.oracle()
     sidecar = scene.sidecar(server.port)
