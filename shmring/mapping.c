@@ -121,9 +121,7 @@ static int allocate_and_map(struct shmring *ring, int fd, uint32_t slot, uint8_t
     if (err)
         return err;
     touch(ring->base + SHMRING_SLOTS_OFFSET, groups - SHMRING_SLOTS_OFFSET);
-    if (is_mapped_whole(ring))
-        err = allow(ring, begin, end);
-    else if (!*data)
+    if (!is_mapped_whole(ring) && !*data)
         err = map_alone(ring, fd, slot, data);
     if (err)
         return err;
@@ -199,25 +197,15 @@ void shmring__unmap(struct shmring *ring)
 
 /* ---- slots ---- */
 
-/* Access is allowed to as many slots again: mprotect waits for all who populate, so it must be rare. */
-static int allow_slots(struct shmring *ring, uint32_t to)
+int shmring__allow_slot(struct shmring *ring, uint32_t slot)
 {
-    /* acquire: another thread's mprotect has been done */
-    if (to <= atomic_load_explicit(&ring->allowed, memory_order_acquire))
-        return 0;
-    uint32_t allowed = 2 * to < ring->slot_count ? 2 * to : ring->slot_count;
-    int err = allow(ring, ring->base_bytes, ring_offset(ring, allowed));
-    if (!err)
-        atomic_store_explicit(&ring->allowed, allowed, memory_order_release);
-    return err;
+    return is_mapped_whole(ring) ? allow(ring, ring_offset(ring, slot), ring_offset(ring, slot + 1)) : 0;
 }
 
 int shmring__populate_slots(struct shmring *ring, uint32_t from, uint32_t to)
 {
     uint64_t begin = ring_offset(ring, from), end = ring_offset(ring, to);
-    int err = allow_slots(ring, to);
-    if (!err)
-        err = populate(ring->base, SHMRING_SLOTS_OFFSET, groups_end(to - 1));
+    int err = populate(ring->base, SHMRING_SLOTS_OFFSET, groups_end(to - 1));
     return err ? err : populate(ring->base, begin, end);
 }
 

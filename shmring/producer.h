@@ -32,7 +32,6 @@ struct shmring {
     bool is_closed;
     struct shmring_totals last; /* when it was closed */
     uint32_t slot_count;
-    _Atomic uint32_t allowed;         /* not by_name: slots [0, allowed) are no longer PROT_NONE */
     uint32_t slots;                   /* slots [0, slots) have been taken once at least */
     _Atomic uint32_t used;            /* slots [0, used) are published: counters->slots_used */
     struct shmring_writer *writers[]; /* slot_count; NULL beyond slots */
@@ -55,9 +54,13 @@ int shmring__map(struct shmring *ring, int fd);
 /* Accepts a ring that is not mapped, or only half. */
 void shmring__unmap(struct shmring *ring);
 
+/* Lets threads access the slot's ring, which was PROT_NONE; nothing where each ring is mapped by itself. It changes the
+ * mapping, so it is serialised with shmring__cover. -> 0 or -errno */
+int shmring__allow_slot(struct shmring *ring, uint32_t slot);
+
 /* Both make memory present and writable, so that no store to it faults later: rings, and the control pages of all groups
  * up to theirs. -> 0, -ENOSPC, -ENOMEM.
- * populate: of slots [from, to), not by_name. Any thread.
+ * populate: of slots [from, to) that have been taken, not by_name. Any thread, also after shmring__cover.
  * allocate: of one slot, by_name. One thread at a time: where there is no room the kernel takes back what was allocated
  * and not yet touched, by whomever. Also -> what opening the file says, or -ESTALE.
  * *data is set with the first success and then stays. */

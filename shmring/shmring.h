@@ -89,8 +89,8 @@ void shmring_totals(const struct shmring *ring, struct shmring_totals *out);
  * closed. */
 
 /* Chooses a slot for the calling thread: a retired one whose memory is there and at least half free, that with most room;
- * else a new one; else that with most room. No system call, but by name (below). -> 0; -ENFILE: threads have all slots;
- * -ENOMEM: no memory for the process; by name also what populate answers, and -EMFILE: no descriptor is left; -ESTALE:
+ * else a new one; else that with most room. One system call for a new slot, more by name (below). -> 0; -ENFILE: threads
+ * have all slots; -ENOMEM: no memory or mapping for the process; by name also what populate answers, and -EMFILE: no descriptor is left; -ESTALE:
  * another file has the name; -ENOENT, -EACCES, ...: what opening the file says. */
 int shmring_slot_take(struct shmring *ring, struct shmring_writer **out);
 

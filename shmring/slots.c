@@ -47,11 +47,14 @@ static struct shmring_writer *best_slot(const struct shmring *ring, bool whole, 
     return best;
 }
 
-static struct shmring_writer *new_slot(struct shmring *ring)
+static struct shmring_writer *new_slot(struct shmring *ring, int *err)
 {
     struct shmring_writer *writer = aligned_alloc(_Alignof(struct shmring_writer), sizeof(*writer));
-    if (!writer)
+    *err = writer ? shmring__allow_slot(ring, ring->slots) : -ENOMEM;
+    if (*err) {
+        free(writer);
         return NULL;
+    }
     *writer = (struct shmring_writer){.slot = ring->slots};
     ring->writers[ring->slots++] = writer;
     return writer;
@@ -62,12 +65,9 @@ static struct shmring_writer *choose(struct shmring *ring, int *err)
 {
     uint64_t worth;
     struct shmring_writer *writer = best_slot(ring, false, &worth), *fresh = NULL;
-    if (worth < ring->ring_bytes && ring->slots < ring->slot_count) {
-        fresh = new_slot(ring);
-        *err = -ENOMEM;
-    } else {
-        *err = -ENFILE;
-    }
+    *err = -ENFILE;
+    if (worth < ring->ring_bytes && ring->slots < ring->slot_count)
+        fresh = new_slot(ring, err);
     return fresh ? fresh : writer;
 }
 
