@@ -71,7 +71,8 @@ def test_a_state_file_without_room_delays_farewells_and_counts_once(scene, row):
     server = scene.server("count")
     oracle = scene.oracle()
     sidecar = scene.sidecar(server.port)
-    generators = [scene.gen(threads=1, rate=500, count=500, holds_all=True, attributes=2) for _ in range(3)]
+    # Killed, for a program that ends by itself gives memory back, in which the state file would find room.
+    generators = [scene.gen(threads=1, rate=500, count=500, holds_all=True, attributes=2, linger=3600) for _ in range(3)]
     wait_for(lambda: len(scene.segments()) == 3, "three segments")
     filler = os.path.join(scene.ring_dir, "filler")
     with open(filler, "wb", buffering=0) as file:
@@ -80,8 +81,10 @@ def test_a_state_file_without_room_delays_farewells_and_counts_once(scene, row):
                 file.write(bytes(4096))
         except OSError:
             pass
+    wait_settled(sidecar, 1500)
     for generator in generators:
-        gen_result(generator)
+        generator.signal(signal.SIGKILL)
+        generator.wait()
     wait_for(lambda: lines_with(sidecar, "finished segments stay"), "the warning of the daemon")
     check_equal(len(scene.segments()), 3, "segments that stay")
     metrics = wait_settled(sidecar, 1500)
