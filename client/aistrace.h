@@ -220,8 +220,10 @@ int aistrace_start(const struct aistrace_options *options);
 /* Gives the segment up, and memory back that holds nothing unread; the daemon drains and removes it. Other threads may
  * go on tracing: a span that ends while this runs may be neither recorded nor counted, spans that were begun before and
  * end later record nothing. The counters then say exactly what the segment has. Calls after it are as before
- * aistrace_start, which may follow again; what threads may still hold (the segment's address space up to the rings in
- * use, some hundred bytes for each) is kept for the process's life. At exit, and when a plug-in that has the archive in
+ * aistrace_start, which may follow again. What threads may still hold is kept for the process's life: address space for
+ * the control pages (156 KiB for 128 slots) and for the ring of each thread that had one and has not ended or detached, the
+ * caller too; some hundred bytes for each; and of the mappings that a process may have (vm.max_map_count, in general
+ * 65,530) one for each aistrace_stop, and at most one for each such ring. At exit, and when a plug-in that has the archive in
  * it is unloaded, the library does the same by itself: no program need call this. */
 void aistrace_stop(void);
 

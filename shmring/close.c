@@ -47,8 +47,12 @@ static void settle(struct shmring *ring, uint8_t *memory)
         remove_file(ring);
         return;
     }
-    for (uint32_t slot = 0; slot < used; slot++)
-        shmring__release(ring, memory, slot);
+    for (uint32_t slot = 0; slot < ring->slots; slot++)
+        if (slot < used)
+            shmring__release(ring, memory, slot);
+        else /* taken, not yet published: no consumer knows of it */
+            shmring__remove(memory, ring->base_bytes + slot * ring->ring_bytes,
+                            ring->base_bytes + (slot + 1) * ring->ring_bytes);
 }
 
 void shmring_close(struct shmring *ring)

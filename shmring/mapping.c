@@ -103,6 +103,7 @@ static int map_alone(struct shmring *ring, int fd, uint32_t slot, uint8_t **out)
     uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(begin - before));
     if (memory == MAP_FAILED)
         return -ENOMEM;
+    (void)munlock(memory, bytes);
     if (madvise(memory, bytes, MADV_DONTFORK) < 0) {
         int err = -errno;
         munmap(memory, bytes);
@@ -149,6 +150,7 @@ static int map_bytes(struct shmring *ring, int fd, uint64_t bytes)
     void *memory = mmap(NULL, bytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (memory == MAP_FAILED)
         return -ENOMEM;
+    (void)munlock(memory, bytes); /* after mlockall(MCL_FUTURE) all of it counts as locked */
     ring->base = memory;
     ring->mapped_bytes = bytes;
     return 0;
@@ -260,6 +262,7 @@ bool shmring__can_be_read(const struct shmring *ring, uint8_t *memory, uint64_t 
 uint64_t shmring__map_again(const struct shmring *ring, uint8_t **out)
 {
     uint64_t bytes = shmring__page_end(ring_offset(ring, ring->slots));
+    (void)munlock(ring->base, ring->mapped_bytes); /* what is locked would be filled at the second place */
     /* No bytes of a shared mapping, moved: the kernel maps it a second time. This needs no descriptor. */
     void *memory = mremap(ring->base, 0, bytes, MREMAP_MAYMOVE);
     if (memory == MAP_FAILED)
@@ -272,26 +275,90 @@ uint64_t shmring__map_again(const struct shmring *ring, uint8_t **out)
     return bytes;
 }
 
+/* mlockall(MCL_FUTURE) would fill and lock the cover: it is made elsewhere, and unlocked before it can be accessed. */
+static bool cover_unfilled(uint8_t *memory, uint64_t bytes)
+{
+    void *cover = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (cover == MAP_FAILED)
+        return false;
+    (void)munlock(cover, bytes);
+    if (mprotect(cover, bytes, PROT_READ | PROT_WRITE) == 0 &&
+        mremap(cover, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, memory) != MAP_FAILED)
+        return true;
+    munmap(cover, bytes);
+    return false;
+}
+
 static int cover_range(uint8_t *memory, uint64_t bytes)
 {
-    void *covered =
+    if (cover_unfilled(memory, bytes))
+        return 0;
+    /* This needs no address space and no mapping besides. */
+    void *cover =
         mmap(memory, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    return covered == MAP_FAILED ? -errno : 0;
+    if (cover == MAP_FAILED)
+        return -errno;
+    (void)munlock(memory, bytes);
+    return 0;
+}
+
+/* Slots from this one on have no owner and never will have. Those between `used` and it may still be populated by a
+ * thread that has taken a later one. */
+static uint32_t owned_end(const struct shmring *ring)
+{
+    uint32_t end = ring->slots;
+    while (end > 0 && ring->writers[end - 1]->state != SHMRING_SLOT_ACTIVE)
+        end--;
+    return end;
+}
+
+static bool may_be_accessed(const struct shmring *ring, uint32_t slot)
+{
+    return ring->writers[slot]->state == SHMRING_SLOT_ACTIVE ||
+           (slot >= atomic_load_explicit(&ring->used, memory_order_relaxed) && slot < owned_end(ring));
+}
+
+/* Of slots [from, to), without the pages that others have a part of. */
+static void unmap_rings(struct shmring *ring, uint32_t from, uint32_t to)
+{
+    uint64_t begin = shmring__page_end(ring_offset(ring, from)), end = shmring__page_begin(ring_offset(ring, to));
+    if (begin < end)
+        munmap(ring->base + begin, end - begin);
+}
+
+static void unmap_unowned(struct shmring *ring)
+{
+    for (uint32_t slot = 0, end; slot < ring->slots; slot = end + 1) {
+        for (end = slot; end < ring->slots && !may_be_accessed(ring, end);)
+            end++;
+        unmap_rings(ring, slot, end);
+    }
+}
+
+static void cover_alone(struct shmring *ring, uint32_t slot)
+{
+    uint64_t offset = ring_offset(ring, slot), before = offset - shmring__page_begin(offset);
+    uint8_t *data = ring->writers[slot]->data;
+    if (!data)
+        return;
+    if (may_be_accessed(ring, slot))
+        (void)cover_range(data - before, before + ring->ring_bytes);
+    else
+        munmap(data - before, before + ring->ring_bytes);
 }
 
 int shmring__cover(struct shmring *ring)
 {
-    uint64_t used = is_mapped_whole(ring) ? shmring__page_end(ring_offset(ring, ring->slots)) : ring->mapped_bytes;
+    bool whole = is_mapped_whole(ring);
+    uint64_t used = whole ? shmring__page_end(ring_offset(ring, ring->slots)) : ring->mapped_bytes;
     int err = cover_range(ring->base, used);
     if (err)
         return err;
     if (used < ring->mapped_bytes)
         munmap(ring->base + used, ring->mapped_bytes - used);
-    for (uint32_t slot = 0; slot < ring->slots && !is_mapped_whole(ring); slot++) {
-        uint64_t offset = ring_offset(ring, slot), before = offset - shmring__page_begin(offset);
-        uint8_t *data = ring->writers[slot]->data;
-        if (data)
-            (void)cover_range(data - before, before + ring->ring_bytes);
-    }
+    if (whole)
+        unmap_unowned(ring);
+    for (uint32_t slot = 0; slot < ring->slots && !whole; slot++)
+        cover_alone(ring, slot);
     return 0;
 }

@@ -87,7 +87,8 @@ bool shmring__can_be_read(const struct shmring *ring, uint8_t *memory, uint64_t 
 void shmring__remove(uint8_t *memory, uint64_t begin, uint64_t end);
 
 /* Puts zeroed memory of the process's own in the place of everything that threads may be writing to, in one step for each
- * mapping, the control pages' first; unmaps the rest. -> 0 or -errno: nothing has changed */
+ * mapping, the control pages' first; unmaps the rest, also rings of slots that no thread has. -> 0 or -errno: nothing has
+ * changed */
 int shmring__cover(struct shmring *ring);
 
 /* The counters in `memory`, a mapping of the file from offset 0. */

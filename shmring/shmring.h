@@ -58,8 +58,9 @@ int shmring_create(const struct shmring_options *options, struct shmring **out);
  * process's own. Pages that hold nothing unread are given back first; a segment into which no record was ever begun and
  * no drop counted is removed. The caller serialises this with take, publish, attach and detach, as those among
  * themselves. Accepts NULL.
- * Never freed, because threads may hold them: the handle, 192 bytes for each slot that was taken, and the address space
- * of the segment up to these slots' rings; of memory in it only what is written to afterwards, at most these rings. */
+ * Never freed, because threads may hold them: the handle, 192 bytes for each slot that was taken, and address space: the
+ * control pages, a mapping of the kernel's, and for each slot that a thread still has its ring, at most one mapping more.
+ * Of memory in it only what is written to afterwards, and the ring of a thread that populates it at this moment. */
 void shmring_close(struct shmring *ring);
 
 /* For the child of a fork, where the mapping does not exist (MADV_DONTFORK): frees the private handle only. */

@@ -5,6 +5,7 @@ FAILING, HOSTILE, RECORDS = "shmring/check_shmring_failing", "shmring/check_shmr
 GUARD, SEGMENT = "shmring/check_shmring_guard", "shmring/check_shmring_segment"
 ROOM, HOLES, CLOSE = "shmring/check_shmring_room", "shmring/check_shmring_holes", "shmring/check_shmring_close"
 MAPPING, SLOTS = "shmring/check_shmring_mapping", "shmring/check_shmring_slots"
+SPACE = "shmring/check_shmring_space"
 
 JUMP = "shmring/check_shmring_jump"
 
@@ -71,7 +72,7 @@ MUTANTS = [
     Mutant("shmring/mapping.c", " || st.st_blocks == 0 ||", " ||", MAPPING, "an emulator that populates nothing is believed"),
     Mutant("shmring/mapping.c", "    return bytes <= space / 4;", "    return bytes <= space;",
            MAPPING, "the library takes all of a limited address space"),
-    Mutant("shmring/mapping.c", "mmap(NULL, bytes, PROT_NONE, ", "mmap(NULL, bytes, PROT_READ | PROT_WRITE, ",
+    Mutant("shmring/mapping.c", "mmap(NULL, bytes, PROT_NONE, MAP_SHARED", "mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED",
            MAPPING, "mlockall fills the rings that nobody has"),
     Mutant("shmring/mapping.c", "(off_t)(begin - before));", "(off_t)begin);", MAPPING, "with pages of 64 KiB no ring is mapped by itself"),
     Mutant("shmring/mapping.c", "return err == EFAULT ? -ENOSPC : -err;", "return -err;", SEGMENT, "a full tmpfs is told as EFAULT"),
@@ -155,6 +156,20 @@ MUTANTS = [
            CLOSE, "a record that was interrupted is counted nowhere"),
     Mutant("shmring/mapping.c", "    int err = cover_range(ring->base, used);", "    int err = munmap(ring->base, used);",
            CLOSE, "threads that are writing while the segment is closed crash"),
+    Mutant("shmring/mapping.c", "    (void)munlock(memory, bytes); /* after mlockall(MCL_FUTURE) all of it counts as locked */\n", "",
+           SPACE, "a program that locks its memory has no room for anything else"),
+    Mutant("shmring/mapping.c", "    if (cover_unfilled(memory, bytes))\n        return 0;\n", "",
+           SPACE, "in a program that locks its memory, a closed segment is filled with zeros"),
+    Mutant("shmring/mapping.c", "    (void)munlock(ring->base, ring->mapped_bytes); /* what is locked would be filled at the second place */\n", "",
+           SPACE, "in a program that has locked its memory, the close fills all rings"),
+    Mutant("shmring/mapping.c", "(slot >= atomic_load_explicit(&ring->used, memory_order_relaxed) && slot < owned_end(ring))", "false",
+           SPACE, "a thread that populates late changes what another has mapped"),
+    Mutant("shmring/mapping.c", "    if (whole)\n        unmap_unowned(ring);\n", "",
+           SPACE, "each start and stop costs the address space of all rings"),
+    Mutant("shmring/mapping.c", "    if (may_be_accessed(ring, slot))\n        (void)cover_range", "    if (true)\n        (void)cover_range",
+           SPACE, "so it does where each ring is mapped by itself"),
+    Mutant("shmring/close.c", "    for (uint32_t slot = 0; slot < ring->slots; slot++)\n        if (slot < used)", "    for (uint32_t slot = 0; slot < used; slot++)\n        if (true)",
+           SPACE, "a ring that is being populated during the close keeps its memory"),
     Mutant("shmring/mapping.c", "    if (!is_intact(ring, memory)) {", "    if (false) {",
            CLOSE, "the end of a program is a SIGBUS when somebody has truncated its segment"),
     Mutant("shmring/slots.c", "    rest(ring);\n    *out = taken;", "    *out = taken;",

@@ -49,7 +49,8 @@ static void *kernel_mmap(void *at, size_t bytes, int protection, int flags, int 
         errno = EINVAL;
         return MAP_FAILED;
     }
-    uint8_t *room = mmap(NULL, bytes + kernel.page_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t whole_pages = bytes + -bytes % kernel.page_bytes;
+    uint8_t *room = mmap(NULL, whole_pages + kernel.page_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(room, MAP_FAILED);
     room += -(uintptr_t)room % kernel.page_bytes;
     return mmap(room, bytes, protection, flags | MAP_FIXED, fd, offset);
