@@ -224,7 +224,8 @@ int aistrace_start(const struct aistrace_options *options);
  * the control pages (156 KiB for 128 slots) and for the ring of each thread that had one and has not ended or detached, the
  * caller too; some hundred bytes for each; and of the mappings that a process may have (vm.max_map_count, in general
  * 65,530) one for each aistrace_stop, and at most one for each such ring. At exit, and when a plug-in that has the archive in
- * it is unloaded, the library does the same by itself: no program need call this. */
+ * it is unloaded, the library does the same by itself: no program need call this. In a signal handler: only where the
+ * allocator was not interrupted; a span whose end was interrupted may be neither recorded nor counted. */
 void aistrace_stop(void);
 
 /* Does the calling thread's set-up now instead of in its first span: about 0.6 ms for a new ring of 1 MiB, next to nothing
@@ -240,7 +241,8 @@ int aistrace_thread_attach(void);
 
 /* Gives the calling thread's slot to whoever wants one, for threads that will not trace for a while: of a pool of 1,000
  * the first thread_slots to trace would else keep the slots until they end. What was written stays and is delivered. The
- * thread's next span (also the end of one begun before) sets it up again. A thread that ends need not call this. */
+ * thread's next span (also the end of one begun before) sets it up again. A thread that ends need not call this. In a
+ * signal handler that has interrupted a span's end on this thread, and after a jump has left one: does nothing. */
 void aistrace_thread_detach(void);
 
 /* Begins a span. The name is copied. options may be NULL. Any thread. */

@@ -140,7 +140,6 @@ start_recording(struct aistrace_span *span, struct aistrace__thread *thread, con
     span->trace_flags = span->context.trace_flags;
     span->context.trace_state = NULL;
     span->context.trace_state_bytes = 0;
-    span->generation = (uint8_t)thread->generation;
     span->state = AISTRACE__RECORDING;
 }
 
@@ -166,6 +165,7 @@ static __attribute__((noinline)) void record_slowly(struct aistrace_span *span, 
     if (parent)
         aistrace__counter_fence();
     struct aistrace__thread *thread = &aistrace__thread;
+    span->generation = (uint8_t)aistrace__generation();
     span->start_monotonic_ns = aistrace__monotonic_ns();
     aistrace__ids_stir(&thread->ids, span->start_monotonic_ns);
     if (aistrace__wall_is_due(span->start_monotonic_ns)) {
@@ -214,12 +214,15 @@ void aistrace_span_begin(struct aistrace_span *span, const struct aistrace_span_
         begin_below(span, options, parent);
         return;
     }
-    if (unlikely(!aistrace__is_set_up(thread)))
+    uint32_t generation = aistrace__generation();
+    if (unlikely(generation != thread->generation || generation == 0))
         goto slowly;
     const struct shmring_control *control = aistrace__control();
     uint64_t flags = atomic_load_explicit(&control->flags, memory_order_acquire);
     if (unlikely(flags & SHMRING_CONTROL_DISABLED))
         goto slowly;
+    /* A signal handler may detach the thread from here on: the span is of this generation all the same. */
+    span->generation = (uint8_t)generation;
     /* Only a child must not seem older than its parent, which another thread may have begun. */
     if (parent)
         aistrace__counter_fence();
@@ -280,6 +283,7 @@ static inline __attribute__((always_inline)) void
 write_record(struct aistrace_span *span, struct shmring_writer *writer, uintptr_t frame, uint64_t end_ns)
 {
     size_t bytes = aistrace__body_bytes(span);
+    uint64_t duration_ns = aistrace__since_ns(span->start_monotonic_ns, end_ns);
     struct aistrace_span_record *record = shmring__writer_reserve(writer, frame, (uint32_t)(sizeof(*record) + bytes),
                                                                   AISTRACE_RECORD_SPAN, span->record_flags);
     if (unlikely(!record)) {
@@ -289,7 +293,7 @@ write_record(struct aistrace_span *span, struct shmring_writer *writer, uintptr_
     memcpy(record, (const uint8_t *)span + offsetof(struct aistrace_span, trace_id), sizeof(*record));
     memcpy(record + 1, span->body, bytes);
     /* Written into the record directly: a copy of a field that was just stored waits for the store. */
-    record->duration_ns = aistrace__since_ns(span->start_monotonic_ns, end_ns);
+    record->duration_ns = duration_ns;
     shmring__writer_commit(writer);
 }
 
@@ -309,21 +313,23 @@ static __attribute__((noinline)) void end_slowly(struct aistrace_span *span, uin
     close_span(span);
     uint64_t end_ns = aistrace__monotonic_ns();
     const struct shmring_control *control = aistrace__enter(thread);
+    struct shmring_writer *writer = thread->writer;
     if (!control)
         aistrace__count_no_segment(thread);
     else if (atomic_load_explicit(&control->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED)
         aistrace__count_disabled(thread);
     else if (span->generation != (uint8_t)thread->generation)
         aistrace__count_no_segment(thread); /* begun under a tracer that was stopped, or in the parent process */
-    else if (!thread->writer)
+    else if (!writer)
         aistrace__count_slotless(thread);
     else
-        write_record(span, thread->writer, frame, end_ns);
+        write_record(span, writer, frame, end_ns);
 }
 
+/* A thread that has a writer has a generation, too. */
 static inline bool may_write(const struct aistrace_span *span, const struct aistrace__thread *thread)
 {
-    return aistrace__is_set_up(thread) && span->generation == (uint8_t)thread->generation && thread->writer &&
+    return aistrace__generation() == thread->generation && span->generation == (uint8_t)thread->generation &&
            !(atomic_load_explicit(&aistrace__control()->flags, memory_order_relaxed) & SHMRING_CONTROL_DISABLED);
 }
 
@@ -332,12 +338,15 @@ static __attribute__((noinline)) void end_recording(struct aistrace_span *span)
 {
     struct aistrace__thread *thread = &aistrace__thread;
     uint64_t end_ns;
-    if (likely(may_write(span, thread) && aistrace__monotonic_try(&end_ns))) {
+    aistrace__hold_slot(thread);
+    struct shmring_writer *writer = thread->writer;
+    if (likely(writer && may_write(span, thread) && aistrace__monotonic_try(&end_ns))) {
         close_span(span);
-        write_record(span, thread->writer, shmring__frame(), end_ns);
+        write_record(span, writer, shmring__frame(), end_ns);
     } else {
         end_slowly(span, shmring__frame());
     }
+    aistrace__let_slot_go(thread);
 }
 
 /* Saves no register where there is nothing to do. */

@@ -183,12 +183,15 @@ static void count_drop(struct aistrace__thread *thread, enum shmring_drop reason
 
 void aistrace__count_disabled(struct aistrace__thread *thread)
 {
+    aistrace__hold_slot(thread);
+    struct shmring_writer *writer = thread->writer;
     if (aistrace__generation() == 0)
         aistrace__count_no_segment(thread);
-    else if (aistrace__is_set_up(thread) && thread->writer)
-        shmring_writer_count_drop(thread->writer, SHMRING_DROP_DISABLED);
+    else if (writer && aistrace__is_set_up(thread))
+        shmring_writer_count_drop(writer, SHMRING_DROP_DISABLED);
     else
         count_drop(thread, SHMRING_DROP_DISABLED);
+    aistrace__let_slot_go(thread);
 }
 
 /* For the same reason as tell: the mutex is not waited for. */
@@ -245,7 +248,8 @@ static void leave(struct aistrace__thread *thread)
 void aistrace_thread_detach(void)
 {
     int saved_errno = errno;
-    leave(&aistrace__thread);
+    if (aistrace__thread.holds == 0)
+        leave(&aistrace__thread);
     errno = saved_errno;
 }
 

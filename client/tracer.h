@@ -34,6 +34,7 @@ struct aistrace__thread {
     uint32_t slotless;                       /* spans ended without a slot, in this generation */
     uint8_t refusal;                         /* enum shmring_drop: why there is no writer */
     bool exiting;                            /* its end was noticed, and may not be noticed again */
+    uint32_t holds;                          /* calls that may go on in its slot; more, if a jump has left one */
 };
 static_assert(sizeof(struct aistrace__thread) <= 64, "static TLS is scarce in a program that loads us by dlopen");
 
@@ -62,6 +63,20 @@ extern struct aistrace__tracer aistrace__tracer;
 static inline const struct shmring_control *aistrace__control(void)
 {
     return atomic_load_explicit(&aistrace__tracer.control, memory_order_relaxed);
+}
+
+/* Around what reads thread->writer and then uses the slot. In between a signal handler may stop the tracer, start and
+ * attach: thread->writer is read once. It may not detach: what was read is this thread's until the slot is let go. */
+static inline void aistrace__hold_slot(struct aistrace__thread *thread)
+{
+    thread->holds++;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void aistrace__let_slot_go(struct aistrace__thread *thread)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    thread->holds--;
 }
 
 /* The slow path of aistrace__enter. */

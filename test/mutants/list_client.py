@@ -8,9 +8,14 @@ SLOTS = "client/check_client_slots"
 CLONES = "client/check_client_clones"
 
 JUMPS, TICKS = "client/check_client_jumps", "client/check_client_ticks"
+HANDLERS = "client/check_client_handlers"
 
 MUTANTS = [
     Mutant("client/span.c", "    if (shmring__writer_is_stuck(writer))\n", "    if (false)\n", JUMPS, "a thread that goes on elsewhere is silenced"),
+    Mutant("client/span.c", "write_record(span, writer, shmring__frame(), end_ns);", "write_record(span, thread->writer, shmring__frame(), end_ns);",
+           HANDLERS, "a handler that stops the tracer ends the program"),
+    Mutant("client/span.c", "    span->generation = (uint8_t)generation;\n", "", HANDLERS, "a span of a thread that a handler has detached is lost"),
+    Mutant("client/thread.c", "    if (aistrace__thread.holds == 0)\n", "", HANDLERS, "a slot has two owners"),
     Mutant("client/ticks.c", "rate - rate * lead_ns / AISTRACE__TICKS_WINDOW_NS : 0", "rate : 0", TICKS, "the line's lead adds up from window to window"),
     Mutant("client/ticks.c", "(GET(ticks, owners[i]) == frame || ", "(", TICKS, "each renewal that is left loses a line"),
     Mutant("client/tally.c", "        memset(tally->dropped, 0, sizeof(tally->dropped));\n", "", OFF, "a child of a fork counts what its parent dropped"),

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <signal.h>
+#include <ucontext.h>
 
 static struct {
     sigjmp_buf back;
@@ -12,11 +13,18 @@ static struct {
     void *argument;
 } stepped;
 
-static void trap(int number)
+/* What goes on behind `there` runs without steps: it may block signals. */
+static void trap(int number, siginfo_t *info, void *context)
 {
     (void)number;
-    if (!stepped.over && stepped.left > 0 && --stepped.left == 0)
-        stepped.there(stepped.argument);
+    (void)info;
+    (void)context;
+    if (stepped.over || stepped.left == 0 || --stepped.left > 0)
+        return;
+    stepped.there(stepped.argument);
+#if defined(__x86_64__)
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+#endif
 }
 
 /* Past the red zone, in which a function that calls nothing may keep its variables. */
@@ -38,7 +46,7 @@ static inline void clear_trap_flag(void)
 
 bool single_step(unsigned at, void (*operate)(void *argument), void (*there)(void *argument), void *argument)
 {
-    struct sigaction action = {.sa_handler = trap, .sa_flags = SA_NODEFER};
+    struct sigaction action = {.sa_sigaction = trap, .sa_flags = SA_NODEFER | SA_SIGINFO};
 
     sigaction(SIGTRAP, &action, NULL);
     stepped.left = at;
