@@ -38,7 +38,7 @@ void aistrace__become_child(void)
     process->pid = getpid();
     atomic_store(&aistrace__fork_page.generation, 0);
     atomic_store(&aistrace__tracer.ring, NULL);
-    aistrace__tallies_restart(aistrace__thread.tally);
+    aistrace__tallies_begin();
     aistrace__retry_reset(&process->retry);
     if (process->control_flags & SHMRING_CONTROL_DISABLED)
         aistrace__retry_in(&process->retry, DISABLED_CHILD_MS);

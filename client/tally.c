@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tally.h"
 
-#include <string.h>
 #include <sys/mman.h>
 
 enum { CHUNK = 32 };
@@ -73,15 +72,6 @@ void aistrace__tallies_begin(void)
     for (struct aistrace__tally *tally = atomic_load(&all); tally; tally = tally->next)
         for (unsigned index = 0; index < AISTRACE__TALLY_REASONS; index++)
             take_news(tally, index);
-}
-
-void aistrace__tallies_restart(const struct aistrace__tally *mine)
-{
-    for (struct aistrace__tally *tally = atomic_load(&all); tally; tally = tally->next) {
-        memset(tally->dropped, 0, sizeof(tally->dropped));
-        memset(tally->told, 0, sizeof(tally->told));
-        atomic_store(&tally->owned, tally == mine || tally == &shared);
-    }
 }
 
 void aistrace__tally_tell(struct aistrace__tally *tally, struct shmring *ring)

@@ -3,8 +3,8 @@
  * What threads drop that have no slot to count it in: without a segment, while tracing is disabled, without a ring.
  * Each thread counts in a tally of its own, so that a span while tracing is off writes no cache line that another thread
  * wants. A tally only grows, and the sum of all is what was dropped: a thread that ends leaves its tally, counts and
- * all, to the next one. So nothing has to be carried over, and a thread whose end nobody notices costs a tally and no
- * count. The daemon reads of it what was told to the segment.
+ * all, to the next one. So nothing has to be carried over, and a thread whose end nobody notices, in a child of a fork
+ * every thread that did not fork, costs a tally and no count. The daemon reads of it what was told to the segment.
  */
 #ifndef AISTRACE_TALLY_H
 #define AISTRACE_TALLY_H
@@ -47,11 +47,9 @@ static inline uint64_t aistrace__tally_add(struct aistrace__tally *tally, unsign
 
 /* ---- under the mutex; exact of what threads have done by then ---- */
 
-/* aistrace_start: what was dropped before concerns nobody any more. */
+/* aistrace_start, and the first use in a forked child: what was dropped before concerns nobody any more. Tallies keep
+ * their owners: of the threads of a child some may have one already. */
 void aistrace__tallies_begin(void);
-
-/* In the child of a fork: all counts begin at 0, and no thread but the caller exists, which owns `mine` (or NULL). */
-void aistrace__tallies_restart(const struct aistrace__tally *mine);
 
 /* Adds to the segment's counters what this tally, or all, have dropped and not yet told. */
 void aistrace__tally_tell(struct aistrace__tally *tally, struct shmring *ring);

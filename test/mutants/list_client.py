@@ -18,7 +18,7 @@ MUTANTS = [
     Mutant("client/thread.c", "    if (aistrace__thread.holds == 0)\n", "", HANDLERS, "a slot has two owners"),
     Mutant("client/ticks.c", "rate - rate * lead_ns / AISTRACE__TICKS_WINDOW_NS : 0", "rate : 0", TICKS, "the line's lead adds up from window to window"),
     Mutant("client/ticks.c", "(GET(ticks, owners[i]) == frame || ", "(", TICKS, "each renewal that is left loses a line"),
-    Mutant("client/tally.c", "        memset(tally->dropped, 0, sizeof(tally->dropped));\n", "", OFF, "a child of a fork counts what its parent dropped"),
+    Mutant("client/process.c", "    aistrace__tallies_begin();\n", "", OFF, "a child of a fork counts what its parent dropped"),
     Mutant("client/tally.c", "    if (tally)\n        atomic_store_explicit(&tally->owned, false", "    if (!tally)\n        atomic_store_explicit(&tally->owned, false",
            OFF, "every thread that ends leaves memory behind"),
     Mutant("client/tally.c", "if (!owned && atomic_compare_exchange_strong(&tally->owned, &owned, true))", "if (!owned)",

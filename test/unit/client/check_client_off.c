@@ -258,6 +258,48 @@ LOOP_TEST(a_child_counts_from_nothing, COUNT(forks))
     ck_assert_uint_eq(counted().disabled, 1500);
 }
 
+static void *count_and_wait(void *reads)
+{
+    write_spans(1);
+    if (reads)
+        counted();
+    tallies[atomic_fetch_add(&tally_count, 1)] = aistrace__thread.tally;
+    pthread_barrier_wait(&all_wrote);
+    pthread_barrier_wait(&all_checked);
+    return NULL;
+}
+
+static void start_counting(bool reads)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, count_and_wait, reads ? &tallies : NULL) != 0)
+        _exit(2);
+    pthread_barrier_wait(&all_wrote);
+}
+
+/* No handler of such a fork has run. The first call that takes the mutex makes the state the child's own, in whichever
+ * thread that is, while others count already. */
+LOOP_TEST(threads_of_a_raw_clones_child_have_a_tally_each_whoever_reads_the_counters, 2)
+{
+    int status;
+
+    NEEDS(advice_wipes_on_fork(), "MADV_WIPEONFORK");
+    write_spans(1);
+    pid_t child = raw_clone();
+    if (child == 0) {
+        pthread_barrier_init(&all_wrote, NULL, 2);
+        pthread_barrier_init(&all_checked, NULL, 3);
+        start_counting(_i == 0);
+        if (_i == 1)
+            counted();
+        start_counting(false);
+        struct aistrace__tally *mine = aistrace__thread.tally;
+        _exit(tallies[0] != tallies[1] && tallies[0] != mine && tallies[1] != mine ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+
 TEST(a_start_counts_from_nothing)
 {
     write_spans(5);
