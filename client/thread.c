@@ -10,6 +10,8 @@
 
 enum { SPANS_BETWEEN_TELLING = 1024 }; /* of a thread without slot: so many its segment may not know of */
 
+enum { STOPPED_MEANWHILE = 1 }; /* beside 0 and negative errnos */
+
 static pthread_key_t exit_key;
 static bool has_exit_key;
 
@@ -21,7 +23,7 @@ static bool disabled(const struct shmring_control *control)
 /* ---- set-up ---- */
 
 /* The ring's pages are populated without the mutex, so that threads that make their first spans at the same time do not
- * wait for each other. -> -EAGAIN: the tracer was stopped meanwhile */
+ * wait for each other. -> 0, -errno or STOPPED_MEANWHILE: the tracer was */
 static int take_slot(struct aistrace__hold *hold, struct shmring_writer **out)
 {
     struct shmring *ring = aistrace__tracer.ring;
@@ -34,7 +36,7 @@ static int take_slot(struct aistrace__hold *hold, struct shmring_writer **out)
     err = shmring_slot_populate(ring, taken);
     aistrace__lock_again(hold);
     if (aistrace__generation() != generation)
-        return -EAGAIN;
+        return STOPPED_MEANWHILE;
     return shmring_slot_publish(ring, taken, err, out);
 }
 
@@ -46,7 +48,7 @@ static enum shmring_drop tell_why(const char *what, int err)
     return refusal.drop;
 }
 
-/* Under the mutex. -> 0 or why the thread has no slot */
+/* Under the mutex. -> 0 or why the thread has no slot; STOPPED_MEANWHILE: nothing has changed */
 static int attach(struct aistrace__thread *thread, struct aistrace__hold *hold)
 {
     struct shmring_writer *writer = NULL;
@@ -54,7 +56,7 @@ static int attach(struct aistrace__thread *thread, struct aistrace__hold *hold)
     int err = -pthread_setspecific(exit_key, thread);
     if (!err)
         err = take_slot(hold, &writer);
-    if (err == -EAGAIN)
+    if (err == STOPPED_MEANWHILE)
         return err;
     if (thread->generation != aistrace__process.generation) {
         aistrace__ids_seed(&thread->ids);
@@ -103,7 +105,7 @@ static int set_up(struct aistrace__thread *thread, bool even_if_disabled)
     if (aistrace__lock(&hold))
         do
             err = set_up_in_segment(thread, even_if_disabled, &hold);
-        while (err == -EAGAIN);
+        while (err == STOPPED_MEANWHILE);
     else
         err = refuse_for_now(thread);
     aistrace__unlock(&hold);

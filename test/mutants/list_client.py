@@ -31,7 +31,7 @@ MUTANTS = [
            FAILING, "a thread whose end is not noticed keeps its slot for ever"),
     Mutant("client/thread.c", "    aistrace__lend_lock(hold);\n    err = shmring_slot_populate", "    err = shmring_slot_populate",
            "client/check_client_populating", "threads wait for the pages of each other's rings"),
-    Mutant("client/thread.c", "    if (aistrace__generation() != generation)\n        return -EAGAIN;\n", "",
+    Mutant("client/thread.c", "    if (aistrace__generation() != generation)\n        return STOPPED_MEANWHILE;\n", "",
            "client/check_client_populating", "a thread gets a slot of a segment that is gone"),
     Mutant("client/thread.c", "(spans & (spans - 1)) == 0 || aistrace__retry_is_due(&thread->retry)", "(spans & (spans - 1)) == 0",
            SLOTS, "a thread with few spans goes without a ring though there is room"),
