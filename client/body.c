@@ -29,11 +29,12 @@ static uint32_t head_of(struct aistrace__text key)
 static bool has_key(const struct aistrace_span *span, uint32_t at, struct aistrace__text key)
 {
     const uint8_t *own = span->body + at + AISTRACE__ITEM_BYTES;
-    size_t last = key.bytes - 1; /* keys that begin alike are common */
     uint32_t head;
     memcpy(&head, span->body + at, sizeof(head));
-    return (head & HEAD_MASK) == head_of(key) && own[last] == (uint8_t)key.data[last] &&
-           memcmp(own, key.data, last) == 0;
+    if ((head & HEAD_MASK) != head_of(key) || key.bytes == 0)
+        return (head & HEAD_MASK) == head_of(key);
+    size_t last = key.bytes - 1; /* keys that begin alike are common */
+    return own[last] == (uint8_t)key.data[last] && memcmp(own, key.data, last) == 0;
 }
 
 static uint32_t next(const struct aistrace_span *span, uint32_t at)

@@ -236,14 +236,16 @@ static void leave(struct aistrace__thread *thread)
 {
     struct aistrace__tally *tally = atomic_load_explicit(&thread->tally, memory_order_relaxed);
     struct aistrace__hold hold;
-    if (aistrace__lock(&hold) && aistrace__generation() != 0) {
-        if (thread->generation == aistrace__generation())
-            shmring_detach(aistrace__tracer.ring, thread->writer);
-        if (tally)
-            aistrace__tally_tell(tally, aistrace__tracer.ring);
+    if (aistrace__lock(&hold)) {
+        if (aistrace__generation() != 0) {
+            if (thread->generation == aistrace__generation())
+                shmring_detach(aistrace__tracer.ring, thread->writer);
+            if (tally)
+                aistrace__tally_tell(tally, aistrace__tracer.ring);
+        }
+        thread->writer = NULL;
+        thread->generation = 0;
     }
-    thread->writer = NULL;
-    thread->generation = 0;
     aistrace__unlock(&hold);
 }
 

@@ -195,3 +195,20 @@ LOOP_TEST(of_each_key_the_last_value_is_kept_that_was_not_dropped, 60)
     ck_assert_uint_eq(span_set_items(seen, 0), 0);
     check_want(seen, span.crowded);
 }
+
+/* ---- what programs wrote that were compiled with an older aistrace.h ---- */
+
+TEST(attributes_without_a_key_are_looked_at_as_others)
+{
+    const uint64_t item[2] = {AISTRACE_ITEM_ATTRIBUTE | AISTRACE_INT << 8 | (uint64_t)sizeof(uint64_t) << 32, 7};
+    struct aistrace_span span;
+
+    aistrace_span_start(&span, "old", NULL);
+    for (int i = 0; i < 2; i++) {
+        memcpy(span.end, item, sizeof(item));
+        span.end += sizeof(item);
+    }
+    for (int i = 0; !span.dropped_attributes; i++)
+        aistrace_span_set_int(&span, keys[i], i);
+    ck_assert_ptr_nonnull(client_fixture_end(&span));
+}

@@ -338,7 +338,7 @@ TEST(the_signal_mask_is_as_it_was_in_parent_and_child)
 /* ---- other people's fork handlers ---- */
 
 /* What they do, in the thread that forks; bits. */
-enum { SPAN = 1, COUNTERS = 2, ATTACH = 4, START = 8 };
+enum { SPAN = 1, COUNTERS = 2, ATTACH = 4, START = 8, DETACH = 16 };
 
 static struct {
     int before, in_parent, in_child;
@@ -352,6 +352,8 @@ static void act(int what)
         counted();
     if (what & ATTACH)
         aistrace_thread_attach();
+    if (what & DETACH)
+        aistrace_thread_detach();
     if (what & START) { /* changes nothing */
         aistrace_stop();
         ck_assert_int_eq(aistrace_start(&options), -EAGAIN);
@@ -441,4 +443,22 @@ LOOP_TEST(other_libraries_fork_handlers_may_trace_and_count, 2 * COUNT(traced_fo
         ck_assert_uint_le(counters.no_slot, spans + 1);
     span_set_drain(&client.set, client.dir);
     ck_assert_uint_eq(client.set.count, counters.committed + 1 + traced_forks[_i / 2].spans_in_child);
+}
+
+/* While the library holds its mutex the slot cannot be given back: the thread keeps it. */
+TEST(a_handler_that_detaches_its_thread_loses_no_slot)
+{
+    enum { FORKS = 20 }; /* more than there are slots */
+    for (int i = 0; i < FORKS; i++) {
+        one_span("before");
+        handlers.before = handlers.in_parent = DETACH;
+        pid_t child = fork();
+        if (child == 0)
+            _exit(0);
+        waitpid(child, NULL, 0);
+    }
+    handlers.before = handlers.in_parent = 0;
+    one_span("after");
+    ck_assert_uint_eq(counted().committed, FORKS + 1);
+    ck_assert_uint_eq(counted().attempted, FORKS + 1);
 }
