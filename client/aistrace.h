@@ -9,7 +9,7 @@
  *     aistrace_span_end(&span);
  *     aistrace_stop();
  *
- * Between a thread's first and last span no call here allocates, locks, or enters the kernel. A thread's first span (or
+ * On a thread that has its ring no call here allocates, locks, or enters the kernel. A thread's first span (or
  * aistrace_thread_attach) sets its ring up, also after the program has changed its user, root or limits. Rings are not
  * locked in memory: a page that was swapped out, or a ring directory on a disk, makes a span wait. Where there is no
  * usable ring directory, or before aistrace_start, every call works and records nothing; an incoming context is passed
@@ -208,7 +208,8 @@ struct aistrace_counters {
 
 /* Starts the process's tracer and creates its segment. Copies what options points to. The process also gets
  * `process.pid`, `host.name`, `telemetry.sdk.*` and, from MY_POD, `pod` as resource attributes.
- * -> 0; -EINVAL: neither or both of role and service_name, too many thread_slots, or a ring_dir that ends in "..":
+ * -> 0; -EINVAL: neither or both of role and service_name, too many thread_slots, or a ring_dir that ends in ".."; or no
+ * memory for a copy of the options, no thread key left (-EAGAIN), no working directory for a relative ring_dir (-ENOENT):
  * nothing is started. Or why there is no segment yet (-EPERM foreign ring directory, -EDQUOT rings have their share of
  * the tmpfs, -ENOSPC, -ENOMEM, -EMFILE, -EFBIG, -ENOENT, ...): the program may ignore that.
  * Spans record nothing then, and try again: within a second of there being room, and at least once a minute whatever
@@ -225,13 +226,14 @@ int aistrace_start(const struct aistrace_options *options);
  * caller too; some hundred bytes for each; and of the mappings that a process may have (vm.max_map_count, in general
  * 65,530) one for each aistrace_stop, and at most one for each such ring. At exit, and when a plug-in that has the archive in
  * it is unloaded, the library does the same by itself: no program need call this. In a signal handler: only where the
- * allocator was not interrupted; a span whose end was interrupted may be neither recorded nor counted. */
+ * allocator was not interrupted; a span whose end was interrupted may be neither recorded nor counted. In a fork
+ * handler: may do nothing. */
 void aistrace_stop(void);
 
 /* Does the calling thread's set-up now instead of in its first span: about 0.6 ms for a new ring of 1 MiB, next to nothing
  * for the ring that another thread has left. Threads that do so at the same time share the cores, and wait for no lock
  * meanwhile: 128 new rings of 1 MiB are 70 ms of CPU time, in which the kernel clears memory.
- * -> 0; -ENODEV: not started, or no segment. Or why the thread has no ring: -ENFILE: other threads have all slots;
+ * -> 0; -ENODEV: not started, or no segment; -EAGAIN: in a fork handler. Or why the thread has no ring: -ENFILE: other threads have all slots;
  * -EDQUOT: rings have their share of the ring directory's file system; -ENOSPC: no room in it; -ENOMEM: no memory or
  * address space, or a memory limit is near; before Linux 5.14 also -EMFILE, -EACCES, -ENOENT, -ESTALE: the segment's file
  * cannot be opened again. Then the thread's spans are counted as dropped, and some of them try again: the 1st, 2nd, 4th,
@@ -242,7 +244,8 @@ int aistrace_thread_attach(void);
 /* Gives the calling thread's slot to whoever wants one, for threads that will not trace for a while: of a pool of 1,000
  * the first thread_slots to trace would else keep the slots until they end. What was written stays and is delivered. The
  * thread's next span (also the end of one begun before) sets it up again. A thread that ends need not call this. In a
- * signal handler that has interrupted a span's end on this thread, and after a jump has left one: does nothing. */
+ * signal handler that has interrupted a span's end on this thread, and after a jump has left one: does nothing. In a fork
+ * handler: may do nothing. */
 void aistrace_thread_detach(void);
 
 /* Begins a span. The name is copied. options may be NULL. Any thread. */
