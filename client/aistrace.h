@@ -23,19 +23,20 @@
  * the child's end of one writes nothing. The child's user must be allowed to make a file in the ring directory. Fork
  * handlers of others may trace and read the counters; a span of theirs may find no slot (no_slot). exec, exit, SIGKILL:
  * whatever ended before is delivered; spans of destructors that run after the library's own are not. Cancellation: no
- * call here is a cancellation point. A clone of a virtual machine that goes on from a snapshot: each thread's ids differ
- * from those of the other clones from its next reading of the system's clock on, within milliseconds; spans begun before
- * may share theirs.
- * Time is read through the CPU's counter where the kernel does so as well; AIS_TRACING_CLOCK=system forbids it. A thread
- * that gives up its right to read the counter (prctl PR_SET_TSC, seccomp's strict mode) must not begin or end spans: the C
- * library's clock_gettime reads the counter, too, and ends such a thread all the same.
+ * call here is a cancellation point. A clone of a virtual machine that goes on from a snapshot: each thread's ids
+ * differ from those of the other clones from its next reading of the system's clock on, within milliseconds; spans
+ * begun before may share theirs.
+ * Time is read through the CPU's counter where the kernel does so as well; AIS_TRACING_CLOCK=system forbids it. A
+ * thread that gives up its right to read the counter (prctl PR_SET_TSC, seccomp's strict mode) must not begin or end
+ * spans: the C library's clock_gettime reads the counter, too, and ends such a thread all the same.
  * Jumps: a signal handler may leave any call here by longjmp, and a thread may end in any (pthread_exit in a handler,
  * asynchronous cancellation). A span whose end is left is recorded or not, never twice; ending it again does nothing.
  * The environment of a program that runs with another user's rights (set-user-id) is not read.
  * Strings are UTF-8, copied, and need no terminator where a length is given; a NULL key, name or value is as "". An
  * attribute needs a key; a span or an event without a name arrives as "unknown".
  *
- * C11 or later, C++17 or later, without a warning. With -DAISTRACE_DISABLED every call compiles to nothing and no library is needed.
+ * C11 or later, C++17 or later, without a warning. With -DAISTRACE_DISABLED every call compiles to nothing and no
+ * library is needed.
  * Each copy of libaistrace.a in a process, such as in several plug-ins, is a tracer of its own with a segment of its
  * own, and exports nothing. A library that compiles these sources into itself gets the same by -DAISTRACE_STATIC.
  */
@@ -177,12 +178,12 @@ struct aistrace_options {
     const struct aistrace_attribute *attributes; /* more resource attributes; copied. All together at most 128, 8 KiB */
     size_t attribute_count;
     const char *ring_dir; /* NULL: AIS_TRACING_RING_DIR, else /dev/shm/aistrace */
-    /* Per thread; 0: AIS_TRACING_RING_SIZE, else 64 KiB to 1 MiB, such that all thread_slots have theirs. The rings of all
-     * programs together take a quarter of ring_dir's tmpfs at most, those of this program a quarter of what the memory
-     * limits of control groups leave: of large rings fewer threads have one. */
+    /* Per thread; 0: AIS_TRACING_RING_SIZE, else 64 KiB to 1 MiB, such that all thread_slots have theirs. The rings of
+     * all programs together take a quarter of ring_dir's tmpfs at most, those of this program a quarter of what the
+     * memory limits of control groups leave: of large rings fewer threads have one. */
     uint64_t ring_bytes;
-    uint32_t
-        thread_slots; /* how many threads may trace at the same time, at most 1,024; 0: AIS_TRACING_THREAD_SLOTS, else 128 */
+    /* How many threads may trace at the same time, at most 1,024; 0: AIS_TRACING_THREAD_SLOTS, else 128. */
+    uint32_t thread_slots;
     uint32_t ring_uid; /* who else than root and this user may own ring_dir; 0: AIS_TRACING_RING_UID, else nobody */
 };
 
@@ -208,10 +209,10 @@ struct aistrace_counters {
 
 /* Starts the process's tracer and creates its segment. Copies what options points to. The process also gets
  * `process.pid`, `host.name`, `telemetry.sdk.*` and, from MY_POD, `pod` as resource attributes.
- * -> 0; -EINVAL: neither or both of role and service_name, too many thread_slots, or a ring_dir that ends in ".."; or no
- * memory for a copy of the options, no thread key left (-EAGAIN), no working directory for a relative ring_dir (-ENOENT):
- * nothing is started. Or why there is no segment yet (-EPERM foreign ring directory, -EDQUOT rings have their share of
- * the tmpfs, -ENOSPC, -ENOMEM, -EMFILE, -EFBIG, -ENOENT, ...): the program may ignore that.
+ * -> 0; -EINVAL: neither or both of role and service_name, too many thread_slots, or a ring_dir that ends in ".."; or
+ * no memory for a copy of the options, no thread key left (-EAGAIN), no working directory for a relative ring_dir
+ * (-ENOENT): nothing is started. Or why there is no segment yet (-EPERM foreign ring directory, -EDQUOT rings have
+ * their share of the tmpfs, -ENOSPC, -ENOMEM, -EMFILE, -EFBIG, -ENOENT, ...): the program may ignore that.
  * Spans record nothing then, and try again: within a second of there being room, and at least once a minute whatever
  * else was in the way. With AIS_TRACING_DEBUG=1 stderr has a line for each cause.
  * Once per process: a second call without aistrace_stop between is -EALREADY; while the segment is lacking the call
@@ -222,30 +223,30 @@ int aistrace_start(const struct aistrace_options *options);
  * go on tracing: a span that ends while this runs may be neither recorded nor counted, spans that were begun before and
  * end later record nothing. The counters then say exactly what the segment has. Calls after it are as before
  * aistrace_start, which may follow again. What threads may still hold is kept for the process's life: address space for
- * the control pages (156 KiB for 128 slots) and for the ring of each thread that had one and has not ended or detached, the
- * caller too; some hundred bytes for each; and of the mappings that a process may have (vm.max_map_count, in general
- * 65,530) one for each aistrace_stop, and at most one for each such ring. At exit, and when a plug-in that has the archive in
- * it is unloaded, the library does the same by itself: no program need call this. In a signal handler: only where the
- * allocator was not interrupted; a span whose end was interrupted may be neither recorded nor counted. In a fork
- * handler: may do nothing. */
+ * the control pages (156 KiB for 128 slots) and for the ring of each thread that had one and has not ended or detached,
+ * the caller too; some hundred bytes for each; and of the mappings that a process may have (vm.max_map_count, in
+ * general 65,530) one for each aistrace_stop, and at most one for each such ring. At exit, and when a plug-in that has
+ * the archive in it is unloaded, the library does the same by itself: no program need call this. In a signal handler:
+ * only where the allocator was not interrupted; a span whose end was interrupted may be neither recorded nor counted.
+ * In a fork handler: may do nothing. */
 void aistrace_stop(void);
 
-/* Does the calling thread's set-up now instead of in its first span: about 0.6 ms for a new ring of 1 MiB, next to nothing
- * for the ring that another thread has left. Threads that do so at the same time share the cores, and wait for no lock
- * meanwhile: 128 new rings of 1 MiB are 70 ms of CPU time, in which the kernel clears memory.
- * -> 0; -ENODEV: not started, or no segment; -EAGAIN: in a fork handler. Or why the thread has no ring: -ENFILE: other threads have all slots;
- * -EDQUOT: rings have their share of the ring directory's file system; -ENOSPC: no room in it; -ENOMEM: no memory or
- * address space, or a memory limit is near; before Linux 5.14 also -EMFILE, -EACCES, -ENOENT, -ESTALE: the segment's file
- * cannot be opened again. Then the thread's spans are counted as dropped, and some of them try again: the 1st, 2nd, 4th,
- * 8th and so on, and the first after a wait that doubles up to half a second (up to a minute where the cause is not a
- * lack of room). */
+/* Does the calling thread's set-up now instead of in its first span: about 0.6 ms for a new ring of 1 MiB, next to
+ * nothing for the ring that another thread has left. Threads that do so at the same time share the cores, and wait for
+ * no lock meanwhile: 128 new rings of 1 MiB are 70 ms of CPU time, in which the kernel clears memory.
+ * -> 0; -ENODEV: not started, or no segment; -EAGAIN: in a fork handler. Or why the thread has no ring: -ENFILE: other
+ * threads have all slots; -EDQUOT: rings have their share of the ring directory's file system; -ENOSPC: no room in it;
+ * -ENOMEM: no memory or address space, or a memory limit is near; before Linux 5.14 also -EMFILE, -EACCES, -ENOENT,
+ * -ESTALE: the segment's file cannot be opened again. Then the thread's spans are counted as dropped, and some of them
+ * try again: the 1st, 2nd, 4th, 8th and so on, and the first after a wait that doubles up to half a second (up to a
+ * minute where the cause is not a lack of room). */
 int aistrace_thread_attach(void);
 
 /* Gives the calling thread's slot to whoever wants one, for threads that will not trace for a while: of a pool of 1,000
- * the first thread_slots to trace would else keep the slots until they end. What was written stays and is delivered. The
- * thread's next span (also the end of one begun before) sets it up again. A thread that ends need not call this. In a
- * signal handler that has interrupted a span's end on this thread, and after a jump has left one: does nothing. In a fork
- * handler: may do nothing. */
+ * the first thread_slots to trace would else keep the slots until they end. What was written stays and is delivered.
+ * The thread's next span (also the end of one begun before) sets it up again. A thread that ends need not call this. In
+ * a signal handler that has interrupted a span's end on this thread, and after a jump has left one: does nothing. In a
+ * fork handler: may do nothing. */
 void aistrace_thread_detach(void);
 
 /* Begins a span. The name is copied. options may be NULL. Any thread. */
@@ -270,8 +271,7 @@ void aistrace_span_set(struct aistrace_span *span, const struct aistrace_attribu
 
 /* An attribute in its encoded form: INT and DOUBLE are 8 bytes as they are in memory, BOOL is one byte, 0 or 1, STRING
  * and BYTES are their bytes; not STRING_ARRAY. What the others become when they are inlined; for callers that have the
- * key's length. A value that is
- * not so encoded is counted as dropped. */
+ * key's length. A value that is not so encoded is counted as dropped. */
 void aistrace_span_put(struct aistrace_span *span, enum aistrace_type type, const char *key, size_t key_bytes,
                        const void *value, size_t value_bytes);
 

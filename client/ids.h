@@ -6,9 +6,9 @@
  * A clone of a virtual machine that goes on from a snapshot has the counters of all the other clones, and nothing tells
  * the program that it is one. So a thread stirs its counter whenever it reads the system's clock for a span, with the
  * nanoseconds read; and with a random number of the CPU's, where it has them, when it renews the wall clock, which some
- * thread does once a second. Clones that once differ go on differing. Not covered: what a thread begins in a clone before
- * it reads the clock, 0.1 ms or a few times that while it is busy; and two clones whose readings agree to the nanosecond
- * each time, which their CPU's random numbers then end.
+ * thread does once a second. Clones that once differ go on differing. Not covered: what a thread begins in a clone
+ * before it reads the clock, 0.1 ms or a few times that while it is busy; and two clones whose readings agree to the
+ * nanosecond each time, which their CPU's random numbers then end.
  */
 #ifndef AISTRACE_IDS_H
 #define AISTRACE_IDS_H

@@ -20,8 +20,8 @@ static int watch_err;         /* of watch */
 
 /* ---- a child's first call ---- */
 
-/* One thread does it, whoever comes first; the others wait. In the child of a raw clone no handler has run, and a thread
- * that does not exist here may have held the mutex. -> true: it was this call */
+/* One thread does it, whoever comes first; the others wait. In the child of a raw clone no handler has run, and a
+ * thread that does not exist here may have held the mutex. -> true: it was this call */
 static bool adopt(void)
 {
     uint32_t life = FORKED;
@@ -146,8 +146,8 @@ static void watch(void)
     uintptr_t page = (uintptr_t)&aistrace__fork_page.generation & ~(page_bytes - 1);
     atomic_store(&aistrace__fork_page.life, IN_LIFE);
     aistrace__process.pid = getpid();
-    /* Where the kernel refuses, before 4.14, and under emulators that do nothing, fork is still covered by the handlers;
-     * only a raw clone is not. */
+    /* Where the kernel refuses, before 4.14, and under emulators that do nothing, fork is still covered by the
+     * handlers; only a raw clone is not. */
     if (page_bytes <= AISTRACE__PAGE_MAX)
         (void)madvise((void *)page, page_bytes, MADV_WIPEONFORK);
     watch_err = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);

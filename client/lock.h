@@ -15,10 +15,11 @@ struct aistrace__hold {
     bool taken;
 };
 
-/* Takes the mutex, and makes the state that the child of a fork finds this process's own. Until unlock no signal handler
- * runs on this thread, and a request to cancel this thread waits: what is done under the mutex opens files and allocates.
- * -> false: this thread holds the mutex already, because a fork handler of the program calls the library between our own
- * handlers. Then nothing may be changed. unlock is due in either case. */
+/* Takes the mutex, and makes the state that the child of a fork finds this process's own. Until unlock no signal
+ * handler runs on this thread, and a request to cancel this thread waits: what is done under the mutex opens files and
+ * allocates.
+ * -> false: this thread holds the mutex already, because a fork handler of the program calls the library between our
+ * own handlers. Then nothing may be changed. unlock is due in either case. */
 bool aistrace__lock(struct aistrace__hold *hold);
 
 /* The same, but does not wait. -> false: some thread holds the mutex; unlock is due all the same. */

@@ -34,11 +34,12 @@ struct aistrace__process {
 
 extern struct aistrace__process aistrace__process;
 
-/* Makes the state that was copied from the parent this process's own; the segment comes with the first use. The parent's
- * handle is left as it is: a thread that does not exist here may hold the allocator's locks. */
+/* Makes the state that was copied from the parent this process's own; the segment comes with the first use. The
+ * parent's handle is left as it is: a thread that does not exist here may hold the allocator's locks. */
 void aistrace__become_child(void);
 
-/* Around a fork: what the daemon has published is the child's as well, until the daemon has found the child's segment. */
+/* Around a fork: what the daemon has published is the child's as well, until the daemon has found the child's
+ * segment. */
 void aistrace__note_published(void);
 void aistrace__forget_published(void);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * What threads drop that have no slot to count it in: without a segment, while tracing is disabled, without a ring.
- * Each thread counts in a tally of its own, so that a span while tracing is off writes no cache line that another thread
- * wants. A tally only grows, and the sum of all is what was dropped: a thread that ends leaves its tally, counts and
- * all, to the next one. So nothing has to be carried over, and a thread whose end nobody notices, in a child of a fork
- * every thread that did not fork, costs a tally and no count. The daemon reads of it what was told to the segment.
+ * Each thread counts in a tally of its own, so that a span while tracing is off writes no cache line that another
+ * thread wants. A tally only grows, and the sum of all is what was dropped: a thread that ends leaves its tally, counts
+ * and all, to the next one. So nothing has to be carried over, and a thread whose end nobody notices, in a child of a
+ * fork every thread that did not fork, costs a tally and no count. The daemon reads of it what was told to the segment.
  */
 #ifndef AISTRACE_TALLY_H
 #define AISTRACE_TALLY_H

@@ -72,7 +72,8 @@ static int attach(struct aistrace__thread *thread, struct aistrace__hold *hold)
     return err;
 }
 
-/* In a handler of this thread's fork the mutex cannot be taken: the span goes without a slot, the next looks for one. */
+/* In a handler of this thread's fork the mutex cannot be taken: the span goes without a slot, the next looks for
+ * one. */
 static int refuse_for_now(struct aistrace__thread *thread)
 {
     uint32_t generation = aistrace__generation();

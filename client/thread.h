@@ -7,8 +7,8 @@
 
 #include "lock.h"
 
-/* Has each thread give its slot and its tally back when it exits. The library does so when it is loaded, and tries again
- * here, under the mutex, if that failed. -> 0 or -errno */
+/* Has each thread give its slot and its tally back when it exits. The library does so when it is loaded, and tries
+ * again here, under the mutex, if that failed. -> 0 or -errno */
 int aistrace__watch_threads(void);
 
 /* From here on no thread's exit calls the library, which is about to be unloaded. Under the mutex. */

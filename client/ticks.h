@@ -8,8 +8,8 @@
  * rate has changed since it was last measured, for the length of a window: under 0.4 us while the rate changes by no
  * more than NTP may change it, from 500 ppm slow to 500 ppm fast at once, and so under 0.8 us for a duration, which has
  * two ends. Where a line was ahead of the clock at its end, the next one begins there and is flatter, so that it meets
- * the clock at its own end: a lead never adds up, and in one thread no reading by the line is before another. One by the
- * clock may be, by the lead.
+ * the clock at its own end: a lead never adds up, and in one thread no reading by the line is before another. One by
+ * the clock may be, by the lead.
  *
  * A reading that lies further off the line is a discontinuity (time slewed by adjtimex's tick, the machine suspended):
  * from there on nothing is computed until two measurements of the rate agree again. The steepest slew, 10 %, so spoils
@@ -106,8 +106,8 @@ static inline void aistrace__ticks_close(struct aistrace__ticks *ticks)
 bool aistrace__ticks_is_due(struct aistrace__ticks *ticks, uint64_t ns);
 
 /* Renews the line that current says, if it is still in force. Any thread, also in a signal handler within another
- * renewal: of several the first holds. -> the time of the reading, or if that is later what the line gave for it before:
- * no thread has then read a time that is still to come. */
+ * renewal: of several the first holds. -> the time of the reading, or if that is later what the line gave for it
+ * before: no thread has then read a time that is still to come. */
 uint64_t aistrace__ticks_renew(struct aistrace__ticks *ticks, uint64_t current,
                                const struct aistrace__reading *reading);
 

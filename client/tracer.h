@@ -40,8 +40,8 @@ static_assert(sizeof(struct aistrace__thread) <= 64, "static TLS is scarce in a 
 
 extern _Thread_local struct aistrace__thread aistrace__thread;
 
-/* The page that `generation` is in is all its own, whatever the size of pages and the address: the kernel wipes the page
- * in a forked child, however it forked. */
+/* The page that `generation` is in is all its own, whatever the size of pages and the address: the kernel wipes the
+ * page in a forked child, however it forked. */
 struct aistrace__fork_page {
     uint8_t before[AISTRACE__PAGE_MAX];
     alignas(8) _Atomic uint32_t generation; /* in force; 0: none */
