@@ -20,14 +20,17 @@ declare -A warnings=(
     [clang++]="-Weverything -Wno-padded"
 )
 
-# A line for each compilation that is not silent, or that leaves a symbol.
+# A line for each compilation that fails or is not silent, or that leaves a symbol.
 try() { # COMPILER STANDARD OPTIMISATION [-DAISTRACE_DISABLED]
-    local object language
+    local object language said status=0
     object=$(mktemp "$tmp/XXXXXX.o")
     language=$([[ $1 == *++ ]] && echo c++ || echo c)
     # shellcheck disable=SC2086
-    "$1" -x "$language" -std="$2" "${@:3}" ${warnings[$1]} -Werror -Iclient -g0 -c -o "$object" $source 2>&1 |
-        grep -E 'warning|error' | sed "s|^|$*: |"
+    said=$("$1" -x "$language" -std="$2" "${@:3}" ${warnings[$1]-} -Werror -Iclient -g0 -c -o "$object" $source 2>&1) ||
+        status=$?
+    if [ $status -ne 0 ] || [ ! -s "$object" ] || [ -n "$said" ]; then
+        echo "$*: status $status: $said"
+    fi
     if [ $# -eq 4 ]; then
         { nm "$object"; strings -a "$object"; readelf -SW "$object"; } | grep -iE 'aistrace|shmring' |
             sed "s|^|$*: a symbol remains: |"
@@ -64,6 +67,7 @@ printf '%s\n' 'static inline int cast(double value) { return (int)value; }' 'sta
 sees() { # WORDS COMPILER STANDARD...
     (source=$tmp/bad.c && try "${@:2}") | grep -q "$1" || echo "it is not"
 }
+verdict "a compiler that is not there is seen" "$(sees 'status 127' no-compiler c11 -O0)"
 verdict "a cast in C's way is seen by g++" "$(sees old-style-cast g++ c++17 -O2)"
 verdict "and by clang++" "$(sees old-style-cast clang++ c++17 -O2)"
 verdict "a symbol that remains is seen" "$(sees remains gcc c11 -O0 -DAISTRACE_DISABLED)"
