@@ -9,6 +9,7 @@ CLONES = "client/check_client_clones"
 
 JUMPS, TICKS = "client/check_client_jumps", "client/check_client_ticks"
 HANDLERS = "client/check_client_handlers"
+ATTRIBUTES = "client/check_client_attributes"
 
 MUTANTS = [
     Mutant("client/span.c", "    if (shmring__writer_is_stuck(writer))\n", "    if (false)\n", JUMPS, "a thread that goes on elsewhere is silenced"),
@@ -85,6 +86,16 @@ MUTANTS = [
     Mutant("client/tracestate.c", "(i == 0 || key[i] == '\\0'", "(key[i] == '\\0'", "client/check_client_context", "a key of a trace state may begin with any character"),
     Mutant("client/tracestate.c", "            return 0;\n        if (is_repeated", "            continue;\n        if (is_repeated",
            "client/check_client_context", "a trace state with a broken member is passed on in part"),
+    Mutant("client/body.c", "bytes > aistrace__room(span) + had", "bytes > aistrace__room(span)",
+           "client/check_client_crowded", "a value that would fit in place of its old one is dropped"),
+    Mutant("client/body.c", "bytes > aistrace__room(span) + had", "bytes > aistrace__room(span)",
+           ATTRIBUTES, "a value does not get the room of the one that it replaces"),
+    Mutant("client/body.c", "span->attributes == AISTRACE_MAX_ATTRIBUTES)", "span->attributes >= AISTRACE_MAX_ATTRIBUTES - 1)",
+           "client/check_client_crowded", "a crowded span drops an attribute too many"),
+    Mutant("client/body.c", "span->attributes == AISTRACE_MAX_ATTRIBUTES)", "span->attributes >= AISTRACE_MAX_ATTRIBUTES - 1)",
+           ATTRIBUTES, "a crowded span has 127 attributes at most"),
+    Mutant("client/tracestate.c", "members[i].bytes > keep", "members[i].bytes >= keep", "client/check_client_context",
+           "a member of a trace state that is not large goes before others"),
     Mutant("client/body.c", "        slot_set(slots, slot, position > behind ? position - bytes : position);\n", "        (void)position, (void)behind, (void)bytes;\n",
            "client/check_client_crowded", "the index of the keys points into other attributes after a removal"),
     Mutant("client/body.c", "    filter_add(span, hashed);\n    if (has_index(span))\n        slot_set", "    if (has_index(span))\n        slot_set",

@@ -322,6 +322,27 @@ TEST(more_than_128_attributes_are_counted_and_replacing_still_works)
     ck_assert(ATTRIBUTE(seen, "key127", &value, 8));
 }
 
+TEST(of_a_crowded_span_the_128th_attribute_is_kept)
+{
+    static char buffer[65536];
+    struct aistrace_span_options options = {.buffer = buffer, .buffer_bytes = sizeof(buffer)};
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+    char key[16];
+
+    aistrace_span_start(&span, "crowded", &options);
+    aistrace_span_set_int(&span, "key0", -1);
+    for (int i = 0; i < 129; i++) { /* the last but one crowds the span, by the value that was replaced */
+        sprintf(key, "key%d", i);
+        aistrace_span_set_int(&span, key, i);
+        ck_assert_uint_eq(span.crowded, i >= 127);
+    }
+    seen = client_fixture_end(&span);
+    ck_assert_uint_eq(span_set_items(seen, AISTRACE_ITEM_ATTRIBUTE), 128);
+    ck_assert_uint_eq(seen->fixed.dropped_attributes, 1);
+    ck_assert(ATTRIBUTE(seen, "key127", &(int64_t){127}, 8));
+}
+
 /* Attributes of no more than their heads, which pack most densely: as many as the limit lets pass uncounted. */
 static void set_many_small(struct aistrace_span *span, int count)
 {
@@ -420,6 +441,24 @@ TEST(a_value_that_does_not_fit_leaves_the_old_one)
     seen = client_fixture_end(&span);
     ck_assert(TEXT(seen, "key", "old") && TEXT(seen, "swap", large));
     ck_assert_uint_eq(seen->fixed.dropped_attributes, 1);
+}
+
+TEST(a_value_takes_the_room_of_the_one_that_it_replaces)
+{
+    struct aistrace_span span;
+    const struct span_set_span *seen;
+    char large[601];
+
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    aistrace_span_start(&span, "room", NULL);
+    aistrace_span_set_text(&span, "swap", large, 500);
+    aistrace_span_set_text(&span, "swap", large, 501); /* not beside the first: the span is crowded */
+    ck_assert(span.crowded);
+    aistrace_span_set_string(&span, "swap", large);
+    seen = client_fixture_end(&span);
+    ck_assert(TEXT(seen, "swap", large));
+    ck_assert_uint_eq(seen->fixed.dropped_attributes, 0);
 }
 
 TEST(a_key_of_the_greatest_length_is_kept_and_a_longer_one_dropped)

@@ -305,6 +305,19 @@ TEST(large_members_of_a_long_tracestate_go_first)
     ck_assert_str_eq(out, expected);
 }
 
+TEST(a_member_is_large_from_129_bytes_on)
+{
+    char header[1024], expected[1024], value[128], out[AISTRACE_TRACE_STATE_BYTES + 1];
+    int large = 127, small = 126; /* with key and "=" 129 and 128 */
+
+    memset(value, 'v', sizeof(value));
+    sprintf(header, "a=%.*s,b=%.*s,c=%.*s,d=%.*s", large, value, small, value, small, value, small, value);
+    sprintf(expected, "b=%.*s,c=%.*s,d=%.*s", small, value, small, value, small, value);
+    ck_assert_uint_gt(strlen(header), AISTRACE_TRACE_STATE_BYTES);
+    parse_state(header, out);
+    ck_assert_str_eq(out, expected);
+}
+
 TEST(then_a_long_tracestate_is_cut_from_the_end)
 {
     char header[2048] = "", expected[2048] = "", value[101], out[AISTRACE_TRACE_STATE_BYTES + 1];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Spans with all the attributes that they may have, or no room for more: one more costs what the first did, and of each
- * key the last value is kept that was not counted as dropped.
+ * key the last value is kept that was not counted as dropped. What is dropped had no room, or was the 129th.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -129,15 +129,50 @@ static struct {
     char text[TEXT_MAX];
 } want[MODEL_KEYS];
 
+static size_t item_bytes(size_t key, size_t value_bytes)
+{
+    return sizeof(struct aistrace_item) + strlen(keys[key]) + value_bytes;
+}
+
+/* Of names, messages and events: what these may be is another test's. */
+static size_t bytes_of_others(const struct aistrace_span *span)
+{
+    size_t sum = 0, bytes;
+    for (const uint8_t *at = span->body; at < span->end; at += bytes) {
+        struct aistrace_item item;
+        memcpy(&item, at, sizeof(item));
+        bytes = sizeof(item) + item.key_bytes + item.value_bytes;
+        sum += item.tag == AISTRACE_ITEM_ATTRIBUTE ? 0 : bytes;
+    }
+    return sum;
+}
+
+/* By the values that are kept: those that were replaced take no room. */
+static bool must_fit(const struct aistrace_span *span, size_t key, size_t value_bytes)
+{
+    size_t used = bytes_of_others(span), count = 0;
+    for (size_t i = 0; i < MODEL_KEYS; i++) {
+        if (!want[i].is_set)
+            continue;
+        used += item_bytes(i, want[i].bytes);
+        count++;
+    }
+    size_t room = used < span->body_capacity ? span->body_capacity - used : 0;
+    size_t had = want[key].is_set ? item_bytes(key, want[key].bytes) : 0;
+    return item_bytes(key, value_bytes) <= room + had && (had > 0 || count < AISTRACE_MAX_ATTRIBUTES);
+}
+
 static void set_random(struct aistrace_span *span, struct model_random *randoms, size_t few)
 {
     size_t key = model_below(randoms, few), bytes = model_below(randoms, 3) ? 8 : model_below(randoms, TEXT_MAX);
     uint32_t dropped = span->dropped_attributes;
+    bool fits = must_fit(span, key, bytes);
     char text[TEXT_MAX];
 
     memset(text, (int)('a' + model_below(randoms, 26)), sizeof(text));
     aistrace_span_set_text(span, keys[key], text, bytes);
-    if (span->dropped_attributes != dropped)
+    ck_assert_uint_eq(span->dropped_attributes, dropped + !fits);
+    if (!fits)
         return;
     want[key].is_set = true;
     want[key].bytes = bytes;
