@@ -134,14 +134,14 @@ static int allocate_and_map(struct shmring *ring, int fd, uint32_t slot, uint8_t
 
 /* ---- creation ---- */
 
-/* A program with a limit keeps three quarters of its address space. */
+/* A program with a limit has set that for itself, not for a mapping that is nearly empty. */
 static bool is_affordable(uint64_t bytes)
 {
     struct rlimit limit;
     uint64_t space = SIZE_MAX;
     if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur < space)
         space = limit.rlim_cur;
-    return bytes <= space / 4;
+    return bytes <= space / 16;
 }
 
 static int map_bytes(struct shmring *ring, int fd, uint64_t bytes)
@@ -233,8 +233,9 @@ void shmring__remove(uint8_t *memory, uint64_t begin, uint64_t end)
 
 void shmring__remove_ring(struct shmring *ring, uint32_t slot)
 {
-    if (is_mapped_whole(ring))
-        shmring__remove(ring->base, ring_offset(ring, slot), ring_offset(ring, slot + 1));
+    uint8_t *data = is_mapped_whole(ring) ? shmring__ring(ring, slot) : ring->writers[slot]->data;
+    if (data)
+        shmring__remove(data - ring_offset(ring, slot), ring_offset(ring, slot), ring_offset(ring, slot + 1));
 }
 
 /* ---- the end ---- */

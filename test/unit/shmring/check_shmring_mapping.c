@@ -231,6 +231,15 @@ LOOP_TEST(every_kernel_writes_and_reads, COUNT(kernels))
     write_and_read_all(20, 4 << 10);
 }
 
+/* What the program has set for itself, the library takes a sixteenth of. */
+LOOP_TEST(a_small_part_of_a_limited_address_space_is_taken, 2)
+{
+    kernel.address_space = 16 * shmring_file_bytes(20, 64 << 10) - (rlim_t)_i;
+    struct shmring *ring = ring_fixture_create(20, 64 << 10, 0);
+    ck_assert_int_eq(ring->mapped_bytes == ring->base_bytes, _i);
+    shmring_close(ring);
+}
+
 TEST(a_slot_opens_nothing)
 {
     NEEDS(advice_populates(), "MADV_POPULATE_WRITE");
