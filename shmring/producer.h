@@ -101,6 +101,10 @@ void shmring__count_ended(struct shmring *ring, uint8_t *memory);
 
 /* ---- release.c: pages that hold nothing that anybody has to read ---- */
 
+/* Says in the header that rings may have holes: a consumer that would ask for whole rings leaves the segment alone from
+ * here on. */
+void shmring__announce_holes(struct shmring *ring, uint8_t *memory);
+
 /* Gives those of the slot's ring back that lie outside [cpos_pub, wpos), as the mapping `memory` of the file says. The
  * header says first that there are holes. */
 void shmring__release(struct shmring *ring, uint8_t *memory, uint32_t slot);

@@ -4,9 +4,8 @@
  */
 #include "producer.h"
 
-/* A consumer that would ask for whole rings leaves the segment alone from here on. Until the checksum follows, consumers
- * that know the feature take the old one. */
-static void announce_holes(struct shmring *ring, uint8_t *memory)
+/* Until the checksum follows, consumers that know the feature take the old one. */
+void shmring__announce_holes(struct shmring *ring, uint8_t *memory)
 {
     struct shmring_header *header = (struct shmring_header *)memory;
     if (ring->has_holes)
@@ -25,7 +24,7 @@ void shmring__release(struct shmring *ring, uint8_t *memory, uint32_t slot)
     uint64_t wpos = atomic_load_explicit(&producer->wpos, memory_order_relaxed), unread = wpos - cpos;
     if (unread >= bytes) /* full; or cpos_pub is nonsense, and says nothing */
         return;
-    announce_holes(ring, memory);
+    shmring__announce_holes(ring, memory);
     if (unread == 0) {
         shmring__remove(memory, begin, begin + bytes);
         return;

@@ -34,11 +34,6 @@ static int add_segments(const char *path, uint64_t *sum)
     return 0;
 }
 
-static uint64_t less(uint64_t from, uint64_t bytes)
-{
-    return from > bytes ? from - bytes : 0;
-}
-
 /* A tmpfs without a size says 0. By default it has half of the machine's memory. */
 static uint64_t size_of(const struct statvfs *fs)
 {
@@ -53,15 +48,21 @@ static int look_at_files(const char *dir, uint64_t enough, struct shmring__left 
         return -errno;
     uint64_t size = size_of(&fs), share = size / SHMRING_ROOM_SHARE, taken = 0;
     bool has_size = fs.f_blocks > 0;
-    out->free = has_size ? less((uint64_t)fs.f_bavail * fs.f_frsize, size / SHMRING_ROOM_FREE) : UINT64_MAX;
+    out->free = has_size ? (int64_t)((uint64_t)fs.f_bavail * fs.f_frsize - size / SHMRING_ROOM_FREE) : INT64_MAX;
     /* The segments have no more than everybody together: in general that is answer enough. */
-    out->share = has_size ? less(share, (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize) : 0;
-    if (out->share >= enough)
+    out->share = (int64_t)(share - (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize);
+    if (has_size && out->share >= (int64_t)enough)
         return 0;
     int err = add_segments(dir, &taken);
     if (!err)
-        out->share = less(share, taken);
+        out->share = (int64_t)(share - taken);
     return err;
+}
+
+static uint64_t share_of_memory(uint64_t enough)
+{
+    uint64_t memory = shmring_memory_left(enough * SHMRING_ROOM_MEMORY);
+    return memory < UINT64_MAX ? memory / SHMRING_ROOM_MEMORY : memory;
 }
 
 int shmring__room_look(const char *dir, uint64_t enough, struct shmring__left *out)
@@ -70,39 +71,65 @@ int shmring__room_look(const char *dir, uint64_t enough, struct shmring__left *o
     int err = look_at_files(dir, enough, &left);
     if (err)
         return err;
-    uint64_t memory = shmring_memory_left(enough * SHMRING_ROOM_MEMORY);
-    left.memory = memory < UINT64_MAX ? memory / SHMRING_ROOM_MEMORY : memory;
+    left.memory = share_of_memory(enough);
     *out = left;
     return 0;
 }
 
 int shmring__room_for(const struct shmring__left *left, uint64_t bytes)
 {
-    return bytes > left->free ? -ENOSPC : bytes > left->share ? -EDQUOT : bytes > left->memory ? -ENOMEM : 0;
+    if ((int64_t)bytes > left->free)
+        return -ENOSPC;
+    if ((int64_t)bytes > left->share)
+        return -EDQUOT;
+    return bytes > left->memory ? -ENOMEM : 0;
 }
 
-/* The control groups are asked only where they had a limit when the segment was created. */
-static int look_again(const struct shmring__room *room, uint64_t bytes, struct shmring__left *out)
+static int look_at_files_again(const struct shmring__room *room, uint64_t enough, struct shmring__left *out)
 {
     struct stat st;
-    bool limited = room->memory < UINT64_MAX;
     if (stat(room->dir, &st) < 0)
         return -errno;
-    if (st.st_dev != room->dev)
-        return -EXDEV;
-    out->memory = UINT64_MAX;
-    return limited ? shmring__room_look(room->dir, bytes, out) : look_at_files(room->dir, bytes, out);
+    return st.st_dev == room->dev ? look_at_files(room->dir, enough, out) : -EXDEV;
+}
+
+/* By the control groups' limits at creation; or now, when there is more. present: bytes of the segment that are there, so
+ * that they are no longer left. */
+static int memory_for(const struct shmring__room *room, uint64_t held, uint64_t present, uint64_t left)
+{
+    return held <= room->memory || held <= present / SHMRING_ROOM_MEMORY + left ? 0 : -ENOMEM;
+}
+
+static int may_take(const struct shmring__room *room, uint64_t held, uint64_t coming)
+{
+    struct shmring__left left;
+    bool limited = room->memory < UINT64_MAX; /* else the control groups are not asked */
+    int err = look_at_files_again(room, coming, &left);
+    if (err)
+        return held > room->memory ? -ENOMEM : held > room->most ? -EDQUOT : 0;
+    left.memory = limited ? share_of_memory(held) : UINT64_MAX;
+    err = shmring__room_for(&left, coming);
+    return err ? err : memory_for(room, held, held > coming ? held - coming : 0, left.memory);
 }
 
 int shmring__room_take(struct shmring__room *room, uint64_t bytes)
 {
-    struct shmring__left left;
     uint64_t held = atomic_fetch_add(&room->held, bytes) + bytes;
-    int err = held > room->memory ? -ENOMEM : 0;
-    if (!err && look_again(room, bytes, &left) < 0)
-        err = held > room->most ? -EDQUOT : 0;
-    else if (!err)
-        err = shmring__room_for(&left, bytes);
+    uint64_t coming = atomic_fetch_add(&room->coming, bytes) + bytes;
+    int err = may_take(room, held, coming);
+    if (err) {
+        atomic_fetch_sub(&room->coming, bytes);
+        shmring__room_give(room, bytes);
+    }
+    return err;
+}
+
+int shmring__room_end(struct shmring__room *room, uint64_t bytes, int err)
+{
+    struct shmring__left left = {.memory = UINT64_MAX};
+    atomic_fetch_sub(&room->coming, bytes);
+    if (!err && look_at_files_again(room, 0, &left) == 0)
+        err = shmring__room_for(&left, 0);
     if (err)
         shmring__room_give(room, bytes);
     return err;

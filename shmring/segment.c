@@ -68,7 +68,8 @@ static int choose_sizes(struct shmring *ring, const struct shmring_options *opti
     ring->ring_bytes = ring_bytes_of(options->ring_bytes, ring->slot_count, &left);
     ring->base_bytes = shmring_data_offset(ring->slot_count);
     ring->file_bytes = shmring_file_bytes(ring->slot_count, ring->ring_bytes);
-    ring->room.most = left.share < left.free ? left.share : left.free;
+    int64_t most = left.share < left.free ? left.share : left.free;
+    ring->room.most = most > 0 ? (uint64_t)most : 0;
     ring->room.memory = left.memory;
     ring->room.held = SHMRING_SLOTS_OFFSET;
     return shmring__room_for(&left, bytes_with_one_slot(ring->ring_bytes));

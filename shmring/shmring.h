@@ -90,16 +90,18 @@ void shmring_totals(const struct shmring *ring, struct shmring_totals *out);
  * closed. */
 
 /* Chooses a slot for the calling thread: a retired one whose memory is there and at least half free, that with most room;
- * else a new one; else that with most room. One system call for a new slot, more by name (below). -> 0; -ENFILE: threads
- * have all slots; -ENOMEM: no memory or mapping for the process; by name also what populate answers, and -EMFILE: no descriptor is left; -ESTALE:
- * another file has the name; -ENOENT, -EACCES, ...: what opening the file says. */
+ * else a new one; else that with most room. A slot that needs memory asks the file system and the control groups, a few
+ * system calls. -> 0; -ENFILE: threads have all slots; -EDQUOT: the segments' share of the file system is used up; -ENOSPC:
+ * the file system is nearly full; -ENOMEM: no memory or mapping for the process, or the limit of a control group is near; by
+ * name also what populate answers, and -EMFILE: no descriptor is left; -ESTALE: another file has the name; -ENOENT,
+ * -EACCES, ...: what opening the file says. 0: populate and publish must follow. */
 int shmring_slot_take(struct shmring *ring, struct shmring_writer **out);
 
 /* Makes the memory of the slot just taken present (about 0.7 ms for 1 MiB; nothing for a retired slot that has kept
  * it). Needs no mutex, and no descriptor, name or right, so that a process may have changed its user, root or limits.
- * Where pages cannot be populated (FORMAT.md: "by name") the step before has done this. -> 0; -EDQUOT: the segments' share
- * of the file system is used up; -ENOSPC: the file system has no room, or somebody has truncated the file; -ENOMEM: no
- * memory or address space for the process, or the limit of a control group is near. */
+ * Where pages cannot be populated (FORMAT.md: "by name") the step before has done this. -> 0; -EDQUOT: other processes have
+ * taken the rest of the share meanwhile; -ENOSPC: the file system has no room, or somebody has truncated the file; -ENOMEM:
+ * no memory or address space for the process. */
 int shmring_slot_populate(struct shmring *ring, struct shmring_writer *taken);
 
 /* Makes the slot the calling thread's. err: what shmring_slot_populate answered. Not 0: the slot is given back, and a

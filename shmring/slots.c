@@ -75,8 +75,14 @@ static struct shmring_writer *choose(struct shmring *ring, int *err)
 static void give_back(struct shmring *ring, struct shmring_writer *writer)
 {
     writer->state = writer->producer ? SHMRING_SLOT_RETIRED : SHMRING_SLOT_FREE;
-    if (!writer->whole && room(ring, writer) == ring->ring_bytes)
-        shmring__remove_ring(ring, writer->slot);
+    if (writer->whole || room(ring, writer) < ring->ring_bytes)
+        return;
+    if (writer->producer && !ring->by_name) /* a faster thread may have published it */
+        shmring__release(ring, ring->base, writer->slot);
+    /* with those given back before, which this thread may have populated again */
+    for (uint32_t slot = atomic_load_explicit(&ring->used, memory_order_relaxed); slot <= writer->slot; slot++)
+        if (ring->writers[slot]->state == SHMRING_SLOT_FREE)
+            shmring__remove_ring(ring, slot);
 }
 
 /* For a slot that has no memory one that has it, and no thread. -> NULL: there is none */
@@ -89,26 +95,19 @@ static struct shmring_writer *exchange(struct shmring *ring, struct shmring_writ
 
 /* ---- the three steps ---- */
 
-/* Gets the slot its memory in this way, if the segment may have so much. */
-static int within_bounds(struct shmring *ring, struct shmring_writer *writer,
-                         int (*way)(struct shmring *ring, struct shmring_writer *writer))
+/* Counts what the slot will take of memory, if the segment may have so much. This is done before any thread populates the
+ * slot, perhaps together with its own. */
+static int make_room(struct shmring *ring, struct shmring_writer *writer)
 {
-    /* not by writer->producer: another thread may publish the slot at this moment */
-    bool is_new = writer->slot >= atomic_load_explicit(&ring->used, memory_order_relaxed);
-    bool with_group = is_new && writer->slot % SHMRING_GROUP_SLOTS == 0;
-    uint64_t bytes = ring->ring_bytes + (with_group ? SHMRING_GROUP_BYTES : 0);
-    int err = shmring__room_take(&ring->room, bytes);
-    if (err)
+    bool with_group = !writer->producer && writer->slot % SHMRING_GROUP_SLOTS == 0;
+    writer->coming = ring->ring_bytes + (with_group ? SHMRING_GROUP_BYTES : 0);
+    int err = shmring__room_take(&ring->room, writer->coming);
+    if (err || !ring->by_name)
         return err;
-    err = way(ring, writer);
-    if (err)
-        shmring__room_give(&ring->room, bytes);
+    err = shmring__allocate_slot(ring, writer->slot, &writer->data);
+    err = shmring__room_end(&ring->room, writer->coming, err);
+    writer->whole = !err;
     return err;
-}
-
-static int allocate_by_name(struct shmring *ring, struct shmring_writer *writer)
-{
-    return shmring__allocate_slot(ring, writer->slot, &writer->data);
 }
 
 int shmring_slot_take(struct shmring *ring, struct shmring_writer **out)
@@ -118,16 +117,12 @@ int shmring_slot_take(struct shmring *ring, struct shmring_writer **out)
     if (!writer)
         return err;
     writer->state = SHMRING_SLOT_ACTIVE;
-    if (ring->by_name && !writer->whole) {
-        err = within_bounds(ring, writer, allocate_by_name);
-        if (err)
-            writer = exchange(ring, writer);
-        else
-            writer->whole = true;
-        if (!writer)
-            return err;
-        writer->state = SHMRING_SLOT_ACTIVE;
-    }
+    err = writer->whole ? 0 : make_room(ring, writer);
+    if (err)
+        writer = exchange(ring, writer);
+    if (!writer)
+        return err;
+    writer->state = SHMRING_SLOT_ACTIVE;
     *out = writer;
     return 0;
 }
@@ -147,7 +142,7 @@ static int populate_in_order(struct shmring *ring, struct shmring_writer *writer
 
 int shmring_slot_populate(struct shmring *ring, struct shmring_writer *writer)
 {
-    return writer->whole ? 0 : within_bounds(ring, writer, populate_in_order);
+    return writer->whole ? 0 : shmring__room_end(&ring->room, writer->coming, populate_in_order(ring, writer));
 }
 
 /* ---- rest ---- */
@@ -204,8 +199,11 @@ static void publish_up_to(struct shmring *ring, uint32_t slot)
     uint32_t used = atomic_load_explicit(&ring->used, memory_order_relaxed);
     if (slot < used)
         return;
-    while (used <= slot)
-        first_state(ring, ring->writers[used++]);
+    for (; used <= slot; used++) {
+        if (ring->writers[used]->state != SHMRING_SLOT_ACTIVE) /* given back since this thread has populated it */
+            shmring__announce_holes(ring, ring->base);
+        first_state(ring, ring->writers[used]);
+    }
     atomic_store_explicit(&ring->used, used, memory_order_relaxed);
     /* release: whoever sees the count finds the slots initialised */
     atomic_store_explicit(&ring->counters->slots_used, used, memory_order_release);

@@ -51,6 +51,7 @@ struct shmring_writer {
     uint32_t state; /* enum shmring_slot_state; ACTIVE from the moment that a thread takes it */
     bool whole;     /* every page of the ring is there */
     uint64_t retired_s;
+    uint64_t coming; /* bytes that the segment's account counts so, between take and populate */
 };
 
 /* Rare parts of reserve; all are out of line. make_room is for a record that passes limit: goes to the next lap, looks

@@ -159,6 +159,59 @@ TEST(a_slot_that_failed_costs_the_others_nothing)
     shmring_close(ring);
 }
 
+/* An older consumer quarantines a ring with a hole, unless the header says that there may be some. */
+static void expect_whole_or_told(struct shmring *ring, uint32_t slots)
+{
+    uint64_t features = ((const struct shmring_header *)ring_fixture_map(shmring_name(ring)))->incompat_features;
+    struct stat st;
+
+    ck_assert_int_eq(fstatat(rings.dir_fd, shmring_name(ring), &st, 0), 0);
+    int64_t whole = SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES + (int64_t)slots * RING_BYTES;
+    ck_assert(st.st_blocks * 512 == whole || features == SHMRING_INCOMPAT_HOLES);
+    ck_assert_int_lt(st.st_blocks * 512, whole); /* it was given back */
+}
+
+/* One thread populates another's slot besides, and publishes both; the other has no room for its own. */
+LOOP_TEST(a_ring_that_another_thread_publishes_has_no_hole_unannounced, 2)
+{
+    NEEDS(advice_populates(), "MADV_POPULATE_WRITE");
+    struct shmring *ring = ring_fixture_create(3, RING_BYTES, 0);
+    struct shmring_writer *slow = taken(ring), *fast = taken(ring), *none;
+
+    ck_assert_int_eq(shmring_slot_populate(ring, fast), 0);
+    if (_i == 0)
+        ck_assert_int_eq(shmring_slot_publish(ring, slow, -EDQUOT, &none), -EDQUOT);
+    ck_assert_int_eq(shmring_slot_publish(ring, fast, 0, &fast), 0);
+    if (_i == 1)
+        ck_assert_int_eq(shmring_slot_publish(ring, slow, -EDQUOT, &none), -EDQUOT);
+    expect_whole_or_told(ring, 2);
+    ck_assert(ring_write(fast, 0, 100));
+    ck_assert_int_eq(shmring_attach(ring, &none), 0);
+    ck_assert_ptr_eq(none, slow);
+    ck_assert(ring_write(slow, 0, 100));
+    struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
+    ck_assert_int_eq(ring_drain(reader, 0, 0), 1);
+    ck_assert_int_eq(ring_drain(reader, 1, 0), 1);
+    shmring_reader_close(reader);
+    shmring_close(ring);
+}
+
+/* A thread populates the slots before its own, too; then nobody has room. */
+TEST(what_was_populated_for_others_is_given_back)
+{
+    NEEDS(advice_populates(), "MADV_POPULATE_WRITE");
+    struct shmring *ring = ring_fixture_create(3, RING_BYTES, 0);
+    struct shmring_writer *slow = taken(ring), *fast = taken(ring), *none;
+    struct stat st;
+
+    ck_assert_int_eq(shmring_slot_publish(ring, slow, -EDQUOT, &none), -EDQUOT);
+    ck_assert_int_eq(shmring_slot_populate(ring, fast), 0);
+    ck_assert_int_eq(shmring_slot_publish(ring, fast, -EDQUOT, &none), -EDQUOT);
+    ck_assert_int_eq(fstatat(rings.dir_fd, shmring_name(ring), &st, 0), 0);
+    ck_assert_int_eq(st.st_blocks * 512, SHMRING_SLOTS_OFFSET + SHMRING_GROUP_BYTES);
+    shmring_close(ring);
+}
+
 /* ---- refusals ---- */
 
 static const struct {
