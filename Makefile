@@ -18,7 +18,8 @@ say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)')
 
 # Sanitizer variants keep their objects and binaries apart from the release build's.
 SANITIZE_asan := -fsanitize=address -fno-omit-frame-pointer
-SANITIZE_tsan := -fsanitize=thread
+# It does not know fences, and says so. What is read before one here is atomic, or another process's.
+SANITIZE_tsan := -fsanitize=thread -Wno-tsan
 SANITIZE_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 # Inlined functions would be counted where they are inlined.
 SANITIZE_coverage := --coverage -fprofile-update=atomic -O1 -fno-inline

@@ -25,7 +25,7 @@ MUTANTS = [
     Mutant("client/tally.c", "if (!owned && atomic_compare_exchange_strong(&tally->owned, &owned, true))", "if (!owned)",
            OFF, "two threads count in one tally, and lose counts"),
     Mutant("client/tally.c", "            take_news(tally, index);\n}", "            ;\n}", OFF, "a start counts what was dropped before it"),
-    Mutant("client/thread.c", "        if (tally)\n            aistrace__tally_tell(tally, aistrace__tracer.ring);\n", "",
+    Mutant("client/thread.c", "            if (tally)\n                aistrace__tally_tell(tally, aistrace__tracer.ring);\n", "",
            OFF, "the daemon never hears what a thread without a slot dropped before it ended"),
     Mutant("client/tracer.c", "        aistrace__tallies_tell(ring);\n", "", OFF, "the program's own counters lag behind"),
     Mutant("client/thread.c", "    if (!err)\n        err = take_slot(hold, &writer);", "    err = take_slot(hold, &writer);",
