@@ -26,8 +26,10 @@ static bool adopt(void)
 {
     uint32_t life = FORKED;
     if (atomic_compare_exchange_strong(&aistrace__fork_page.life, &life, ADOPTING)) {
-        pthread_mutex_init(&mutex, NULL);
-        atomic_store(&holder, 0);
+        if (atomic_exchange(&holder, 0) == pthread_self())
+            pthread_mutex_unlock(&mutex); /* by before_fork */
+        else
+            pthread_mutex_init(&mutex, NULL);
         nested_forks = 0;
         aistrace__become_child();
         atomic_store(&aistrace__fork_page.life, IN_LIFE);

@@ -13,7 +13,7 @@ enum { SPANS_BETWEEN_TELLING = 1024 }; /* of a thread without slot: so many its 
 enum { STOPPED_MEANWHILE = 1 }; /* beside 0 and negative errnos */
 
 static pthread_key_t exit_key;
-static bool has_exit_key;
+static _Atomic bool has_exit_key; /* also read without the mutex */
 
 static bool disabled(const struct shmring_control *control)
 {
