@@ -9,15 +9,18 @@
  *
  *     fail_call("mmap", 1, ENOMEM);           the second mmap from here on, once
  *     ck_assert(failed());               there was one
+ *     fail_call("mmap", 1, DIES);             the second mmap is this process's end, by SIGKILL
  */
 #ifndef FAILING_H
 #define FAILING_H
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { FAILING_MAX = 2 };
+enum { FAILING_MAX = 2, DIES = -1 };
 
 static struct failing {
     struct {
@@ -51,6 +54,8 @@ static inline bool fails(const char *name)
     for (size_t i = 0; i < FAILING_MAX; i++) {
         if (!failing.calls[i].name || strcmp(failing.calls[i].name, name) != 0 || failing.calls[i].after-- > 0)
             continue;
+        if (failing.calls[i].err == DIES)
+            kill(getpid(), SIGKILL);
         failing.calls[i].name = NULL;
         errno = failing.calls[i].err;
         return true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Includes the sources it tests, so that their allocations and system calls can be made to fail: each failure is
- * reported, leaves no memory, descriptor, mapping or file, and the next attempt succeeds.
+ * reported, leaves no memory, descriptor, mapping or file, and the next attempt succeeds. A process that is killed at one of
+ * them leaves what shmring/FORMAT.md says.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -114,6 +115,15 @@ static void close_and_forget(struct shmring *ring)
     shmring_abandon(ring);
 }
 
+static void expect_killed(pid_t child)
+{
+    int status;
+
+    ck_assert_int_ge(child, 0);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
 /* ---- creation ---- */
 
 static int create(uint64_t ring_bytes, struct shmring **out)
@@ -172,15 +182,20 @@ static const struct failure creations_by_name[] = {
     {"posix_fallocate", 0, EINTR, 0},
 };
 
+static const struct failure *creation(int number)
+{
+    if (number < (int)COUNT(creations))
+        return &creations[number];
+    fail_call("madvise", 1, EINVAL);
+    return &creations_by_name[number - (int)COUNT(creations)];
+}
+
 LOOP_TEST(a_creation_that_fails_leaves_nothing, COUNT(creations) + COUNT(creations_by_name))
 {
-    bool by_name = _i >= (int)COUNT(creations);
-    const struct failure *failure = by_name ? &creations_by_name[_i - (int)COUNT(creations)] : &creations[_i];
+    const struct failure *failure = creation(_i);
     struct holdings before = holdings();
     struct shmring *ring = NULL;
 
-    if (by_name)
-        fail_call("madvise", 1, EINVAL);
     fail_call(failure->call, failure->after, failure->err);
     ck_assert_int_eq(create(0, &ring), failure->result);
     ck_assert(failed());
@@ -191,6 +206,22 @@ LOOP_TEST(a_creation_that_fails_leaves_nothing, COUNT(creations) + COUNT(creatio
     expect_nothing_more(before);
     ck_assert_int_eq(create(0, &ring), 0);
     shmring_close(ring);
+}
+
+LOOP_TEST(a_producer_killed_before_its_file_is_linked_leaves_nothing, COUNT(creations) + COUNT(creations_by_name))
+{
+    struct holdings before = holdings();
+    struct shmring *ring;
+    pid_t child = fork();
+
+    if (child == 0) {
+        const struct failure *failure = creation(_i);
+        fail_call(failure->call, failure->after, DIES);
+        create(0, &ring);
+        _exit(1);
+    }
+    expect_killed(child);
+    expect_nothing_more(before);
 }
 
 static const struct failure drafts[] = {
@@ -213,6 +244,45 @@ LOOP_TEST(a_named_draft_that_fails_leaves_no_file, COUNT(drafts))
     ck_assert(failed());
     ck_assert_ptr_null(ring);
     expect_nothing_more(before);
+}
+
+/* -> how many files with a leading dot there are; none of them is locked. */
+static int unlocked_drafts(void)
+{
+    DIR *dir = opendir(rings.dir);
+    const struct dirent *entry;
+    int count = 0;
+
+    ck_assert_ptr_nonnull(dir);
+    while ((entry = readdir(dir))) {
+        if (entry->d_name[0] != '.' || strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        int fd = openat(rings.dir_fd, entry->d_name, O_RDONLY | O_CLOEXEC);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
+        close(fd);
+        count++;
+    }
+    closedir(dir);
+    return count;
+}
+
+LOOP_TEST(a_producer_killed_before_its_named_draft_is_renamed_leaves_that, COUNT(drafts))
+{
+    struct holdings before = holdings();
+    struct shmring *ring;
+    pid_t child = fork();
+    int left = strcmp(drafts[_i].call, "openat") != 0; /* else not even made */
+
+    if (child == 0) {
+        fail_call("access", 0, ENOENT);
+        fail_call(drafts[_i].call, drafts[_i].after, DIES);
+        create(RING_BYTES, &ring);
+        _exit(1);
+    }
+    expect_killed(child);
+    ck_assert_int_eq(entries(rings.dir), before.files + left);
+    ck_assert_int_eq(unlocked_drafts(), left);
 }
 
 /* Whoever may write into the directory may have put something at the name that the draft will have. */
@@ -269,19 +339,26 @@ static const struct slot_failure {
     {{"madvise", 0, EINVAL, -EINVAL}, ALONE}, /* MADV_DONTFORK */
 };
 
+static struct shmring *create_for(const struct slot_failure *slot)
+{
+    struct shmring *ring;
+
+    if (slot->way == BY_NAME)
+        fail_call("madvise", 1, EINVAL);
+    if (slot->way == ALONE)
+        fail_call("mmap", 0, ENOMEM);
+    ck_assert_int_eq(create(RING_BYTES, &ring), 0);
+    ck_assert(failed());
+    return ring;
+}
+
 LOOP_TEST(a_slot_is_never_left_half_made, COUNT(slots))
 {
     const struct failure *failure = &slots[_i].failure;
     struct shmring_writer *writer = NULL;
-    struct shmring *ring;
 
     NEEDS(slots[_i].way != POPULATED || advice_populates(), "MADV_POPULATE_WRITE");
-    if (slots[_i].way == BY_NAME)
-        fail_call("madvise", 1, EINVAL);
-    if (slots[_i].way == ALONE)
-        fail_call("mmap", 0, ENOMEM);
-    ck_assert_int_eq(create(RING_BYTES, &ring), 0);
-    ck_assert(failed());
+    struct shmring *ring = create_for(&slots[_i]);
     struct shmring_reader *reader = ring_fixture_open(shmring_name(ring));
     struct holdings before = holdings();
     fail_call(failure->call, failure->after, failure->err);
@@ -302,6 +379,35 @@ LOOP_TEST(a_slot_is_never_left_half_made, COUNT(slots))
     }
     shmring_reader_close(reader);
     shmring_close(ring);
+}
+
+/* Its first slot, or one after a slot that is in use. */
+LOOP_TEST(a_producer_killed_while_it_adds_a_slot_leaves_those_before, 2 * COUNT(slots))
+{
+    const struct slot_failure *slot = &slots[_i / 2];
+    uint32_t before = (uint32_t)_i % 2;
+    char name[64];
+
+    NEEDS(slot->way != POPULATED || advice_populates(), "MADV_POPULATE_WRITE");
+    pid_t child = fork();
+    if (child == 0) {
+        struct shmring *ring = create_for(slot);
+        struct shmring_writer *writer;
+        for (uint32_t i = 0; i < before; i++)
+            if (shmring_attach(ring, &writer) != 0 || !ring_write(writer, 0, 100))
+                _exit(1);
+        fail_call(slot->failure.call, slot->failure.after, DIES);
+        shmring_attach(ring, &writer);
+        _exit(1);
+    }
+    expect_killed(child);
+    ring_fixture_await_segment(name);
+    struct shmring_reader *reader = ring_fixture_open(name);
+    ck_assert(!shmring_reader_owner_alive(reader));
+    ck_assert_uint_eq(shmring_reader_slots(reader), before);
+    for (uint32_t i = 0; i < before; i++)
+        ck_assert_int_eq(ring_drain(reader, i, 0), 1);
+    shmring_reader_close(reader);
 }
 
 /* Second: where the whole file cannot be mapped. */
@@ -461,10 +567,8 @@ LOOP_TEST(a_foreign_ring_that_cannot_be_read_is_left, COUNT(foreign_reads))
 
 static const struct failure directories[] = {
     {"mkdir", 0, EACCES, 0}, /* it is there */
-    {"malloc", 0, ENOMEM, -ENOMEM},
-    {"open", 0, EACCES, -EACCES},
-    {"open", 0, ENOTDIR, -ENOTDIR},
-    {"fstat", 0, EIO, -EIO},
+    {"malloc", 0, ENOMEM, -ENOMEM}, {"open", 0, EACCES, -EACCES},
+    {"open", 0, ENOTDIR, -ENOTDIR}, {"fstat", 0, EIO, -EIO},
 };
 
 LOOP_TEST(a_directory_that_cannot_be_opened_is_an_error, COUNT(directories))
