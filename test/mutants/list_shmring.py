@@ -8,8 +8,17 @@ MAPPING, SLOTS = "shmring/check_shmring_mapping", "shmring/check_shmring_slots"
 SPACE = "shmring/check_shmring_space"
 
 JUMP = "shmring/check_shmring_jump"
+STEP = "shmring/check_shmring_step"
 
 MUTANTS = [
+    Mutant("shmring/slots.c", "    while (used <= slot)\n        first_state(ring, ring->writers[used++]);\n    atomic_store_explicit(&ring->used, used, memory_order_relaxed);\n    /* release: whoever sees the count finds the slots initialised */\n    atomic_store_explicit(&ring->counters->slots_used, used, memory_order_release);\n",
+           "    atomic_store_explicit(&ring->counters->slots_used, slot + 1, memory_order_release);\n    while (used <= slot)\n        first_state(ring, ring->writers[used++]);\n    atomic_store_explicit(&ring->used, used, memory_order_relaxed);\n",
+           STEP, "a producer killed while it adds a slot leaves one that is quarantined"),
+    Mutant("shmring/open.c", "           header->crc == shmring_crc32c(0, &other, offsetof(struct shmring_header, crc));\n", "           false;\n",
+           STEP, "the records of a producer killed while it closes are lost"),
+    Mutant("shmring/slots.c", "    err = shmring_slot_populate(ring, writer);\n    return shmring_slot_publish", "    publish_up_to(ring, writer->slot);\n    err = shmring_slot_populate(ring, writer);\n    return shmring_slot_publish",
+           FAILING, "a producer killed while it adds a slot leaves one without memory"),
+    Mutant("shmring/segment.c", "draft->temporary[0] = '.';", "draft->temporary[0] = '_';", FAILING, "the draft of a producer that was killed is taken for a segment"),
     Mutant("shmring/close.c", "        shmring__count_ended(ring, memory);\n", "", "shmring/check_shmring_ended", "a write that was never finished counts as a record"),
     Mutant("shmring/ended.c", "        if (length == 0 || length % SHMRING_ALIGN != 0 || length > end - at)\n            return false;\n",
            "        if (length == 0)\n            return false;\n", "shmring/check_shmring_ended", "a ring that was written over sends the producer out of its memory"),

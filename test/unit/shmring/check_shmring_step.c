@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
@@ -15,7 +16,8 @@
 #include "support/ring_fixture.h"
 #include "support/test.h"
 
-enum { RING_BYTES = 4096, PAYLOAD_BYTES = 184 };
+enum { RING_BYTES = 4096, PAYLOAD_BYTES = 184, SLOTS = 2 };
+static const uint64_t first_position = 16 * RING_BYTES; /* not what a page without any stores has */
 
 TIMEOUT(120);
 
@@ -26,6 +28,7 @@ FIXTURE(ring_fixture_init, ring_fixture_done);
 struct child {
     struct shmring *ring;
     struct shmring_writer *writer;
+    struct shmring_writer *taken; /* NULL: none */
     struct shmring_reader *reader;
     uint64_t seed; /* of the next record = records committed */
 };
@@ -33,6 +36,8 @@ struct child {
 struct stepped {
     uint32_t lap_rest;                    /* bytes left in the lap before the operation */
     bool full;                            /* fill the ring before it */
+    bool empty;                           /* release everything before it */
+    bool take;                            /* take a second slot before it, whose memory is there */
     void (*operate)(struct child *child); /* what is stepped through */
 };
 
@@ -54,8 +59,11 @@ static void child_read(struct child *child)
 
 static void child_prepare(struct child *child, const struct stepped *stepped)
 {
-    struct shmring_options options = {
-        .dir = rings.dir, .trusted_uid = (uid_t)-1, .slot_count = 1, .ring_bytes = RING_BYTES};
+    struct shmring_options options = {.dir = rings.dir,
+                                      .trusted_uid = (uid_t)-1,
+                                      .slot_count = SLOTS,
+                                      .ring_bytes = RING_BYTES,
+                                      .first_position = first_position};
 
     if (shmring_create(&options, &child->ring) != 0 || shmring_attach(child->ring, &child->writer) != 0 ||
         shmring_reader_open(rings.dir_fd, shmring_name(child->ring), &child->reader) != 0)
@@ -71,6 +79,13 @@ static void child_prepare(struct child *child, const struct stepped *stepped)
     }
     while (stepped->full && ring_write(child->writer, child->seed, 100))
         child->seed++;
+    if (stepped->empty) {
+        child_read(child);
+        ring_release(child->reader, 0);
+    }
+    if (stepped->take &&
+        (shmring_slot_take(child->ring, &child->taken) != 0 || shmring_slot_populate(child->ring, child->taken) != 0))
+        _exit(2);
 }
 
 static pid_t start_child(const struct stepped *stepped)
@@ -243,6 +258,135 @@ TEST(publishing_before_writing_is_found_out)
     struct stepped mutant = {.lap_rest = 1024, .operate = publish_then_write};
 
     if (step_through(&mutant, check_producer) > 0)
+        ck_assert_uint_gt(producer.bad, 0);
+}
+
+/* ---- a new slot, and the close ---- */
+
+static unsigned new_slots; /* stops at which there was one */
+
+static void check_new_slot(const char *name)
+{
+    struct shmring_reader *reader = ring_fixture_open(name);
+    struct shmring_producer_status status;
+
+    note_bad(count_records(reader) > 0);
+    note_bad(shmring_reader_slots(reader) <= SLOTS);
+    if (shmring_reader_slots(reader) == SLOTS) {
+        const struct shmring_slot_status *slot = shmring_reader_slot(reader, 1);
+        shmring_reader_producer(reader, 1, &status);
+        note_bad(slot->health == SHMRING_SLOT_SOUND && slot->ledger.cpos == first_position && slot->read_records == 0);
+        note_bad(shmring_reader_fill(reader, 1, rings.window) == 0 && status.begun == 0);
+        new_slots++;
+    }
+    shmring_reader_close(reader);
+}
+
+static void publish_slot(struct child *child)
+{
+    if (shmring_slot_publish(child->ring, child->taken, 0, &child->taken) != 0)
+        _exit(2);
+}
+
+/* Mutant: the count first, then what a reader of the slot wants to find. */
+static void count_slot_then_publish(struct child *child)
+{
+    uint8_t *memory = ring_fixture_map(shmring_name(child->ring));
+
+    atomic_store(&((struct shmring_counters *)(memory + SHMRING_COUNTERS_OFFSET))->slots_used, SLOTS);
+    publish_slot(child);
+}
+
+TEST(producer_killed_while_it_adds_a_slot_leaves_none_or_a_sound_one)
+{
+    unsigned stops =
+        step_through(&(struct stepped){.lap_rest = 1024, .take = true, .operate = publish_slot}, check_new_slot);
+
+    if (stops == 0)
+        return;
+    ck_assert_uint_eq(producer.bad, 0);
+    ck_assert_uint_gt(new_slots, 0);
+    ck_assert_uint_lt(new_slots, stops);
+    printf("%u stops, %u with the slot\n", stops, new_slots);
+}
+
+TEST(counting_a_slot_before_it_is_made_is_found_out)
+{
+    if (step_through(&(struct stepped){.lap_rest = 1024, .take = true, .operate = count_slot_then_publish},
+                     check_new_slot) > 0)
+        ck_assert_uint_gt(producer.bad, 0);
+}
+
+static struct {
+    const struct shmring_header *header;    /* as the file has it */
+    unsigned without, unsigned_holes, with; /* stops: no holes, holes under the old checksum, and under a new one */
+} closing;
+
+static void check_close(const char *name)
+{
+    struct shmring_header header;
+
+    check_producer(name); /* whatever the checksum, it can be opened */
+    if (!closing.header)
+        closing.header = (const struct shmring_header *)ring_fixture_map(name);
+    header = *closing.header;
+    if (!(header.incompat_features & SHMRING_INCOMPAT_HOLES))
+        closing.without++;
+    else if (header.crc == shmring_crc32c(0, &header, offsetof(struct shmring_header, crc)))
+        closing.with++;
+    else
+        closing.unsigned_holes++;
+}
+
+static void close_segment(struct child *child)
+{
+    shmring_close(child->ring);
+}
+
+static void close_within_write(struct child *child)
+{
+    if (!shmring_reserve(child->writer, PAYLOAD_BYTES, 7, 0))
+        _exit(2);
+    shmring_close(child->ring);
+}
+
+/* Mutant: pages that hold something unread go back as well. */
+static void give_unread_back(struct child *child)
+{
+    uint8_t *memory = ring_fixture_map(shmring_name(child->ring));
+
+    shmring_close(child->ring);
+    madvise(memory + shmring_data_offset(SLOTS), RING_BYTES, MADV_REMOVE);
+}
+
+static const struct {
+    struct stepped stepped;
+    bool holes; /* there is something that nobody has to read */
+} closes[] = {
+    {{.lap_rest = 1024, .operate = close_segment}, true},
+    {{.lap_rest = 1024, .empty = true, .operate = close_segment}, true},
+    {{.lap_rest = 1024, .full = true, .operate = close_segment}, false},
+    {{.lap_rest = 1024, .operate = close_within_write}, true},
+};
+
+LOOP_TEST(producer_killed_while_it_closes_leaves_each_record_and_count, COUNT(closes))
+{
+    unsigned stops = step_through(&closes[_i].stepped, check_close);
+
+    if (stops == 0)
+        return;
+    ck_assert_uint_eq(producer.bad, 0);
+    ck_assert_int_eq(producer.records[1], producer.records[0]);
+    ck_assert_uint_eq(producer.drops[1], producer.drops[0]);
+    ck_assert_uint_gt(closing.without, 0);
+    ck_assert_int_eq(closing.unsigned_holes > 0, closes[_i].holes);
+    ck_assert_int_eq(closing.with > 0, closes[_i].holes);
+    printf("%u stops, %u with holes under the old checksum\n", stops, closing.unsigned_holes);
+}
+
+TEST(giving_unread_pages_back_is_found_out)
+{
+    if (step_through(&(struct stepped){.lap_rest = 1024, .operate = give_unread_back}, check_close) > 0)
         ck_assert_uint_gt(producer.bad, 0);
 }
 
