@@ -118,6 +118,7 @@ static void attach(uint32_t slots)
 LOOP_TEST(rings_do_not_count_as_locked_memory, 2)
 {
     enum { SLACK_KB = 64 }; /* of the test itself */
+    NEEDS(advice_populates(), "MADV_POPULATE_WRITE, and an address space without an emulator in it");
     shmring_close(ring);
     NEEDS(mlockall(MCL_FUTURE) == 0, "the right to lock memory");
     if (_i == 1) /* each ring is mapped by itself */
@@ -139,6 +140,7 @@ LOOP_TEST(closing_fills_no_memory, 3)
     static const int locks[] = {0, MCL_FUTURE, MCL_CURRENT};
     struct rusage usage;
 
+    NEEDS(advice_populates(), "MADV_POPULATE_WRITE, and an address space without an emulator in it");
     attach(SLOTS);
     NEEDS(locks[_i] == 0 || mlockall(locks[_i]) == 0, "the right to lock memory");
     long anonymous = status_kb("RssAnon");
@@ -199,6 +201,7 @@ LOOP_TEST(a_closed_segment_keeps_the_rings_of_threads_alone, 4)
     bool alone = _i & 1;
     unsigned stay = _i & 2 ? 1 : 0;
 
+    NEEDS(advice_populates(), "MADV_POPULATE_WRITE, and an address space without an emulator in it");
     shmring_close(ring);
     long space = status_kb("VmSize"), maps = mappings();
     for (int i = 0; i < TIMES; i++) {
