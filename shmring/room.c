@@ -102,12 +102,12 @@ static int memory_for(const struct shmring__room *room, uint64_t held, uint64_t 
 
 static int may_take(const struct shmring__room *room, uint64_t held, uint64_t coming)
 {
-    struct shmring__left left;
-    bool limited = room->memory < UINT64_MAX; /* else the control groups are not asked */
+    struct shmring__left left = {.memory = UINT64_MAX};
     int err = look_at_files_again(room, coming, &left);
     if (err)
         return held > room->memory ? -ENOMEM : held > room->most ? -EDQUOT : 0;
-    left.memory = limited ? share_of_memory(held) : UINT64_MAX;
+    if (room->memory < UINT64_MAX) /* else the control groups are not asked */
+        left.memory = share_of_memory(held);
     err = shmring__room_for(&left, coming);
     return err ? err : memory_for(room, held, held > coming ? held - coming : 0, left.memory);
 }
