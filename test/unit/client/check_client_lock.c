@@ -109,6 +109,7 @@ __attribute__((unused)) static int nap_here(const struct timespec *wait, struct 
 #include "thread.c"
 #include "tracer.c"
 
+#include "support/advice.h"
 #include "support/client_fixture.h"
 #include "support/test.h"
 
@@ -230,6 +231,7 @@ LOOP_TEST(a_child_finds_no_mutex_that_nobody_will_give_back, 2 * COUNT(ways))
 
     NEEDS(!THREAD_SANITIZER || ways[_i % 2] == plain_fork,
           "no ThreadSanitizer, for which the parent's mutex stays locked");
+    NEEDS(ways[_i % 2] == plain_fork || advice_wipes_on_fork(), "MADV_WIPEONFORK");
     stops_early = _i / 2;
     ck_assert_int_eq(pthread_create(&starting, NULL, starter, NULL), 0);
     wait_until(&starter_inside, &starter_inside, &starter_inside);
@@ -261,6 +263,7 @@ static void *adopter(void *unused)
 
 TEST(one_thread_of_a_raw_clone_makes_the_state_its_own)
 {
+    NEEDS(advice_wipes_on_fork(), "MADV_WIPEONFORK");
     int status;
 
     atomic_store(&starter_may_go, true);
