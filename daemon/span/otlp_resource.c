@@ -122,7 +122,8 @@ static int put_resource(struct buf *out, struct buf *scratch, const uint8_t *ite
         at = next_item(at, &item, &key);
         bool is_service_name =
             item.key_bytes == sizeof(SERVICE_NAME) - 1 && memcmp(key, SERVICE_NAME, item.key_bytes) == 0;
-        if (item.tag == AISTRACE_ITEM_ATTRIBUTE && item.key_bytes > 0 && !is_service_name && !has_key(at, end, key, item.key_bytes))
+        if (item.tag == AISTRACE_ITEM_ATTRIBUTE && item.key_bytes > 0 && !is_service_name &&
+            !has_key(at, end, key, item.key_bytes))
             err = put_attribute(out, begin, (size_t)(at - begin), invalid_text);
     }
     for (size_t i = 0; i < settings->attribute_count && !err; i++) {

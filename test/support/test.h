@@ -30,6 +30,12 @@
         }                                                                                                              \
     } while (0)
 
+#if defined(__SANITIZE_ADDRESS__)
+#define TEST_ADDRESS_SANITIZER true
+#else
+#define TEST_ADDRESS_SANITIZER false
+#endif
+
 #define TEST(name) LOOP_TEST(name, 1)
 
 /* Runs `times` times, each a check of its own, with _i from 0. `times` is evaluated once, before main. */

@@ -148,7 +148,7 @@ TEST(disabled_spans_are_counted_and_pass_their_parent_on)
     ck_assert_uint_eq(aistrace_traceparent_write(aistrace_span_context(&span), header), 0);
     aistrace_span_end(&span);
 
-    aistrace_counters_read(&counters); /* tells the segment as well */
+    aistrace_counters_read(&counters);  /* tells the segment as well */
     reader = span_set_open(client.dir); /* the thread was not even attached */
     ck_assert_uint_eq(shmring_reader_slots(reader), 0);
     shmring_reader_counters(reader, dropped);

@@ -164,6 +164,7 @@ TEST(another_file_of_the_same_name_is_not_removed)
 /* A program that wrote one span into a ring of 1 MiB. */
 TEST(pages_behind_what_was_written_are_given_back)
 {
+    shmring_close(ring);
     open_ring(0, 1 << 20, 0);
     write_one();
     ck_assert_uint_eq(held_bytes(), first_slot_bytes + (1 << 20));
@@ -188,6 +189,7 @@ static const struct {
 LOOP_TEST(what_is_unread_keeps_its_pages, COUNT(states))
 {
     static const uint64_t firsts[] = {0, (uint64_t)-16 << 10};
+    shmring_close(ring);
     for (size_t i = 0; i < COUNT(firsts); i++) {
         open_ring(1, RING_BYTES, firsts[i]);
         struct shmring_reader *reader = ring_fixture_open(name);
@@ -228,6 +230,7 @@ LOOP_TEST(a_released_position_that_cannot_be_gives_nothing_back, 2)
 
 TEST(pages_that_are_locked_in_memory_are_given_back)
 {
+    shmring_close(ring);
     NEEDS(mlockall(MCL_FUTURE) == 0, "the right to lock memory");
     open_ring(1, RING_BYTES, 0);
     ck_assert(ring_write(writer, 0, PAYLOAD_BYTES));
@@ -285,6 +288,7 @@ static void expect_sound(struct shmring_reader *reader, uint32_t slot)
 /* Each time there are records from before, and writes, refusals and drops at the moment itself. */
 TEST(threads_write_while_the_segment_is_closed)
 {
+    shmring_close(ring);
     for (int i = 0; i < TIMES; i++) {
         ring = ring_fixture_create(THREADS, i % 2 == 0 ? 1 << 20 : SHMRING_RING_MIN, 0);
         strcpy(name, shmring_name(ring));

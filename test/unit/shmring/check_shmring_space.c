@@ -119,6 +119,7 @@ LOOP_TEST(rings_do_not_count_as_locked_memory, 2)
 {
     enum { SLACK_KB = 64 }; /* of the test itself */
     NEEDS(advice_populates(), "MADV_POPULATE_WRITE, and an address space without an emulator in it");
+    NEEDS(_i == 0 || !TEST_ADDRESS_SANITIZER, "a little address space, and no AddressSanitizer");
     shmring_close(ring);
     NEEDS(mlockall(MCL_FUTURE) == 0, "the right to lock memory");
     if (_i == 1) /* each ring is mapped by itself */
@@ -202,6 +203,7 @@ LOOP_TEST(a_closed_segment_keeps_the_rings_of_threads_alone, 4)
     unsigned stay = _i & 2 ? 1 : 0;
 
     NEEDS(advice_populates(), "MADV_POPULATE_WRITE, and an address space without an emulator in it");
+    NEEDS(!alone || !TEST_ADDRESS_SANITIZER, "a little address space, and no AddressSanitizer");
     shmring_close(ring);
     long space = status_kb("VmSize"), maps = mappings();
     for (int i = 0; i < TIMES; i++) {
