@@ -70,28 +70,28 @@ uint64_t aistrace__environment_ring_bytes(void)
     return 0;
 }
 
-uint32_t aistrace__environment_thread_slots(void)
+/* A whole number from least to most; 0: not given, or ignored, of which debug output tells. */
+static uint32_t number(const char *name, uint32_t least, uint32_t most, enum aistrace__cause cause, const char *ignored)
 {
-    const char *text = value_of("AIS_TRACING_THREAD_SLOTS");
+    const char *text = value_of(name);
     if (!text)
         return 0;
     unsigned long long value;
     char *rest;
-    if (leading_number(text, &value, &rest) && !*rest && value > 0 && value <= SHMRING_SLOTS_MAX)
+    if (leading_number(text, &value, &rest) && !*rest && value >= least && value <= most)
         return (uint32_t)value;
-    aistrace__debug(AISTRACE__CAUSE_THREAD_SLOTS, "AIS_TRACING_THREAD_SLOTS ignored: not a number from 1 to 1024", 0);
+    aistrace__debug(cause, ignored, 0);
     return 0;
+}
+
+uint32_t aistrace__environment_thread_slots(void)
+{
+    return number("AIS_TRACING_THREAD_SLOTS", 1, SHMRING_SLOTS_MAX, AISTRACE__CAUSE_THREAD_SLOTS,
+                  "AIS_TRACING_THREAD_SLOTS ignored: not a number from 1 to 1024");
 }
 
 uid_t aistrace__environment_ring_uid(void)
 {
-    const char *text = value_of("AIS_TRACING_RING_UID");
-    if (!text)
-        return 0;
-    unsigned long long value;
-    char *rest;
-    if (leading_number(text, &value, &rest) && !*rest && value < (uid_t)-1)
-        return (uid_t)value;
-    aistrace__debug(AISTRACE__CAUSE_RING_UID, "AIS_TRACING_RING_UID ignored: not the number of a user", 0);
-    return 0;
+    return number("AIS_TRACING_RING_UID", 0, (uid_t)-1 - 1, AISTRACE__CAUSE_RING_UID,
+                  "AIS_TRACING_RING_UID ignored: not the number of a user");
 }

@@ -43,6 +43,27 @@ void client_fixture_by_system(void)
     client_fixture_start((struct aistrace_options){.role = "test"});
 }
 
+void client_span(void)
+{
+    struct aistrace_span span;
+    aistrace_span_start(&span, "span", NULL);
+    aistrace_span_end(&span);
+}
+
+struct aistrace_counters client_counted(void)
+{
+    struct aistrace_counters counters;
+    aistrace_counters_read(&counters);
+    return counters;
+}
+
+void client_publish(uint64_t flags, uint64_t threshold)
+{
+    struct shmring_reader *reader = span_set_open(client.dir);
+    shmring_reader_publish(reader, flags, threshold);
+    shmring_reader_close(reader);
+}
+
 const struct span_set_span *client_fixture_end(struct aistrace_span *span)
 {
     uint8_t id[8];

@@ -29,6 +29,14 @@ void client_fixture_done(void);
  * unless AIS_TRACING_CLOCK forbids it. */
 void client_fixture_start(struct aistrace_options options);
 
+/* A span named "span". */
+void client_span(void);
+
+struct aistrace_counters client_counted(void);
+
+/* What the daemon writes into the only segment's control page. */
+void client_publish(uint64_t flags, uint64_t threshold);
+
 /* Ends the span and reads it back from its ring. The result is valid until the next drain of client.set. */
 const struct span_set_span *client_fixture_end(struct aistrace_span *span);
 

@@ -16,6 +16,16 @@ void test_directory(char *path, const char *name)
     abort();
 }
 
+void test_directory_remove(const char *path)
+{
+    char command[TEST_DIRECTORY_BYTES + sizeof("rm -rf ")];
+    int length = snprintf(command, sizeof(command), "rm -rf %s", path);
+    if ((size_t)length < sizeof(command) && system(command) == 0)
+        return;
+    perror(path);
+    abort();
+}
+
 bool test_mounts_privately(void)
 {
     return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;

@@ -117,9 +117,7 @@ void source_fixture_done(void)
     ck_assert_int_eq(uv_loop_close(&f->loop), 0);
     shmring_close(f->ring);
     log_free(f->log);
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", f->dir);
-    ck_assert_int_eq(system(command), 0);
+    test_directory_remove(f->dir);
 }
 
 void source_fixture_run_for(uint64_t ms)

@@ -147,7 +147,6 @@ void spool_fixture_close(void)
 
 void spool_fixture_done(void)
 {
-    char command[128];
     if (f->spool)
         spool_fixture_close();
     uv_run(&f->loop, UV_RUN_DEFAULT);
@@ -159,8 +158,7 @@ void spool_fixture_done(void)
         close(f->log_fd);
     if (f->disk[0])
         umount2(f->disk, MNT_DETACH);
-    snprintf(command, sizeof(command), "rm -rf %s", f->dir);
-    ck_assert_int_eq(system(command), 0);
+    test_directory_remove(f->dir);
 }
 
 int spool_fixture_write(char letter, size_t bytes, uint32_t spans)

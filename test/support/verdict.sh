@@ -13,6 +13,15 @@ verdict() { # NAME PROBLEMS: ok when PROBLEMS is empty
     fi
 }
 
+# Ends the script, aloud, where the build is a sanitizer's or for coverage.
+needs_shipped_build() { # REASON
+    [ "${BUILD_DIR:-build}" = build ] && return
+    echo "SKIP $(basename "$0" .sh): $1"
+    verdict "nothing to test here" ""
+    verdicts_end
+    exit
+}
+
 verdicts_end() { # -> 0 when nothing failed
     echo "$passed passed, $failed failed"
     [ "$failed" -eq 0 ]

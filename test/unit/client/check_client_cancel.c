@@ -25,22 +25,6 @@ FIXTURE(client_fixture_init, client_fixture_done);
 
 static struct aistrace_options options = {.role = "proxy", .ring_bytes = 64 << 10, .thread_slots = 8};
 
-static struct aistrace_counters counted(void)
-{
-    struct aistrace_counters counters;
-
-    aistrace_counters_read(&counters);
-    return counters;
-}
-
-static void one_span(void)
-{
-    struct aistrace_span span;
-
-    aistrace_span_start(&span, "span", NULL);
-    aistrace_span_end(&span);
-}
-
 /* ---- what a thread may be doing when it is cancelled ---- */
 
 static void attach(void)
@@ -73,8 +57,8 @@ static const struct {
     const char *what;
     void (*call)(void);
 } calls[] = {
-    {"first span", one_span},    {"attach", attach}, {"start", start_again}, {"start that fails", start_in_vain},
-    {"counters", read_counters},
+    {"first span", client_span},         {"attach", attach},          {"start", start_again},
+    {"start that fails", start_in_vain}, {"counters", read_counters},
 };
 
 static void *do_it(void *call)
@@ -92,8 +76,8 @@ static void fork_a_child(void)
 
     if (child == 0) {
         alarm(20);
-        one_span();
-        _exit(counted().committed == 1 ? 0 : 1);
+        client_span();
+        _exit(client_counted().committed == 1 ? 0 : 1);
     }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
@@ -101,16 +85,16 @@ static void fork_a_child(void)
 
 static void expect_all_well(void)
 {
-    uint64_t before = counted().committed;
-    void (*call)(void) = one_span;
+    uint64_t before = client_counted().committed;
+    void (*call)(void) = client_span;
     sigset_t blocked;
     pthread_t other;
 
     ck_assert_int_eq(pthread_create(&other, NULL, do_it, &call), 0);
     pthread_join(other, NULL);
     fork_a_child();
-    one_span();
-    ck_assert_uint_eq(counted().committed, before + 2);
+    client_span();
+    ck_assert_uint_eq(client_counted().committed, before + 2);
     pthread_sigmask(SIG_BLOCK, NULL, &blocked);
     ck_assert_int_eq(sigismember(&blocked, SIGUSR1), 0);
 }
@@ -199,7 +183,7 @@ LOOP_TEST(a_thread_that_is_cancelled_anywhere_leaves_nothing_locked, 100)
 
 static void *ends_by_cancellation(void *unused)
 {
-    one_span();
+    client_span();
     pthread_barrier_wait(&go);
     for (;;)
         pause();
@@ -219,6 +203,6 @@ TEST(a_cancelled_thread_gives_its_slot_back)
         pthread_cancel(thread);
         pthread_join(thread, NULL);
     }
-    ck_assert_uint_eq(counted().committed, 3);
-    ck_assert_uint_eq(counted().attempted, 3);
+    ck_assert_uint_eq(client_counted().committed, 3);
+    ck_assert_uint_eq(client_counted().attempted, 3);
 }

@@ -27,14 +27,6 @@ static void start(void)
 
 FIXTURE(start, client_fixture_done);
 
-static struct aistrace_counters counted(void)
-{
-    struct aistrace_counters counters;
-
-    aistrace_counters_read(&counters);
-    return counters;
-}
-
 static void one_span(const char *name)
 {
     struct aistrace_span span;
@@ -90,13 +82,13 @@ LOOP_TEST(the_child_gets_its_own_segment_on_its_first_span, WAYS)
     if (child == 0) {
         one_span("child");
         one_span("child");
-        if (counted().committed != 2 || counted().attempted != 2)
+        if (client_counted().committed != 2 || client_counted().attempted != 2)
             _exit(1);
         _exit(0);
     }
     wait_for(child);
     one_span("parent");
-    ck_assert_uint_eq(counted().committed, 2);
+    ck_assert_uint_eq(client_counted().committed, 2);
     span_set_drain(&client.set, client.dir);
     ck_assert_uint_eq(client.set.segments, 2);
     ck_assert_uint_eq(client.set.count, 4);
@@ -152,7 +144,7 @@ LOOP_TEST(a_span_of_the_parent_that_the_child_ends_is_not_written_twice, WAYS)
     child = ways[_i]();
     if (child == 0) {
         aistrace_span_end(&span);
-        _exit(counted().no_segment == 1 && counted().committed == 0 ? 0 : 1);
+        _exit(client_counted().no_segment == 1 && client_counted().committed == 0 ? 0 : 1);
     }
     wait_for(child);
     aistrace_span_end(&span);
@@ -193,7 +185,7 @@ LOOP_TEST(the_child_may_stop_and_start_anew, WAYS)
         if (aistrace_start(&options) != 0)
             _exit(2);
         one_span("new");
-        _exit(counted().committed == 1 ? 0 : 3);
+        _exit(client_counted().committed == 1 ? 0 : 3);
     }
     wait_for(child);
 }
@@ -217,11 +209,11 @@ LOOP_TEST(a_child_whose_segment_cannot_be_runs_as_nothing, WAYS)
         one_span("child");
         if (unlink(client.dir) != 0 || mkdir(client.dir, 0700) != 0)
             _exit(3);
-        _exit(counted().no_segment == 3 && counted().attempted == 3 ? 0 : 4);
+        _exit(client_counted().no_segment == 3 && client_counted().attempted == 3 ? 0 : 4);
     }
     wait_for(child);
     one_span("parent");
-    ck_assert_uint_eq(counted().committed, 2);
+    ck_assert_uint_eq(client_counted().committed, 2);
 }
 
 LOOP_TEST(a_directory_is_the_one_that_was_found_at_the_start, WAYS)
@@ -237,7 +229,7 @@ LOOP_TEST(a_directory_is_the_one_that_was_found_at_the_start, WAYS)
         if (chdir("/") != 0)
             _exit(1);
         one_span("child");
-        _exit(counted().committed == 1 && access("/rings", F_OK) != 0 ? 0 : 2);
+        _exit(client_counted().committed == 1 && access("/rings", F_OK) != 0 ? 0 : 2);
     }
     wait_for(child);
     ck_assert_int_eq(chdir("/"), 0);
@@ -305,14 +297,14 @@ TEST(forks_amid_tracing_and_attaching_threads_hang_nowhere)
         if (child == 0) {
             alarm(20);
             one_span("child");
-            _exit(counted().committed == 1 ? 0 : 1);
+            _exit(client_counted().committed == 1 ? 0 : 1);
         }
         wait_for(child);
     }
     atomic_store(&enough, true);
     pthread_join(busy, NULL);
     pthread_join(churn, NULL);
-    counters = counted();
+    counters = client_counted();
     ck_assert_uint_eq(counters.attempted, attempted);
     ck_assert_uint_eq(counters.committed + counters.ring_full, attempted);
 }
@@ -349,7 +341,7 @@ static void act(int what)
     if (what & SPAN)
         one_span("of a handler");
     if (what & COUNTERS)
-        counted();
+        client_counted();
     if (what & ATTACH)
         aistrace_thread_attach();
     if (what & DETACH)
@@ -399,7 +391,7 @@ static int child_is_well(uint64_t spans)
 
     alarm(20);
     one_span("child");
-    counters = counted();
+    counters = client_counted();
     return counters.committed == spans + 1 && counters.attempted == spans + 1 ? 0 : 1;
 }
 
@@ -434,7 +426,7 @@ LOOP_TEST(other_libraries_fork_handlers_may_trace_and_count, 2 * COUNT(traced_fo
     ck_assert_int_eq(pthread_create(&thread, NULL, fork_with_handlers, &has_slot), 0);
     pthread_join(thread, &status);
     ck_assert_ptr_null(status);
-    counters = counted();
+    counters = client_counted();
     ck_assert_uint_eq(counters.attempted, spans + 1 + has_slot);
     ck_assert_uint_eq(counters.committed + counters.no_slot, counters.attempted);
     if (has_slot)
@@ -459,6 +451,6 @@ TEST(a_handler_that_detaches_its_thread_loses_no_slot)
     }
     handlers.before = handlers.in_parent = 0;
     one_span("after");
-    ck_assert_uint_eq(counted().committed, FORKS + 1);
-    ck_assert_uint_eq(counted().attempted, FORKS + 1);
+    ck_assert_uint_eq(client_counted().committed, FORKS + 1);
+    ck_assert_uint_eq(client_counted().attempted, FORKS + 1);
 }

@@ -31,14 +31,6 @@ static void by_system(void)
 FIXTURE(by_counter, client_fixture_done);
 SECOND_FIXTURE(by_system, client_fixture_done);
 
-static struct aistrace_counters counted(void)
-{
-    struct aistrace_counters counters;
-
-    aistrace_counters_read(&counters);
-    return counters;
-}
-
 static void one_span(void *unused)
 {
     struct aistrace_span span;
@@ -130,7 +122,7 @@ static void give_the_slot_away(void *unused)
     (void)unused;
     aistrace_thread_detach();
     ask_in_another_thread();
-    committed_before = counted().committed;
+    committed_before = client_counted().committed;
 }
 
 TEST(a_slot_that_a_span_is_written_to_is_not_given_away)
@@ -142,11 +134,11 @@ TEST(a_slot_that_a_span_is_written_to_is_not_given_away)
     client_fixture_start(options);
     for (unsigned at = 1; came; at += SINGLE_STEP_STRIDE) {
         ck_assert_int_eq(aistrace_thread_attach(), 0);
-        struct aistrace_counters before = counted();
+        struct aistrace_counters before = client_counted();
         came = single_step(at, one_span, give_the_slot_away, NULL);
         if (!came)
             break;
-        struct aistrace_counters now = counted();
+        struct aistrace_counters now = client_counted();
         ck_assert_uint_eq(now.attempted, before.attempted + 1);
         ck_assert_uint_eq(now.attempted, now.committed + now.no_slot);
         if (other_has_it)

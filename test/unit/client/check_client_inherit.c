@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "support/client_fixture.h"
+#include "support/coarse_clock.h"
 #include "support/test.h"
 
 static void start(void)
@@ -20,25 +21,6 @@ static void start(void)
 
 FIXTURE(start, client_fixture_done);
 
-static int64_t coarse_shift_ms;
-
-/* Takes the place of the C library's: the coarse clock goes on only when a test says so. */
-int clock_gettime(clockid_t clock, struct timespec *out)
-{
-    if (clock != CLOCK_MONOTONIC_COARSE)
-        return (int)syscall(SYS_clock_gettime, clock, out);
-    *out = (struct timespec){1000 + coarse_shift_ms / 1000, coarse_shift_ms % 1000 * 1000000};
-    return 0;
-}
-
-static struct aistrace_counters counted(void)
-{
-    struct aistrace_counters counters;
-
-    aistrace_counters_read(&counters);
-    return counters;
-}
-
 /* -> W3C's sampled flag */
 static int one_span(void)
 {
@@ -48,14 +30,6 @@ static int one_span(void)
     int sampled = aistrace_span_context(&span)->trace_flags & 1;
     aistrace_span_end(&span);
     return sampled;
-}
-
-static void publish(uint64_t flags, uint64_t threshold)
-{
-    struct shmring_reader *reader = span_set_open(client.dir);
-
-    shmring_reader_publish(reader, flags, threshold);
-    shmring_reader_close(reader);
 }
 
 static int segments(void)
@@ -91,7 +65,7 @@ LOOP_TEST(a_child_samples_as_its_parent, 2)
 {
     int expected = _i ? 100 : 0;
 
-    publish(SHMRING_CONTROL_PUBLISHED, _i ? 1ull << 63 : 0);
+    client_publish(SHMRING_CONTROL_PUBLISHED, _i ? 1ull << 63 : 0);
     pid_t child = fork();
     if (child == 0)
         _exit(sampled_of_100() == expected ? 0 : 1);
@@ -104,7 +78,7 @@ LOOP_TEST(a_child_samples_as_its_parent, 2)
 
 TEST(a_childs_child_without_a_span_between_samples_as_well)
 {
-    publish(SHMRING_CONTROL_PUBLISHED, 0);
+    client_publish(SHMRING_CONTROL_PUBLISHED, 0);
     pid_t child = fork();
     if (child == 0) {
         pid_t grandchild = fork();
@@ -118,7 +92,7 @@ TEST(a_childs_child_without_a_span_between_samples_as_well)
 
 TEST(nothing_is_published_after_a_start_of_its_own)
 {
-    publish(SHMRING_CONTROL_PUBLISHED, 0);
+    client_publish(SHMRING_CONTROL_PUBLISHED, 0);
     pid_t child = fork();
     if (child == 0) {
         aistrace_stop();
@@ -131,12 +105,12 @@ TEST(nothing_is_published_after_a_start_of_its_own)
 /* What was published at an earlier fork is no news for a child that no fork handler has seen. */
 TEST(a_raw_clone_is_told_nothing)
 {
-    publish(SHMRING_CONTROL_PUBLISHED, 0);
+    client_publish(SHMRING_CONTROL_PUBLISHED, 0);
     pid_t child = fork();
     if (child == 0)
         _exit(0);
     expect_well(child);
-    publish(0, 0);
+    client_publish(0, 0);
     child = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
     if (child == 0)
         _exit(sampled_of_100() == 100 ? 0 : 1);
@@ -145,34 +119,34 @@ TEST(a_raw_clone_is_told_nothing)
 
 TEST(where_tracing_is_off_a_young_child_takes_nothing)
 {
-    publish(SHMRING_CONTROL_DISABLED, 0);
+    client_publish(SHMRING_CONTROL_DISABLED, 0);
     pid_t child = fork();
     if (child == 0) {
         for (int i = 0; i < 10; i++)
             one_span();
-        if (segments() != 1 || counted().no_segment != 10 || counted().attempted != 10)
+        if (segments() != 1 || client_counted().no_segment != 10 || client_counted().attempted != 10)
             _exit(1);
-        coarse_shift_ms += 1000;
+        coarse_clock_shift_ms += 1000;
         one_span();
-        _exit(segments() == 2 && counted().disabled == 1 && counted().attempted == 11 ? 0 : 2);
+        _exit(segments() == 2 && client_counted().disabled == 1 && client_counted().attempted == 11 ? 0 : 2);
     }
     expect_well(child);
 }
 
 TEST(an_older_child_hears_that_tracing_is_on_again)
 {
-    publish(SHMRING_CONTROL_DISABLED, 0);
+    client_publish(SHMRING_CONTROL_DISABLED, 0);
     span_set_dir_clear(client.dir); /* only the child's segment will be there */
     pid_t child = fork();
     if (child == 0) {
-        coarse_shift_ms += 1000;
+        coarse_clock_shift_ms += 1000;
         one_span();
         struct shmring_reader *reader = span_set_open(client.dir);
         if (shmring_reader_slots(reader) != 0)
             _exit(1);
         shmring_reader_close(reader);
-        publish(SHMRING_CONTROL_PUBLISHED, 1ull << 63);
-        _exit(one_span() == 1 && counted().committed == 1 && counted().disabled == 1 ? 0 : 2);
+        client_publish(SHMRING_CONTROL_PUBLISHED, 1ull << 63);
+        _exit(one_span() == 1 && client_counted().committed == 1 && client_counted().disabled == 1 ? 0 : 2);
     }
     expect_well(child);
     span_set_drain(&client.set, client.dir);

@@ -136,27 +136,11 @@ static void *starter(void *unused)
     return aistrace_start(&options) == 0 ? unused : client.dir;
 }
 
-static struct aistrace_counters counted(void)
-{
-    struct aistrace_counters counters;
-
-    aistrace_counters_read(&counters);
-    return counters;
-}
-
-static void one_span(void)
-{
-    struct aistrace_span span;
-
-    aistrace_span_start(&span, "span", NULL);
-    aistrace_span_end(&span);
-}
-
 /* ---- beside the first start ---- */
 
 static void read_counters(void)
 {
-    counted();
+    client_counted();
 }
 
 static void attach_this(void)
@@ -164,7 +148,7 @@ static void attach_this(void)
     aistrace_thread_attach();
 }
 
-static void (*const calls[])(void) = {read_counters, attach_this, one_span};
+static void (*const calls[])(void) = {read_counters, attach_this, client_span};
 enum { LOADS = 8 /* more than any of these has before it takes the mutex */ };
 
 static struct {
@@ -197,8 +181,8 @@ LOOP_TEST(the_mutex_has_one_owner_wherever_a_thread_was_when_the_first_start_cam
     ck_assert_ptr_null(err);
     ck_assert(!atomic_load(&two_owners));
     ck_assert_int_eq(initialised, 0);
-    one_span();
-    ck_assert_uint_ge(counted().committed, 1);
+    client_span();
+    ck_assert_uint_ge(client_counted().committed, 1);
 }
 
 /* ---- a child of a process in whose first start another thread is ---- */
@@ -239,17 +223,17 @@ LOOP_TEST(a_child_finds_no_mutex_that_nobody_will_give_back, 2 * COUNT(ways))
     if (child == 0) {
         struct aistrace_counters counters;
         alarm(10);
-        counted(); /* counts begin anew with the first call that takes the mutex */
-        one_span();
-        counters = counted();
+        client_counted(); /* counts begin anew with the first call that takes the mutex */
+        client_span();
+        counters = client_counted();
         _exit(counters.attempted == 1 ? 0 : 1);
     }
     atomic_store(&starter_may_go, true);
     pthread_join(starting, NULL);
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
-    one_span();
-    ck_assert_uint_eq(counted().committed, 1);
+    client_span();
+    ck_assert_uint_eq(client_counted().committed, 1);
 }
 
 /* ---- the first calls of a raw clone's threads ---- */
@@ -257,7 +241,7 @@ LOOP_TEST(a_child_finds_no_mutex_that_nobody_will_give_back, 2 * COUNT(ways))
 static void *adopter(void *unused)
 {
     role = ADOPTER;
-    one_span();
+    client_span();
     return unused;
 }
 
@@ -268,7 +252,7 @@ TEST(one_thread_of_a_raw_clone_makes_the_state_its_own)
 
     atomic_store(&starter_may_go, true);
     ck_assert_ptr_null(starter(NULL));
-    one_span();
+    client_span();
     pid_t child = raw_clone();
     if (child == 0) {
         pthread_t threads[2];
@@ -277,7 +261,7 @@ TEST(one_thread_of_a_raw_clone_makes_the_state_its_own)
             pthread_create(&threads[i], NULL, adopter, NULL);
         for (int i = 0; i < 2; i++)
             pthread_join(threads[i], NULL);
-        _exit(initialised == 1 && counted().committed == 2 && counted().attempted == 2 ? 0 : 1);
+        _exit(initialised == 1 && client_counted().committed == 2 && client_counted().attempted == 2 ? 0 : 1);
     }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);

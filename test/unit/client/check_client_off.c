@@ -27,14 +27,6 @@ TIMEOUT(120);
 
 FIXTURE(client_fixture_init, client_fixture_done);
 
-static struct aistrace_counters counted(void)
-{
-    struct aistrace_counters counters;
-
-    aistrace_counters_read(&counters);
-    return counters;
-}
-
 static void write_spans(int count)
 {
     for (int i = 0; i < count; i++) {
@@ -47,10 +39,7 @@ static void write_spans(int count)
 
 static void publish(uint64_t flags)
 {
-    struct shmring_reader *reader = span_set_open(client.dir);
-
-    shmring_reader_publish(reader, SHMRING_CONTROL_PUBLISHED | flags, UINT64_C(1) << 63);
-    shmring_reader_close(reader);
+    client_publish(SHMRING_CONTROL_PUBLISHED | flags, UINT64_C(1) << 63);
 }
 
 static uint64_t told(enum shmring_drop reason)
@@ -102,7 +91,7 @@ static const struct {
 
 static void expect(int way, uint64_t count)
 {
-    struct aistrace_counters counters = counted();
+    struct aistrace_counters counters = client_counted();
     uint64_t value;
 
     memcpy(&value, (const char *)&counters + ways[way].counter, sizeof(value));
@@ -169,7 +158,7 @@ TEST(threads_that_come_and_go_share_their_tallies)
     }
     first = aistrace__tally_take(); /* what the last of them left */
     ck_assert_uint_eq(aistrace__tally_add(first, AISTRACE__DROP_NO_SEGMENT), THREADS * 3);
-    ck_assert_uint_eq(counted().no_segment, THREADS * 3 + 2);
+    ck_assert_uint_eq(client_counted().no_segment, THREADS * 3 + 2);
 }
 
 static pthread_key_t late_key;
@@ -256,20 +245,20 @@ LOOP_TEST(a_child_counts_from_nothing, COUNT(forks))
     pid_t child = forks[_i]();
     if (child == 0) {
         write_spans(3);
-        struct aistrace_counters counters = counted();
+        struct aistrace_counters counters = client_counted();
         _exit(counters.attempted == 3 ? 0 : 1);
     }
     int status;
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
-    ck_assert_uint_eq(counted().disabled, 1500);
+    ck_assert_uint_eq(client_counted().disabled, 1500);
 }
 
 static void *count_and_wait(void *reads)
 {
     write_spans(1);
     if (reads)
-        counted();
+        client_counted();
     tallies[atomic_fetch_add(&tally_count, 1)] = aistrace__thread.tally;
     pthread_barrier_wait(&all_wrote);
     pthread_barrier_wait(&all_checked);
@@ -298,7 +287,7 @@ LOOP_TEST(threads_of_a_raw_clones_child_have_a_tally_each_whoever_reads_the_coun
         pthread_barrier_init(&all_checked, NULL, 3);
         start_counting(_i == 0);
         if (_i == 1)
-            counted();
+            client_counted();
         start_counting(false);
         struct aistrace__tally *mine = aistrace__thread.tally;
         _exit(tallies[0] != tallies[1] && tallies[0] != mine && tallies[1] != mine ? 0 : 1);
@@ -310,16 +299,16 @@ LOOP_TEST(threads_of_a_raw_clones_child_have_a_tally_each_whoever_reads_the_coun
 TEST(a_start_counts_from_nothing)
 {
     write_spans(5);
-    ck_assert_uint_eq(counted().no_segment, 5);
+    ck_assert_uint_eq(client_counted().no_segment, 5);
     client_fixture_start((struct aistrace_options){.role = "proxy", .ring_bytes = 64 << 10});
-    ck_assert_uint_eq(counted().attempted, 0);
+    ck_assert_uint_eq(client_counted().attempted, 0);
     write_spans(1);
     aistrace_stop();
     write_spans(7);
-    ck_assert_uint_eq(counted().attempted, 8);
-    ck_assert_uint_eq(counted().no_segment, 7);
+    ck_assert_uint_eq(client_counted().attempted, 8);
+    ck_assert_uint_eq(client_counted().no_segment, 7);
     client_fixture_start((struct aistrace_options){.role = "proxy", .ring_bytes = 64 << 10});
-    ck_assert_uint_eq(counted().attempted, 0);
+    ck_assert_uint_eq(client_counted().attempted, 0);
 }
 
 /* ---- what the daemon is told ---- */
@@ -334,7 +323,7 @@ TEST(the_segment_is_told_of_the_first_and_then_of_every_thousand)
     write_spans(1);
     ck_assert_uint_eq(told(SHMRING_DROP_DISABLED), 1025);
     write_spans(100);
-    ck_assert_uint_eq(counted().disabled, 1125); /* tells the segment as well */
+    ck_assert_uint_eq(client_counted().disabled, 1125); /* tells the segment as well */
     ck_assert_uint_eq(told(SHMRING_DROP_DISABLED), 1125);
 }
 

@@ -28,10 +28,7 @@ static void check_state(const struct aistrace_span *span, const char *expected)
 
 static void publish(uint64_t flags)
 {
-    struct shmring_reader *reader = span_set_open(client.dir);
-
-    shmring_reader_publish(reader, flags, 1ull << 63);
-    shmring_reader_close(reader);
+    client_publish(flags, 1ull << 63);
 }
 
 /* Begins a span below a request's headers, which are then gone. */

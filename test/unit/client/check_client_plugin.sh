@@ -5,13 +5,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/../../.."
 . test/support/verdict.sh
-build=${BUILD_DIR:-build}
-if [ "$build" != build ]; then
-    echo "SKIP check_client_plugin: a sanitizer's run time must be in the program before a plug-in has it"
-    verdict "nothing to test here" ""
-    verdicts_end
-    exit
-fi
+needs_shipped_build "a sanitizer's run time must be in the program before a plug-in has it"
+build=build
 tmp=$(mktemp -d "${AISTRACE_TEST_ROOT:-/dev/shm}/aistrace-plugin-XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 

@@ -36,24 +36,9 @@ static int populate_and_wait(struct shmring *ring, struct shmring_writer *taken)
     return fails ? -ENOSPC : err;
 }
 
-static struct aistrace_counters counted(void)
-{
-    struct aistrace_counters counters;
-
-    aistrace_counters_read(&counters);
-    return counters;
-}
-
-static void one_span(void)
-{
-    struct aistrace_span span;
-    aistrace_span_start(&span, "span", NULL);
-    aistrace_span_end(&span);
-}
-
 static void *write_one(void *unused)
 {
-    one_span();
+    client_span();
     return unused;
 }
 
@@ -62,7 +47,7 @@ static pthread_t held;
 static void *populate(void *unused)
 {
     is_held = true;
-    one_span();
+    client_span();
     return unused;
 }
 
@@ -93,10 +78,10 @@ TEST(other_threads_make_their_first_spans_and_end)
         pthread_join(thread, NULL);
     }
     ck_assert_int_eq(aistrace_thread_attach(), 0);
-    ck_assert_uint_eq(counted().committed, 20);
+    ck_assert_uint_eq(client_counted().committed, 20);
     let_go();
-    ck_assert_uint_eq(counted().committed, 21);
-    ck_assert_uint_eq(counted().attempted, 21);
+    ck_assert_uint_eq(client_counted().committed, 21);
+    ck_assert_uint_eq(client_counted().attempted, 21);
     span_set_drain(&client.set, client.dir);
     ck_assert_uint_eq(client.set.count, 21);
 }
@@ -108,14 +93,14 @@ TEST(a_fork_does_not_wait_and_its_child_is_traced)
 
     if (child == 0) {
         is_held = false;
-        one_span();
+        client_span();
         aistrace_stop();
-        _exit(counted().committed == 1 && counted().attempted == 1 ? 0 : 1);
+        _exit(client_counted().committed == 1 && client_counted().attempted == 1 ? 0 : 1);
     }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
     let_go();
-    ck_assert_uint_eq(counted().committed, 1);
+    ck_assert_uint_eq(client_counted().committed, 1);
     span_set_drain(&client.set, client.dir);
     ck_assert_uint_eq(client.set.count, 2);
 }
@@ -125,7 +110,7 @@ TEST(a_signal_waits)
     ck_assert_int_eq(pthread_kill(held, SIGUSR1), 0); /* which would end the program */
     signal(SIGUSR1, SIG_IGN);
     let_go();
-    ck_assert_uint_eq(counted().committed, 1);
+    ck_assert_uint_eq(client_counted().committed, 1);
 }
 
 TEST(a_cancellation_waits_and_the_slot_comes_back)
@@ -158,8 +143,8 @@ TEST(a_stop_waits_for_it_and_the_span_has_no_segment)
     stop_meanwhile(&stopper);
     let_go();
     pthread_join(stopper, NULL);
-    ck_assert_uint_eq(counted().no_segment, 1);
-    ck_assert_uint_eq(counted().attempted, 1);
+    ck_assert_uint_eq(client_counted().no_segment, 1);
+    ck_assert_uint_eq(client_counted().attempted, 1);
 }
 
 TEST(a_stop_and_a_start_meanwhile_leave_the_thread_in_the_new_segment)
@@ -173,8 +158,8 @@ TEST(a_stop_and_a_start_meanwhile_leave_the_thread_in_the_new_segment)
     pthread_barrier_wait(&is_populating); /* of the new one */
     let_go();
     pthread_join(stopper, NULL);
-    ck_assert_uint_eq(counted().committed, 1);
-    ck_assert_uint_eq(counted().attempted, 1);
+    ck_assert_uint_eq(client_counted().committed, 1);
+    ck_assert_uint_eq(client_counted().attempted, 1);
     span_set_drain(&client.set, client.dir);
     ck_assert_uint_eq(client.set.count, 1);
 }
@@ -185,11 +170,11 @@ TEST(a_lack_of_room_is_counted_and_the_slot_comes_back)
     fails = true;
     let_go();
     fails = false;
-    ck_assert_uint_eq(counted().no_memory, 1);
+    ck_assert_uint_eq(client_counted().no_memory, 1);
     for (int i = 0; i < 8; i++) {
         pthread_t thread;
         ck_assert_int_eq(pthread_create(&thread, NULL, write_one, NULL), 0);
         pthread_join(thread, NULL);
     }
-    ck_assert_uint_eq(counted().committed, 8);
+    ck_assert_uint_eq(client_counted().committed, 8);
 }

@@ -16,37 +16,11 @@
 
 #include "retry.h"
 #include "support/client_fixture.h"
+#include "support/coarse_clock.h"
 #include "support/directory.h"
 #include "support/test.h"
 
 FIXTURE(client_fixture_init, client_fixture_done);
-
-static int64_t coarse_shift_ms;
-
-/* Takes the place of the C library's: the coarse clock goes on only when a test says so. */
-int clock_gettime(clockid_t clock, struct timespec *out)
-{
-    if (clock != CLOCK_MONOTONIC_COARSE)
-        return (int)syscall(SYS_clock_gettime, clock, out);
-    *out = (struct timespec){1000 + coarse_shift_ms / 1000, coarse_shift_ms % 1000 * 1000000};
-    return 0;
-}
-
-static struct aistrace_counters counted(void)
-{
-    struct aistrace_counters counters;
-
-    aistrace_counters_read(&counters);
-    return counters;
-}
-
-static void one_span(void)
-{
-    struct aistrace_span span;
-
-    aistrace_span_start(&span, "span", NULL);
-    aistrace_span_end(&span);
-}
 
 static int start(uint32_t slots)
 {
@@ -73,9 +47,9 @@ LOOP_TEST(waits_double_up_to_what_the_cause_allows, COUNT(causes))
     for (int i = 0; i < 20; i++) {
         aistrace__retry_later(&retry, causes[_i].err);
         ck_assert(aistrace__retry_is_waiting(&retry));
-        coarse_shift_ms += wait_ms - 1;
+        coarse_clock_shift_ms += wait_ms - 1;
         ck_assert(!aistrace__retry_is_due(&retry));
-        coarse_shift_ms++;
+        coarse_clock_shift_ms++;
         ck_assert(aistrace__retry_is_due(&retry));
         wait_ms = wait_ms * 2 < causes[_i].longest_ms ? wait_ms * 2 : causes[_i].longest_ms;
     }
@@ -106,14 +80,14 @@ static void fill(void)
 /* Spans find the segment once the longest wait is over, and every span before is counted. */
 static void expect_made_up_for(void)
 {
-    uint64_t without = counted().no_segment;
+    uint64_t without = client_counted().no_segment;
 
-    coarse_shift_ms += 1000;
+    coarse_clock_shift_ms += 1000;
     for (int i = 0; i < 10; i++)
-        one_span();
-    ck_assert_uint_eq(counted().committed, 10);
-    ck_assert_uint_eq(counted().no_segment, without);
-    ck_assert_uint_eq(counted().attempted, without + 10);
+        client_span();
+    ck_assert_uint_eq(client_counted().committed, 10);
+    ck_assert_uint_eq(client_counted().no_segment, without);
+    ck_assert_uint_eq(client_counted().attempted, without + 10);
     ck_assert_int_eq(start(8), -EALREADY);
     span_set_drain(&client.set, client.dir);
     ck_assert_uint_eq(client.set.count, 10);
@@ -127,14 +101,14 @@ TEST(a_full_file_system_that_has_room_a_moment_later_has_a_segment)
     fill();
     ck_assert_int_eq(start(8), -ENOSPC);
     for (int i = 0; i < 100; i++) {
-        coarse_shift_ms += 100;
-        one_span();
+        coarse_clock_shift_ms += 100;
+        client_span();
     }
-    ck_assert_uint_eq(counted().no_segment, 100);
-    ck_assert_uint_eq(counted().attempted, 100);
+    ck_assert_uint_eq(client_counted().no_segment, 100);
+    ck_assert_uint_eq(client_counted().attempted, 100);
     ck_assert_int_eq(unlink(filler), 0);
-    one_span(); /* the next attempt is not due */
-    ck_assert_uint_eq(counted().no_segment, 101);
+    client_span(); /* the next attempt is not due */
+    ck_assert_uint_eq(client_counted().no_segment, 101);
     expect_made_up_for();
     aistrace_stop();
     umount2(client.dir, MNT_DETACH);
@@ -148,7 +122,7 @@ TEST(a_process_whose_descriptors_are_used_up_for_a_moment_has_a_segment)
     none = (struct rlimit){3, before.rlim_max};
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
     ck_assert_int_eq(start(8), -EMFILE);
-    one_span();
+    client_span();
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
     expect_made_up_for();
 }
@@ -160,7 +134,7 @@ TEST(a_directory_that_appears_later_is_found)
     snprintf(below, sizeof(below), "%s/not/yet", dir);
     client.dir = below;
     ck_assert_int_eq(start(8), -ENOENT);
-    one_span();
+    client_span();
     below[strlen(below) - strlen("/yet")] = '\0';
     ck_assert_int_eq(mkdir(below, 0700), 0);
     strcat(below, "/yet");
@@ -178,17 +152,17 @@ TEST(a_start_while_the_segment_is_lacking_takes_the_place_of_the_one_before)
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = "/proc/version"}),
                      -ENOTDIR);
     ck_assert_int_eq(start(8), 0);
-    one_span();
-    ck_assert_uint_eq(counted().committed, 1);
+    client_span();
+    ck_assert_uint_eq(client_counted().committed, 1);
     ck_assert_int_eq(start(8), -EALREADY);
 }
 
 TEST(more_slots_than_there_may_be_start_nothing)
 {
     ck_assert_int_eq(start(1025), -EINVAL);
-    coarse_shift_ms += 100000;
-    one_span();
-    ck_assert_uint_eq(counted().no_segment, 1);
+    coarse_clock_shift_ms += 100000;
+    client_span();
+    ck_assert_uint_eq(client_counted().no_segment, 1);
     ck_assert_int_eq(start(8), 0);
 }
 
@@ -197,9 +171,9 @@ TEST(after_stop_nothing_is_tried_again)
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = "/proc/version"}),
                      -ENOTDIR);
     aistrace_stop();
-    coarse_shift_ms += 100000;
-    one_span();
-    ck_assert_uint_eq(counted().no_segment, 1);
+    coarse_clock_shift_ms += 100000;
+    client_span();
+    ck_assert_uint_eq(client_counted().no_segment, 1);
     ck_assert_int_eq(start(8), 0);
 }
 
@@ -213,15 +187,15 @@ TEST(a_child_looks_for_its_segment_again_as_well)
         span_set_dir_remove(strdup(client.dir));
         if (symlink("/proc/version", client.dir) != 0)
             _exit(1);
-        one_span();
-        one_span();
-        if (aistrace_thread_attach() != -ENODEV || counted().no_segment != 2)
+        client_span();
+        client_span();
+        if (aistrace_thread_attach() != -ENODEV || client_counted().no_segment != 2)
             _exit(2);
         if (unlink(client.dir) != 0 || mkdir(client.dir, 0700) != 0)
             _exit(3);
-        coarse_shift_ms += 1000;
-        one_span();
-        _exit(counted().committed == 1 && counted().attempted == 3 ? 0 : 4);
+        coarse_clock_shift_ms += 1000;
+        client_span();
+        _exit(client_counted().committed == 1 && client_counted().attempted == 3 ? 0 : 4);
     }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);

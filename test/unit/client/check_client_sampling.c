@@ -26,14 +26,6 @@ static void start_by_system(void)
 FIXTURE(start_by_counter, client_fixture_done);
 SECOND_FIXTURE(start_by_system, client_fixture_done);
 
-static void publish(uint64_t flags, uint64_t threshold)
-{
-    struct shmring_reader *reader = span_set_open(client.dir);
-
-    shmring_reader_publish(reader, flags, threshold);
-    shmring_reader_close(reader);
-}
-
 /* The formula in numbers alone: the last eight bytes of the trace id as a big-endian fraction of 2^63 after losing a
  * bit, against the probability. */
 static bool formula(const uint8_t trace_id[16], long double probability)
@@ -61,7 +53,7 @@ LOOP_TEST(the_kept_roots_are_the_formulas, COUNT(shares))
 {
     int kept = 0;
 
-    publish(SHMRING_CONTROL_PUBLISHED, shares[_i].threshold);
+    client_publish(SHMRING_CONTROL_PUBLISHED, shares[_i].threshold);
     for (int i = 0; i < shares[_i].roots; i++) {
         struct aistrace_span span;
         aistrace_span_start(&span, "root", NULL);
@@ -82,11 +74,11 @@ LOOP_TEST(the_kept_roots_are_the_formulas, COUNT(shares))
 
 TEST(descendants_share_the_roots_outcome)
 {
-    publish(SHMRING_CONTROL_PUBLISHED, 1ull << 62);
+    client_publish(SHMRING_CONTROL_PUBLISHED, 1ull << 62);
     for (int i = 0; i < 200; i++) {
         struct aistrace_span root, child, grandchild;
         aistrace_span_start(&root, "root", NULL);
-        publish(SHMRING_CONTROL_PUBLISHED, i % 2 ? 1ull << 63 : 0);
+        client_publish(SHMRING_CONTROL_PUBLISHED, i % 2 ? 1ull << 63 : 0);
         aistrace_span_start(&child, "child", &(struct aistrace_span_options){.parent = &root.context});
         aistrace_span_start(&grandchild, "grandchild", &(struct aistrace_span_options){.parent = &child.context});
         ck_assert_int_eq(child.context.sampling, root.context.sampling);
@@ -95,7 +87,7 @@ TEST(descendants_share_the_roots_outcome)
         aistrace_span_end(&grandchild);
         aistrace_span_end(&child);
         aistrace_span_end(&root);
-        publish(SHMRING_CONTROL_PUBLISHED, 1ull << 62);
+        client_publish(SHMRING_CONTROL_PUBLISHED, 1ull << 62);
     }
 }
 
@@ -105,7 +97,7 @@ TEST(a_trace_begun_before_the_first_publication_is_undecided_throughout)
     char header[AISTRACE_TRACEPARENT_BYTES];
 
     aistrace_span_start(&root, "root", NULL);
-    publish(SHMRING_CONTROL_PUBLISHED, 0);
+    client_publish(SHMRING_CONTROL_PUBLISHED, 0);
     aistrace_span_start(&child, "child", &(struct aistrace_span_options){.parent = &root.context});
     aistrace_traceparent_write(aistrace_span_context(&child), header);
     ck_assert_str_eq(header + 53, "01");
@@ -131,7 +123,7 @@ TEST(disabled_spans_are_counted_and_pass_their_parent_on)
     uint64_t dropped[SHMRING_DROP_REASONS];
     char kept[AISTRACE_TRACE_STATE_BYTES], header[AISTRACE_TRACEPARENT_BYTES];
 
-    publish(SHMRING_CONTROL_PUBLISHED | SHMRING_CONTROL_DISABLED, 1ull << 63);
+    client_publish(SHMRING_CONTROL_PUBLISHED | SHMRING_CONTROL_DISABLED, 1ull << 63);
     ck_assert_int_eq(aistrace_context_parse(&remote, parent, 55, "a=1", 3, kept), 0);
     aistrace_span_start(&span, "off", &(struct aistrace_span_options){.parent = &remote});
     ck_assert(!aistrace_span_recording(&span));
@@ -155,13 +147,13 @@ TEST(disabled_spans_are_counted_and_pass_their_parent_on)
     ck_assert_uint_eq(dropped[SHMRING_DROP_DISABLED], 2);
     shmring_reader_close(reader);
 
-    publish(SHMRING_CONTROL_PUBLISHED, 1ull << 63);
+    client_publish(SHMRING_CONTROL_PUBLISHED, 1ull << 63);
     aistrace_span_start(&begun_before, "on, then off", NULL);
     ck_assert(aistrace_span_recording(&begun_before));
-    publish(SHMRING_CONTROL_PUBLISHED | SHMRING_CONTROL_DISABLED, 1ull << 63);
+    client_publish(SHMRING_CONTROL_PUBLISHED | SHMRING_CONTROL_DISABLED, 1ull << 63);
     aistrace_span_start(&other, "off, then on", NULL);
     aistrace_span_end(&begun_before);
-    publish(SHMRING_CONTROL_PUBLISHED, 1ull << 63);
+    client_publish(SHMRING_CONTROL_PUBLISHED, 1ull << 63);
     aistrace_span_end(&other);
     aistrace_span_start(&span, "on", NULL);
     ck_assert(aistrace_span_recording(&span));

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "support/client_fixture.h"
+#include "support/coarse_clock.h"
 #include "support/directory.h"
 #include "support/test.h"
 
@@ -26,25 +27,6 @@ static void begin(void)
 }
 
 FIXTURE(begin, client_fixture_done);
-
-static int64_t coarse_shift_ms;
-
-/* Takes the place of the C library's: the coarse clock goes on only when a test says so. */
-int clock_gettime(clockid_t clock, struct timespec *out)
-{
-    if (clock != CLOCK_MONOTONIC_COARSE)
-        return (int)syscall(SYS_clock_gettime, clock, out);
-    *out = (struct timespec){1000 + coarse_shift_ms / 1000, coarse_shift_ms % 1000 * 1000000};
-    return 0;
-}
-
-static struct aistrace_counters counted(void)
-{
-    struct aistrace_counters counters;
-
-    aistrace_counters_read(&counters);
-    return counters;
-}
 
 static void write_spans(int count)
 {
@@ -124,8 +106,8 @@ TEST(a_pool_larger_than_its_slots_loses_nothing_when_its_threads_detach)
     for (int i = 0; i < THREADS; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, work_and_detach, NULL), 0);
     pthread_barrier_wait(&all_done);
-    ck_assert_uint_eq(counted().committed, THREADS * 3);
-    ck_assert_uint_eq(counted().attempted, THREADS * 3);
+    ck_assert_uint_eq(client_counted().committed, THREADS * 3);
+    ck_assert_uint_eq(client_counted().attempted, THREADS * 3);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     reader = span_set_open(client.dir);
@@ -149,7 +131,7 @@ TEST(the_next_span_after_a_detach_and_the_end_of_one_before_it_are_written)
     aistrace_thread_detach();
     ck_assert_int_eq(errno, 12345);
     write_spans(1);
-    ck_assert_uint_eq(counted().committed, 2);
+    ck_assert_uint_eq(client_counted().committed, 2);
     ck_assert_int_eq(aistrace_thread_attach(), 0);
     span_set_drain(&client.set, client.dir);
     ck_assert_uint_eq(client.set.count, 2);
@@ -166,12 +148,12 @@ TEST(a_detach_where_there_is_nothing_to_give_back_does_nothing)
     write_spans(3);
     aistrace_thread_detach(); /* of a thread without slot: that of the other is not touched */
     write_spans(3);
-    ck_assert_uint_eq(counted().no_slot, 6);
+    ck_assert_uint_eq(client_counted().no_slot, 6);
     holder_end(&holder);
     aistrace_stop();
     aistrace_thread_detach();
     write_spans(1);
-    ck_assert_uint_eq(counted().no_segment, 1);
+    ck_assert_uint_eq(client_counted().no_segment, 1);
 }
 
 /* ---- looking again ---- */
@@ -179,10 +161,10 @@ TEST(a_detach_where_there_is_nothing_to_give_back_does_nothing)
 /* -> spans until one was written, `apart_ms` apart */
 static int spans_until_written(int64_t apart_ms)
 {
-    uint64_t before = counted().committed;
+    uint64_t before = client_counted().committed;
     int spans = 0;
-    while (counted().committed == before && spans < 100000) {
-        coarse_shift_ms += apart_ms;
+    while (client_counted().committed == before && spans < 100000) {
+        coarse_clock_shift_ms += apart_ms;
         write_spans(1);
         spans++;
     }
@@ -196,10 +178,10 @@ TEST(a_slot_that_becomes_free_is_found_within_a_second_also_by_a_thread_with_few
     start_with(64 << 10, 1);
     holder_begin(&holder);
     for (int i = 0; i < 600; i++) {
-        coarse_shift_ms += 100;
+        coarse_clock_shift_ms += 100;
         write_spans(1);
     }
-    ck_assert_uint_eq(counted().no_slot, 600);
+    ck_assert_uint_eq(client_counted().no_slot, 600);
     holder_end(&holder);
     ck_assert_int_le(spans_until_written(100), 10);
 }
@@ -211,7 +193,7 @@ TEST(a_slot_that_becomes_free_is_found_by_a_thread_in_a_hurry_before_the_clock_g
     start_with(64 << 10, 1);
     holder_begin(&holder);
     write_spans(600);
-    ck_assert_uint_eq(counted().no_slot, 600);
+    ck_assert_uint_eq(client_counted().no_slot, 600);
     holder_end(&holder);
     ck_assert_int_le(spans_until_written(0), 1024 - 600 + 1);
 }
@@ -235,13 +217,13 @@ TEST(room_that_was_lacking_at_a_threads_first_span_is_found_within_a_second)
     start_with(256 << 10, 4);
     fill();
     for (int i = 0; i < 600; i++) {
-        coarse_shift_ms += 100;
+        coarse_clock_shift_ms += 100;
         write_spans(1);
     }
-    ck_assert_uint_eq(counted().no_memory, 600);
+    ck_assert_uint_eq(client_counted().no_memory, 600);
     ck_assert_int_eq(unlink(filler), 0);
     ck_assert_int_le(spans_until_written(100), 10);
-    ck_assert_uint_eq(counted().attempted, counted().committed + counted().no_memory);
+    ck_assert_uint_eq(client_counted().attempted, client_counted().committed + client_counted().no_memory);
     aistrace_stop();
     umount2(client.dir, MNT_DETACH);
 }
@@ -364,7 +346,7 @@ TEST(a_ring_directory_that_is_not_in_memory_is_told)
     start_with(64 << 10, 1);
     ck_assert_str_eq(caught(), "aistrace: the ring directory is not in memory: spans may wait for its disk\n");
     write_spans(10);
-    ck_assert_uint_eq(counted().committed, 10);
+    ck_assert_uint_eq(client_counted().committed, 10);
     put_stderr_back();
     aistrace_stop();
     umount2(client.dir, MNT_DETACH);

@@ -23,14 +23,6 @@ enum { WORKERS = 8 };
 
 static struct aistrace_options options = {.role = "proxy", .ring_bytes = 64 << 10, .thread_slots = 16};
 
-static struct aistrace_counters counted(void)
-{
-    struct aistrace_counters counters;
-
-    aistrace_counters_read(&counters);
-    return counters;
-}
-
 static void one_span(void)
 {
     struct aistrace_span span;
@@ -92,7 +84,7 @@ static void wait_for_spans(unsigned long count)
 /* What it said at the stop is what the file has. */
 static void expect_exact(void)
 {
-    struct aistrace_counters counters = counted();
+    struct aistrace_counters counters = client_counted();
 
     ck_assert_uint_eq(counters.attempted, counters.committed + counters.ring_full + counters.oversize +
                                               counters.nested + counters.disabled + counters.no_slot +
@@ -124,7 +116,7 @@ LOOP_TEST(stop_and_start_beside_threads_that_trace_spoil_nothing, 4)
     start_workers(threads, work);
     for (int round = 0; round < ROUNDS; round++) {
         client_fixture_start(options);
-        ck_assert_uint_le(counted().no_segment, counted().attempted);
+        ck_assert_uint_le(client_counted().no_segment, client_counted().attempted);
         wait_for_spans(200);
         aistrace_stop();
         expect_exact();
@@ -193,7 +185,7 @@ LOOP_TEST(a_program_may_end_while_threads_trace, 10 * COUNT(ends))
         atexit(late_spans);
         for (int i = 0; i < WORKERS; i++)
             pthread_create(&thread, NULL, trace_for_ever, NULL);
-        while (counted().committed < 1 + (uint64_t)_i * 10)
+        while (client_counted().committed < 1 + (uint64_t)_i * 10)
             sched_yield();
         ends[(unsigned)_i % COUNT(ends)]();
     }
@@ -223,7 +215,7 @@ TEST(a_childs_end_leaves_its_parents_segment_alone)
     }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     one_span();
-    ck_assert_uint_eq(counted().committed, 2);
+    ck_assert_uint_eq(client_counted().committed, 2);
     aistrace_stop();
     expect_exact();
 }

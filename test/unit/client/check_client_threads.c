@@ -18,14 +18,6 @@ static void start_with(uint64_t ring_bytes, uint32_t slots)
     client_fixture_start((struct aistrace_options){.role = "proxy", .ring_bytes = ring_bytes, .thread_slots = slots});
 }
 
-static struct aistrace_counters counted(void)
-{
-    struct aistrace_counters counters;
-
-    aistrace_counters_read(&counters);
-    return counters;
-}
-
 static void *write_spans(void *count)
 {
     for (int i = 0; i < *(int *)count; i++) {
@@ -50,8 +42,8 @@ TEST(a_storm_of_short_threads_reuses_slots_and_loses_nothing)
         for (int k = 0; k < AT_ONCE; k++)
             pthread_join(threads[k], NULL);
     }
-    ck_assert_uint_eq(counted().attempted, THREADS * 3);
-    ck_assert_uint_eq(counted().committed, THREADS * 3);
+    ck_assert_uint_eq(client_counted().attempted, THREADS * 3);
+    ck_assert_uint_eq(client_counted().committed, THREADS * 3);
     span_set_drain(&client.set, client.dir);
     ck_assert_uint_eq(client.set.count, THREADS * 3);
     ck_assert_uint_eq(span_set_duplicates(&client.set), 0);
@@ -83,7 +75,7 @@ TEST(more_threads_than_slots_are_counted)
     for (int i = 0; i < THREADS; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, write_and_wait, &spans), 0);
     pthread_barrier_wait(&all_wrote);
-    counters = counted();
+    counters = client_counted();
     ck_assert_uint_eq(counters.attempted, THREADS * 5);
     ck_assert_uint_eq(counters.committed, SLOTS * 5);
     ck_assert_uint_eq(counters.no_slot, (THREADS - SLOTS) * 5);
@@ -108,11 +100,11 @@ TEST(a_thread_without_slot_finds_one_later)
     ck_assert_int_eq(pthread_create(&holder, NULL, write_and_wait, &one), 0);
     pthread_barrier_wait(&all_wrote);
     write_spans(&one);
-    ck_assert_uint_eq(counted().no_slot, 1);
+    ck_assert_uint_eq(client_counted().no_slot, 1);
     pthread_barrier_wait(&all_checked);
     pthread_join(holder, NULL);
     write_spans(&many);
-    counters = counted();
+    counters = client_counted();
     ck_assert_uint_le(counters.no_slot, 1024);
     ck_assert_uint_eq(counters.attempted, 3002);
     ck_assert_uint_eq(counters.committed, 3002 - counters.no_slot);
@@ -137,8 +129,8 @@ TEST(a_span_begun_without_slot_is_written_where_it_ends)
     ck_assert_int_eq(pthread_create(&thread, NULL, begin_it, NULL), 0);
     pthread_join(thread, NULL);
     aistrace_span_end(&handed_over);
-    ck_assert_uint_eq(counted().committed, 1);
-    ck_assert_uint_eq(counted().attempted, 1);
+    ck_assert_uint_eq(client_counted().committed, 1);
+    ck_assert_uint_eq(client_counted().attempted, 1);
     span_set_drain(&client.set, client.dir);
     ck_assert_uint_eq(client.set.count, 1);
 }
@@ -168,7 +160,7 @@ TEST(spans_of_a_threads_last_destructors_are_written_and_the_slot_is_free_again)
         ck_assert_int_eq(pthread_create(&thread, NULL, leave_late, &one), 0);
         pthread_join(thread, NULL);
     }
-    ck_assert_uint_eq(counted().committed, 6);
+    ck_assert_uint_eq(client_counted().committed, 6);
     ck_assert_int_eq(aistrace_thread_attach(), 0);
 }
 
@@ -203,8 +195,8 @@ TEST(threads_that_outlive_stop_join_the_next_start)
     pthread_barrier_wait(&all_checked);
     pthread_join(thread, NULL); /* its slot was of the segment before: nothing to give back */
     write_spans(&one);
-    ck_assert_uint_eq(counted().committed, 2);
-    ck_assert_uint_eq(counted().attempted, 2);
+    ck_assert_uint_eq(client_counted().committed, 2);
+    ck_assert_uint_eq(client_counted().attempted, 2);
 }
 
 /* ---- ids ---- */
@@ -224,7 +216,7 @@ TEST(ids_are_unique_over_threads_and_forks)
                 pthread_create(&threads[i], NULL, write_spans, &spans);
             for (int i = 0; i < THREADS; i++)
                 pthread_join(threads[i], NULL);
-            _exit(counted().committed == THREADS * 65536 ? 0 : 1);
+            _exit(client_counted().committed == THREADS * 65536 ? 0 : 1);
         }
         int status;
         ck_assert_int_eq(waitpid(child, &status, 0), child);

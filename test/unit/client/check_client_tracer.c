@@ -41,14 +41,6 @@ static void one_span(const char *name)
     aistrace_span_end(&span);
 }
 
-static struct aistrace_counters counted(void)
-{
-    struct aistrace_counters counters;
-
-    aistrace_counters_read(&counters);
-    return counters;
-}
-
 static bool mount_small(const char *options)
 {
     return test_mounts_privately() && mount("tmpfs", client.dir, "tmpfs", 0, options) == 0;
@@ -58,7 +50,7 @@ static bool mount_small(const char *options)
 static void runs_as_nothing(void)
 {
     static const char parent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    uint64_t before = counted().no_segment;
+    uint64_t before = client_counted().no_segment;
     struct aistrace_context remote;
     struct aistrace_span span;
     char kept[AISTRACE_TRACE_STATE_BYTES], header[AISTRACE_TRACEPARENT_BYTES];
@@ -77,9 +69,9 @@ static void runs_as_nothing(void)
     aistrace_span_end(&span);
     aistrace_span_end(&span);
     one_span("root");
-    ck_assert_uint_eq(counted().no_segment, before + 2);
-    ck_assert_uint_eq(counted().attempted, before + 2);
-    ck_assert_uint_eq(counted().committed, 0);
+    ck_assert_uint_eq(client_counted().no_segment, before + 2);
+    ck_assert_uint_eq(client_counted().attempted, before + 2);
+    ck_assert_uint_eq(client_counted().committed, 0);
 }
 
 TEST(without_start_everything_works_and_records_nothing)
@@ -116,12 +108,12 @@ TEST(a_second_start_is_refused_until_stop)
     ck_assert_int_eq(aistrace_start(&options), -EALREADY);
     one_span("first");
     aistrace_stop();
-    ck_assert_uint_eq(counted().committed, 1); /* what it came to can still be asked for */
+    ck_assert_uint_eq(client_counted().committed, 1); /* what it came to can still be asked for */
     ck_assert_int_eq(aistrace_start(&options), 0);
-    ck_assert_uint_eq(counted().attempted, 0);
+    ck_assert_uint_eq(client_counted().attempted, 0);
     one_span("second");
     one_span("third");
-    ck_assert_uint_eq(counted().committed, 2);
+    ck_assert_uint_eq(client_counted().committed, 2);
     aistrace_stop();
     span_set_drain(&client.set, client.dir);
     ck_assert_uint_eq(client.set.segments, 2);
@@ -156,7 +148,7 @@ TEST(errno_stays_as_it_was)
     errno = 12345;
     one_span("the thread's first, and there is no memory for its ring");
     ck_assert_int_eq(errno, 12345);
-    ck_assert_uint_eq(counted().no_memory, 1);
+    ck_assert_uint_eq(client_counted().no_memory, 1);
     errno = 12345;
     aistrace_stop();
     ck_assert_int_eq(errno, 12345);
@@ -172,12 +164,12 @@ TEST(a_span_left_open_over_stop_records_nothing)
     aistrace_span_start(&late, "open", NULL);
     aistrace_stop();
     aistrace_span_end(&span);
-    ck_assert_uint_eq(counted().no_segment, 1);
+    ck_assert_uint_eq(client_counted().no_segment, 1);
     ck_assert_int_eq(aistrace_start(&options), 0);
     one_span("new");
     aistrace_span_end(&late);
-    ck_assert_uint_eq(counted().no_segment, 1);
-    ck_assert_uint_eq(counted().committed, 1);
+    ck_assert_uint_eq(client_counted().no_segment, 1);
+    ck_assert_uint_eq(client_counted().committed, 1);
     aistrace_stop();
 }
 
@@ -204,7 +196,7 @@ TEST(a_foreign_directory_is_refused)
     ck_assert_int_eq(chown(client.dir, 12345, 12345), 0);
     one_span("before");
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir}), -EPERM);
-    ck_assert_uint_eq(counted().attempted, 0); /* since that start */
+    ck_assert_uint_eq(client_counted().attempted, 0); /* since that start */
     runs_as_nothing();
     ck_assert_int_eq(chown(client.dir, 0, 0), 0);
     ck_assert_int_eq(aistrace_start(&(struct aistrace_options){.role = "proxy", .ring_dir = client.dir}), 0);
@@ -285,8 +277,8 @@ TEST(a_tmpfs_without_room_for_a_ring_counts_no_memory)
     aistrace_span_start(&span, "no room", NULL);
     aistrace_span_end(&span);
     one_span("no room");
-    ck_assert_uint_eq(counted().no_memory, 2);
-    ck_assert_uint_eq(counted().attempted, 2);
+    ck_assert_uint_eq(client_counted().no_memory, 2);
+    ck_assert_uint_eq(client_counted().attempted, 2);
     aistrace_stop();
     umount2(client.dir, MNT_DETACH);
 }

@@ -118,9 +118,7 @@ static void name_files(void)
 
 static void remove_files(void)
 {
-    char command[160];
-    snprintf(command, sizeof(command), "rm -rf %s", bench.directory);
-    ck_assert_int_eq(system(command), 0);
+    test_directory_remove(bench.directory);
 }
 
 /* ---- the course of a test ---- */

@@ -190,11 +190,8 @@ static void store_setup(void)
 
 static void store_teardown(void)
 {
-    char command[TEST_DIRECTORY_BYTES + 8];
-
     store_close(store);
-    snprintf(command, sizeof(command), "rm -rf %s", directory);
-    ck_assert_int_eq(system(command), 0);
+    test_directory_remove(directory);
 }
 
 FIXTURE(store_setup, store_teardown);

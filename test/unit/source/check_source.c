@@ -355,12 +355,10 @@ TEST(segments_leave_descriptors_to_others_and_take_turns)
 
 TEST(directory_made_anew_is_read)
 {
-    char command[128];
     source_fixture_start();
     source_fixture_write_spans(2, AISTRACE_SAMPLED);
     source_fixture_run_until(f->held_count == 1);
-    snprintf(command, sizeof(command), "rm -rf %s", f->dir);
-    ck_assert_int_eq(system(command), 0);
+    test_directory_remove(f->dir);
     close_ring();
     source_fixture_finish_all();
     source_fixture_start_producer();
