@@ -233,13 +233,13 @@ void aistrace_stop(void);
 
 /* Does the calling thread's set-up now instead of in its first span: about 0.6 ms for a new ring of 1 MiB, next to
  * nothing for the ring that another thread has left. Threads that do so at the same time share the cores, and wait for
- * no lock meanwhile: 128 new rings of 1 MiB are 70 ms of CPU time, in which the kernel clears memory.
- * -> 0; -ENODEV: not started, or no segment; -EAGAIN: in a fork handler. Or why the thread has no ring: -ENFILE: other
- * threads have all slots; -EDQUOT: rings have their share of the ring directory's file system; -ENOSPC: no room in it;
- * -ENOMEM: no memory or address space, or a memory limit is near; before Linux 5.14 also -EMFILE, -EACCES, -ENOENT,
- * -ESTALE: the segment's file cannot be opened again. Then the thread's spans are counted as dropped, and some of them
- * try again: the 1st, 2nd, 4th, 8th and so on, and the first after a wait that doubles up to half a second (up to a
- * minute where the cause is not a lack of room). */
+ * no lock meanwhile: 128 new rings of 1 MiB are 70 ms of CPU time, in which the kernel clears memory. -> 0; -ENODEV:
+ * not started, or no segment; -EAGAIN: in a fork handler. Or why the thread has no ring: -ENFILE: other threads have
+ * all slots; -EDQUOT: rings have their share of the ring directory's file system; -ENOSPC: no room in it; -ENOMEM: no
+ * memory or address space, or a memory limit is near; before Linux 5.14 or in little address space also -EMFILE,
+ * -EACCES, -ENOENT, -ESTALE: the segment's file cannot be opened again. Then the thread's spans are counted as dropped,
+ * and some of them try again: the 1st, 2nd, 4th, 8th and so on, and the first after a wait that doubles up to half a
+ * second (up to a minute where the cause is not a lack of room). */
 int aistrace_thread_attach(void);
 
 /* Gives the calling thread's slot to whoever wants one, for threads that will not trace for a while: of a pool of 1,000

@@ -12,7 +12,11 @@
 #include "span_format.h"
 
 /* W3C trace-flags. Others are not passed on: what they promise may not be true of this process. */
-enum { AISTRACE__W3C_SAMPLED = 1, AISTRACE__W3C_RANDOM = 2, AISTRACE__W3C_KNOWN = 3 };
+enum {
+    AISTRACE__W3C_SAMPLED = 1,
+    AISTRACE__W3C_RANDOM = 2,
+    AISTRACE__W3C_KNOWN = AISTRACE__W3C_SAMPLED | AISTRACE__W3C_RANDOM
+};
 
 /* aistrace_context.sampling. Whether a trace is sampled is in trace_flags alone. */
 enum {

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shmring.h"
+
 static _Atomic bool wanted;
 static _Atomic unsigned printed;
 static struct stat at_start; /* of descriptor 2 */
@@ -15,8 +17,12 @@ static struct stat at_start; /* of descriptor 2 */
 /* Both give constants: no call that may allocate. */
 static const char *text_of(int err)
 {
-    if (err == EDQUOT)
-        return "segments have taken their share of the ring directory's file system, a quarter; does a daemon run?";
+    if (err == EDQUOT || err == ENOSPC || err == ENOMEM)
+        return shmring_refusal(-err).text;
+    if (err == EPERM)
+        return "the ring directory is another user's; AIS_TRACING_RING_UID names who may own it";
+    if (err == EFBIG)
+        return "the limit of file sizes (RLIMIT_FSIZE) is below a segment's size";
 #ifdef __GLIBC__
     return strerrordesc_np(err);
 #else

@@ -9,6 +9,9 @@
 #include "tracer.h"
 #include "writer.h"
 
+#ifdef AISTRACE_INLINE_H
+static_assert(AISTRACE_FAST_RECORDING == (int)AISTRACE__RECORDING, "what is inlined into programs looks at the state");
+#endif
 static_assert(AISTRACE__W3C_SAMPLED == (int)AISTRACE_SAMPLED, "the record's flags take the context's");
 
 #define BODY_MAX ((size_t)1 << 30)

@@ -7,7 +7,7 @@
 
 #include "producer.h"
 
-/* Threads may still hold these and their writers. */
+/* Threads may still hold these and their writers: they are kept, and found here by whoever looks for leaks. */
 static struct shmring *closed;
 
 static bool is_zero(const _Atomic uint64_t counts[SHMRING_DROP_REASONS])
@@ -51,8 +51,7 @@ static void settle(struct shmring *ring, uint8_t *memory)
         if (slot < used)
             shmring__release(ring, memory, slot);
         else /* taken, not yet published: no consumer knows of it */
-            shmring__remove(memory, ring->base_bytes + slot * ring->ring_bytes,
-                            ring->base_bytes + (slot + 1) * ring->ring_bytes);
+            shmring__remove(memory, shmring__ring_offset(ring, slot), shmring__ring_offset(ring, slot + 1));
 }
 
 void shmring_close(struct shmring *ring)
@@ -60,9 +59,10 @@ void shmring_close(struct shmring *ring)
     uint8_t *memory;
     if (!ring)
         return;
-    uint64_t bytes = shmring__map_again(ring, &memory);
-    if (bytes > 0)
-        shmring__sum(ring, memory, &ring->last);
+    bool is_intact = shmring__is_intact(ring);
+    if (is_intact)
+        shmring__sum(ring, ring->base, &ring->last);
+    uint64_t bytes = is_intact ? shmring__map_again(ring, &memory) : 0;
     if (shmring__cover(ring) == 0 && bytes > 0) {
         shmring__count_ended(ring, memory);
         settle(ring, memory);

@@ -30,7 +30,7 @@ static uint64_t sum(const struct shmring_counts *counts)
 /* Of the pages outside [begin, end) the file may have none: they are not asked for. */
 static bool can_be_read(const struct shmring *ring, uint8_t *memory, uint32_t slot, uint64_t begin, uint64_t end)
 {
-    uint64_t offset = ring->base_bytes + slot * ring->ring_bytes;
+    uint64_t offset = shmring__ring_offset(ring, slot);
     uint64_t from = begin & (ring->ring_bytes - 1), to = from + (end - begin), lap = ring->ring_bytes;
     return shmring__can_be_read(ring, memory, offset + from, offset + (to < lap ? to : lap)) &&
            (to <= lap || shmring__can_be_read(ring, memory, offset, offset + to - lap));
@@ -40,7 +40,7 @@ static bool can_be_read(const struct shmring *ring, uint8_t *memory, uint32_t sl
 static bool count_records(const struct shmring *ring, uint8_t *memory, uint32_t slot, uint64_t begin, uint64_t end,
                           uint64_t *out)
 {
-    uint64_t offset = ring->base_bytes + slot * ring->ring_bytes, records = 0;
+    uint64_t offset = shmring__ring_offset(ring, slot), records = 0;
     if (begin != end && (end - begin > ring->ring_bytes || !can_be_read(ring, memory, slot, begin, end)))
         return false;
     for (uint64_t at = begin; at != end;) {

@@ -24,11 +24,6 @@
 
 /* ---- places ---- */
 
-static uint64_t ring_offset(const struct shmring *ring, uint32_t slot)
-{
-    return ring->base_bytes + slot * ring->ring_bytes;
-}
-
 /* Of the control pages of all groups up to the slot's. */
 static uint64_t groups_end(uint32_t slot)
 {
@@ -37,7 +32,7 @@ static uint64_t groups_end(uint32_t slot)
 
 uint8_t *shmring__ring(const struct shmring *ring, uint32_t slot)
 {
-    return ring->base + ring_offset(ring, slot);
+    return ring->base + shmring__ring_offset(ring, slot);
 }
 
 static bool is_mapped_whole(const struct shmring *ring)
@@ -98,7 +93,7 @@ static int reopen(const struct shmring *ring)
 
 static int map_alone(struct shmring *ring, int fd, uint32_t slot, uint8_t **out)
 {
-    uint64_t begin = ring_offset(ring, slot), before = begin - shmring__page_begin(begin);
+    uint64_t begin = shmring__ring_offset(ring, slot), before = begin - shmring__page_begin(begin);
     uint64_t bytes = before + ring->ring_bytes;
     uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(begin - before));
     if (memory == MAP_FAILED)
@@ -115,7 +110,7 @@ static int map_alone(struct shmring *ring, int fd, uint32_t slot, uint8_t **out)
 
 static int allocate_and_map(struct shmring *ring, int fd, uint32_t slot, uint8_t **data)
 {
-    uint64_t begin = ring_offset(ring, slot), end = begin + ring->ring_bytes, groups = groups_end(slot);
+    uint64_t begin = shmring__ring_offset(ring, slot), end = begin + ring->ring_bytes, groups = groups_end(slot);
     int err = allocate(fd, SHMRING_SLOTS_OFFSET, groups);
     if (!err)
         err = allocate(fd, begin, end);
@@ -189,7 +184,7 @@ int shmring__map(struct shmring *ring, int fd)
 void shmring__unmap(struct shmring *ring)
 {
     for (uint32_t slot = 0; slot < ring->slots && !is_mapped_whole(ring); slot++) {
-        uint64_t offset = ring_offset(ring, slot), before = offset - shmring__page_begin(offset);
+        uint64_t offset = shmring__ring_offset(ring, slot), before = offset - shmring__page_begin(offset);
         if (ring->writers[slot]->data)
             munmap(ring->writers[slot]->data - before, before + ring->ring_bytes);
     }
@@ -201,12 +196,13 @@ void shmring__unmap(struct shmring *ring)
 
 int shmring__allow_slot(struct shmring *ring, uint32_t slot)
 {
-    return is_mapped_whole(ring) ? allow(ring, ring_offset(ring, slot), ring_offset(ring, slot + 1)) : 0;
+    return is_mapped_whole(ring) ? allow(ring, shmring__ring_offset(ring, slot), shmring__ring_offset(ring, slot + 1))
+                                 : 0;
 }
 
 int shmring__populate_slots(struct shmring *ring, uint32_t from, uint32_t to)
 {
-    uint64_t begin = ring_offset(ring, from), end = ring_offset(ring, to);
+    uint64_t begin = shmring__ring_offset(ring, from), end = shmring__ring_offset(ring, to);
     int err = populate(ring->base, SHMRING_SLOTS_OFFSET, groups_end(to - 1));
     return err ? err : populate(ring->base, begin, end);
 }
@@ -235,7 +231,8 @@ void shmring__remove_ring(struct shmring *ring, uint32_t slot)
 {
     uint8_t *data = is_mapped_whole(ring) ? shmring__ring(ring, slot) : ring->writers[slot]->data;
     if (data)
-        shmring__remove(data - ring_offset(ring, slot), ring_offset(ring, slot), ring_offset(ring, slot + 1));
+        shmring__remove(data - shmring__ring_offset(ring, slot), shmring__ring_offset(ring, slot),
+                        shmring__ring_offset(ring, slot + 1));
 }
 
 /* ---- the end ---- */
@@ -245,13 +242,12 @@ bool shmring__has_name(const struct shmring *ring, struct stat *st)
     return lstat(ring->path, st) == 0 && st->st_dev == ring->dev && st->st_ino == ring->ino;
 }
 
-/* May the control pages be touched? In a file that somebody has truncated that is a SIGBUS. */
-static bool is_intact(const struct shmring *ring, uint8_t *memory)
+bool shmring__is_intact(const struct shmring *ring)
 {
     struct stat st;
     if (ring->by_name)
         return shmring__has_name(ring, &st) && (uint64_t)st.st_size == ring->file_bytes;
-    return populate(memory, 0, shmring_data_offset(atomic_load_explicit(&ring->used, memory_order_relaxed))) == 0;
+    return populate(ring->base, 0, shmring_data_offset(atomic_load_explicit(&ring->used, memory_order_relaxed))) == 0;
 }
 
 bool shmring__can_be_read(const struct shmring *ring, uint8_t *memory, uint64_t begin, uint64_t end)
@@ -262,16 +258,12 @@ bool shmring__can_be_read(const struct shmring *ring, uint8_t *memory, uint64_t 
 
 uint64_t shmring__map_again(const struct shmring *ring, uint8_t **out)
 {
-    uint64_t bytes = shmring__page_end(ring_offset(ring, ring->slots));
+    uint64_t bytes = shmring__page_end(shmring__ring_offset(ring, ring->slots));
     (void)munlock(ring->base, ring->mapped_bytes); /* what is locked would be filled at the second place */
     /* No bytes of a shared mapping, moved: the kernel maps it a second time. This needs no descriptor. */
     void *memory = mremap(ring->base, 0, bytes, MREMAP_MAYMOVE);
     if (memory == MAP_FAILED)
         return 0;
-    if (!is_intact(ring, memory)) {
-        munmap(memory, bytes);
-        return 0;
-    }
     *out = memory;
     return bytes;
 }
@@ -322,7 +314,8 @@ static bool may_be_accessed(const struct shmring *ring, uint32_t slot)
 /* Of slots [from, to), without the pages that others have a part of. */
 static void unmap_rings(struct shmring *ring, uint32_t from, uint32_t to)
 {
-    uint64_t begin = shmring__page_end(ring_offset(ring, from)), end = shmring__page_begin(ring_offset(ring, to));
+    uint64_t begin = shmring__page_end(shmring__ring_offset(ring, from)),
+             end = shmring__page_begin(shmring__ring_offset(ring, to));
     if (begin < end)
         munmap(ring->base + begin, end - begin);
 }
@@ -338,7 +331,7 @@ static void unmap_unowned(struct shmring *ring)
 
 static void cover_alone(struct shmring *ring, uint32_t slot)
 {
-    uint64_t offset = ring_offset(ring, slot), before = offset - shmring__page_begin(offset);
+    uint64_t offset = shmring__ring_offset(ring, slot), before = offset - shmring__page_begin(offset);
     uint8_t *data = ring->writers[slot]->data;
     if (!data)
         return;
@@ -351,7 +344,7 @@ static void cover_alone(struct shmring *ring, uint32_t slot)
 int shmring__cover(struct shmring *ring)
 {
     bool whole = is_mapped_whole(ring);
-    uint64_t used = whole ? shmring__page_end(ring_offset(ring, ring->slots)) : ring->mapped_bytes;
+    uint64_t used = whole ? shmring__page_end(shmring__ring_offset(ring, ring->slots)) : ring->mapped_bytes;
     int err = cover_range(ring->base, used);
     if (err)
         return err;

@@ -7,9 +7,9 @@
 
 #include <stdint.h>
 
-/* Adds to a counter that one thread writes; others may read it at any time. -> its value before. A signal handler of the
- * same thread may come at any point and add as well, so the addition is one instruction; no other thread is concerned,
- * so that it needs no lock prefix. */
+/* Adds to a counter that one thread writes; others may read it at any time. -> its value before. A signal handler of
+ * the same thread may come at any point and add as well, so the addition is one instruction; no other thread is
+ * concerned, so that it needs no lock prefix. */
 static inline uint64_t shmring__own_add(volatile uint64_t *counter, uint64_t value)
 {
 #if defined(__x86_64__)

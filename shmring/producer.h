@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The producer's process-private view of its segment; shared by segment.c, mapping.c, release.c, close.c and slots.c.
+ * The producer's process-private view of its segment; not for consumers.
  */
 #ifndef SHMRING_PRODUCER_H
 #define SHMRING_PRODUCER_H
@@ -39,7 +39,8 @@ struct shmring {
 
 /* ---- dir.c ---- */
 
-/* After an open that failed: -errno; -EMFILE also if the system's descriptors are used up, because -ENFILE is for slots. */
+/* After an open that failed: -errno; -EMFILE also if the system's descriptors are used up, because -ENFILE is for
+ * slots. */
 int shmring__open_error(void);
 
 /* False: a store to a file there may wait for a disk. */
@@ -58,14 +59,19 @@ void shmring__unmap(struct shmring *ring);
  * mapping, so it is serialised with shmring__cover. -> 0 or -errno */
 int shmring__allow_slot(struct shmring *ring, uint32_t slot);
 
-/* Both make memory present and writable, so that no store to it faults later: rings, and the control pages of all groups
- * up to theirs. -> 0, -ENOSPC, -ENOMEM.
- * populate: of slots [from, to) that have been taken, not by_name. Any thread, also after shmring__cover.
- * allocate: of one slot, by_name. One thread at a time: where there is no room the kernel takes back what was allocated
- * and not yet touched, by whomever. Also -> what opening the file says, or -ESTALE.
- * *data is set with the first success and then stays. */
+/* Both make memory present and writable, so that no store to it faults later: rings, and the control pages of all
+ * groups up to theirs. -> 0, -ENOSPC, -ENOMEM. populate: of slots [from, to) that have been taken, not by_name. Any
+ * thread, also after shmring__cover. allocate: of one slot, by_name. One thread at a time: where there is no room the
+ * kernel takes back what was allocated and not yet touched, by whomever. Also -> what opening the file says, or
+ * -ESTALE. *data is set with the first success and then stays. */
 int shmring__populate_slots(struct shmring *ring, uint32_t from, uint32_t to);
 int shmring__allocate_slot(struct shmring *ring, uint32_t slot, uint8_t **data);
+
+/* Where a slot's ring begins in the file. */
+static inline uint64_t shmring__ring_offset(const struct shmring *ring, uint32_t slot)
+{
+    return ring->base_bytes + slot * ring->ring_bytes;
+}
 
 /* Where the slot's ring is; not where each ring is mapped by itself. */
 uint8_t *shmring__ring(const struct shmring *ring, uint32_t slot);
@@ -76,8 +82,11 @@ void shmring__remove_ring(struct shmring *ring, uint32_t slot);
 /* Is the file still where it was created? *st tells of it. */
 bool shmring__has_name(const struct shmring *ring, struct stat *st);
 
-/* The file's used part a second time, from offset 0, writable. -> its size and *out; 0: it cannot be had, or the file was
- * truncated */
+/* May the control pages be touched? In a file that somebody has truncated that is a SIGBUS. */
+bool shmring__is_intact(const struct shmring *ring);
+
+/* The file's used part a second time, from offset 0, writable. -> its size and *out; 0: there is no address space for
+ * it */
 uint64_t shmring__map_again(const struct shmring *ring, uint8_t **out);
 
 /* May these bytes be touched? memory: a mapping of the file from offset 0. */
@@ -86,9 +95,9 @@ bool shmring__can_be_read(const struct shmring *ring, uint8_t *memory, uint64_t 
 /* Gives the whole pages of [begin, end) back, offsets in the file; memory: its mapping from offset 0. */
 void shmring__remove(uint8_t *memory, uint64_t begin, uint64_t end);
 
-/* Puts zeroed memory of the process's own in the place of everything that threads may be writing to, in one step for each
- * mapping, the control pages' first; unmaps the rest, also rings of slots that no thread has. -> 0 or -errno: nothing has
- * changed */
+/* Puts zeroed memory of the process's own in the place of everything that threads may be writing to, in one step for
+ * each mapping, the control pages' first; unmaps the rest, also rings of slots that no thread has. -> 0 or -errno:
+ * nothing has changed */
 int shmring__cover(struct shmring *ring);
 
 /* The counters in `memory`, a mapping of the file from offset 0. */

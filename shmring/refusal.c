@@ -10,10 +10,11 @@ static const struct {
     int err;
     struct shmring_refusal refusal;
 } refusals[] = {
-    {-ENFILE, {SHMRING_DROP_NO_SLOT, "other threads have all slots"}},
-    {-ENOSPC, {SHMRING_DROP_NO_MEMORY, "the file system of the ring directory has no room for a ring"}},
+    {-ENFILE, {SHMRING_DROP_NO_SLOT, "other threads have all slots; AIS_TRACING_THREAD_SLOTS allows more"}},
+    {-ENOSPC, {SHMRING_DROP_NO_MEMORY, "the ring directory's file system has no room: a sixteenth of it stays free"}},
     {-EDQUOT,
-     {SHMRING_DROP_NO_MEMORY, "segments have taken their share of the ring directory's file system, a quarter"}},
+     {SHMRING_DROP_NO_MEMORY,
+      "segments have taken their share of the ring directory's file system, a quarter; does a daemon run?"}},
     {-ENOMEM, {SHMRING_DROP_NO_MEMORY, "the process has no memory or address space left, or is near a memory limit"}},
     {-EMFILE, {SHMRING_DROP_NO_FILE, "no descriptor is left to open the ring's file"}},
     {-EACCES, {SHMRING_DROP_NO_FILE, "the process may not open the ring's file any more"}},

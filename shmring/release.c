@@ -19,7 +19,7 @@ void shmring__release(struct shmring *ring, uint8_t *memory, uint32_t slot)
 {
     struct shmring_producer *producer = (struct shmring_producer *)(memory + shmring_producer_offset(slot));
     struct shmring_consumer *consumer = (struct shmring_consumer *)(memory + shmring_consumer_offset(slot));
-    uint64_t bytes = ring->ring_bytes, begin = ring->base_bytes + slot * bytes;
+    uint64_t bytes = ring->ring_bytes, begin = shmring__ring_offset(ring, slot);
     uint64_t cpos = atomic_load_explicit(&consumer->cpos_pub, memory_order_acquire);
     uint64_t wpos = atomic_load_explicit(&producer->wpos, memory_order_relaxed), unread = wpos - cpos;
     if (unread >= bytes) /* full; or cpos_pub is nonsense, and says nothing */

@@ -93,8 +93,8 @@ static int look_at_files_again(const struct shmring__room *room, uint64_t enough
     return st.st_dev == room->dev ? look_at_files(room->dir, enough, out) : -EXDEV;
 }
 
-/* By the control groups' limits at creation; or now, when there is more. present: bytes of the segment that are there, so
- * that they are no longer left. */
+/* By the control groups' limits at creation; or now, when there is more. present: bytes of the segment that are there,
+ * so that they are no longer left. */
 static int memory_for(const struct shmring__room *room, uint64_t held, uint64_t present, uint64_t left)
 {
     return held <= room->memory || held <= present / SHMRING_ROOM_MEMORY + left ? 0 : -ENOMEM;

@@ -45,8 +45,8 @@ int shmring__room_for(const struct shmring__left *left, uint64_t bytes);
  * 0: shmring__room_end must follow */
 int shmring__room_take(struct shmring__room *room, uint64_t bytes);
 
-/* Their pages are there; err not 0: could not be had. Looks whether others have taken the same room meanwhile. -> err, or as
- * shmring__room_for: not 0: the caller gives the pages back, and they no longer count */
+/* Their pages are there; err not 0: could not be had. Looks whether others have taken the same room meanwhile. -> err,
+ * or as shmring__room_for: not 0: the caller gives the pages back, and they no longer count */
 int shmring__room_end(struct shmring__room *room, uint64_t bytes, int err);
 
 /* Pages that were held are given back. */

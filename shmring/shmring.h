@@ -57,10 +57,10 @@ int shmring_create(const struct shmring_options *options, struct shmring **out);
  * reading shmring_control, and may go on: the file has what was committed before, the rest goes into memory of the
  * process's own. Pages that hold nothing unread are given back first; a segment into which no record was ever begun and
  * no drop counted is removed. The caller serialises this with take, publish, attach and detach, as those among
- * themselves. Accepts NULL.
- * Never freed, because threads may hold them: the handle, 192 bytes for each slot that was taken, and address space: the
- * control pages, a mapping of the kernel's, and for each slot that a thread still has its ring, at most one mapping more.
- * Of memory in it only what is written to afterwards, and the ring of a thread that populates it at this moment. */
+ * themselves. Accepts NULL. Never freed, because threads may hold them: the handle, 192 bytes for each slot that was
+ * taken, and address space: the control pages, a mapping of the kernel's, and for each slot that a thread still has its
+ * ring, at most one mapping more. Of memory in it only what is written to afterwards, and the ring of a thread that
+ * populates it at this moment. */
 void shmring_close(struct shmring *ring);
 
 /* For the child of a fork, where the mapping does not exist (MADV_DONTFORK): frees the private handle only. */
@@ -86,22 +86,22 @@ void shmring_totals(const struct shmring *ring, struct shmring_totals *out);
 /* ---- producer: slots ---- */
 
 /* The caller serialises take, publish, attach and detach (one mutex per process). A thread gets a slot in three steps,
- * so that it does not hold the mutex while memory is populated. Between the first and the last the ring must not be
- * closed. */
+ * so that it does not hold the mutex while memory is populated. Between the first and the last the ring may be
+ * closed: populate then fills what covers the ring, and publish must not follow. */
 
-/* Chooses a slot for the calling thread: a retired one whose memory is there and at least half free, that with most room;
- * else a new one; else that with most room. A slot that needs memory asks the file system and the control groups, a few
- * system calls. -> 0; -ENFILE: threads have all slots; -EDQUOT: the segments' share of the file system is used up; -ENOSPC:
- * the file system is nearly full; -ENOMEM: no memory or mapping for the process, or the limit of a control group is near; by
- * name also what populate answers, and -EMFILE: no descriptor is left; -ESTALE: another file has the name; -ENOENT,
- * -EACCES, ...: what opening the file says. 0: populate and publish must follow. */
+/* Chooses a slot for the calling thread: a retired one whose memory is there and at least half free, that with most
+ * room; else a new one; else that with most room. A slot that needs memory asks the file system and the control groups,
+ * a few system calls. -> 0; -ENFILE: threads have all slots; -EDQUOT: the segments' share of the file system is used
+ * up; -ENOSPC: the file system is nearly full; -ENOMEM: no memory or mapping for the process, or the limit of a control
+ * group is near; by name also what populate answers, and -EMFILE: no descriptor is left; -ESTALE: another file has the
+ * name; -ENOENT, -EACCES, ...: what opening the file says. 0: populate and publish must follow. */
 int shmring_slot_take(struct shmring *ring, struct shmring_writer **out);
 
-/* Makes the memory of the slot just taken present (about 0.7 ms for 1 MiB; nothing for a retired slot that has kept
+/* Makes the memory of the slot just taken present (about 0.6 ms for 1 MiB; nothing for a retired slot that has kept
  * it). Needs no mutex, and no descriptor, name or right, so that a process may have changed its user, root or limits.
- * Where pages cannot be populated (FORMAT.md: "by name") the step before has done this. -> 0; -EDQUOT: other processes have
- * taken the rest of the share meanwhile; -ENOSPC: the file system has no room, or somebody has truncated the file; -ENOMEM:
- * no memory or address space for the process. */
+ * Where pages cannot be populated (FORMAT.md: "by name") the step before has done this. -> 0; -EDQUOT: other processes
+ * have taken the rest of the share meanwhile; -ENOSPC: the file system has no room, or somebody has truncated the file;
+ * -ENOMEM: no memory or address space for the process. */
 int shmring_slot_populate(struct shmring *ring, struct shmring_writer *taken);
 
 /* Makes the slot the calling thread's. err: what shmring_slot_populate answered. Not 0: the slot is given back, and a

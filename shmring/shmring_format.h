@@ -61,8 +61,8 @@ enum shmring_clock {
 };
 
 /* Bit of incompat_features: rings may have holes outside [cpos, wpos), which a reader must not ask for. The one field
- * that changes after the file has its name: set before the first hole is made, and the checksum after it. A reader takes
- * a checksum of either state. */
+ * that changes after the file has its name: set before the first hole is made, and the checksum after it. A reader
+ * takes a checksum of either state. */
 #define SHMRING_INCOMPAT_HOLES 1ull
 
 struct shmring_header {

@@ -95,8 +95,8 @@ static struct shmring_writer *exchange(struct shmring *ring, struct shmring_writ
 
 /* ---- the three steps ---- */
 
-/* Counts what the slot will take of memory, if the segment may have so much. This is done before any thread populates the
- * slot, perhaps together with its own. */
+/* Counts what the slot will take of memory, if the segment may have so much. This is done before any thread populates
+ * the slot, perhaps together with its own. */
 static int make_room(struct shmring *ring, struct shmring_writer *writer)
 {
     bool with_group = !writer->producer && writer->slot % SHMRING_GROUP_SLOTS == 0;

@@ -10,13 +10,14 @@
 
 static const char *const causes[PRODUCER_REASONS] = {
     [SHMRING_DROP_RING_FULL] = "their rings are full: the endpoint is away or slow, or AIS_TRACING_RING_SIZE too small",
-    [SHMRING_DROP_OVERSIZE] = "larger than a quarter of AIS_TRACING_RING_SIZE",
-    [SHMRING_DROP_NESTED] = "a signal handler's span interrupted another's end",
+    [SHMRING_DROP_OVERSIZE] = "larger than a quarter of their ring; AIS_TRACING_RING_SIZE makes rings larger",
+    [SHMRING_DROP_NESTED] = "a signal handler's span interrupted another's end, or a jump had left that",
     [SHMRING_DROP_NO_SLOT] = "more threads than AIS_TRACING_THREAD_SLOTS",
-    [SHMRING_DROP_NO_MEMORY] = "no room for a ring in the file system of aistraced.ring_dir",
+    [SHMRING_DROP_NO_MEMORY] = "no memory for a ring: rings have their quarter of the file system of "
+                               "aistraced.ring_dir, or a memory limit is near",
     [SHMRING_DROP_NO_FILE] =
         "they cannot open their ring's file any more: its name, their rights or descriptors are gone",
-    [PRODUCER_INTERRUPTED] = "killed while writing",
+    [PRODUCER_INTERRUPTED] = "killed, or stopped, while writing",
 };
 
 void losses_init(struct losses *losses, const uint64_t producer_dropped[PRODUCER_REASONS])

@@ -310,14 +310,15 @@ TEST(each_reason_for_having_no_ring_is_told_once_in_its_own_words)
     start_with(256 << 10, 1);
     holder_begin(&holder);
     write_spans(100);
-    ck_assert_str_eq(caught(), "aistrace: a thread has no ring, its spans are dropped: other threads have all slots\n");
+    ck_assert_str_eq(caught(), "aistrace: a thread has no ring, its spans are dropped: other threads have all slots; "
+                               "AIS_TRACING_THREAD_SLOTS allows more\n");
     holder_end(&holder);
     aistrace_stop();
     start_with(256 << 10, 1);
     fill();
     write_spans(100);
-    ck_assert_str_eq(caught(), "aistrace: a thread has no ring, its spans are dropped: the file system of the ring "
-                               "directory has no room for a ring\n");
+    ck_assert_str_eq(caught(), "aistrace: a thread has no ring, its spans are dropped: the ring directory's file "
+                               "system has no room: a sixteenth of it stays free\n");
     put_stderr_back();
     aistrace_stop();
     umount2(client.dir, MNT_DETACH);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -283,6 +284,19 @@ static void expect_sound(struct shmring_reader *reader, uint32_t slot)
     shmring_reader_producer(reader, slot, &producer);
     uint64_t ended = (uint64_t)read + producer.dropped[SHMRING_DROP_RING_FULL];
     ck_assert_uint_le(producer.begun - ended, 1); /* the record that its thread was writing */
+}
+
+/* The pages cannot be looked at a second time, so nothing is given back; what was counted before is not lost. */
+TEST(without_address_space_the_counts_stay)
+{
+    NEEDS(!TEST_ADDRESS_SANITIZER, "a little address space, and no AddressSanitizer");
+    struct shmring_totals totals;
+    ck_assert(ring_write(writer, 0, PAYLOAD_BYTES));
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &(struct rlimit){1, RLIM_INFINITY}), 0);
+    shmring_close(ring);
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY}), 0);
+    shmring_totals(ring, &totals);
+    ck_assert_uint_eq(totals.begun, 1);
 }
 
 /* Each time there are records from before, and writes, refusals and drops at the moment itself. */
